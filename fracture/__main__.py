@@ -1,0 +1,59 @@
+"""The `fracture` command: finds the verb, and turns failures into one message and an exit code."""
+
+import importlib
+import pkgutil
+import sys
+
+import click
+from rich.console import Console
+
+import fracture
+from fracture import commands
+from fracture.errors import FractureError
+
+
+class Verbs(click.Group):
+    """The verbs are the modules of `fracture.commands`; each is imported only when asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Names of the verbs."""
+        return sorted(module.name for module in pkgutil.iter_modules(commands.__path__) if module.name != "options")
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one verb."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command: click.Command = importlib.import_module(f"fracture.commands.{cmd_name}").command
+        return command
+
+
+@click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(fracture.__version__, prog_name="fracture")
+def cli() -> None:
+    """Train, evaluate and serve a bone-fracture classifier. Research software, not a medical device."""
+
+
+def main() -> None:
+    """Run the command line; the exit codes are those of `fracture.errors`."""
+    try:
+        cli(prog_name="fracture", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        if getattr(error, "ctx", None) is None:  # click's parser does not say where it stood
+            click.echo(f"Try 'fracture {' '.join(sys.argv[1:2])} --help' for help.", err=True)
+        sys.exit(2)
+    except FractureError as error:
+        style = "yellow" if error.exit_code == 6 else "red"
+        console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+        console.print(f"[bold {style}]{type(error).__name__}[/] (exit code {error.exit_code})", end="\n")
+        console.print(str(error), markup=False)
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("Interrupted (exit code 6) before anything was begun: the same command starts again.", err=True)
+        sys.exit(6)
+
+
+if __name__ == "__main__":
+    main()

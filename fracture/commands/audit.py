@@ -1,0 +1,46 @@
+"""`fracture audit`: says whether data deserves to be trained on, with evidence to look at."""
+
+from pathlib import Path
+
+import click
+
+from fracture.commands.options import given, options_of
+from fracture.config import parse_model
+from fracture.data.audit.audit import audit_manifest, open_data, write_report
+from fracture.data.audit.config import AuditConfig
+from fracture.data.cache import folder_of
+from fracture.data.dataset import Source, read, split
+from fracture.data.inspection.inspect import Progress
+from fracture.data.manifest import Manifest
+from fracture.progress import Terminal
+from fracture.runs.audit import refuse, show_audit
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("data", metavar="MANIFEST|DIR", type=_PATH)
+@click.option("--out", default="audit.json", show_default=True, type=_PATH, help="the report, with its page beside it")
+@options_of(AuditConfig)
+def command(data: Path, out: Path, **values: str | None) -> None:
+    """Look for leakage and for classes that equal their source, before anything trains; `demo` is the built-in set.
+
+    Exit code 0: no leakage; 3: leakage, and the message names the command that mends it.
+    """
+    config = parse_model(AuditConfig, given(values), "audit")
+    cache_dir = folder_of(config.cache_dir)
+    terminal = Terminal()
+    with terminal.working() as progress:
+        report = audit_manifest(_open(data, cache_dir, progress), cache_dir, progress, config)
+    paths = write_report(report, out)
+    show_audit(report, terminal)
+    terminal.say(f"Written: {', '.join(str(path) for path in paths)}")
+    refuse(report, str(data))
+
+
+def _open(data: Path, cache_dir: Path, progress: Progress) -> Manifest:
+    """The data set; ``demo`` is the built-in one, split as training splits it, unless a folder has that name."""
+    if str(data) != "demo" or data.exists():
+        return open_data(data, cache_dir, progress)
+    problems: list[str] = []
+    return split(read(Source(), cache_dir, problems, progress), Source(), problems)

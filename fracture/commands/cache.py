@@ -1,0 +1,17 @@
+"""`fracture cache`: show or clear what is kept of decoded and demo images."""
+
+import click
+
+from fracture.data import cache
+from fracture.progress import Terminal
+
+
+@click.command("cache")
+@click.option("--clear", is_flag=True, help="Delete it all; it is built again when needed.")
+def command(clear: bool) -> None:
+    """Show where decoded and demo images are kept, and how much; FRACTURE_CACHE_DIR moves it."""
+    folder, terminal = cache.default_folder(), Terminal()
+    if clear:
+        terminal.say(f"{folder}: {cache.clear(folder) / 2**20:.1f} MiB freed")
+    files, size = cache.usage(folder)
+    terminal.say(f"{folder}: {files} files, {size / 2**20:.1f} MiB")

@@ -1,0 +1,48 @@
+"""Command-line options derived from a configuration model, so that no knob is written down twice."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def options_of(model: type[BaseModel]) -> Callable[[F], F]:
+    """A decorator that adds ``--name VALUE`` for each field of ``model``.
+
+    Values arrive as text, and only for options that were given; the model itself converts and checks them, so that a
+    command line, an MLproject and a file are all judged by the same rules.
+    """
+
+    def decorate(function: F) -> F:
+        for name, field in reversed(model.model_fields.items()):
+            flag = "--" + name.replace("_", "-")
+            spellings = dict.fromkeys([flag, "--" + name])  # MLproject and habit write underscores
+            function = click.option(*spellings, name, default=None, metavar=_metavar(field), help=_help(field))(
+                function
+            )
+        return function
+
+    return decorate
+
+
+def given(values: dict[str, str | None]) -> dict[str, str]:
+    """The options that were given."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _help(field: FieldInfo) -> str:
+    default = str(field.default).lower() if isinstance(field.default, bool) else field.default
+    return f"{field.description}  [default: {default}]"
+
+
+def _metavar(field: FieldInfo) -> str:
+    text = str(field.annotation)
+    if "Literal" in text and "int" not in text:
+        return "|".join(part.strip(" '") for part in text[text.index("[") + 1 : -1].split(","))
+    if field.annotation is bool:
+        return "true|false"
+    return {str: "TEXT", int: "INT", float: "FLOAT"}.get(field.annotation, "INT|auto")  # type: ignore[arg-type]

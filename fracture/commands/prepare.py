@@ -1,0 +1,58 @@
+"""`fracture prepare`: turns folders, archives and CSV files into a manifest that is grouped, split and leak-free."""
+
+from pathlib import Path
+
+import click
+
+from fracture.commands.options import given, options_of
+from fracture.config import parse_model
+from fracture.data.prepare.config import PrepareConfig
+from fracture.data.prepare.prepare import Prepared, prepare, reasons, write
+from fracture.errors import ConfigError
+from fracture.progress import Terminal
+
+_SOURCE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("sources", metavar="[SOURCE]...", nargs=-1, type=_SOURCE)
+@click.option(
+    "--out", default="manifest.csv", show_default=True, type=_SOURCE, help="the manifest, with two files beside it"
+)
+@click.option(
+    "--regroup", metavar="MANIFEST|DIR", type=_SOURCE, help="instead of SOURCE: group and split these anew, leak-free"
+)
+@options_of(PrepareConfig)
+def command(sources: tuple[Path, ...], out: Path, regroup: Path | None, **values: str | None) -> None:
+    """Make a manifest of folders of classes, zip or tar archives, and CSV files.
+
+    Every file is decoded; what cannot be used is named in MANIFEST.excluded.csv with its reason.
+    """
+    if bool(sources) == bool(regroup):
+        raise ConfigError("Give one SOURCE or more, or --regroup MANIFEST|DIR.\n`fracture prepare --help` shows both.")
+    if out.suffix.lower() != ".csv":
+        raise ConfigError(f"out={out}: must end in .csv")
+    config = parse_model(PrepareConfig, given(values), "prepare")
+    terminal = Terminal()
+    with terminal.working() as progress:
+        prepared = prepare((regroup,) if regroup else sources, config, out, progress, again=regroup is not None)
+    paths = write(prepared, out, config)
+    show(prepared, terminal)
+    terminal.say(f"Written: {', '.join(str(path) for path in paths)}")
+    terminal.say(f"Data digest {prepared.manifest.digest()}. Next: fracture audit {out}")
+
+
+def show(prepared: Prepared, terminal: Terminal) -> None:
+    """Print what was found, what was left out and how it was split."""
+    manifest = prepared.manifest
+    for one in prepared.sources:
+        layout = one.layout
+        about = f"{layout.title}; {layout.citation}; licence: {layout.licence}" if layout else f"a {one.kind}"
+        terminal.say(f"{one.given}: {len(one.records):,} images. {about}")
+    rows = [[split, *(f"{n:,}" for n in counts.values())] for split, counts in manifest.counts().items()]
+    groups = len({row.group for row in manifest.rows})
+    terminal.table(f"{len(manifest.rows):,} images, {groups:,} groups", ["split", *manifest.classes], rows)
+    for reason, count in reasons(prepared.excluded):
+        terminal.say(f"left out: {count:,} x {reason}")
+    for note in (*(f"{count:,} {name}" for name, count in prepared.linked.items() if count), *prepared.notes):
+        terminal.say(note)

@@ -1,0 +1,199 @@
+"""Every knob of training, once: its name, type, default, range and the reason for it.
+
+The command line, MLproject and the parameters logged to a run are derived from `TrainConfig` or checked against it.
+
+The run command: ``mlflow run . -P model=convnextv2`` or ``fracture train --model convnextv2``.
+"""
+
+import difflib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fracture.errors import ConfigError
+
+M = TypeVar("M", bound=BaseModel)
+Auto = Literal["auto"]
+Pixels = Annotated[int, Field(ge=32, le=1024)]
+Count = Annotated[int, Field(ge=1, le=10_000)]
+
+
+class TrainConfig(BaseModel):
+    """The knobs of one training run; the defaults are the seed's recipe.
+
+    Raises:
+        pydantic.ValidationError: every value out of its range at once; `parse` turns it into a ConfigError.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    # what is trained
+    model: str = Field(
+        "convnextv2",
+        description="convnextv2, efficientnetv2, maxvit, swin, any timm name, several with commas, or all (the four)",
+    )
+    weights: str = Field(
+        "auto",
+        description="auto (hub cache, hub, else random with a warning), hub, none, or a .safetensors/.pth file",
+    )
+    # on what
+    data: str = Field(
+        "demo", description="demo (synthetic), a folder of classes with or without train/val/test, or a manifest CSV"
+    )
+    demo_images: int = Field(
+        48, ge=30, description="images that data=demo renders; 48 keep the first run under five minutes"
+    )
+    data_seed: int = Field(
+        0, ge=0, description="seed of the demo images and of the split, apart from seed so that repeats share data"
+    )
+    val_fraction: float = Field(0.15, gt=0, lt=0.5, description="share for validation where the data names no split")
+    test_fraction: float = Field(0.15, gt=0, lt=0.5, description="share for the test where the data names no split")
+    image_size: Pixels | Auto = Field(
+        "auto", description="side in pixels; auto is 224, or the model's own where it is fixed"
+    )
+    audit: Literal["strict", "warn", "off"] = Field(
+        "strict", description="strict refuses data that leaks between splits, warn says so, off does not look"
+    )
+    # how
+    epochs: Count | Auto = Field("auto", description="auto is 30, and 3 with the demo set")
+    batch_size: int = Field(16, ge=1, le=4096, description="images an optimiser step")
+    accumulation: int = Field(
+        1, ge=1, description="parts that a batch is computed in, to fit memory; must divide batch_size"
+    )
+    optimizer: Literal["adam", "adamw"] = Field(
+        "adam", description="adamw decouples the weight decay from the gradient"
+    )
+    lr: float = Field(0.0001, gt=0, le=1, description="learning rate")
+    weight_decay: float = Field(0.0, ge=0, le=1, description="never applied to norms, biases and GRN")
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="factor of the learning rate from each layer to the one below; 1 is off"
+    )
+    scheduler: Literal["plateau", "cosine", "constant"] = Field(
+        "plateau", description="plateau watches val_loss; cosine ends at zero"
+    )
+    plateau_patience: int = Field(3, ge=0, description="epochs without a better val_loss before the rate drops")
+    plateau_factor: float = Field(0.5, gt=0, lt=1, description="what the rate is multiplied with then")
+    warmup_epochs: int = Field(0, ge=0, description="epochs of linear warm-up, with cosine or constant")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread over all classes")
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="balanced weighs the loss by inverse class frequency"
+    )
+    drop_path: float = Field(0.0, ge=0, lt=1, description="stochastic depth rate")
+    ema_decay: float = Field(
+        0.0, ge=0, lt=1, description="moving average of the weights, evaluated and saved in their place; 0 is off"
+    )
+    clip_norm: float = Field(0.0, ge=0, description="largest gradient norm; 0 is off")
+    augmentation: Literal["standard", "none"] = Field(
+        "standard", description="flip, small rotation/scale/shift, exposure, noise, light blur"
+    )
+    select_metric: Literal["val_macro_f1", "val_balanced_accuracy", "val_accuracy", "val_loss"] = Field(
+        "val_macro_f1", description="what chooses the best epoch and stops early"
+    )
+    early_stop_patience: int = Field(
+        5, ge=0, description="epochs without a better select_metric before training ends; 0 is off"
+    )
+    seed: int = Field(0, ge=0, description="of the initialisation, the order and the augmentation")
+    # on which machine
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto is cuda where there is one")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="auto is bf16 where the hardware computes it, else fp32"
+    )
+    memory_format: Literal["auto", "contiguous", "channels_last"] = Field(
+        "auto", description="auto times both once a machine and keeps the faster"
+    )
+    checkpointing: bool = Field(False, description="recompute activations in the backward pass: less memory, more time")
+    threads: Count | Auto = Field("auto", description="CPU threads; auto is the number of physical cores allowed")
+    # keeping and going on
+    resume: str = Field("none", description="id of an interrupted run, which goes on under its own settings")
+    stall_seconds: int = Field(
+        900, ge=10, description="without progress for that long the run writes all stacks and ends resumable"
+    )
+    cache_dir: str = Field(
+        "auto", description="where decoded and demo images are kept; auto is the user's cache folder"
+    )
+
+    @model_validator(mode="after")
+    def _agree(self) -> "TrainConfig":
+        problems = []
+        if self.batch_size % self.accumulation:
+            problems.append(f"accumulation={self.accumulation} does not divide batch_size={self.batch_size}")
+        if self.val_fraction + self.test_fraction >= 0.9:
+            problems.append("val_fraction + test_fraction leave less than a tenth for training")
+        if self.warmup_epochs and self.scheduler == "plateau":
+            problems.append("warmup_epochs needs scheduler=cosine or scheduler=constant")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+def parse(values: Mapping[str, Any]) -> TrainConfig:
+    """Make the configuration of a training run; see `parse_model`."""
+    return parse_model(TrainConfig, values, "train")
+
+
+def parse_model(model: type[M], values: Mapping[str, Any], verb: str) -> M:
+    """Make a configuration of strings or values, as they come from a command line or a file.
+
+    Args:
+        model: which configuration.
+        values: by name; what is left out takes its default.
+        verb: of the command, for the hint.
+
+    Raises:
+        ConfigError: every unknown name and every value out of range, at once.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        known = list(model.model_fields)
+        lines = dict.fromkeys(_explain(dict(problem), known) for problem in error.errors(include_url=False))
+        hint = f"`fracture {verb} --help` lists every parameter with its range."
+        raise ConfigError("\n".join([*lines, hint])) from error
+
+
+def absolute(config: TrainConfig) -> TrainConfig:
+    """The same with absolute paths, so that a run can go on from another folder."""
+    words = {"data": {"demo"}, "weights": {"auto", "hub", "none"}, "cache_dir": {"auto"}}
+    paths = {name: value for name, value in config if name in words and value not in words[name]}
+    return config.model_copy(update={name: str(Path(value).expanduser().absolute()) for name, value in paths.items()})
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """A sentence with the names nearest to a mistyped one, empty where none is near."""
+    close = difflib.get_close_matches(word, known, n=5, cutoff=0.5)
+    return f"Nearest: {', '.join(close)}." if close else ""
+
+
+def defaults() -> dict[str, str]:
+    """Every knob's default as text, spelt as MLproject and logged parameters spell it."""
+    return as_text(TrainConfig())
+
+
+def as_text(config: TrainConfig) -> dict[str, str]:
+    """Every knob's value as text; booleans in lower case."""
+    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in config}
+
+
+def _explain(problem: dict[str, Any], known: list[str]) -> str:
+    place = [str(part) for part in problem["loc"]]
+    if not place:
+        return str(problem["msg"]).removeprefix("Value error, ")
+    name = place[0]
+    if problem["type"] == "extra_forbidden":
+        return f"{name}: no such parameter. {nearest(name, known)}".rstrip()
+    return f"{name}={problem['input']}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+
+
+def page() -> str:
+    """The table of parameters in the README."""
+    lines = ["| parameter | default | what it is |", "|---|---|---|"]
+    for name, field in TrainConfig.model_fields.items():
+        lines.append(f"| `{name}` | `{defaults()[name]}` | {field.description} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

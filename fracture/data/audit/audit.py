@@ -1,0 +1,115 @@
+"""Auditing a manifest: opens the files, searches near-duplicates, probes the sources, and asks the judge."""
+
+import os
+from collections.abc import Hashable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from fracture.data.audit import confound, traits
+from fracture.data.audit.config import AuditConfig
+from fracture.data.audit.distributions import BLANK_SPREAD, SHARE_GAP, TINY_SIDE
+from fracture.data.audit.judge import PairLike, judge
+from fracture.data.audit.page import render
+from fracture.data.audit.report import AuditReport, Image
+from fracture.data.groups import merge
+from fracture.data.inspection.inspect import Progress, inspect
+from fracture.data.inspection.inspected import Inspection
+from fracture.data.manifest import Manifest, Row, read_csv
+from fracture.data.near import NearPairs, near_duplicates
+from fracture.data.prepare.config import PrepareConfig
+from fracture.data.prepare.gather import gather
+from fracture.errors import DataError
+from fracture.files import replacing, write_json
+
+
+def audit_manifest(
+    manifest: Manifest, cache_dir: Path, progress: Progress | None = None, config: AuditConfig | None = None
+) -> AuditReport:
+    """Audit a data set.
+
+    Args:
+        manifest: one row an image; without splits only the images and labels themselves are judged.
+        cache_dir: where inspections and signatures are kept, so that a second audit takes seconds.
+        progress: told what is being done.
+        config: the knobs.
+
+    Returns:
+        The report; ``report.leaks`` says whether training must be refused, ``report.confounded`` is a tag for the run.
+    """
+    config = config or AuditConfig()
+    workers = min(8, len(os.sched_getaffinity(0))) if config.workers == "auto" else config.workers
+    paths = [row.path for row in manifest.rows]
+    inspections = inspect(paths, cache_dir, workers, progress, sign=config.near_duplicates)
+    images = [_image(row, found) for row, found in zip(manifest.rows, inspections, strict=True)]
+    readable = [i for i, found in enumerate(inspections) if not found.error]
+    files = [(inspections[i].sha256, manifest.rows[i].path) for i in readable]
+    near = near_duplicates(files, cache_dir, workers, progress) if config.near_duplicates else NearPairs.none()
+    near = near.renumbered(readable)
+    probe = _probe(images, inspections, near.duplicates, readable) if config.probe else confound.Probe()
+    rows = (row if row.sha256 else _hashed(row, found) for row, found in zip(manifest.rows, inspections, strict=True))
+    digest = manifest.with_rows(rows).digest()
+    limits = {
+        "near_duplicate": near.threshold, "review": near.review_threshold, "probe_auc": confound.THRESHOLD,
+        "blank_spread": BLANK_SPREAD, "tiny_side": TINY_SIDE, "share_gap": SHARE_GAP,
+    }  # fmt: skip
+    found = near.duplicates if config.near_duplicates else None
+    return judge(manifest.name, digest, images, found, near.review, probe, limits, near.featureless)
+
+
+def open_data(data: Path, cache_dir: Path, progress: Progress | None = None) -> Manifest:
+    """A manifest CSV, or any folder that `prepare` understands, as a manifest to be audited.
+
+    Raises:
+        DataError: there is nothing to read.
+    """
+    if data.suffix.lower() == ".csv":
+        return read_csv(data)
+    if data.is_file():
+        raise DataError(f"{data}: is neither a manifest CSV nor a folder", "`fracture prepare` makes one of it.")
+    found = gather([data], PrepareConfig(), cache_dir / "archives", progress)[0]
+    rows = tuple(
+        Row(record.path, record.label, record.split, record.patient or record.original, record.source)
+        for record in found.records
+    )
+    if not rows:
+        first = found.excluded[0].reason
+        raise DataError(f"{data}: none of its {len(found.excluded):,} images can be used, the first: {first}")
+    return Manifest(data.resolve().name, data.resolve(), rows)
+
+
+def write_report(report: AuditReport, json_path: Path) -> tuple[Path, Path]:
+    """Write the report as JSON and, beside it, as one HTML page that holds its images; returns the two paths."""
+    page = json_path.with_suffix(".html")
+    write_json(json_path, report.to_dict())
+    with replacing(page) as part:
+        part.write_text(render(report), encoding="utf-8")
+    return json_path, page
+
+
+def _image(row: Row, found: Inspection) -> Image:
+    return Image(
+        str(row.path), row.label, row.split, row.group, row.source, found.sha256, found.width, found.height,
+        found.spread, found.error,
+    )  # fmt: skip
+
+
+def _hashed(row: Row, found: Inspection) -> Row:
+    return replace(row, sha256=found.sha256)
+
+
+def _probe(
+    images: list[Image], inspections: list[Inspection], duplicates: tuple[PairLike, ...], readable: list[int]
+) -> confound.Probe:
+    """Probe the readable images; relatives count as one group, else they would tell the folds' secrets."""
+    keys: list[list[Hashable]] = [[("group", image.group)] if image.group else [] for image in images]
+    for i in readable:
+        keys[i].append(("bytes", images[i].sha256))
+    for number, pair in enumerate(duplicates):
+        keys[pair.first].append(("pair", number))
+        keys[pair.second].append(("pair", number))
+    groups = merge(keys)
+    values = np.array([inspections[i].traits for i in readable], np.float32).reshape(len(readable), len(traits.NAMES))
+    families = {family: traits.columns(family) for family in traits.FAMILIES}
+    return confound.probe(values, families, [images[i].label for i in readable], [groups[i] for i in readable])

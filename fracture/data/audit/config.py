@@ -1,0 +1,22 @@
+"""Every knob of `fracture audit`, once: its name, type, default, range and the reason for it."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Auto = Literal["auto"]
+
+
+class AuditConfig(BaseModel):
+    """The knobs of one audit. Thresholds are none of them: docs/audit.md gives them with their reasons.
+
+    Raises:
+        pydantic.ValidationError: every value out of its range at once.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    near_duplicates: bool = Field(True, description="look for near-duplicates; false leaves exact copies and groups")
+    probe: bool = Field(True, description="probe whether the class equals the source")
+    workers: int | Auto = Field("auto", ge=1, le=64, description="processes; auto is the number of cores, 8 at most")
+    cache_dir: str = Field("auto", description="where signatures are kept; auto is the user's cache folder")

@@ -1,0 +1,200 @@
+"""The cache: every image of a data set decoded once to a grey uint8 square, memory-mapped from disk.
+
+An entry is a folder named by the digest of what it holds: the contents of the files, the size and the version of the
+preprocessing. It is built under a temporary name and renamed; a lock keeps two processes from building the same one.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import platformdirs
+from filelock import FileLock
+
+from fracture.data.images import PREPROCESSING_VERSION, ImageError, decode, letterbox
+
+_OWN = ("images", "demo", "near", "archives", "signatures*", "inspections*", "timings.json", "patient.key")
+_ARRAY, _INDEX = "images.npy", "index.json"
+Progress = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
+
+
+@dataclass(frozen=True)
+class Cached:
+    """The decoded images.
+
+    Attributes:
+        pixels: uint8 [unique images, size, size], memory-mapped read-only.
+        position: the place in ``pixels`` of each file asked for.
+        sha256: of each file asked for.
+        folder: where the entry lies.
+        built: whether it was built just now.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    position: npt.NDArray[np.int64]
+    sha256: tuple[str, ...]
+    folder: Path
+    built: bool
+
+
+class UnreadableImagesError(Exception):
+    """Some files cannot be decoded; ``reasons`` says why, by path."""
+
+    def __init__(self, reasons: dict[Path, str]) -> None:
+        super().__init__(f"{len(reasons)} unreadable images")
+        self.reasons = reasons
+
+
+def default_folder() -> Path:
+    """The user's cache folder, e.g. ``~/.cache/fracture``; the variable FRACTURE_CACHE_DIR moves it."""
+    return Path(os.environ.get("FRACTURE_CACHE_DIR") or platformdirs.user_cache_dir("fracture", appauthor=False))
+
+
+def folder_of(cache_dir: str) -> Path:
+    """The folder that a knob ``cache_dir`` means."""
+    return default_folder() if cache_dir == "auto" else Path(cache_dir).expanduser()
+
+
+def open_cache(paths: Sequence[Path], size: int, folder: Path, progress: Progress | None = None) -> Cached:
+    """The decoded images of ``paths``, built first where they are missing or damaged.
+
+    Raises:
+        UnreadableImagesError: some files cannot be decoded; nothing is kept of them.
+    """
+    report = progress or (lambda *_: None)
+    sha256, missing = _hash_files(paths, report)
+    if missing:
+        raise UnreadableImagesError(missing | _undecodable([path for path in paths if path not in missing], report))
+    unique = sorted(set(sha256))
+    entry = folder / "images" / _key(unique, size)
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{entry}.lock"):
+        built = not _is_whole(entry, len(unique), size)
+        if built:
+            _build(entry, _files(sha256, paths), size, report)
+    place = {digest: i for i, digest in enumerate(unique)}
+    position = np.array([place[digest] for digest in sha256], np.int64)
+    return Cached(np.load(entry / _ARRAY, mmap_mode="r"), position, tuple(sha256), entry, built)
+
+
+def usage(folder: Path) -> tuple[int, int]:
+    """Number of files and bytes below the cache folder."""
+    files = [path for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
+    return len(files), sum(path.stat().st_size for path in files)
+
+
+def clear(folder: Path) -> int:
+    """Delete what the project keeps there, and nothing else; returns the bytes freed. It is built again when needed."""
+    before = usage(folder)[1]
+    for name in _OWN:
+        for entry in folder.glob(name):
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+    return before - usage(folder)[1]
+
+
+def _hash_files(paths: Sequence[Path], report: Progress) -> tuple[list[str], dict[Path, str]]:
+    """The digest of each file, and why some cannot be opened."""
+    missing: dict[Path, str] = {}
+
+    def digest(path: Path) -> str:
+        try:
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            missing[path] = error.strerror or str(error)
+            return ""
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        digests = []
+        for done, value in enumerate(pool.map(digest, paths), start=1):
+            digests.append(value)
+            report("reading", done, len(paths))
+    return digests, missing
+
+
+def _undecodable(paths: Sequence[Path], report: Progress) -> dict[Path, str]:
+    """Why some of the files cannot be decoded, so that every problem is told at once."""
+    return _decode_into(np.zeros((len(paths), 1, 1), np.uint8), paths, 1, report)
+
+
+def _files(sha256: Sequence[str], paths: Sequence[Path]) -> dict[str, list[Path]]:
+    """The files of each content, in the order of the array."""
+    files: dict[str, list[Path]] = {digest: [] for digest in sorted(set(sha256))}
+    for digest, path in zip(sha256, paths, strict=True):
+        files[digest].append(path)
+    return files
+
+
+def _key(unique: Sequence[str], size: int) -> str:
+    text = "\n".join([f"preprocessing {PREPROCESSING_VERSION}, {size} px", *unique])
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def _is_whole(entry: Path, count: int, size: int) -> bool:
+    """Whether the entry's array is the one that was written; a damaged entry counts as none."""
+    try:
+        index = json.loads((entry / _INDEX).read_text())
+        with (entry / _ARRAY).open("rb") as file:
+            same = hashlib.file_digest(file, "sha256").hexdigest() == index["sha256"]
+        return bool(same and index["shape"] == [count, size, size])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _build(entry: Path, files: dict[str, list[Path]], size: int, report: Progress) -> None:
+    for old in entry.parent.glob(f"{entry.name}*"):  # damaged, or what a killed process left
+        if old.is_dir():
+            shutil.rmtree(old)
+    work = Path(tempfile.mkdtemp(prefix=f"{entry.name}.", suffix=".part", dir=entry.parent))
+    try:
+        array = np.lib.format.open_memmap(work / _ARRAY, mode="w+", dtype=np.uint8, shape=(len(files), size, size))
+        reasons = _decode_into(array, [same[0] for same in files.values()], size, report)
+        if reasons:
+            bad = (same for same in files.values() if same[0] in reasons)
+            raise UnreadableImagesError({path: reasons[same[0]] for same in bad for path in same})
+        array.flush()
+        del array
+        _seal(work, [len(files), size, size])
+        work.rename(entry)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _decode_into(array: npt.NDArray[np.uint8], paths: Sequence[Path], size: int, report: Progress) -> dict[Path, str]:
+    reasons: dict[Path, str] = {}
+
+    def one(task: tuple[int, Path]) -> None:
+        index, path = task
+        try:
+            array[index] = letterbox(decode(path.read_bytes()), size)
+        except (ImageError, OSError) as error:
+            reasons[path] = str(error)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes and resizes outside the interpreter lock
+        for done, _ in enumerate(pool.map(one, enumerate(paths)), start=1):
+            report("decoding", done, len(paths))
+    return reasons
+
+
+def _seal(work: Path, shape: list[int]) -> None:
+    """Write the index last, and everything to the disk, so that a renamed entry is a whole one."""
+    with (work / _ARRAY).open("rb") as file:
+        os.fsync(file.fileno())
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    with (work / _INDEX).open("w") as file:
+        json.dump({"sha256": digest, "shape": shape}, file)
+        file.flush()
+        os.fsync(file.fileno())

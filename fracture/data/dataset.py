@@ -1,0 +1,151 @@
+"""A data set ready for training: the manifest, split and checked, and its decoded images."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from fracture.data import cache, demo
+from fracture.data.folders import LAYOUTS, read_folder
+from fracture.data.manifest import SPLITS, Manifest, Row, read_csv
+from fracture.data.split import assign
+from fracture.errors import DataError
+
+_SHOWN = 20  # problems of one kind listed by name
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the images are, and how they are split when they are not yet.
+
+    Attributes:
+        data: ``demo``, a folder of classes, or a manifest CSV.
+        demo_images: how many images ``demo`` renders.
+        val_fraction, test_fraction: shares of the images.
+        seed: of the rendering and of the split.
+    """
+
+    data: str = "demo"
+    demo_images: int = 48
+    val_fraction: float = 0.15
+    test_fraction: float = 0.15
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images and labels of all splits.
+
+    Attributes:
+        manifest: one row an image, with its split and content hash.
+        labels: int64 [images], the position of each row's label in ``manifest.classes``.
+        cached: the decoded images.
+    """
+
+    manifest: Manifest
+    labels: npt.NDArray[np.int64]
+    cached: cache.Cached
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of the model's outputs."""
+        return self.manifest.classes
+
+    def pixels(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        """Grey squares of some rows: uint8 [len(indices), size, size], read from the cache."""
+        return self.cached.pixels[self.cached.position[indices]]
+
+
+def open_dataset(source: Source, size: int, cache_dir: Path, progress: cache.Progress | None = None) -> Dataset:
+    """Read, split, check and decode a data set.
+
+    Args:
+        source: where the images are and how they are split.
+        size: side of the squares in pixels.
+        cache_dir: where decoded and rendered images are kept.
+        progress: told what is being done.
+
+    Raises:
+        DataError: nothing there, a wrong layout, a class missing from a split, unreadable files: every problem at once.
+    """
+    problems: list[str] = []
+    manifest = split(read(source, cache_dir, problems, progress), source, problems)
+    dataset = _load(manifest, size, cache_dir, problems, progress)
+    if problems or dataset is None:
+        raise DataError(problems, LAYOUTS)
+    return dataset
+
+
+def read(source: Source, cache_dir: Path, problems: list[str], progress: cache.Progress | None = None) -> Manifest:
+    """The manifest of ``demo``, of a folder of classes, or of a manifest CSV, as yet unsplit where it names no splits.
+
+    Raises:
+        DataError: there is nothing to read.
+    """
+    if source.data == "demo":
+        return _read_demo(source, cache_dir, progress)
+    path = Path(source.data).expanduser()
+    if path.is_dir():
+        return read_folder(path, problems)
+    if path.is_file() and path.suffix.lower() == ".csv":
+        return read_csv(path)
+    found = "is neither a folder nor a .csv file" if path.exists() else "does not exist"
+    raise DataError(f"data={path.absolute()}: {found}", f"{LAYOUTS} data=demo renders synthetic images.")
+
+
+def split(manifest: Manifest, source: Source, problems: list[str]) -> Manifest:
+    """Split by group and stratified by label, unless the rows name their splits; then look for missing classes."""
+    unsplit = sum(not row.split for row in manifest.rows)
+    if 0 < unsplit < len(manifest.rows):
+        problems.append(f"{unsplit} of {len(manifest.rows)} rows name no split: fill or empty the whole column")
+    elif unsplit:
+        manifest = manifest.with_rows(_split_rows(manifest.rows, source))
+    problems += _split_problems(manifest)
+    return manifest
+
+
+def _load(
+    manifest: Manifest, size: int, cache_dir: Path, problems: list[str], progress: cache.Progress | None
+) -> Dataset | None:
+    try:
+        cached = cache.open_cache([row.path for row in manifest.rows], size, cache_dir, progress)
+    except cache.UnreadableImagesError as error:
+        problems += _first(f"{path}: {reason}" for path, reason in sorted(error.reasons.items()))
+        return None
+    rows = (replace(row, sha256=digest) for row, digest in zip(manifest.rows, cached.sha256, strict=True))
+    manifest = manifest.with_rows(rows)
+    order = {label: i for i, label in enumerate(manifest.classes)}
+    return Dataset(manifest, np.array([order[row.label] for row in manifest.rows], np.int64), cached)
+
+
+def _read_demo(source: Source, cache_dir: Path, progress: cache.Progress | None) -> Manifest:
+    images = source.demo_images
+    folder = cache_dir / "demo" / f"v{demo.VERSION}-seed{source.seed}-{images}"
+    report = (lambda done: progress("rendering", done, images)) if progress else None
+    manifest = read_csv(demo.write_demo(folder, images, source.seed, report))
+    return replace(manifest, name="demo (synthetic)", synthetic=True)
+
+
+def _split_rows(rows: tuple[Row, ...], source: Source) -> list[Row]:
+    groups = [row.group or f"alone {i}" for i, row in enumerate(rows)]
+    shares = (1 - source.val_fraction - source.test_fraction, source.val_fraction, source.test_fraction)
+    parts = assign([row.label for row in rows], groups, shares, source.seed)
+    return [replace(row, split=SPLITS[part]) for row, part in zip(rows, parts, strict=True)]
+
+
+def _split_problems(manifest: Manifest) -> list[str]:
+    total = Counter(row.label for row in manifest.rows)
+    problems = [] if len(total) > 1 else [f"{manifest.root}: images of {len(total)} class(es), two are the least"]
+    for name, counts in manifest.counts().items():
+        missing = [f"{label} ({total[label]} images in all)" for label, count in counts.items() if not count]
+        if missing:
+            problems.append(f"{name}: no image of {', '.join(missing)}")
+    return problems
+
+
+def _first(problems: Iterable[str]) -> list[str]:
+    listed = list(problems)
+    return listed[:_SHOWN] + ([f"... and {len(listed) - _SHOWN} more"] if len(listed) > _SHOWN else [])

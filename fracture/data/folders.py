@@ -1,0 +1,76 @@
+"""Class folders, with or without split folders, as a manifest."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from fracture.data.groups import original_keys
+from fracture.data.images import SUFFIXES
+from fracture.data.manifest import SPLITS, Manifest, Row, split_name
+
+LAYOUTS = (
+    "Allowed: DIR/{train,val,test}/CLASS/*.jpg, or DIR/CLASS/*.jpg (split 70/15/15 by group), or a manifest CSV with "
+    "the columns path and label. Images end in " + ", ".join(sorted(SUFFIXES)) + "."
+)
+
+
+def read_folder(root: Path, problems: list[str]) -> Manifest:
+    """Read ``root/{train,val,test}/CLASS/**`` or ``root/CLASS/**``; a group is a stem without augmentation suffix.
+
+    What is wrong with the layout is appended to ``problems``; the manifest holds what was found nevertheless.
+    """
+    root = root.resolve()
+    folders = _subfolders(root)
+    named = [folder for folder in folders if split_name(folder.name) in SPLITS]
+    splits = {split_name(folder.name): folder for folder in named}
+    if splits:
+        problems += [
+            f"{folder}: means {split} as {splits[split].name}/ does; merge them"
+            for folder in named
+            if splits[split := split_name(folder.name)] is not folder
+        ]
+        problems += [
+            f"{root}: no {split}/ folder beside {'/, '.join(splits)}/" for split in SPLITS if split not in splits
+        ]
+        problems += [
+            f"{folder}: holds images but is none of train/, val/, test/; move it out"
+            for folder in folders
+            if folder not in named and any(_images(folder))
+        ]
+        rows = [row for split, folder in splits.items() for row in _class_rows(folder, split, problems)]
+    else:
+        rows = _class_rows(root, "", problems)
+    return Manifest(root.name, root, _grouped(rows, root))
+
+
+def _class_rows(folder: Path, split: str, problems: list[str]) -> list[Row]:
+    classes = _subfolders(folder)
+    if not classes:
+        problems.append(f"{folder}: no class folders")
+    if loose := sum(path.parent == folder for path in _images(folder)):
+        problems.append(f"{folder}: {loose} images lie beside the class folders, and so have no class")
+    rows: list[Row] = []
+    for place in classes:
+        files = list(_images(place))
+        if not files:
+            problems.append(f"{place}: no images in this class")
+        rows += [Row(path, place.name, split) for path in files]
+    return rows
+
+
+def _grouped(rows: list[Row], root: Path) -> tuple[Row, ...]:
+    """Files whose names say that they were made from one original are a group, whatever splits they lie in."""
+    scopes = [row.path.parent.relative_to(root).parts for row in rows]
+    scopes = [scope[1:] if row.split else scope for scope, row in zip(scopes, rows, strict=True)]
+    keys = original_keys([("/".join(s), row.split, row.path.stem) for s, row in zip(scopes, rows, strict=True)])
+    return tuple(replace(row, group=key) for row, key in zip(rows, keys, strict=True))
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith((".", "__")))
+
+
+def _images(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file():
+            yield path

@@ -1,0 +1,28 @@
+"""What is known of one file once it was opened."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What one file is.
+
+    Attributes:
+        sha256: of its bytes; empty when it could not be read.
+        error: why it cannot be used; empty when it can, and all that follows is known.
+        width, height: pixels, upright.
+        phash: 64-bit perceptual hash, 16 hexadecimal digits.
+        mean, spread: of the grey levels; a spread near 0 is a blank image.
+        patient: keyed digest of a DICOM file's patient, else empty.
+        traits: as `fracture.data.traits.measure` gives them.
+    """
+
+    sha256: str
+    error: str = ""
+    width: int = 0
+    height: int = 0
+    phash: str = ""
+    mean: float = 0.0
+    spread: float = 0.0
+    patient: str = ""
+    traits: tuple[float, ...] = ()

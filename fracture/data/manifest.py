@@ -1,0 +1,164 @@
+"""The manifest: one row an image, and the digests that say which data a run has seen."""
+
+import csv
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from fracture.errors import DataError
+
+SPLITS = ("train", "val", "test")
+COLUMNS = ("path", "label", "split", "group", "source", "width", "height", "sha256", "phash")
+SPLIT_ALIASES = {"training": "train", "validation": "val", "valid": "val", "dev": "val", "testing": "test"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One image.
+
+    Attributes:
+        path: absolute path of the file.
+        label: class name.
+        split: ``train``, ``val``, ``test``, or empty when not yet split.
+        group: what must not be torn apart (patient, original image); empty: the image stands alone.
+        source: where the image came from (hospital, data set).
+        width, height: pixels, 0 when unknown.
+        sha256: of the file's bytes, empty until read.
+        phash: perceptual hash, empty when not computed.
+        extra: further columns of a manifest CSV, by name.
+    """
+
+    path: Path
+    label: str
+    split: str = ""
+    group: str = ""
+    source: str = ""
+    width: int = 0
+    height: int = 0
+    sha256: str = ""
+    phash: str = ""
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The images of a data set, in a fixed order.
+
+    Attributes:
+        name: shown on screens and runs.
+        root: the folder that relative paths start from.
+        rows: one an image.
+        synthetic: the images are rendered, not radiographs.
+    """
+
+    name: str
+    root: Path
+    rows: tuple[Row, ...]
+    synthetic: bool = False
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in alphabetical order, which is the order of the model's outputs."""
+        return tuple(sorted({row.label for row in self.rows}))
+
+    def indices(self, split: str) -> list[int]:
+        """Positions of the rows of one split."""
+        return [i for i, row in enumerate(self.rows) if row.split == split]
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Number of images per split and class, every split and class present."""
+        found = Counter((row.split, row.label) for row in self.rows)
+        return {split: {label: found[split, label] for label in self.classes} for split in SPLITS}
+
+    def relative(self, row: Row) -> str:
+        """The row's path from the root, with forward slashes; absolute when it lies elsewhere."""
+        path = row.path.relative_to(self.root) if row.path.is_relative_to(self.root) else row.path
+        return path.as_posix()
+
+    def digest(self, split: str | None = None) -> str:
+        """Digest of the contents, labels and splits (of one split), whatever the order, names and places of files."""
+        rows = (row for row in self.rows if split is None or row.split == split)
+        lines = sorted(f"{row.sha256},{row.label},{row.split}" for row in rows)
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+    def with_rows(self, rows: Iterable[Row]) -> "Manifest":
+        """The same data set with other rows."""
+        return replace(self, rows=tuple(rows))
+
+
+def split_name(name: str) -> str:
+    """``train``, ``val`` or ``test`` where the name is one of them or an alias, else empty."""
+    low = name.strip().lower()
+    known = SPLIT_ALIASES.get(low, low)
+    return known if known in SPLITS else ""
+
+
+def read_csv(path: Path) -> Manifest:
+    """Read a manifest CSV: ``path`` and ``label`` are required, the other columns of `COLUMNS` and any more are kept.
+
+    Relative paths start from the CSV's folder.
+
+    Raises:
+        DataError: unreadable, a column missing, a row without path or label, an unknown split.
+    """
+    root = path.resolve().parent
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            missing = {"path", "label"} - set(reader.fieldnames or ())
+            if missing:
+                raise DataError(
+                    f"{path}: column {' and '.join(sorted(missing))} missing, found {reader.fieldnames or 'none'}",
+                    f"A manifest has the columns path and label, and optionally {', '.join(COLUMNS[2:])}.",
+                )
+            problems: list[str] = []
+            rows = [_row(record, root, f"{path}:{reader.line_num}", problems) for record in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as CSV: {error}") from error
+    if not rows:
+        problems.append(f"{path}: holds no row")
+    if problems:
+        more = [f"... and {len(problems) - 20} more"] if len(problems) > 20 else []
+        raise DataError(problems[:20] + more)
+    return Manifest(path.stem, root, tuple(rows), synthetic=all(row.source == "synthetic" for row in rows))
+
+
+def write_csv(manifest: Manifest, path: Path) -> None:
+    """Write the manifest as CSV, paths relative to the CSV's folder where they lie below it."""
+    root = path.resolve().parent
+    names = list(dict.fromkeys(name for row in manifest.rows for name in row.extra))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([*COLUMNS, *names])
+        for row in manifest.rows:
+            place = row.path.relative_to(root) if row.path.is_relative_to(root) else row.path
+            writer.writerow(
+                [place.as_posix(), *(getattr(row, c) for c in COLUMNS[1:]), *(row.extra.get(n, "") for n in names)]
+            )
+
+
+def _row(record: Mapping[str, str], root: Path, where: str, problems: list[str]) -> Row:
+    text = {key: (value or "").strip() for key, value in record.items() if isinstance(key, str)}
+    split = split_name(text.get("split", ""))
+    if not text["path"] or not text["label"]:
+        problems.append(f"{where}: path or label is empty")
+    if text.get("split") and not split:
+        problems.append(f"{where}: split {text['split']!r} is none of {', '.join(SPLITS)}")
+    return Row(
+        path=root / text["path"],
+        label=text["label"],
+        split=split,
+        group=text.get("group", ""),
+        source=text.get("source", ""),
+        width=_integer(text.get("width", "")),
+        height=_integer(text.get("height", "")),
+        sha256=text.get("sha256", ""),
+        phash=text.get("phash", ""),
+        extra={key: value for key, value in text.items() if key not in COLUMNS},
+    )
+
+
+def _integer(text: str) -> int:
+    return int(text) if text.isdecimal() else 0

@@ -1,0 +1,1 @@
+"""From folders, archives and tables to a manifest with groups and splits."""

@@ -1,0 +1,65 @@
+"""Every knob of `fracture prepare`, once: its name, type, default, range and the reason for it."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from fracture.data.prepare.layouts import NAMES
+from fracture.data.prepare.pairs import parse_pairs, pattern_problem
+
+Auto = Literal["auto"]
+
+
+class PrepareConfig(BaseModel):
+    """The knobs of one preparation.
+
+    Raises:
+        pydantic.ValidationError: every value out of its range at once.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    # what the files mean
+    layout: str = Field("auto", description=f"auto, folders (never by name), or one of {', '.join(NAMES)}")
+    label_map: str = Field("", description="OLD=NEW,OLD=NEW renames classes; OLD= leaves a class out, by name")
+    label_pattern: str = Field(
+        "", description="expression searched in each path; its group 'label', or the first, is the class"
+    )
+    group_pattern: str = Field("", description="the same for the patient or whatever else must stay in one split")
+    source: str = Field(
+        "", description="name of the hospital or data set, or one a SOURCE with commas; else the layout or folder"
+    )
+    columns: str = Field(
+        "", description="CSV columns by meaning, e.g. path=file,label=class,patient=pid,split=set,source=site"
+    )
+    root: str = Field("", description="folder that the paths of a CSV start from and stay in; else the CSV's own")
+    # how they are split
+    val_fraction: float = Field(0.15, gt=0, lt=0.5, description="share for validation where the data names no split")
+    test_fraction: float = Field(0.15, gt=0, lt=0.5, description="share for the test where the data names no split")
+    folds: int = Field(
+        0, ge=0, le=20, description="folds, in the column fold, of all but the test; fold 0 is then val; 0 is off"
+    )
+    resplit: bool = Field(False, description="split anew even where the data names splits")
+    seed: int = Field(0, ge=0, description="of the split")
+    near_duplicates: bool = Field(True, description="look for near-duplicates and keep each cluster in one split")
+    # on which machine
+    workers: int | Auto = Field("auto", ge=1, le=64, description="processes; auto is the number of cores, 8 at most")
+    cache_dir: str = Field("auto", description="where signatures are kept; auto is the user's cache folder")
+
+    @model_validator(mode="after")
+    def _agree(self) -> "PrepareConfig":
+        problems = [pattern_problem(name, getattr(self, name)) for name in ("label_pattern", "group_pattern")]
+        if self.layout not in ("auto", "folders", *NAMES):
+            problems.append(f"layout={self.layout}: must be auto, folders or one of {', '.join(NAMES)}")
+        if self.val_fraction + self.test_fraction >= 0.9:
+            problems.append("val_fraction + test_fraction leave less than a tenth for training")
+        if self.folds == 1:
+            problems.append("folds=1: two folds are the least, 0 is off")
+        for name in ("label_map", "columns"):
+            try:
+                parse_pairs(getattr(self, name))
+            except ValueError as error:
+                problems.append(f"{name}: {error}")
+        if problems := [problem for problem in problems if problem]:
+            raise ValueError("; ".join(problems))
+        return self

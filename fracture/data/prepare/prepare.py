@@ -1,0 +1,261 @@
+"""The story of one preparation: sources become records, are opened, grouped and split, and end as a manifest.
+
+What is left out is never forgotten: every excluded file is named with its reason.
+"""
+
+import csv
+import os
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fracture.data.cache import folder_of
+from fracture.data.groups import merge
+from fracture.data.inspection.inspect import Progress, inspect
+from fracture.data.inspection.inspected import Inspection
+from fracture.data.manifest import Manifest, Row, write_csv
+from fracture.data.near import near_duplicates
+from fracture.data.prepare.config import PrepareConfig
+from fracture.data.prepare.gather import Gathered, gather, gather_again
+from fracture.data.prepare.layouts import Layout
+from fracture.data.prepare.records import Exclusion, Record
+from fracture.data.prepare.splitting import assign_folds, assign_splits
+from fracture.errors import DataError
+from fracture.files import replacing, write_json
+
+Opened = tuple[Record, Inspection]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The outcome of a preparation.
+
+    Attributes:
+        manifest: one row an image that is used.
+        excluded: every file that is not, with the reason.
+        sources: what each source held.
+        notes: what the user should know, one sentence each.
+        linked: how many groups of two or more images there are, by what linked them.
+    """
+
+    manifest: Manifest
+    excluded: tuple[Exclusion, ...]
+    sources: tuple[Gathered, ...]
+    notes: tuple[str, ...]
+    linked: dict[str, int]
+
+
+def prepare(
+    sources: Sequence[Path], config: PrepareConfig, out: Path, progress: Progress | None = None, again: bool = False
+) -> Prepared:
+    """Make a manifest of what people have.
+
+    Args:
+        sources: folders of classes, zip or tar archives, CSV files.
+        config: the knobs.
+        out: where the manifest will be written; archives are unpacked beside it.
+        progress: told what is being done.
+        again: ``sources`` is one manifest or folder, to be grouped and split anew and without leaks.
+
+    Raises:
+        ConfigError: a class in ``label_map`` that no source holds.
+        DataError: nothing usable, or fewer than two classes.
+    """
+    images_dir = out.parent / f"{out.stem}_images"
+    if again:
+        config = config.model_copy(update={"resplit": True})
+        gathered = [gather_again(source, config, images_dir, progress) for source in sources]
+    else:
+        gathered = gather(list(sources), config, images_dir, progress)
+    excluded = [exclusion for one in gathered for exclusion in one.excluded]
+    records = _distinct([record for one in gathered for record in one.records], excluded)
+    cache_dir = folder_of(config.cache_dir)
+    workers = min(8, len(os.sched_getaffinity(0))) if config.workers == "auto" else config.workers
+    opened = _open(records, config, workers, progress, excluded)
+    opened, keys = _merge_copies(opened, excluded)
+    opened, keys, linked = _link_near(opened, keys, config, cache_dir, workers, progress, excluded)
+    rows, notes = _split(_rows(opened, keys), config)
+    _check(rows, excluded)
+    manifest = Manifest(out.stem, out.resolve().parent, tuple(rows), all(row.source == "synthetic" for row in rows))
+    return Prepared(manifest, tuple(excluded), tuple(gathered), tuple(notes), {**_linked(opened), **linked})
+
+
+def write(prepared: Prepared, out: Path, config: PrepareConfig) -> tuple[Path, Path, Path]:
+    """Write the manifest, the exclusions (``.excluded.csv``) and the summary (``.json``); returns the three paths."""
+    excluded, summary = out.with_suffix(".excluded.csv"), out.with_suffix(".json")
+    with replacing(out) as part:
+        write_csv(prepared.manifest, part)
+    with replacing(excluded) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "reason", "label", "source"])
+        writer.writerows([one.path, one.reason, one.label, one.source] for one in prepared.excluded)
+    write_json(summary, _summary(prepared, config))
+    return out, excluded, summary
+
+
+def reasons(excluded: Sequence[Exclusion]) -> list[tuple[str, int]]:
+    """How often each kind of reason occurs, the most frequent first; names inside a reason do not make it another."""
+    return Counter(one.reason.split(":")[0].split(" (")[0] for one in excluded).most_common()
+
+
+def _distinct(records: list[Record], excluded: list[Exclusion]) -> list[Record]:
+    """Each file once, however many sources name it."""
+    first: dict[Path, Record] = {}
+    for record in records:
+        if record.path in first:
+            excluded.append(Exclusion(str(record.path), "named a second time", record.label, record.source))
+        else:
+            first[record.path] = record
+    return list(first.values())
+
+
+def _open(
+    records: list[Record], config: PrepareConfig, workers: int, progress: Progress | None, excluded: list[Exclusion]
+) -> list[Opened]:
+    paths = [record.path for record in records]
+    inspections = inspect(paths, folder_of(config.cache_dir), workers, progress, sign=config.near_duplicates)
+    opened: list[Opened] = []
+    for record, inspection in zip(records, inspections, strict=True):
+        if inspection.error:
+            excluded.append(Exclusion(str(record.path), inspection.error, record.label, record.source))
+        else:
+            opened.append((record, inspection))
+    return opened
+
+
+def _merge_copies(opened: list[Opened], excluded: list[Exclusion]) -> tuple[list[Opened], list[list[Hashable]]]:
+    """Keep the first of files with the same bytes, with the links of all; where their labels differ, keep none."""
+    same: dict[str, list[Opened]] = defaultdict(list)
+    for record, inspection in opened:
+        same[inspection.sha256].append((record, inspection))
+    kept: list[Opened] = []
+    keys: list[list[Hashable]] = []
+    for copies in same.values():
+        first = copies[0][0]
+        labels = sorted({record.label for record, _ in copies})
+        if len(labels) == 1:
+            kept.append(copies[0])
+            keys.append([key for record, inspection in copies for key in _keys(record, inspection)])
+        for record, _ in copies if len(labels) > 1 else copies[1:]:
+            reason = (
+                f"the same bytes under {len(labels)} labels: {', '.join(labels)}" if len(labels) > 1
+                else f"the same bytes as another file: {first.path}"
+            )  # fmt: skip
+            excluded.append(Exclusion(str(record.path), reason, record.label, record.source))
+    return kept, keys
+
+
+def _keys(record: Record, inspection: Inspection) -> list[Hashable]:
+    """What links an image to others, strongest first."""
+    dicom = inspection.patient and f"dicom-{inspection.patient}"
+    pairs = (("patient", record.patient), ("patient", dicom), ("original", record.original))
+    return [pair for pair in pairs if pair[1]]
+
+
+def _link_near(
+    opened: list[Opened], keys: list[list[Hashable]], config: PrepareConfig, cache_dir: Path, workers: int,
+    progress: Progress | None, excluded: list[Exclusion],
+) -> tuple[list[Opened], list[list[Hashable]], dict[str, int]]:  # fmt: skip
+    """Link near-duplicates; where two of them have different labels, neither can be trusted and both go."""
+    if not config.near_duplicates or not opened:
+        return opened, keys, {}
+    found = near_duplicates([(i.sha256, r.path) for r, i in opened], cache_dir, workers, progress)
+    doubtful: dict[int, int] = {}
+    for pair in found.duplicates:
+        if opened[pair.first][0].label != opened[pair.second][0].label:
+            doubtful.setdefault(pair.first, pair.second)
+            doubtful.setdefault(pair.second, pair.first)
+        keys[pair.first].append(("near", pair.first, pair.second))
+        keys[pair.second].append(("near", pair.first, pair.second))
+    for image, other in sorted(doubtful.items()):
+        record, twin = opened[image][0], opened[other][0]
+        reason = f"the same image under two labels, {record.label} and {twin.label}: {twin.path}"
+        excluded.append(Exclusion(str(record.path), reason, record.label, record.source))
+    left = [image for image in range(len(opened)) if image not in doubtful]
+    counts = {"near-duplicate pairs": len(found.duplicates), "pairs to review": len(found.review)}
+    return [opened[i] for i in left], [keys[i] for i in left], counts
+
+
+def _rows(opened: list[Opened], keys: list[list[Hashable]]) -> list[Row]:
+    numbers = merge(keys)
+    names: dict[int, str] = {}
+    for kind in ("patient", "original"):
+        for number, own in zip(numbers, keys, strict=True):
+            for key in own:
+                if isinstance(key, tuple) and key[0] == kind and number not in names:
+                    names[number] = str(key[1])
+    return [
+        Row(
+            record.path, record.label, record.split, names.get(number, f"group-{number}"), record.source,
+            inspection.width, inspection.height, inspection.sha256, inspection.phash, record.extra,
+        )
+        for (record, inspection), number in zip(opened, numbers, strict=True)
+    ]  # fmt: skip
+
+
+def _split(rows: list[Row], config: PrepareConfig) -> tuple[list[Row], list[str]]:
+    strata = [(row.label, row.source) for row in rows]
+    groups = [row.group for row in rows]
+    given = ["" if config.resplit else row.split for row in rows]
+    splits, notes = assign_splits(strata, groups, given, config)
+    rows = [replace(row, split=split) for row, split in zip(rows, splits, strict=True)]
+    if config.folds:
+        folds = assign_folds(strata, groups, splits, config)
+        names = {"": "test", "0": "val"}
+        rows = [
+            replace(row, split=names.get(fold, "train"), extra={**row.extra, "fold": fold})
+            for row, fold in zip(rows, folds, strict=True)
+        ]
+    torn = Counter(group for group, _ in {(row.group, row.split) for row in rows})
+    if count := sum(splits_of > 1 for splits_of in torn.values()):
+        notes.append(f"the splits that the data names tear {count} groups apart: fracture prepare --regroup mends it")
+    return rows, notes
+
+
+def _check(rows: list[Row], excluded: list[Exclusion]) -> None:
+    classes = sorted({row.label for row in rows})
+    if len(classes) < 2:
+        listed = "; ".join(f"{count} x {reason}" for reason, count in reasons(excluded)[:5])
+        why = f" Left out: {listed}." if listed else ""
+        raise DataError(
+            f"{len(rows)} usable images of {len(classes)} class(es) ({', '.join(classes)}), two are the least.{why}",
+            "Give more sources, or say where the class stands with --label-pattern.",
+        )
+
+
+def _linked(opened: list[Opened]) -> dict[str, int]:
+    """Groups of two or more images by patient and by original name, before they are merged."""
+    patients = Counter(record.patient or inspection.patient for record, inspection in opened)
+    originals = Counter(record.original for record, _ in opened)
+    return {
+        "patients with several images": sum(n > 1 for name, n in patients.items() if name),
+        "originals with copies": sum(n > 1 for name, n in originals.items() if name),
+    }
+
+
+def _summary(prepared: Prepared, config: PrepareConfig) -> dict[str, Any]:
+    manifest = prepared.manifest
+    return {
+        "version": 1,
+        "digest": manifest.digest(),
+        "images": len(manifest.rows),
+        "groups": len({row.group for row in manifest.rows}),
+        "counts": manifest.counts(),
+        "linked": prepared.linked,
+        "excluded": dict(reasons(prepared.excluded)),
+        "notes": list(prepared.notes),
+        "sources": [_source_summary(one) for one in prepared.sources],
+        "config": config.model_dump(),
+    }
+
+
+def _source_summary(one: Gathered) -> dict[str, Any]:
+    layout: Layout | None = one.layout
+    about = {k: getattr(layout, k) for k in ("name", "title", "citation", "licence", "where")} if layout else None
+    labels = Counter(record.label for record in one.records)
+    return {
+        "source": str(one.given), "kind": one.kind, "data_set": about, "images": dict(sorted(labels.items())),
+        "excluded": len(one.excluded), "other_files": dict(one.others.most_common()),
+    }  # fmt: skip

@@ -1,0 +1,91 @@
+"""Signatures kept on disk by content hash, so that the second audit of the same images takes seconds."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+
+from fracture.data.signatures import VERSION, Signature
+
+_WAIT = 60.0  # seconds to wait for another process that is writing
+_AT_ONCE = 500  # hashes in one query; SQLite's older builds allow 999
+_TABLE = "CREATE TABLE IF NOT EXISTS signatures (digest TEXT PRIMARY KEY, packed BLOB NOT NULL) WITHOUT ROWID"
+
+
+class SignatureStore:
+    """Signatures by the hash of the file they were made from, in one SQLite file of about 20 KB an image.
+
+    Two processes may read and write at once: the second waits. What cannot be read (a damaged entry, another version)
+    is missing, so it is made again; a damaged file is set aside as ``*.damaged`` and begun anew.
+
+    Args:
+        folder: where the file ``signatures-v<version>.sqlite`` lies; made if missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / f"signatures-v{VERSION}.sqlite"
+        self._open()
+
+    def __enter__(self) -> "SignatureStore":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; the store cannot be used after."""
+        self._connection.close()
+
+    def get(self, digest: str) -> Signature | None:
+        """Return the signature of a file by its hash, None where there is none that can be read."""
+        return self.get_many([digest]).get(digest)
+
+    def put(self, digest: str, signature: Signature) -> None:
+        """Keep a signature; one that is there already is replaced."""
+        self.put_many({digest: signature})
+
+    def get_many(self, digests: Iterable[str]) -> dict[str, Signature]:
+        """Return what can be read of the signatures asked for, by hash."""
+        wanted, found = sorted(set(digests)), {}
+        for start in range(0, len(wanted), _AT_ONCE):
+            for digest, packed in self._rows(wanted[start : start + _AT_ONCE]):
+                try:
+                    found[digest] = Signature.from_bytes(packed)
+                except ValueError:
+                    continue  # missing to the caller, who makes it again
+        return found
+
+    def put_many(self, signatures: Mapping[str, Signature]) -> None:
+        """Keep signatures by hash: all of them or, if the process is killed, none."""
+        rows = [(digest, signature.to_bytes()) for digest, signature in signatures.items()]
+        with self._mended(), self._connection:
+            self._connection.executemany("INSERT OR REPLACE INTO signatures VALUES (?, ?)", rows)
+
+    def _rows(self, digests: list[str]) -> list[tuple[str, bytes]]:
+        marks = ",".join("?" * len(digests))
+        with self._mended():
+            query = f"SELECT digest, packed FROM signatures WHERE digest IN ({marks})"
+            return self._connection.execute(query, digests).fetchall()
+        return []
+
+    def _open(self) -> None:
+        self._connection = sqlite3.connect(self.path, timeout=_WAIT)
+        with self._mended(), self._connection:
+            self._connection.execute(_TABLE)
+
+    @contextmanager
+    def _mended(self) -> Iterator[None]:
+        """Set a damaged file aside and begin a new one; what the block was about is lost, as in any cache."""
+        try:
+            yield
+        except sqlite3.OperationalError:
+            raise  # a full disk, a lock held too long: not the file's damage
+        except sqlite3.DatabaseError:
+            self._connection.close()
+            with suppress(FileNotFoundError):  # another process was quicker
+                self.path.replace(self.path.with_suffix(".damaged"))
+            self._connection = sqlite3.connect(self.path, timeout=_WAIT)
+            with self._connection:
+                self._connection.execute(_TABLE)

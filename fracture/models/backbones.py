@@ -1,0 +1,149 @@
+"""The backbones: names, what timm says of them, and how one is built."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import timm
+import torch
+from torch import nn
+
+from fracture.config import nearest
+from fracture.errors import ConfigError
+
+NICKNAMES = {
+    "convnextv2": "convnextv2_base.fcmae_ft_in22k_in1k",
+    "efficientnetv2": "tf_efficientnetv2_s.in21k_ft_in1k",
+    "maxvit": "maxvit_tiny_tf_224.in1k",
+    "swin": "swin_tiny_patch4_window7_224.ms_in1k",
+}
+DEFAULT_SIZE = 224
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """What is known of a backbone before it is built.
+
+    Attributes:
+        nickname: what the user typed.
+        name: timm's name with its tag.
+        own_size: side of the images that its weights were trained on.
+        fixed_size: whether it takes no other size.
+        mean, std: of its inputs, per channel, for pixels in 0 to 1.
+        license: of timm's pretrained weights, as timm states it.
+    """
+
+    nickname: str
+    name: str
+    own_size: int
+    fixed_size: bool
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    license: str
+
+    def image_size(self, wanted: int | str) -> int:
+        """The side of the images it is trained on: ``wanted``, or 224, or its own where that is fixed.
+
+        Raises:
+            ConfigError: another size is wanted than the fixed one.
+        """
+        if not self.fixed_size:
+            return DEFAULT_SIZE if wanted == "auto" else int(wanted)
+        if wanted not in ("auto", self.own_size):
+            raise ConfigError(f"image_size={wanted}: {self.name} takes {self.own_size} only; leave image_size at auto")
+        return self.own_size
+
+
+def split_names(model: str) -> list[str]:
+    """The backbones that ``model`` asks for: one, several with commas, or all four of `NICKNAMES`.
+
+    Raises:
+        ConfigError: none at all.
+    """
+    names = [name.strip() for name in model.split(",") if name.strip()]
+    if not names:
+        raise ConfigError(f"model={model}: names no backbone. Allowed: {', '.join(NICKNAMES)}, all, or any timm name.")
+    return list(dict.fromkeys(n for name in names for n in (NICKNAMES if name == "all" else [name])))
+
+
+def find(nickname: str) -> Backbone:
+    """Look a backbone up by its nickname or timm name.
+
+    Raises:
+        ConfigError: unknown, with the nearest names.
+    """
+    name = NICKNAMES.get(nickname, nickname)
+    try:
+        cfg = timm.get_pretrained_cfg(name, allow_unregistered=False) if timm.is_model(name) else None
+    except RuntimeError:
+        cfg = None
+    if cfg is None:
+        known = [*NICKNAMES, *timm.list_models(), *timm.list_pretrained()]
+        raise ConfigError(
+            f"model={nickname}: no such backbone. {nearest(nickname, known)}\n"
+            f"Allowed: {', '.join(NICKNAMES)}, all, or any name that timm.list_models() knows."
+        )
+    tagged = f"{cfg.architecture}.{cfg.tag}" if cfg.tag else str(cfg.architecture)
+    return Backbone(
+        nickname, tagged, cfg.input_size[-1], bool(cfg.fixed_input_size), tuple(cfg.mean), tuple(cfg.std),
+        cfg.license or "not stated",
+    )  # fmt: skip
+
+
+def build(
+    backbone: Backbone,
+    classes: int,
+    *,
+    drop_path: float = 0.0,
+    weights: Mapping[str, torch.Tensor] | None = None,
+    checkpointing: bool = False,
+) -> nn.Module:
+    """Build a backbone with a new head for ``classes`` outputs.
+
+    Args:
+        backbone: from `find`.
+        classes: number of outputs.
+        drop_path: stochastic depth rate.
+        weights: a state dict for it with whatever head; it must fit but for the head, which is replaced.
+        checkpointing: recompute activations in the backward pass.
+
+    Raises:
+        ConfigError: the weights do not fit, or the backbone knows no stochastic depth or checkpointing.
+    """
+    try:  # 0 is said too: some, as Swin, have another default
+        model = _create(backbone, classes, weights, {"drop_path_rate": drop_path})
+    except TypeError as error:
+        if drop_path:
+            raise ConfigError(f"drop_path={drop_path}: {backbone.name} does not take it; use 0") from error
+        model = _create(backbone, classes, weights, {})
+    if checkpointing:
+        try:
+            model.set_grad_checkpointing(True)
+        except (AssertionError, AttributeError) as error:
+            raise ConfigError(f"checkpointing=true: {backbone.name} does not support it; use false") from error
+    return cast(nn.Module, model)
+
+
+def _create(
+    backbone: Backbone, classes: int, weights: Mapping[str, torch.Tensor] | None, options: dict[str, Any]
+) -> Any:
+    if weights is None:
+        return timm.create_model(backbone.name, num_classes=classes, **options)
+    outputs = _outputs(backbone, weights)
+    overlay = {"state_dict": dict(weights), "num_classes": outputs, "label_offset": 0, "custom_load": False}
+    try:  # as many outputs as the file has, so that timm loads it strictly
+        model = timm.create_model(
+            backbone.name, pretrained=True, num_classes=outputs, pretrained_cfg_overlay=overlay, **options
+        )
+    except (RuntimeError, KeyError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ConfigError(f"the weights do not fit {backbone.name}: {reason}") from error
+    model.reset_classifier(classes)
+    return model
+
+
+def _outputs(backbone: Backbone, weights: Mapping[str, torch.Tensor]) -> int:
+    cfg = timm.get_pretrained_cfg(backbone.name)
+    head = cfg.classifier if isinstance(cfg.classifier, str) else (cfg.classifier or ("",))[0]
+    weight = weights.get(f"{head}.weight")
+    return int(cfg.num_classes) if weight is None else int(weight.shape[0])

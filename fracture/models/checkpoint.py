@@ -1,0 +1,95 @@
+"""A saved model: a plain state dict (``.pth``) and a JSON sidecar with what is needed to build it again."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import nn
+
+from fracture.data.images import PREPROCESSING_VERSION
+from fracture.errors import ConfigError
+from fracture.files import replacing
+from fracture.models import backbones
+
+
+class Sidecar(BaseModel):
+    """What the JSON file beside a ``.pth`` holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    model: str = Field(description="timm's name with its tag")
+    classes: tuple[str, ...] = Field(description="class names in the order of the outputs")
+    image_size: int = Field(description="side of the letterboxed square in pixels")
+    mean: tuple[float, ...] = Field(description="subtracted per channel from pixels in 0 to 1")
+    std: tuple[float, ...] = Field(description="divided by per channel")
+    preprocessing_version: int = Field(PREPROCESSING_VERSION, description="of decoding and letterboxing")
+    parameters: int = Field(description="number of parameters")
+    weights_sha256: str = Field(description="digest of names and values of all tensors")
+    epoch: int = Field(description="the epoch it was chosen at, from 1")
+    synthetic: bool = Field(description="trained on rendered images: no medical meaning at all")
+    license: str = Field(description="of the weights that training started from")
+
+
+def weights_sha256(state: Mapping[str, torch.Tensor]) -> str:
+    """Digest of the names, types, shapes and values of a state dict, whatever file it lies in."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def save(path: Path, state: Mapping[str, torch.Tensor], sidecar: Sidecar) -> None:
+    """Write ``path`` and its sidecar, each whole or not at all; the tensors first."""
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
+    with replacing(path) as part:
+        torch.save(plain, part)
+    with replacing(path.with_suffix(".json")) as part:
+        part.write_text(sidecar.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def read_sidecar(path: Path) -> Sidecar:
+    """The sidecar of a ``.pth``.
+
+    Raises:
+        ConfigError: missing or of another schema.
+    """
+    place = path.with_suffix(".json")
+    try:
+        return Sidecar.model_validate_json(place.read_bytes())
+    except FileNotFoundError as error:
+        raise ConfigError(f"{place}: missing; a checkpoint is a .pth with a .json of the same name") from error
+    except ValidationError as error:
+        raise ConfigError(f"{place}: not a sidecar of this version: {error}") from error
+
+
+def load(path: Path) -> tuple[nn.Module, Sidecar]:
+    """Build the model that was saved at ``path``, on the CPU and in evaluation mode.
+
+    Raises:
+        ConfigError: a file is missing or damaged, the tensors are not those that the sidecar names, or it was made
+            for other preprocessing.
+    """
+    sidecar = read_sidecar(path)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        found = weights_sha256(state)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file") from error
+    except Exception as error:  # a damaged file fails in many ways
+        raise ConfigError(f"{path}: cannot be read as weights: {type(error).__name__}") from error
+    if found != sidecar.weights_sha256:
+        raise ConfigError(f"{path}: holds weights {found[:12]}, its sidecar names {sidecar.weights_sha256[:12]}")
+    if sidecar.preprocessing_version != PREPROCESSING_VERSION:
+        raise ConfigError(
+            f"{path}: made for preprocessing {sidecar.preprocessing_version}, this is {PREPROCESSING_VERSION}: its "
+            "answers would be off. Load it with the version of this project that trained it, or train again."
+        )
+    model = backbones.build(backbones.find(sidecar.model), len(sidecar.classes))
+    model.load_state_dict(state)
+    return model.eval(), sidecar

@@ -1,0 +1,228 @@
+"""Everything shown on a terminal: a live display, or plain lines in a pipe, and the log file that gets it all."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from logging.handlers import MemoryHandler
+from pathlib import Path
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
+from rich.table import Table
+
+from fracture.evidence import Estimate, Results
+
+LOG = logging.getLogger("fracture")
+LOG.setLevel(logging.INFO)
+LOG.propagate = False
+_EARLY = MemoryHandler(10_000, flushLevel=logging.CRITICAL + 1)  # what is said before the run has a log file
+LOG.addHandler(_EARLY)
+_EPOCHS_SHOWN = 8
+_PIPE_WIDTH = 180
+_COLUMNS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_balanced_accuracy", "val_macro_f1", "lr")
+
+_COSTS = (("images_per_second", "img/s", 1), ("epoch_seconds", "s", 1), ("peak_memory_gib", "GiB", 2))
+
+
+@contextmanager
+def log_file(path: Path) -> Iterator[None]:
+    """Everything logged goes to ``path`` too, warnings included, with the time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    loggers = (LOG, logging.getLogger("py.warnings"))
+    for logger in loggers:
+        logger.addHandler(handler)
+    _EARLY.setTarget(handler)
+    _EARLY.flush()
+    LOG.removeHandler(_EARLY)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
+        _EARLY.setTarget(None)
+        LOG.addHandler(_EARLY)
+        handler.close()
+
+
+class Terminal:
+    """What a run says: in place on a terminal, one line an epoch in a pipe."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        """Write to ``console``, by default the standard output."""
+        self.console = console or _console()
+        self._live: Live | None = None
+        self._bars: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._history: list[tuple[int, dict[str, float], bool]] = []
+        self._epochs = 0
+
+    def say(self, text: str, style: str = "") -> None:
+        """One line for the screen and the log."""
+        self.console.print(text, style=style or None, markup=False)
+        LOG.info(text)
+
+    def warn(self, text: str) -> None:
+        """A warning that nobody can miss."""
+        if self.console.is_terminal:
+            self.console.print(Panel(text, title="WARNING", border_style="bold yellow", style="yellow"))
+        else:
+            self.console.print(f"WARNING: {text}", markup=False)
+        LOG.warning(text)
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table; all but the first column are figures."""
+        table = Table(title=title, title_justify="left", title_style="bold")
+        for i, column in enumerate(columns):
+            table.add_column(column, justify="left" if i == 0 else "right")
+        for row in rows:
+            table.add_row(*row)
+        self.console.print(table)
+        LOG.info("%s\n%s", title, "\n".join("\t".join(row) for row in [columns, *rows]))
+
+    @contextmanager
+    def working(self) -> Iterator["Working"]:
+        """Progress of things to do before training."""
+        if not self.console.is_terminal:
+            yield Working(None)
+            return
+        bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            console=self.console,
+            transient=True,
+        )
+        with bars:
+            yield Working(bars)
+
+    @contextmanager
+    def training(self, epochs: int) -> Iterator[None]:
+        """The live display of a training run."""
+        self._epochs, self._history = epochs, []
+        if not self.console.is_terminal:
+            yield
+            return
+        self._bars = Progress(
+            TextColumn("{task.description:<9}"),
+            BarColumn(None),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self.console,
+            expand=True,
+        )
+        self._tasks = {name: self._bars.add_task(name, total=None, note="") for name in ("run", "epoch")}
+        with Live(self._view(), console=self.console, refresh_per_second=4, transient=True) as self._live:
+            yield
+        self.console.print(self._metrics_table(len(self._history)))
+        self._live = self._bars = None
+
+    def earlier(self, history: Sequence[Mapping[str, float]]) -> None:
+        """The epochs that were done before this session."""
+        self._history = [(number, dict(metrics), False) for number, metrics in enumerate(history, start=1)]
+
+    def batch(
+        self, phase: str, epoch: int, done: int, total: int, images_per_second: float, seconds_left: tuple[float, float]
+    ) -> None:
+        """One batch of ``epoch`` (from 1) is done; ``seconds_left`` for the epoch and for the run."""
+        if self._bars is None or self._live is None:
+            return
+        here, all_ = (_clock(seconds) for seconds in seconds_left)
+        note = f"{phase}  {images_per_second:.1f} img/s  {here} left"
+        self._bars.update(self._tasks["epoch"], completed=done, total=total, note=note, description=f"epoch {epoch}")
+        self._bars.update(self._tasks["run"], completed=epoch - 1, total=self._epochs, note=f"{all_} left at most")
+        self._live.update(self._view())
+
+    def epoch(self, number: int, metrics: Mapping[str, float], best: bool) -> None:
+        """Epoch ``number`` is done."""
+        self._history.append((number, dict(metrics), best))
+        figures = "  ".join(f"{name} {metrics[name]:.4g}" for name in _COLUMNS)
+        cost = "  ".join(f"{metrics[name]:.{digits}f} {unit}" for name, unit, digits in _COSTS)
+        line = f"epoch {number}/{self._epochs}  {figures}  {cost}{'  best' if best else ''}"
+        LOG.info(line)
+        if self._live is None:
+            self.console.print(line, markup=False)
+        else:
+            self._live.update(self._view())
+
+    def results(self, results: Results) -> None:
+        """The test's figures."""
+        for line in _result_tables(results):
+            self.console.print(line)
+        LOG.info("test: %s", {k: v.value for k, v in results.splits["test"].metrics.items()})
+
+    def _view(self) -> Group:
+        assert self._bars is not None
+        return Group(self._metrics_table(_EPOCHS_SHOWN), self._bars)
+
+    def _metrics_table(self, rows: int) -> Table:
+        table = Table(box=None, pad_edge=False)
+        for column in ("epoch", *_COLUMNS, *(unit for _, unit, _ in _COSTS)):
+            table.add_column(column.replace("_", " "), justify="right")
+        for number, metrics, best in self._history[-rows:]:
+            cells = [f"{metrics[name]:.4g}" for name in _COLUMNS]
+            more = [f"{metrics[name]:.{digits}f}" for name, _, digits in _COSTS]
+            table.add_row(str(number) + ("*" if best else ""), *cells, *more, style="bold" if best else "")
+        return table
+
+
+class Working:
+    """Bars for the steps before training; does nothing in a pipe."""
+
+    def __init__(self, bars: Progress | None) -> None:
+        """Show on ``bars``, if any."""
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """``done`` of ``total`` of ``what`` are done."""
+        if self._bars is None:
+            return
+        if what not in self._tasks:
+            self._tasks[what] = self._bars.add_task(what, total=total)
+        self._bars.update(self._tasks[what], completed=done)
+
+
+def _console() -> Console:
+    """The standard output; in a pipe, lines are as long as they need to be."""
+    console = Console(highlight=False, emoji=False)
+    return console if console.is_terminal else Console(highlight=False, emoji=False, soft_wrap=True, width=_PIPE_WIDTH)
+
+
+def shown(estimate: Estimate) -> str:
+    """A metric with its interval; results.json says why one is undefined."""
+    if estimate.value is None:
+        return "undefined"
+    return f"{estimate.value:.3f} ({estimate.low:.3f}-{estimate.high:.3f})"
+
+
+def _result_tables(results: Results) -> list[Table]:
+    test = results.splits["test"]
+    title = f"Test, used once: {test.n} images, 95 % intervals by group" + (
+        ", SYNTHETIC images" if results.synthetic else ""
+    )
+    overall = Table(title=title, title_justify="left", title_style="bold")
+    for name in ("", "precision", "recall", "F1", "n"):
+        overall.add_column(name, justify="right" if name else "left", no_wrap=True)
+    for name in results.classes:
+        cells = [shown(test.metrics[f"{metric}_{name}"]) for metric in ("precision", "recall", "f1")]
+        overall.add_row(name, *cells, str(test.counts[name]))
+    confusion = Table(title="Rows are true, columns predicted", title_justify="left", title_style="bold")
+    for name in ("", *results.classes):
+        confusion.add_column(name, justify="right" if name else "left")
+    for name, line in zip(results.classes, test.confusion, strict=True):
+        confusion.add_row(name, *map(str, line))
+    totals = Table(box=None, show_header=False)
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss"):
+        totals.add_row(name.replace("_", " "), shown(test.metrics[name]))
+    return [overall, totals, confusion]
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(max(0.0, seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

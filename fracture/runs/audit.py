@@ -1,0 +1,71 @@
+"""The audit before training: its findings on the screen, and whether they refuse."""
+
+import shlex
+from pathlib import Path
+
+from rich.markup import escape
+from rich.table import Table
+
+from fracture.data.audit.audit import audit_manifest, write_report
+from fracture.data.audit.report import AuditReport
+from fracture.data.manifest import Manifest
+from fracture.errors import DataError
+from fracture.progress import LOG, Terminal
+
+_STYLES = {"ok": "green", "note": "cyan", "warning": "yellow", "leak": "bold red", "skipped": "dim"}
+
+
+def audit_before_training(
+    manifest: Manifest, data: str, strictness: str, cache_dir: Path, refused: Path, terminal: Terminal
+) -> AuditReport | None:
+    """Audit the data that is about to be trained on, unless ``strictness`` is ``off``.
+
+    Args:
+        manifest: split.
+        data: as the user named it, for the command that mends it.
+        strictness: ``strict`` refuses leaking data, ``warn`` says so, ``off`` does not look.
+        cache_dir: where signatures are kept.
+        refused: folder that the report is written to when it refuses.
+        terminal: shows the findings.
+
+    Raises:
+        DataError: the data leaks and ``strictness`` is ``strict``.
+    """
+    if strictness == "off":
+        terminal.warn("audit=off: nobody has looked for leakage in this data.")
+        return None
+    with terminal.working() as progress:
+        report = audit_manifest(manifest, cache_dir, progress)
+    show_audit(report, terminal)
+    if report.leaks and strictness == "strict":
+        _, page = write_report(report, refused / report.digest / "audit.json")
+        terminal.say(f"The evidence, with the image pairs side by side: {page}")
+        refuse(report, data)
+    if report.leaks:
+        terminal.warn("audit=warn: this data LEAKS. The test score will be inflated.")
+    return report
+
+
+def show_audit(report: AuditReport, terminal: Terminal) -> None:
+    """Print the findings as a table, and a warning where the class equals the source."""
+    title = f"Audit of {report.name}: {len(report.images):,} images, {report.verdict}"
+    table = Table("", "question", "status", "answer", title=title, title_justify="left", title_style="bold")
+    for check in report.checks:
+        style = _STYLES[check.status]
+        table.add_row(str(check.number), check.title, f"[{style}]{check.status}[/]", escape(check.sentence))
+    terminal.console.print(table)
+    LOG.info("%s\n%s", title, "\n".join(f"{c.number} {c.title}: {c.status}, {c.sentence}" for c in report.checks))
+    if report.confounded:
+        terminal.warn("confounded=true: what is not anatomy tells classes apart, so a high score proves little.")
+
+
+def refuse(report: AuditReport, data: str) -> None:
+    """End with exit code 3 where the data leaks.
+
+    Raises:
+        DataError: every leak, and the command that mends them.
+    """
+    if report.leaks:
+        name = Path(data).expanduser().resolve().with_suffix("").name
+        mend = ["fracture", "prepare", "--regroup", data, "--out", f"{name}.regrouped.csv"]
+        raise DataError(report.problems(), f"Mend it: {shlex.join(mend)}")

@@ -1,0 +1,47 @@
+"""config.json: what a run was told and what was resolved from it; an interrupted run goes on by it."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fracture.config import TrainConfig
+from fracture.errors import ConfigError
+from fracture.models.weights import Weights
+from fracture.training.execution import Plan
+
+
+class Record(BaseModel):
+    """The settings of a run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    config: TrainConfig
+    plan: Plan
+    data_digest: str
+    weights_origin: str
+    weights_path: Path | None
+    weights_description: str
+    weights_license: str
+
+    def weights(self, *, begun: bool) -> Weights:
+        """What the run started from; once it has ``begun``, its state holds the weights and no file is needed."""
+        return Weights(
+            self.weights_origin, None if begun else self.weights_path, self.weights_description, self.weights_license
+        )
+
+
+def read_record(folder: Path, run_id: str) -> Record:
+    """The settings of an unfinished run whose state lies in ``folder``.
+
+    Raises:
+        ConfigError: the state is not there, or of another version.
+    """
+    try:
+        return Record.model_validate_json((folder / "config.json").read_bytes())
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"resume={run_id}: its state is not at {folder}. A run goes on only on the machine it was trained on, and "
+            "not once it has failed before its first step or its state was deleted; start a new one."
+        ) from error
+    except ValidationError as error:
+        raise ConfigError(f"resume={run_id}: {folder}/config.json is of another version: {error}") from error

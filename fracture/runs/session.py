@@ -1,0 +1,275 @@
+"""One tracked run: from a configuration to its evidence in the store, begun afresh or taken up again."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from fracture.config import TrainConfig, as_text
+from fracture.data import cache
+from fracture.data.audit.audit import write_report
+from fracture.data.audit.report import AuditReport
+from fracture.data.dataset import Dataset, Source, open_dataset
+from fracture.data.manifest import SPLITS
+from fracture.errors import ConfigError, DataError, FractureError, Interrupted
+from fracture.evidence import Results
+from fracture.files import write_json
+from fracture.models import backbones
+from fracture.models import weights as first_weights
+from fracture.progress import LOG, Terminal, log_file
+from fracture.runs.audit import audit_before_training
+from fracture.runs.record import Record, read_record
+from fracture.runs.show import Reporter, show_dataset, show_plan
+from fracture.tracking import environment, query, store
+from fracture.tracking.run import TrackedRun
+from fracture.tracking.summary import summary
+from fracture.training import execution, fit, state
+from fracture.training.conclude import conclude
+from fracture.training.watch import Watch
+
+
+@dataclass(frozen=True)
+class Session:
+    """What the runs of one command share.
+
+    Attributes:
+        terminal: what is said is said there.
+        parent: id of the group's run, None for a single run.
+        again: the command that goes on after an interruption, with ``{run}`` for the run's id.
+    """
+
+    terminal: Terminal
+    parent: str | None
+    again: str
+
+
+def state_folder(run_id: str) -> Path:
+    """Where an unfinished run keeps its state."""
+    return store.project_root() / "mlruns" / "state" / run_id
+
+
+def train(config: TrainConfig, session: Session) -> Results:
+    """Train one backbone and leave a complete run.
+
+    Raises:
+        FractureError: see `fracture.errors`; the run then says so, and its state is kept where it can go on.
+    """
+    backbone = backbones.find(config.model)
+    size = backbone.image_size(config.image_size)
+    weights = first_weights.find(config.weights, backbone)
+    dataset = _open(config, size, session.terminal)
+    refused, cache_dir = store.project_root() / "mlruns" / "audit", cache.folder_of(config.cache_dir)
+    report = audit_before_training(dataset.manifest, config.data, config.audit, cache_dir, refused, session.terminal)
+    plan = execution.resolve(config, size, dataset.manifest.synthetic)
+    run = TrackedRun.begin(_name(config, backbone), parent=session.parent)
+    job = fit.Job(config, plan, backbone, weights, dataset, state_folder(run.id))
+    with _only_here(job.folder, run.id), _accounted(run, job, session) as watch:
+        run.tag(_audit_tags(report))
+        if report is not None:
+            write_report(report, job.folder / "audit.json")
+        return _train(run, job, session, watch, fresh=True)
+
+
+def resume(run_id: str, session: Session) -> Results:
+    """Take up an unfinished run under its own settings and plan.
+
+    Raises:
+        ConfigError: no such run, already finished, or its state is not here.
+        DataError: the data has changed since.
+    """
+    folder, record = _recorded(run_id)
+    execution.available_device(record.plan.device)
+    config, backbone = record.config, backbones.find(record.config.model)
+    weights = record.weights(begun=state.exists(folder))
+    dataset = _open(config, record.plan.image_size, session.terminal)
+    if dataset.manifest.digest() != record.data_digest:
+        raise DataError(
+            f"data={config.data}: digest {dataset.manifest.digest()} now, {record.data_digest} when run {run_id} began",
+            "A run goes on with the data it began with: bring it back, or start a new run.",
+        )
+    job = fit.Job(config, record.plan, backbone, weights, dataset, folder)
+    with _only_here(folder, run_id):  # before the run is touched: another process may be training it
+        run = TrackedRun.go_on(run_id, parent=session.parent)
+        with _accounted(run, job, session) as watch:
+            return _train(run, job, session, watch, fresh=False)
+
+
+def can_go_on(run_id: str) -> bool:
+    """Whether an unfinished run's settings are still here."""
+    return (state_folder(run_id) / "config.json").is_file()
+
+
+def _recorded(run_id: str) -> tuple[Path, Record]:
+    tags = query.tags_of(run_id)
+    if query.status_of(run_id) == "FINISHED":
+        raise ConfigError(f"resume={run_id}: this run has finished; there is nothing to go on with")
+    folder = Path(tags.get("fracture.state") or state_folder(run_id))
+    return folder, read_record(folder, run_id)
+
+
+def _open(config: TrainConfig, size: int, terminal: Terminal) -> Dataset:
+    source = Source(config.data, config.demo_images, config.val_fraction, config.test_fraction, config.data_seed)
+    with terminal.working() as working:
+        dataset = open_dataset(source, size, cache.folder_of(config.cache_dir), working)
+    show_dataset(dataset, terminal)
+    return dataset
+
+
+def _train(run: TrackedRun, job: fit.Job, session: Session, watch: Watch, *, fresh: bool) -> Results:
+    terminal = session.terminal
+    model = fit.build_model(job)
+    if fresh:
+        plan = fit.choose_memory_format(job, model, cache.folder_of(job.config.cache_dir))
+        job = replace(job, plan=plan)
+        _record(run, job)
+    show_plan(job, terminal)
+    reporter = Reporter(terminal, run, job)
+    with terminal.training(job.plan.epochs):
+        position = fit.fit(job, model, watch, reporter)
+    del model
+    with fit.out_of_memory_explained(job):
+        results = conclude(job, position, watch, reporter)
+    _publish(run, job, results)
+    terminal.results(results)
+    return results
+
+
+def _record(run: TrackedRun, job: fit.Job) -> None:
+    """Everything that is known before training, on the run and beside the state."""
+    given, plan, manifest = as_text(job.config), job.plan.model_dump(exclude={"reasons"}), job.dataset.manifest
+    record = Record(
+        config=job.config,
+        plan=job.plan,
+        data_digest=manifest.digest(),
+        weights_origin=job.weights.origin,
+        weights_path=job.weights.path,
+        weights_description=job.weights.description,
+        weights_license=job.weights.license,
+    )
+    write_json(job.folder / "environment.json", environment.environment(execution.hardware(job.plan.device)))
+    if diff := environment.uncommitted():
+        (job.folder / "uncommitted.diff").write_text(diff, encoding="utf-8")
+    run.params(given | {f"plan.{key}": value for key, value in plan.items()})
+    run.tag(_tags(job))
+    _log_inputs(run, job)
+    write_json(job.folder / "config.json", record.model_dump(mode="json"))  # last: a run with it can go on
+
+
+def _tags(job: fit.Job) -> dict[str, Any]:
+    manifest = job.dataset.manifest
+    return {
+        "fracture.kind": "train",
+        "fracture.model": job.backbone.name,
+        "fracture.weights": job.weights.origin,
+        "fracture.weights_license": job.weights.license,
+        "fracture.data_digest": manifest.digest(),
+        "fracture.test_digest": manifest.digest("test"),
+        "fracture.synthetic": str(manifest.synthetic).lower(),
+        "fracture.state": job.folder,
+    } | ({"mlflow.source.git.commit": commit} if (commit := environment.git("rev-parse", "HEAD").strip()) else {})
+
+
+def _audit_tags(report: AuditReport | None) -> dict[str, str]:
+    if report is None:
+        return {"fracture.audit": "off"}
+    return {"fracture.audit": report.verdict, "fracture.confounded": str(report.confounded).lower()}
+
+
+def _log_inputs(run: TrackedRun, job: fit.Job) -> None:
+    manifest = job.dataset.manifest
+    for split in SPLITS:
+        rows = [
+            {
+                "path": manifest.relative(row),
+                "label": row.label,
+                "group": row.group,
+                "source": row.source,
+                "sha256": row.sha256,
+            }
+            for row in manifest.rows
+            if row.split == split
+        ]
+        run.dataset(rows, name=manifest.name, source=str(manifest.root), digest=manifest.digest(split), split=split)
+
+
+def _publish(run: TrackedRun, job: fit.Job, results: Results) -> None:
+    """Metrics, description and evidence of a finished run."""
+    test = results.splits["test"].metrics
+    last = len(results.history)
+    run.metrics({f"test_{name}": m.value for name, m in test.items() if m.value is not None}, step=last)
+    best = results.history[results.best_epoch - 1]
+    run.metrics(
+        {f"best_{results.select_metric}": best[results.select_metric], "best_epoch": results.best_epoch}, step=last
+    )
+    run.tag({"fracture.weights_sha256": results.weights_sha256})
+    plan = job.plan.model_dump(exclude={"reasons"})
+    run.describe(summary(results, {key: str(value) for key, value in plan.items()}, job.weights.license))
+
+
+@contextmanager
+def _accounted(run: TrackedRun, job: fit.Job, session: Session) -> Iterator[Watch]:
+    """Whatever happens, the run says how it ended, and its state is kept exactly when it can go on."""
+    session.terminal.say(f"Run {run.id}")
+    try:
+        with _watch(run, job, session) as watch:
+            with log_file(job.folder / "train.log"):
+                yield watch
+            watch.alive()
+            run.evidence(job.folder)
+    except (Interrupted, KeyboardInterrupt) as stop:
+        reason = str(stop) or "interrupted"
+        _end_badly(run, job, "KILLED", reason)
+        raise Interrupted(f"{reason}. {_next(run, job, session)}") from stop
+    except BaseException as error:
+        _end_badly(run, job, "FAILED", str(error), error)
+        if state.exists(job.folder):
+            session.terminal.say(_next(run, job, session))
+        else:
+            state.delete(job.folder)
+        raise
+    run.end("FINISHED")
+    state.delete(job.folder)
+
+
+def _next(run: TrackedRun, job: fit.Job, session: Session) -> str:
+    """What to do about a run that has not finished."""
+    if (job.folder / "config.json").is_file():
+        return "Go on with:\n  " + session.again.replace("{run}", run.id)
+    return "Nothing was learned yet: the same command starts again."
+
+
+def _end_badly(run: TrackedRun, job: fit.Job, status: str, reason: str, error: BaseException | None = None) -> None:
+    """Note the reason on the run and in its log, as far as the store still answers."""
+    with log_file(job.folder / "train.log"):
+        LOG.error("%s: %s", status, reason, exc_info=None if isinstance(error, FractureError) else error)
+    try:
+        run.evidence(job.folder, only=("train.log", "config.json", "environment.json", "uncommitted.diff"))
+        run.end(status, reason)
+    except Exception as unreachable:  # noqa: BLE001 - the first failure is what the user must hear of
+        LOG.error("the run could not be ended in the store: %s", unreachable)
+
+
+@contextmanager
+def _only_here(folder: Path, run_id: str) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise ConfigError(f"run {run_id} is being trained by another process on this machine") from error
+
+
+def _watch(run: TrackedRun, job: fit.Job, session: Session) -> Watch:
+    def stalled(reason: str) -> None:
+        message = f"Interrupted (exit code 6)\n{reason}. {_next(run, job, session)}"
+        session.terminal.console.print(message, markup=False)
+        run.kill_from_outside(reason)
+
+    return Watch(job.config.stall_seconds, job.folder / "train.log", stalled)
+
+
+def _name(config: TrainConfig, backbone: backbones.Backbone) -> str:
+    return f"{backbone.nickname.split('.')[0]} lr{config.lr:g} b{config.batch_size} seed{config.seed}"

@@ -1,0 +1,83 @@
+"""What a person is told about a run: the data, the plan, and how training goes on."""
+
+from fracture.data import cache
+from fracture.data.dataset import Dataset
+from fracture.data.manifest import SPLITS
+from fracture.progress import Terminal
+from fracture.tracking.run import TrackedRun
+from fracture.training.execution import hardware
+from fracture.training.fit import Job
+from fracture.training.state import Position
+
+
+def show_dataset(dataset: Dataset, terminal: Terminal) -> None:
+    """The counts per split and class, the digests, and where the decoded images lie."""
+    manifest, cached = dataset.manifest, dataset.cached
+    if manifest.synthetic:
+        terminal.warn("These images are SYNTHETIC: rendered, not radiographs. Scores on them have no medical meaning.")
+    counts = manifest.counts()
+    rows = [
+        [split, *(str(counts[split][c]) for c in dataset.classes), str(sum(counts[split].values()))] for split in SPLITS
+    ]
+    groups = len({row.group for row in manifest.rows if row.group})
+    title = f"Data: {manifest.name}, {len(manifest.rows)} images" + (f" of {groups} groups" if groups else "")
+    terminal.table(title, ["split", *dataset.classes, "all"], rows)
+    _, size = cache.usage(cached.folder)
+    place = f"{cached.folder} ({size / 2**20:.1f} MiB, freed by `fracture cache --clear`)"
+    terminal.say(
+        f"Digest {manifest.digest()}, test split {manifest.digest('test')}. Decoded images "
+        f"{'built' if cached.built else 'found'}: {place}."
+    )
+
+
+def show_plan(job: Job, terminal: Terminal) -> None:
+    """What is trained, from which weights, and what was chosen for this machine and why."""
+    if job.weights.warning:
+        terminal.warn(job.weights.warning)
+    plan, config = job.plan, job.config
+    terminal.say(
+        f"Model: {job.backbone.name}, first weights: {job.weights.description} (licence: {job.weights.license}). "
+        f"{config.optimizer}, lr {config.lr:g}, batch {config.batch_size}"
+        + (f" in {config.accumulation} parts" if config.accumulation > 1 else "")
+        + f", at most {plan.epochs} epochs, {plan.image_size} px."
+    )
+    why = "; ".join(f"{name}: {reason}" for name, reason in plan.reasons.items())
+    machine = f"{plan.device} ({hardware(plan.device)}), {plan.threads} threads"
+    terminal.say(
+        f"Plan: {machine}, {plan.precision}, {plan.memory_format}." + (f" Chosen by itself: {why}." if why else "")
+    )
+
+
+class Reporter:
+    """Tells the screen and the tracker how training goes on; a `fracture.training.fit.Listener`."""
+
+    def __init__(self, terminal: Terminal, run: TrackedRun, job: Job) -> None:
+        """Report on one job."""
+        self._terminal, self._run, self._job = terminal, run, job
+        self._train_images = len(job.indices("train"))
+        self._last_epoch_seconds = 0.0
+
+    def started(self, job: Job, batches: int, position: Position) -> None:
+        """Show what was done in earlier sessions, and say where an interrupted run goes on."""
+        self._terminal.earlier(position.history)
+        logged = self._run.logged_steps("val_loss") if position.history else set()
+        for number, metrics in enumerate(position.history, start=1):
+            if number not in logged:  # saved, but the process ended before the store was told
+                self._run.metrics(metrics, step=number)
+        if position.epoch or position.batch:
+            where = f"epoch {position.epoch + 1} of {job.plan.epochs}, after batch {position.batch} of {batches}"
+            self._terminal.say(f"Going on in {where}.")
+
+    def batch(self, phase: str, done: int, total: int, position: Position) -> None:
+        """Pass a batch on to the display, with what is left."""
+        speed = position.seen / position.train_seconds if position.train_seconds else 0.0
+        here = (self._train_images - position.seen) / speed if phase == "train" and speed else 0.0
+        each = self._last_epoch_seconds or (self._train_images / speed if speed else 0.0)
+        after = max(0, self._job.plan.epochs - position.epoch - 1) * each
+        self._terminal.batch(phase, position.epoch + 1, done, total, speed, (here, here + after))
+
+    def epoch(self, number: int, metrics: dict[str, float], best: bool) -> None:
+        """Show and log an epoch."""
+        self._last_epoch_seconds = metrics["epoch_seconds"]
+        self._run.metrics(metrics, step=number)
+        self._terminal.epoch(number, metrics, best)

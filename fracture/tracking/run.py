@@ -1,0 +1,130 @@
+"""One run in the store: begun or attached to, written to, and ended."""
+
+import os
+import re
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+from mlflow.data.sources import LocalArtifactDatasetSource
+from mlflow.exceptions import MlflowException
+
+from fracture.errors import ConfigError
+from fracture.evidence import ARTIFACTS
+from fracture.tracking import store
+
+_RANDOM_NAME = re.compile(r"^[a-z]+-[a-z]+-\d+$")  # what MLflow calls a run that nobody named
+_NOT_ALLOWED = re.compile(r"[^\w\-. :/]")  # in the name of a metric
+_VALUE_LENGTH = 6000  # of a parameter; MLflow refuses longer ones
+
+
+class TrackedRun:
+    """A run that is being written."""
+
+    def __init__(self, run_id: str) -> None:
+        """Refer to a run that is active in this process."""
+        self.id = run_id
+        self._client = mlflow.MlflowClient()
+
+    @classmethod
+    def begin(cls, name: str, *, parent: str | None = None, watched: bool = True) -> "TrackedRun":
+        """Attach to the run that ``mlflow run`` made, else start one, below ``parent`` where given.
+
+        Args:
+            name: shown in the UI, unless the user named the run.
+            parent: id of the active run it belongs to.
+            watched: log system metrics.
+        """
+        try:
+            active = mlflow.start_run(nested=parent is not None, parent_run_id=parent, log_system_metrics=watched)
+        except MlflowException as error:
+            raise ConfigError(
+                f"the run of `mlflow run` is not in the store {mlflow.get_tracking_uri()}: {error.message}\n"
+                "Start `mlflow run .` in the project's own folder, or set MLFLOW_TRACKING_URI to an absolute address."
+            ) from error
+        return cls._ready(active.info.run_id, name)
+
+    @classmethod
+    def go_on(cls, run_id: str, *, parent: str | None = None, watched: bool = True) -> "TrackedRun":
+        """Open an unfinished run again; the one that ``mlflow run`` has just made becomes a pointer to it.
+
+        Raises:
+            ConfigError: no such run.
+        """
+        pointer = os.environ.pop("MLFLOW_RUN_ID", None)
+        try:
+            mlflow.start_run(run_id, nested=parent is not None, log_system_metrics=watched)
+        except MlflowException as error:
+            raise ConfigError(f"resume={run_id}: {error.message}") from error
+        if pointer and pointer != run_id:
+            client = mlflow.MlflowClient()
+            for key, value in {
+                "fracture.kind": "pointer",
+                "fracture.resumed_by": run_id,
+                "mlflow.runName": f"pointer: resumed {run_id[:8]}",
+                "mlflow.note.content": f"This run only resumed run `{run_id}`, which holds everything.",
+            }.items():
+                client.set_tag(pointer, key, value)
+        return cls._ready(run_id, "")
+
+    @classmethod
+    def _ready(cls, run_id: str, name: str) -> "TrackedRun":
+        run = cls(run_id)
+        info = run._client.get_run(run_id)
+        store.mend_artifact_location(info)
+        if name and _RANDOM_NAME.match(info.info.run_name or ""):
+            run.tag({"mlflow.runName": name})
+        return run
+
+    def params(self, values: Mapping[str, object]) -> None:
+        """Log parameters; one that ``mlflow run`` has logged already stays as it is, whatever its spelling."""
+        known = self._client.get_run(self.id).data.params
+        new = {key: str(value)[:_VALUE_LENGTH] for key, value in values.items() if key not in known}
+        if new:
+            mlflow.log_params(new, run_id=self.id)
+
+    def tag(self, values: Mapping[str, object]) -> None:
+        """Set tags."""
+        mlflow.set_tags({key: str(value) for key, value in values.items()})
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Log one batch of metrics; what MLflow does not take in a name, as in a class ``a (3+)``, becomes ``_``."""
+        allowed = {_NOT_ALLOWED.sub("_", name): value for name, value in values.items()}
+        mlflow.log_metrics(allowed, step=step, run_id=self.id)
+
+    def logged_steps(self, metric: str) -> set[int]:
+        """The steps at which a metric has been logged."""
+        return {entry.step for entry in self._client.get_metric_history(self.id, metric)}
+
+    def dataset(self, rows: Iterable[Mapping[str, str]], *, name: str, source: str, digest: str, split: str) -> None:
+        """Log one split as an input of the run, with the digest of its contents."""
+        frame = pd.DataFrame(list(rows))
+        place = LocalArtifactDatasetSource(source)
+        data = mlflow.data.from_pandas(frame, source=place, name=name, digest=digest, targets="label")
+        mlflow.log_input(data, context=split)
+
+    def evidence(self, folder: Path, only: Collection[str] = tuple(ARTIFACTS)) -> None:
+        """Upload the files of the evidence that lie in ``folder``."""
+        for name in only:
+            if (folder / name).is_file():
+                self._client.log_artifact(self.id, str(folder / name))
+
+    def describe(self, markdown: str) -> None:
+        """Set the run's description."""
+        self.tag({"mlflow.note.content": markdown})
+
+    def end(self, status: str, reason: str = "") -> None:
+        """End the run as FINISHED, FAILED or KILLED; why, and where its state lies, are tags until it succeeds."""
+        if reason:
+            self.tag({"fracture.reason": reason[:5000]})
+        if status == "FINISHED":
+            known = self._client.get_run(self.id).data.tags
+            for outdated in known.keys() & {"fracture.reason", "fracture.state"}:
+                self._client.delete_tag(self.id, outdated)
+        mlflow.end_run(status)
+
+    def kill_from_outside(self, reason: str) -> None:
+        """Mark the run KILLED from another thread than the one that writes it."""
+        self._client.set_tag(self.id, "fracture.reason", reason)
+        self._client.set_terminated(self.id, "KILLED")

@@ -1,0 +1,105 @@
+"""The store: where runs are kept, made ready before the first one."""
+
+import contextlib
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+from filelock import FileLock
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+from fracture.errors import ConfigError
+
+_SQLITE = "sqlite:///"
+
+
+def project_root() -> Path:
+    """The nearest folder upwards that holds an MLproject, else the current one."""
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / "MLproject").is_file()), here)
+
+
+def connect() -> str:
+    """Make the store ready and return its URI: MLFLOW_TRACKING_URI, or MLflow's default at the project root.
+
+    Raises:
+        ConfigError: it cannot be reached.
+    """
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # the first run is no place for migration messages
+    root = project_root()
+    if not os.environ.get("MLFLOW_TRACKING_URI") and root != Path.cwd():
+        mlflow.set_tracking_uri(f"{_SQLITE}{root / 'mlflow.db'}")
+    uri = str(mlflow.get_tracking_uri())
+    try:
+        # a new store puts its artifacts below the current folder
+        with _alone(uri, root), contextlib.chdir(root), _little_patience():
+            mlflow.MlflowClient().get_experiment("0")
+    except MlflowException as error:
+        raise ConfigError(
+            f"the tracking store {uri} cannot be used: {error.message}\nCheck MLFLOW_TRACKING_URI."
+        ) from error
+    return uri
+
+
+def database(uri: str) -> Path | None:
+    """The file of a local SQLite store, None for any other."""
+    return Path(uri.removeprefix(_SQLITE)).absolute() if uri.startswith(_SQLITE) else None
+
+
+def mend_artifact_location(run: Run) -> bool:
+    """Give a run of a local store a local artifact folder, where ``mlflow ui`` has stamped its own on the experiment.
+
+    ``mlflow ui`` started before the first run makes every later run without a server point to ``mlflow-artifacts:/``,
+    which only a server can write to. The store is corrected in place; returns whether it had to be.
+    """
+    path = database(mlflow.get_tracking_uri())
+    if path is None or not run.info.artifact_uri.startswith("mlflow-artifacts:"):
+        return False
+    folder = path.parent / "mlruns" / run.info.experiment_id
+    with contextlib.closing(sqlite3.connect(path, timeout=30)) as db, db:
+        db.execute(
+            "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ? AND artifact_location LIKE ?",
+            (folder.as_uri(), int(run.info.experiment_id), "mlflow-artifacts:%"),
+        )
+        db.execute(
+            "UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?",
+            ((folder / run.info.run_id / "artifacts").as_uri(), run.info.run_id),
+        )
+    return True
+
+
+@contextlib.contextmanager
+def _little_patience() -> Iterator[None]:
+    """A server that does not answer is reported at once; MLflow itself would try for four minutes."""
+    name = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+@contextlib.contextmanager
+def _alone(uri: str, root: Path) -> Iterator[None]:
+    """Two first processes must not create the same SQLite file."""
+    path = database(uri)
+    if path is None:
+        yield
+        return
+    (root / "mlruns").mkdir(exist_ok=True)
+    with FileLock(root / "mlruns" / ".store.lock"):
+        yield
+
+
+def attached_run_id() -> str | None:
+    """Id of the run that ``mlflow run`` has made for this process, before it is attached to."""
+    return os.environ.get("MLFLOW_RUN_ID") or None

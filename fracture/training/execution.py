@@ -1,0 +1,207 @@
+"""How training runs on this machine: device, precision, memory format and threads, chosen once and recorded."""
+
+import copy
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
+from torch.nn import functional
+
+from fracture.config import TrainConfig
+from fracture.errors import ConfigError
+from fracture.files import write_json
+
+_CPU_BF16 = ("avx512_bf16", "amx_bf16", "bf16")  # names of torch.cpu.get_capabilities()
+_TIMED_IMAGES = 2  # enough to tell the formats apart, few enough for a slow processor
+_ROUNDS = 3  # the first to warm up
+_WORTH = 0.95  # channels_last must take less than this share of the other's time
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+
+
+class Plan(BaseModel):
+    """What was resolved for one run. Under the same plan, the same seed gives the same weights on a CPU."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: str = Field(description="cpu or cuda")
+    precision: str = Field(description="fp32, bf16 or fp16")
+    memory_format: str = Field(description="contiguous or channels_last")
+    threads: int = Field(description="CPU threads of torch")
+    micro_batch: int = Field(description="images that go through the model at once")
+    image_size: int = Field(description="side in pixels")
+    epochs: int = Field(description="at most")
+    reasons: dict[str, str] = Field(description="why, for what was chosen automatically")
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the model computes in."""
+        return _DTYPES[self.precision]
+
+    @property
+    def format(self) -> torch.memory_format:
+        """How activations and convolution weights lie in memory."""
+        return _FORMATS[self.memory_format]
+
+    def place(self, model: nn.Module) -> nn.Module:
+        """Move a model to the device, in the memory format."""
+        return model.to(self.device).to(memory_format=self.format)
+
+    def autocast(self) -> torch.autocast:
+        """The context that a forward pass runs in."""
+        return torch.autocast(self.device, dtype=self.dtype, enabled=self.precision != "fp32")
+
+
+def resolve(config: TrainConfig, image_size: int, synthetic: bool) -> Plan:
+    """Choose everything but the memory format, which needs the model (`with_memory_format`).
+
+    Raises:
+        ConfigError: the device wanted is not there.
+    """
+    reasons: dict[str, str] = {}
+    device = available_device(config.device)
+    precision = config.precision
+    if precision == "auto":
+        precision = "bf16" if computes_bf16(device) else "fp32"
+        reasons["precision"] = f"{'has' if precision == 'bf16' else 'no'} bf16 in hardware"
+    threads = allowed_threads() if config.threads == "auto" else config.threads
+    if config.epochs == "auto":
+        reasons["epochs"] = "3 for the demo set, to see the whole story in minutes" if synthetic else "the seed's 30"
+    epochs = (3 if synthetic else 30) if config.epochs == "auto" else config.epochs
+    return Plan(
+        device=device,
+        precision=precision,
+        memory_format="contiguous" if config.memory_format == "auto" else config.memory_format,
+        threads=threads,
+        micro_batch=config.batch_size // config.accumulation,
+        image_size=image_size,
+        epochs=epochs,
+        reasons=reasons,
+    )
+
+
+def with_memory_format(plan: Plan, model: nn.Module, name: str, cache_dir: Path) -> Plan:
+    """The plan with the faster memory format, timed on this machine or remembered from the last time.
+
+    Raises:
+        torch.OutOfMemoryError: not even two images fit.
+    """
+    machine = f"{hardware(plan.device)}, {plan.threads} threads, torch {torch.__version__}"
+    key = f"{name}, {plan.image_size} px, {plan.precision}, {plan.device}, {machine}"
+    place = cache_dir / "timings.json"
+    known = _read_timings(place)
+    if key not in known:
+        known = _read_timings(place) | {key: _time_formats(model, plan)}
+        write_json(place, known)
+    seconds = known[key]
+    faster = "channels_last" if seconds["channels_last"] < _WORTH * seconds["contiguous"] else "contiguous"
+    ratio = seconds["contiguous"] / seconds["channels_last"]
+    reason = f"channels_last runs at {ratio:.2f} of the speed of contiguous here"
+    return plan.model_copy(update={"memory_format": faster, "reasons": plan.reasons | {"memory_format": reason}})
+
+
+def apply_threads(plan: Plan) -> None:
+    """Set torch's threads as the plan says."""
+    torch.set_num_threads(plan.threads)
+
+
+def computes_bf16(device: str) -> bool:
+    """Whether the processor or the GPU has bf16 in hardware."""
+    if device == "cuda":
+        return torch.cuda.get_device_capability()[0] >= 8
+    return any(_capabilities().get(name) for name in _CPU_BF16)
+
+
+def allowed_threads() -> int:
+    """Physical cores that this process may use."""
+    process = psutil.Process()
+    allowed = len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else psutil.cpu_count() or 1
+    return max(1, min(allowed, psutil.cpu_count(logical=False) or allowed))
+
+
+def hardware(device: str) -> str:
+    """Name of the processor or the GPU."""
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    return str(_capabilities().get("cpu_name", "unknown processor"))
+
+
+def peak_memory_gib(device: str) -> float:
+    """Largest memory so far: reserved on the GPU, or resident in main memory of this process."""
+    if device == "cuda":
+        return torch.cuda.max_memory_reserved() / 2**30
+    memory = psutil.Process().memory_info()
+    if hasattr(memory, "peak_wset"):  # Windows
+        return float(memory.peak_wset) / 2**30
+    import resource  # not on Windows
+
+    unit = 1 if psutil.MACOS else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+
+
+def reset_peak_memory(device: str) -> None:
+    """Forget earlier peaks on the GPU; that of main memory is the process's and stays."""
+    if device == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+
+def _capabilities() -> dict[str, Any]:
+    """What torch knows of the processor; older versions know nothing."""
+    ask: Callable[[], dict[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
+    return ask()
+
+
+def available_device(wanted: str) -> str:
+    """``cpu`` or ``cuda``; ``auto`` is cuda where there is one.
+
+    Raises:
+        ConfigError: cuda is wanted and not there.
+    """
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device=cuda: torch sees no GPU here. Use device=cpu or device=auto, or install its driver.")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
+
+
+def _read_timings(place: Path) -> dict[str, dict[str, float]]:
+    try:
+        return dict(json.loads(place.read_text()))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def _time_formats(model: nn.Module, plan: Plan) -> dict[str, float]:
+    """Seconds of a forward and backward pass in each format, on copies of the model.
+
+    The best of several rounds in turn, after one to warm up, so that a passing load on the machine hits both alike.
+    """
+    plans = {name: plan.model_copy(update={"memory_format": name}) for name in _FORMATS}
+    twins = {name: trial.place(copy.deepcopy(model)).train() for name, trial in plans.items()}
+    pixels = torch.rand(_TIMED_IMAGES, 3, plan.image_size, plan.image_size, device=plan.device)
+    rounds = [
+        {
+            name: _one_step(twins[name], trial, pixels.contiguous(memory_format=trial.format))
+            for name, trial in plans.items()
+        }
+        for _ in range(_ROUNDS)
+    ]
+    return {name: min(seconds[name] for seconds in rounds[1:]) for name in plans}
+
+
+def _one_step(model: nn.Module, plan: Plan, pixels: torch.Tensor) -> float:
+    start = time.perf_counter()
+    with plan.autocast():
+        logits = model(pixels)
+    functional.cross_entropy(
+        logits.float(), torch.zeros(len(pixels), dtype=torch.long, device=pixels.device)
+    ).backward()
+    if plan.device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start

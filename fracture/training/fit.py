@@ -1,0 +1,222 @@
+"""The story of one run: epochs until it is over, the best one kept, the state saved after each."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from fracture.config import TrainConfig
+from fracture.data.batches import Normalize
+from fracture.data.dataset import Dataset
+from fracture.errors import FractureError, Interrupted, MemoryLimitError
+from fracture.evaluation.metrics import confusion, log_loss, scores
+from fracture.models import backbones, checkpoint
+from fracture.models.weights import Weights
+from fracture.models.weights import read as read_weights
+from fracture.training import engine, state
+from fracture.training.execution import Plan, apply_threads, peak_memory_gib, reset_peak_memory, with_memory_format
+from fracture.training.learner import Learner
+from fracture.training.state import Position
+from fracture.training.watch import Watch
+
+BEST = "best.pth"
+_NO_MEMORY = ("allocate memory", "out of memory", "ALLOC_FAILED")  # as torch, CUDA and cuBLAS say it
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one run trains, with everything resolved.
+
+    Attributes:
+        config: the knobs as given.
+        plan: what was chosen for this machine.
+        backbone: what is trained.
+        weights: what it starts from.
+        dataset: on what.
+        folder: where its state and its best weights lie while it runs.
+    """
+
+    config: TrainConfig
+    plan: Plan
+    backbone: backbones.Backbone
+    weights: Weights
+    dataset: Dataset
+    folder: Path
+
+    @property
+    def normalize(self) -> Normalize:
+        """The backbone's normalisation."""
+        return Normalize(self.backbone.mean, self.backbone.std)
+
+    def indices(self, split: str) -> engine.Indices:
+        """Positions of the images of one split."""
+        return np.array(self.dataset.manifest.indices(split), np.int64)
+
+
+class Listener(Protocol):
+    """Hears how a run goes on."""
+
+    def started(self, job: Job, batches: int, position: Position) -> None:
+        """Training begins, or goes on, at ``position``, with ``batches`` an epoch."""
+
+    def batch(self, phase: str, done: int, total: int, position: Position) -> None:
+        """A batch of ``phase`` (train, val, test) is done."""
+
+    def epoch(self, number: int, metrics: dict[str, float], best: bool) -> None:
+        """Epoch ``number``, from 1, is done; ``best`` when no earlier one was as good."""
+
+
+def build_model(job: Job) -> torch.nn.Module:
+    """The backbone with its first weights and a new head; the same for the same seed."""
+    torch.manual_seed(job.config.seed)
+    return backbones.build(
+        job.backbone,
+        len(job.dataset.classes),
+        drop_path=job.config.drop_path,
+        weights=read_weights(job.weights),
+        checkpointing=job.config.checkpointing,
+    )
+
+
+def choose_memory_format(job: Job, model: torch.nn.Module, cache_dir: Path) -> Plan:
+    """The job's plan, with the faster memory format unless the user has chosen."""
+    if job.config.memory_format != "auto":
+        return job.plan
+    apply_threads(job.plan)
+    with out_of_memory_explained(job):
+        return with_memory_format(job.plan, model, job.backbone.name, cache_dir)
+
+
+def fit(job: Job, model: torch.nn.Module, watch: Watch, listener: Listener) -> Position:
+    """Train until the last epoch, early stopping, or an interruption; ``job.folder`` then holds the best weights.
+
+    Raises:
+        Interrupted: a signal asked for it; the state is saved, and the same call goes on.
+        MemoryLimitError: the batch does not fit.
+        FractureError: the loss is not finite.
+    """
+    apply_threads(job.plan)
+    reset_peak_memory(job.plan.device)
+    train = job.indices("train")
+    batches = len(engine.order(train, job.config.batch_size, 0, 0))
+    counts = np.bincount(job.dataset.labels[train], minlength=len(job.dataset.classes))
+    with out_of_memory_explained(job):
+        learner = Learner(model, job.config, job.plan, job.normalize, counts, batches)
+        position = state.load(job.folder, learner)
+    listener.started(job, batches, position)
+    began = time.monotonic() - position.seconds
+    try:
+        with out_of_memory_explained(job):
+            while not is_over(position, job):
+                best = _epoch(job, learner, position, train, watch, listener)
+                position.seconds = time.monotonic() - began
+                state.save(job.folder, learner, position)  # before anyone is told: a listener may fail
+                listener.epoch(position.epoch, position.history[-1], best)
+                watch.beat()
+    except Interrupted:
+        position.seconds = time.monotonic() - began
+        watch.alive()
+        state.save(job.folder, learner, position)
+        raise
+    return position
+
+
+def is_over(position: Position, job: Job) -> bool:
+    """Whether all epochs are done, or none was better for ``early_stop_patience`` epochs."""
+    best = position.best(job.config.select_metric)
+    patience = job.config.early_stop_patience
+    stale = best is not None and patience > 0 and position.epoch - (best + 1) >= patience
+    return position.epoch >= job.plan.epochs or stale
+
+
+def _epoch(
+    job: Job, learner: Learner, position: Position, train: engine.Indices, watch: Watch, listener: Listener
+) -> bool:
+    """One epoch, from wherever ``position`` stands in it; returns whether it is the best so far."""
+
+    def tick(phase: str, done: int, total: int) -> None:
+        listener.batch(phase, done, total, position)
+        watch.beat()
+
+    batches = engine.order(train, job.config.batch_size, job.config.seed, position.epoch)
+    engine.train_epoch(learner, job.dataset, batches, position, lambda done, total: tick("train", done, total))
+    metrics = _validate(job, learner, position, lambda done, total: tick("val", done, total))
+    learner.schedule.after_epoch(metrics["val_loss"])
+    position.history.append(metrics)
+    position.epoch += 1
+    position.start_epoch()
+    best = position.best(job.config.select_metric) == position.epoch - 1
+    if best:
+        _save_best(job, learner, position.epoch)
+    return best
+
+
+def _validate(job: Job, learner: Learner, position: Position, tick: engine.Tick) -> dict[str, float]:
+    """The metrics of the epoch under way."""
+    began = time.perf_counter()
+    val = job.indices("val")
+    logits = engine.predict(learner.evaluated, job.plan, job.normalize, job.dataset, val, tick)
+    if not np.isfinite(logits).all():
+        broken = val[~np.isfinite(logits).all(axis=1)][:16]
+        raise FractureError(engine.not_finite("the answer on validation", job.dataset, broken))
+    labels, classes = job.dataset.labels[val], job.dataset.classes
+    found = scores(confusion(labels, logits.argmax(1), len(classes)), classes)
+    return {
+        "train_loss": position.loss_sum / position.seen,
+        "train_accuracy": position.correct / position.seen,
+        "val_loss": log_loss(logits, labels),
+        **{f"val_{name}": float(found[name]) for name in ("accuracy", "balanced_accuracy", "macro_f1")},
+        "lr": learner.lr,
+        "epoch_seconds": position.train_seconds + time.perf_counter() - began,
+        "images_per_second": position.seen / position.train_seconds,
+        "peak_memory_gib": peak_memory_gib(job.plan.device),
+    }
+
+
+def _save_best(job: Job, learner: Learner, epoch: int) -> None:
+    weights = learner.evaluated.state_dict()
+    sidecar = checkpoint.Sidecar(
+        model=job.backbone.name,
+        classes=job.dataset.classes,
+        image_size=job.plan.image_size,
+        mean=job.backbone.mean,
+        std=job.backbone.std,
+        parameters=sum(p.numel() for p in learner.evaluated.parameters()),
+        weights_sha256=checkpoint.weights_sha256(weights),
+        epoch=epoch,
+        synthetic=job.dataset.manifest.synthetic,
+        license=job.weights.license,
+    )
+    checkpoint.save(job.folder / BEST, weights, sidecar)
+
+
+@contextmanager
+def out_of_memory_explained(job: Job) -> Iterator[None]:
+    """Turn a lack of memory, on the GPU or in main memory, into a MemoryLimitError that names the ways out."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        text = str(error)
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not any(sign in text for sign in _NO_MEMORY):
+            raise
+        c, plan = job.config, job.plan
+        what = f"batch_size={c.batch_size}, accumulation={c.accumulation}, {plan.precision}, {plan.image_size} px"
+        raise MemoryLimitError(
+            f"{job.backbone.name} with {what} does not fit into the memory of {plan.device}: "
+            f"{(text.splitlines() or ['out of memory'])[0]}\nWays out: {'; '.join(_ways_out(job))}."
+        ) from error
+
+
+def _ways_out(job: Job) -> list[str]:
+    """What takes less memory than the job's settings and is allowed."""
+    c = job.config
+    ways = [f"accumulation={2 * c.accumulation}"] if c.batch_size % (2 * c.accumulation) == 0 else []
+    ways += [] if c.checkpointing else ["checkpointing=true"]
+    ways += [f"batch_size={c.batch_size // 2}"] if c.batch_size > 1 and c.batch_size // 2 % c.accumulation == 0 else []
+    ways += ["precision=bf16"] if job.plan.precision == "fp32" else []
+    return ways or ["a smaller model or image_size"]

@@ -1,0 +1,140 @@
+"""The learner: a model with its optimiser, and one step of learning on one batch."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fracture.config import TrainConfig
+from fracture.data.batches import Normalize, augment, to_float
+from fracture.training.execution import Plan
+from fracture.training.optim import Schedule, make_optimizer
+
+
+def prepare(pixels: Tensor, plan: Plan, normalize: Normalize, generator: torch.Generator | None = None) -> Tensor:
+    """Grey squares uint8 [n, s, s] as input [n, 3, s, s] on the device, augmented where a generator is given."""
+    pixels = pixels.to(plan.device, non_blocking=True)
+    grey = to_float(pixels) if generator is None else augment(pixels, generator)
+    return normalize(grey).contiguous(memory_format=plan.format)
+
+
+class Learner:
+    """Everything that learning changes, and how.
+
+    All randomness of a step (augmentation, dropout, stochastic depth) follows from the seed given to `step`, so nothing
+    random has to be saved between steps but torch's own generators, which `state_dict` holds for completeness.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        config: TrainConfig,
+        plan: Plan,
+        normalize: Normalize,
+        class_counts: npt.NDArray[np.int64],
+        steps_per_epoch: int,
+    ) -> None:
+        """Move the model to its device and make its optimiser; ``class_counts`` are those of the training split."""
+        self.config, self.plan, self.normalize = config, plan, normalize
+        self.model = plan.place(model)
+        self.optimizer = make_optimizer(self.model, config)
+        self.schedule = Schedule(self.optimizer, config, plan.epochs, steps_per_epoch)
+        self.scaler = torch.amp.GradScaler(plan.device, enabled=plan.precision == "fp16")
+        self.ema = ModelEmaV3(self.model, decay=config.ema_decay, use_warmup=True) if config.ema_decay else None
+        self.class_weights = _class_weights(class_counts, plan.device) if config.class_weights == "balanced" else None
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The model that is evaluated and saved: the moving average where there is one."""
+        if self.ema is None:
+            return self.model
+        averaged: nn.Module = self.ema.module
+        return averaged
+
+    @property
+    def lr(self) -> float:
+        """Learning rate of the head, which is the largest."""
+        return max(float(group["lr"]) for group in self.optimizer.param_groups)
+
+    def step(self, pixels: Tensor, labels: Tensor, seed: int, number: int) -> tuple[Tensor, Tensor]:
+        """Learn from one batch.
+
+        Args:
+            pixels: uint8 [n, s, s] on the CPU.
+            labels: int64 [n] on the CPU.
+            seed: of all that is random in this step.
+            number: optimiser steps made before in the run, which the moving average warms up by.
+
+        Returns:
+            The mean loss and the number of correct answers, both still on the device.
+        """
+        torch.manual_seed(seed)
+        augmented = self.config.augmentation == "standard"
+        inputs = prepare(pixels, self.plan, self.normalize, torch.Generator().manual_seed(seed) if augmented else None)
+        targets = labels.to(self.plan.device, non_blocking=True)
+        self.model.train()
+        loss, correct = self._accumulate(inputs, targets)
+        if self.config.clip_norm:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.schedule.after_step()
+        if self.ema is not None:
+            self.ema.update(self.model, step=number)
+        return loss, correct
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is needed to go on; plain values and tensors only."""
+        cuda = torch.cuda.get_rng_state_all() if self.plan.device == "cuda" else []
+        return {
+            "model": self.model.state_dict(),
+            "ema": None if self.ema is None else self.ema.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "rng": {"cpu": torch.get_rng_state(), "cuda": cuda},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self.model.load_state_dict(state["model"])
+        if self.ema is not None:
+            self.ema.module.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.scaler.load_state_dict(state["scaler"])
+        torch.set_rng_state(state["rng"]["cpu"].cpu())
+        if state["rng"]["cuda"]:
+            torch.cuda.set_rng_state_all([s.cpu() for s in state["rng"]["cuda"]])
+
+    def _accumulate(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Forward and backward in micro-batches; the gradient is that of the whole batch's mean loss."""
+        weights = self.class_weights
+        total = weights[targets].sum() if weights is not None else torch.tensor(len(targets), device=targets.device)
+        loss = torch.zeros((), device=targets.device)
+        correct = torch.zeros((), device=targets.device, dtype=torch.long)
+        parts = -(-len(inputs) // self.plan.micro_batch)  # nearly equal: batch statistics of one image are poor
+        for part, target in zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True):
+            with self.plan.autocast():
+                logits = self.model(part)
+            share = (
+                functional.cross_entropy(
+                    logits.float(), target, weights, reduction="sum", label_smoothing=self.config.label_smoothing
+                )
+                / total
+            )
+            self.scaler.scale(share).backward()
+            loss += share.detach()
+            correct += (logits.argmax(1) == target).sum()
+        return loss, correct
+
+
+def _class_weights(counts: npt.NDArray[np.int64], device: str) -> Tensor:
+    """Inverse frequencies, 1 on average over the images (scikit-learn's ``balanced``)."""
+    return torch.tensor(counts.sum() / (len(counts) * counts), dtype=torch.float32, device=device)

@@ -1,0 +1,73 @@
+"""The full training state on the local disk: written whole each epoch and when interrupted, deleted on success."""
+
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fracture.files import replacing
+from fracture.training.learner import Learner
+
+_STATE = "state.pt"
+SCHEMA = 1
+
+
+@dataclass
+class Position:
+    """Where training stands, in plain values.
+
+    Attributes:
+        epoch: epochs completed, validation included.
+        batch: batches learned from in the epoch under way.
+        loss_sum, correct, seen: summed over the images of the epoch under way.
+        train_seconds: training time of the epoch under way.
+        history: the metrics of every epoch completed.
+        seconds: time over all sessions.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    loss_sum: float = 0.0
+    correct: int = 0
+    seen: int = 0
+    train_seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def start_epoch(self) -> None:
+        """Forget the epoch that was under way."""
+        self.batch, self.loss_sum, self.correct, self.seen, self.train_seconds = 0, 0.0, 0, 0, 0.0
+
+    def best(self, metric: str) -> int | None:
+        """Index in the history of the best epoch by ``metric``, the earliest among equals; None before the first."""
+        if not self.history:
+            return None
+        sign = -1 if metric.endswith("loss") else 1
+        return max(range(len(self.history)), key=lambda i: (sign * self.history[i][metric], -i))
+
+
+def save(folder: Path, learner: Learner, position: Position) -> None:
+    """Write the state; a kill at any moment leaves the old one or the new one."""
+    with replacing(folder / _STATE) as part:
+        torch.save({"schema": SCHEMA, "learner": learner.state_dict(), "position": asdict(position)}, part)
+
+
+def load(folder: Path, learner: Learner) -> Position:
+    """Bring a learner back to where it was; a run killed before its first save starts at the beginning."""
+    if not (folder / _STATE).exists():
+        return Position()
+    saved: dict[str, Any] = torch.load(folder / _STATE, map_location="cpu", weights_only=True)
+    learner.load_state_dict(saved["learner"])
+    return Position(**saved["position"])
+
+
+def exists(folder: Path) -> bool:
+    """Whether there is a state to go on from."""
+    return (folder / _STATE).exists()
+
+
+def delete(folder: Path) -> None:
+    """Remove all that an unfinished run keeps."""
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,84 @@
+"""Watching a run: signals stop it at the next safe moment, and a run without progress is ended, not left hanging."""
+
+import faulthandler
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType, TracebackType
+
+from fracture.errors import Interrupted
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Watch:
+    """A context in which SIGINT and SIGTERM are kept for `beat`, and a thread looks for progress.
+
+    ``mlflow run`` passes Ctrl-C on as SIGINT and SIGTERM at once, so that a second signal changes nothing.
+    """
+
+    def __init__(self, stall_seconds: float, log: Path, on_stall: Callable[[str], None]) -> None:
+        """Prepare to watch.
+
+        Args:
+            stall_seconds: time without a beat after which the process ends with exit code 6.
+            log: file that the stacks of all threads are appended to.
+            on_stall: told the reason before the process ends; it may itself hang and gets ten seconds.
+        """
+        self._stall, self._log, self._on_stall = stall_seconds, log, on_stall
+        self._signal = ""
+        self._last = time.monotonic()
+        self._over = threading.Event()
+        self._previous: dict[signal.Signals, object] = {}
+
+    def __enter__(self) -> "Watch":
+        """Catch the signals and start looking."""
+        self._last = time.monotonic()
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        threading.Thread(target=self._look, name="stall watch", daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the signals back; after one has come, the next must not cut short what ends the run in good order."""
+        self._over.set()
+        for number, handler in self._previous.items():
+            signal.signal(number, signal.SIG_IGN if self._signal else handler)  # type: ignore[arg-type]
+
+    def alive(self) -> None:
+        """Say that there is progress, where stopping is not safe."""
+        self._last = time.monotonic()
+
+    def beat(self) -> None:
+        """Say that there is progress and that this is a safe moment to stop.
+
+        Raises:
+            Interrupted: a signal has asked for it.
+        """
+        self.alive()
+        if self._signal:
+            raise Interrupted(f"stopped by {self._signal}")
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self._signal = self._signal or signal.Signals(number).name
+
+    def _look(self) -> None:
+        while not self._over.wait(min(1.0, self._stall / 4)):
+            if time.monotonic() - self._last > self._stall:
+                self._end()
+
+    def _end(self) -> None:
+        reason = f"no progress for {self._stall:g} s (stall_seconds); the stacks of all threads are in {self._log.name}"
+        with self._log.open("a") as file:
+            file.write(f"\n{reason}\n")
+            file.flush()
+            faulthandler.dump_traceback(file)
+        teller = threading.Thread(target=self._on_stall, args=(reason,), daemon=True)
+        teller.start()
+        teller.join(10)
+        os._exit(Interrupted.exit_code)  # the main thread hangs: nothing gentler would end it

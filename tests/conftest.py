@@ -1,0 +1,72 @@
+"""Fixtures shared by all tests: nothing outside the temporary folders is read or written, and no network is asked."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+CLASSES = ("comminuted_fracture", "no_fracture", "simple_fracture")
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(autouse=True)
+def _isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Each test in its own folder, with its own cache, without hub, without a tracking server."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FRACTURE_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path_factory.getbasetemp() / "no-hub"))
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def make_images() -> Callable[..., Path]:
+    """Write a folder of classes with small images whose brightness tells the class: learnable in seconds."""
+
+    def make(root: Path, per_class: int = 10, splits: tuple[str, ...] = (), classes: tuple[str, ...] = CLASSES) -> Path:
+        rng = np.random.default_rng(0)
+        for split in splits or ("",):
+            for k, name in enumerate(classes):
+                folder = root / split / name
+                folder.mkdir(parents=True)
+                for i in range(per_class):
+                    pixels = rng.normal(60 + 60 * k, 20, (40, 32)).clip(0, 255).astype(np.uint8)
+                    Image.fromarray(pixels).save(folder / f"{split}{i:03d}.png")
+        return root
+
+    return make
+
+
+@pytest.fixture
+def images(tmp_path: Path, make_images: Callable[..., Path]) -> Path:
+    """A folder of three classes with ten images each."""
+    return make_images(tmp_path / "images")
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The real radiographs beside the checkout, where they are."""
+    folder = SHARED / "data"
+    if not folder.is_dir():
+        pytest.skip("real radiographs are not beside this checkout")
+    return folder
+
+
+@pytest.fixture
+def real_weights() -> Path:
+    """ImageNet weights of tf_efficientnet_lite0 beside the checkout, where they are."""
+    path = SHARED / "weights" / "tf_efficientnet_lite0.safetensors"
+    if not path.is_file():
+        pytest.skip("ImageNet weights are not beside this checkout")
+    return path
+
+
+def pytest_configure() -> None:
+    """No screen is needed for figures; one thread, for two of them wait for each other on a busy machine."""
+    os.environ.setdefault("MPLBACKEND", "Agg")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")

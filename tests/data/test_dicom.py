@@ -1,0 +1,103 @@
+"""DICOM files: shown as a viewer shows them, and the patient never in clear."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fracture.data.images import ImageError, decode, is_dicom
+from fracture.data.inspection.inspect import inspect
+
+pydicom = pytest.importorskip("pydicom", reason="the extra [dicom] is not installed")
+
+RAMP = np.arange(64 * 48, dtype=np.uint16).reshape(64, 48)
+
+
+def make(pixels: np.ndarray = RAMP, patient: str = "SMITH-1964", **tags: object) -> bytes:
+    """A small uncompressed radiograph."""
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = generate_uid()
+    dataset.PatientID, dataset.StudyInstanceUID = patient, "1.2.3.4"
+    dataset.Rows, dataset.Columns = pixels.shape[:2]
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 12, 11
+    dataset.PixelRepresentation = 0
+    dataset.PixelData = pixels.astype(np.uint16).tobytes()
+    for name, value in tags.items():
+        setattr(dataset, name, value)
+    buffer = io.BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def test_grey_values_are_spread_and_monochrome1_is_inverted() -> None:
+    shown = decode(make())
+    assert shown.shape == (64, 48)
+    assert (shown[0, 0], shown[-1, -1]) == (0, 255)
+    np.testing.assert_array_equal(decode(make(PhotometricInterpretation="MONOCHROME1")), 255 - shown)
+
+
+def test_the_window_of_the_file_is_applied() -> None:
+    shown = decode(make(WindowCenter=1000, WindowWidth=200))
+    assert (shown[RAMP < 890] == 0).all()
+    assert (shown[RAMP > 1110] == 255).all()
+
+
+def test_a_voi_table_is_applied() -> None:
+    from pydicom.dataset import Dataset
+
+    table = Dataset()
+    table.LUTDescriptor = [4096, 0, 16]
+    table.LUTData = np.where(np.arange(4096) > 2000, 200, 100).astype(np.uint16).tobytes()
+    shown = decode(make(VOILUTSequence=[table]))
+    np.testing.assert_array_equal(np.unique(shown), [0, 255])
+
+
+def test_of_several_frames_the_first_is_taken() -> None:
+    frames = np.stack([RAMP, RAMP[::-1]])
+    data = make(pixels=RAMP, NumberOfFrames=2, PixelData=frames.astype(np.uint16).tobytes())
+    np.testing.assert_array_equal(decode(data), decode(make()))
+
+
+def test_colour_captures_become_grey() -> None:
+    pixels = np.repeat((RAMP % 256).astype(np.uint8)[..., None], 3, axis=2)
+    tags = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0, "BitsAllocated": 8}
+    data = make(**tags, BitsStored=8, HighBit=7, PixelData=pixels.tobytes())
+    np.testing.assert_array_equal(decode(data), RAMP % 256)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (make()[:900], "DICOM"),
+        (make(PixelData=b"12"), "DICOM"),
+        (make(Rows=60_000, Columns=60_000), "more than 100,000,000 pixels"),
+        (b"\0" * 128 + b"DICM", "DICOM"),
+        (b"\0" * 128 + b"DICM" + bytes(range(256)), "DICOM"),
+    ],
+)
+def test_broken_files_are_told_in_words(data: bytes, reason: str) -> None:
+    assert is_dicom(data)
+    with pytest.raises(ImageError, match=reason):
+        decode(data)
+
+
+def test_the_patient_is_a_keyed_digest(tmp_path: Path) -> None:
+    files = {"a.dcm": make(), "b": make(RAMP[::-1]), "c.dcm": make(patient="JONES"), "d.dcm": make(patient="")}
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    paths = [tmp_path / name for name in files]
+    one, two, other, study = (found.patient for found in inspect(paths, tmp_path / "cache", 1))
+    assert one == two
+    assert len({one, other, study}) == 3, "where no patient is named, the study counts"
+    elsewhere = inspect(paths, tmp_path / "another machine", 1)[0].patient
+    assert elsewhere != one
+    kept = (tmp_path / "cache" / "inspections.sqlite").read_bytes()
+    assert b"SMITH" not in kept

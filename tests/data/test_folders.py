@@ -1,0 +1,129 @@
+"""Class folders: what counts as an image, a class, a split, a group, and what is told about the rest."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from fracture.data.folders import read_folder
+from fracture.data.manifest import Manifest
+
+
+def tree(root: Path, *names: str) -> Path:
+    """Empty files; a name that ends in a slash is a folder."""
+    for name in names:
+        path = root / name
+        (path if name.endswith("/") else path.parent).mkdir(parents=True, exist_ok=True)
+        if not name.endswith("/"):
+            path.touch()
+    return root
+
+
+def read(root: Path) -> tuple[Manifest, list[str]]:
+    problems: list[str] = []
+    return read_folder(root, problems), problems
+
+
+def names(manifest: Manifest) -> list[str]:
+    return [manifest.relative(row) for row in manifest.rows]
+
+
+def test_classes_without_splits(tmp_path: Path) -> None:
+    manifest, problems = read(tree(tmp_path / "bones", "b/2.png", "b/1.jpg", "a/x.png"))
+    assert problems == []
+    assert (manifest.name, manifest.classes) == ("bones", ("a", "b"))
+    assert names(manifest) == ["a/x.png", "b/1.jpg", "b/2.png"]
+    assert {row.split for row in manifest.rows} == {""}
+
+
+@pytest.mark.parametrize(
+    "folders", [("train", "val", "test"), ("Training", "validation", "TESTING"), ("train", "dev", "test")]
+)
+def test_splits_under_their_usual_names(folders: tuple[str, str, str], tmp_path: Path) -> None:
+    files = [f"{folder}/{label}/{folder}.png" for folder in folders for label in ("a", "b")]
+    manifest, problems = read(tree(tmp_path, *files))
+    assert problems == []
+    assert Counter(row.split for row in manifest.rows) == {"train": 2, "val": 2, "test": 2}
+    assert manifest.classes == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    "name", ["a/1.PNG", "a/1.Jpeg", "a/deep/er/1.tif", "a/1.dcm", "a/1.webp", "a/1.bmp", "a/1.gif", "a/with space.jpg"]
+)
+def test_what_is_an_image(name: str, tmp_path: Path) -> None:
+    assert names(read(tree(tmp_path, name, "b/1.png"))[0]) == [name, "b/1.png"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a/notes.txt", "a/.hidden.png", "a/Thumbs.db", "__MACOSX/1.png", ".git/1.png", "README.md", "a/folder.png/"],
+)
+def test_what_is_none(name: str, tmp_path: Path) -> None:
+    manifest, problems = read(tree(tmp_path, name, "a/1.png", "b/1.png"))
+    assert names(manifest) == ["a/1.png", "b/1.png"]
+    assert problems == []
+
+
+BAD = {
+    "empty class": (["a/1.png", "b/"], ["b: no images in this class"]),
+    "class of texts": (["a/1.png", "b/1.txt"], ["b: no images in this class"]),
+    "nothing": ([], [": no class folders"]),
+    "images without classes": (["1.png", "2.png"], [": no class folders", "2 images lie beside the class folders"]),
+    "a loose image": (["a/1.png", "b/2.png", "3.png"], ["1 images lie beside the class folders"]),
+    "a folder beside the splits": (
+        ["train/a/1.png", "val/a/2.png", "test/a/3.png", "more/a/4.png"],
+        ["more: holds images but is none of train/, val/, test/"],
+    ),
+    "no val": (["train/a/1.png", "test/a/2.png"], ["no val/ folder beside test/, train/"]),
+    "only train": (["train/a/1.png"], ["no val/ folder", "no test/ folder"]),
+    "empty split": (["train/a/1.png", "val/a/2.png", "test/"], ["test: no class folders"]),
+    "two names of a split": (
+        ["train/a/1.png", "val/a/2.png", "validation/a/3.png", "test/a/4.png"],
+        ["val: means val as validation/ does; merge them"],
+    ),
+    "all at once": (
+        ["train/a/", "train/b/1.png", "test/"],
+        ["train/a: no images", "no val/", "test: no class folders"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("files", "messages"), BAD.values(), ids=BAD.keys())
+def test_what_is_wrong_is_told(files: list[str], messages: list[str], tmp_path: Path) -> None:
+    root = tree(tmp_path / "data", "./", *files)
+    problems = read(root)[1]
+    assert len(problems) == len(messages)
+    for message in messages:
+        assert any(message in problem for problem in problems), problems
+
+
+def test_siblings_of_one_original_are_a_group(tmp_path: Path) -> None:
+    manifest, _ = read(
+        tree(
+            tmp_path,
+            "a/764_Simple Bone Fracture.jpg",
+            "a/764_Simple Bone Fracture_flip_vertical.jpg",
+            "a/764_Simple Bone Fracture_rotate.jpg",
+            "a/765_Simple Bone Fracture.jpg",
+            "b/764_Simple Bone Fracture.jpg",
+        )
+    )
+    groups = {manifest.relative(row): row.group for row in manifest.rows}
+    assert len({group for name, group in groups.items() if name.startswith("a/764")}) == 1
+    assert len(set(groups.values())) == 3
+
+
+def test_siblings_meet_across_splits(tmp_path: Path) -> None:
+    manifest, _ = read(tree(tmp_path, "train/a/7_bone_rotate.png", "test/a/7_bone.png", "val/a/8_bone.png"))
+    groups = {row.split: row.group for row in manifest.rows}
+    assert groups["train"] == groups["test"] != groups["val"]
+
+
+def test_subfolders_of_a_class_are_other_patients(tmp_path: Path) -> None:
+    manifest, _ = read(tree(tmp_path, "a/patient1/1.png", "a/patient2/1.png"))
+    assert len({row.group for row in manifest.rows}) == 2
+
+
+def test_the_order_is_that_of_the_names(tmp_path: Path) -> None:
+    manifest, _ = read(tree(tmp_path, *(f"{label}/{i}.png" for label in "ba" for i in range(12))))
+    assert [row.path for row in manifest.rows] == sorted(row.path for row in manifest.rows)

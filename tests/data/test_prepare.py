@@ -1,0 +1,242 @@
+"""Preparation as a whole: sources become a manifest, grouped, split and free of leaks, and nothing is forgotten."""
+
+import csv
+import json
+import os
+import zipfile
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fracture.data.manifest import read_csv
+from fracture.data.near import NearPair, NearPairs
+from fracture.data.prepare import prepare as preparing
+from fracture.data.prepare.config import PrepareConfig
+from fracture.data.prepare.prepare import Prepared, prepare, write
+from fracture.errors import ConfigError, DataError
+
+QUICK = {"near_duplicates": False}
+
+
+@pytest.fixture
+def textured(tmp_path: Path) -> Callable[..., Path]:
+    """Write images whose content the number tells."""
+
+    def make(path: str, number: int, size: tuple[int, int] = (40, 32)) -> Path:
+        place = tmp_path / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 255, size, np.uint8)
+        Image.fromarray(pixels).save(place)
+        return place
+
+    return make
+
+
+def _prepare(tmp_path: Path, *sources: Path, again: bool = False, **values: object) -> Prepared:
+    return prepare(sources, PrepareConfig(**{**QUICK, **values}), tmp_path / "out" / "m.csv", again=again)  # type: ignore[arg-type]
+
+
+def _split_by_group(prepared: Prepared) -> dict[str, set[str]]:
+    held = defaultdict(set)
+    for row in prepared.manifest.rows:
+        held[row.group].add(row.split)
+    return held
+
+
+def test_folders_archives_and_tables_become_one_manifest(tmp_path: Path, textured: Callable[..., Path]) -> None:
+    for i in range(20):
+        textured(f"hospital/A/p{i}_scan.png", i)
+    with zipfile.ZipFile(tmp_path / "web.zip", "w") as archive:
+        for i in range(20):
+            archive.write(textured(f"zipped/B/{i:08d}.png", 100 + i), f"B/{i:08d}.png")
+    rows = [
+        (textured(f"listed/x{i:06d}.png", 200 + i).name, "A" if i % 2 else "B", f"patient {i // 4}") for i in range(20)
+    ]
+    with (tmp_path / "listed" / "list.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("file", "class", "patient_id"), *rows])
+    prepared = _prepare(tmp_path, tmp_path / "hospital", tmp_path / "web.zip", tmp_path / "listed" / "list.csv")
+    assert len(prepared.manifest.rows) == 60
+    assert prepared.manifest.classes == ("A", "B")
+    assert {row.source for row in prepared.manifest.rows} == {"hospital", "web", "list"}
+    assert all(len(splits) == 1 for splits in _split_by_group(prepared).values())
+    assert not prepared.excluded
+    assert {row.split for row in prepared.manifest.rows} == {"train", "val", "test"}
+
+    paths = write(prepared, tmp_path / "out" / "m.csv", PrepareConfig())
+    again = read_csv(paths[0])
+    assert [row.path for row in again.rows] == [row.path.resolve() for row in prepared.manifest.rows]
+    assert again.digest() == prepared.manifest.digest() == json.loads(paths[2].read_text())["digest"]
+    assert all(row.width and row.height and len(row.sha256) == 64 and len(row.phash) == 16 for row in again.rows)
+
+
+def test_the_same_sources_give_the_same_manifest(tmp_path: Path, images: Path) -> None:
+    first, second = (_prepare(tmp_path, images) for _ in range(2))
+    assert first.manifest.rows == second.manifest.rows
+    assert _prepare(tmp_path, images, seed=1).manifest.digest() != first.manifest.digest()
+
+
+def test_augmented_copies_stay_with_their_original(tmp_path: Path, textured: Callable[..., Path]) -> None:
+    for i in range(20):
+        for k, suffix in enumerate(("", "_rotate", "_flip_vertical", "_bright")):
+            label = "simple" if i % 2 else "none"
+            textured(f"set/{label}/{i}_Fracture{suffix}.png", 10 * i + k)
+    prepared = _prepare(tmp_path, tmp_path / "set")
+    assert len(_split_by_group(prepared)) == 20
+    assert all(len(splits) == 1 for splits in _split_by_group(prepared).values())
+    assert prepared.linked["originals with copies"] == 20
+
+
+def test_exact_copies_are_named_and_left_out(tmp_path: Path, images: Path) -> None:
+    original = images / "no_fracture" / "000.png"
+    (images / "no_fracture" / "copy of it.png").write_bytes(original.read_bytes())
+    prepared = _prepare(tmp_path, images)
+    assert len(prepared.manifest.rows) == 30
+    assert [e.reason for e in prepared.excluded] == [f"the same bytes as another file: {original}"]
+
+
+def test_the_same_bytes_under_two_labels_are_both_left_out(tmp_path: Path, images: Path) -> None:
+    (images / "no_fracture" / "odd.png").write_bytes((images / "simple_fracture" / "000.png").read_bytes())
+    prepared = _prepare(tmp_path, images)
+    assert len(prepared.manifest.rows) == 29
+    assert len(prepared.excluded) == 2
+    assert {e.reason for e in prepared.excluded} == {"the same bytes under 2 labels: no_fracture, simple_fracture"}
+
+
+def test_near_duplicates_link_and_contradictions_go(
+    tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = (NearPair(0, 5, 0.95, "rotated"), NearPair(5, 7, 0.9, "flipped"), NearPair(9, 10, 0.91, "none"))
+    found = NearPairs(pairs, (NearPair(20, 21, 0.82, "none"),), 0.85, 0.8)
+    monkeypatch.setattr(preparing, "near_duplicates", lambda *_: found)
+    prepared = _prepare(tmp_path, images, near_duplicates=True)
+    rows = {row.path: row for row in prepared.manifest.rows}
+    listed = sorted((images / "comminuted_fracture").iterdir())
+    assert rows[listed[0]].group == rows[listed[5]].group == rows[listed[7]].group
+    assert rows[listed[0]].split == rows[listed[5]].split == rows[listed[7]].split
+    assert listed[9] not in rows
+    assert len(rows) == 28
+    assert all("the same image under two labels" in e.reason for e in prepared.excluded)
+    assert prepared.linked["pairs to review"] == 1
+
+
+def test_patients_link_over_sources_of_one_name_only(tmp_path: Path, textured: Callable[..., Path]) -> None:
+    for source in ("one", "two"):
+        for i in range(8):
+            textured(f"{source}/{'A' if i % 2 else 'B'}/patient{i // 2}_{i:06d}.png", hash((source, i)) % 10_000)
+    options = {"group_pattern": r"(patient\d+)"}
+    apart = _prepare(tmp_path, tmp_path / "one", tmp_path / "two", **options)
+    together = _prepare(tmp_path, tmp_path / "one", tmp_path / "two", source="clinic", **options)
+    assert len(_split_by_group(apart)) == 8
+    assert len(_split_by_group(together)) == 4
+
+
+def test_a_users_own_splits_are_kept_and_regrouping_mends_them(tmp_path: Path, textured: Callable[..., Path]) -> None:
+    for i in range(30):
+        label = "A" if i % 2 else "B"
+        textured(f"set/train/{label}/{i}_Fracture.png", i)
+        textured(f"set/{('val', 'test')[i % 3 == 0]}/{label}/{i}_Fracture_rotate.png", 1000 + i)
+    prepared = _prepare(tmp_path, tmp_path / "set")
+    assert all(row.split in str(row.path) for row in prepared.manifest.rows)
+    assert any("tear 30 groups apart" in note for note in prepared.notes)
+    leaky = write(prepared, tmp_path / "leaky.csv", PrepareConfig())[0]
+    for source in (leaky, tmp_path / "set"):
+        mended = _prepare(tmp_path, source, again=True)
+        assert len(mended.manifest.rows) == 60
+        assert len(_split_by_group(mended)) == 30
+        assert all(len(splits) == 1 for splits in _split_by_group(mended).values())
+
+
+def test_folds_are_a_column_that_regrouping_drops(tmp_path: Path, images: Path) -> None:
+    prepared = _prepare(tmp_path, images, folds=3)
+    path = write(prepared, tmp_path / "m.csv", PrepareConfig())[0]
+    folds = [row.extra["fold"] for row in read_csv(path).rows]
+    assert {"0", "1", "2"} <= set(folds)
+    assert [row.split for row in read_csv(path).rows] == [{"": "test", "0": "val"}.get(f, "train") for f in folds]
+    assert not _prepare(tmp_path, path, again=True).manifest.rows[0].extra
+
+
+def test_labels_are_stratified(tmp_path: Path, make_images: Callable[..., Path]) -> None:
+    prepared = _prepare(tmp_path, make_images(tmp_path / "set", per_class=40))
+    assert [list(counts.values()) for counts in prepared.manifest.counts().values()] == [[28] * 3, [6] * 3, [6] * 3]
+
+
+def test_every_broken_file_is_named_in_the_second_file(tmp_path: Path, images: Path) -> None:
+    (images / "no_fracture" / "empty.png").touch()
+    (images / "no_fracture" / "text.jpg").write_text("no image")
+    out, excluded, _ = write(_prepare(tmp_path, images), tmp_path / "m.csv", PrepareConfig())
+    with excluded.open(newline="") as file:
+        rows = {Path(row["path"]).name: row for row in csv.DictReader(file)}
+    assert rows["empty.png"]["reason"] == "the file is empty"
+    assert rows["text.jpg"]["reason"].startswith("not a readable image")
+    assert rows["text.jpg"]["label"] == "no_fracture"
+    assert len(read_csv(out).rows) == 30
+
+
+def test_names_with_commas_quotes_and_line_breaks_come_back(tmp_path: Path, textured: Callable[..., Path]) -> None:
+    names = ["a,b.png", 'quo"te.png', "line\nbreak.png", "ünï – 骨.png", "n" * 240 + ".png"]
+    for i, name in enumerate(names):
+        textured(f"set/A/{name}", i)
+        textured(f"set/B/{i}.png", 50 + i)
+    prepared = _prepare(tmp_path, tmp_path / "set")
+    path = write(prepared, tmp_path / "m.csv", PrepareConfig())[0]
+    assert {row.path.name for row in read_csv(path).rows} >= set(names)
+
+
+def test_loops_of_links_end_and_names_that_are_no_text_are_told(tmp_path: Path, images: Path) -> None:
+    (images / "no_fracture" / "loop").symlink_to(images, target_is_directory=True)
+    (images / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    odd = os.fsencode(images / "no_fracture") + b"/caf\xe9.png"
+    with open(odd, "wb") as file:  # noqa: PTH123
+        file.write(b"x")
+    prepared = _prepare(tmp_path, images)
+    assert len(prepared.manifest.rows) == 30
+    reasons = {e.path.rpartition("/")[2]: e.reason for e in prepared.excluded}
+    assert reasons == {
+        "caf\\xe9.png": "its name is not valid UTF-8: rename it",
+        "gone.png": "No such file or directory",
+    }
+    write(prepared, tmp_path / "m.csv", PrepareConfig())
+
+
+def test_folders_that_cannot_be_read_are_named(tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    (images / "no_fracture" / "locked").mkdir()
+    monkeypatch.setattr(os, "scandir", refuse)
+    prepared = _prepare(tmp_path, images)
+    assert [e.reason for e in prepared.excluded] == ["folder cannot be read: Permission denied"]
+
+
+def test_a_layout_by_name_is_written_down_with_its_licence(tmp_path: Path, textured: Callable[..., Path]) -> None:
+    for i in range(6):
+        textured(f"FracAtlas/images/{'Fractured' if i % 2 else 'Non_fractured'}/IMG{i:07d}.jpg", i)
+    prepared = _prepare(tmp_path, tmp_path / "FracAtlas")
+    summary = json.loads(write(prepared, tmp_path / "m.csv", PrepareConfig())[2].read_text())
+    assert summary["sources"][0]["data_set"]["licence"] == "CC BY 4.0"
+    assert {row.source for row in prepared.manifest.rows} == {"fracatlas"}
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"source": "a,b,c"}, "3 names for 1 sources"),
+        ({"label_map": "fractur=x"}, "label_map: no image of fractur; the classes are"),
+    ],
+)
+def test_slips_of_the_pen(tmp_path: Path, images: Path, values: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        _prepare(tmp_path, images, **values)
+
+
+def test_one_class_is_not_enough(tmp_path: Path, images: Path) -> None:
+    with pytest.raises(DataError, match=r"10 usable images of 1 class\(es\) \(no_fracture\)"):
+        _prepare(tmp_path, images / "no_fracture")

@@ -1,0 +1,224 @@
+"""A tracked run in a real store: what is on it when it ends, well or badly."""
+
+import io
+import json
+from pathlib import Path
+
+import mlflow
+import pytest
+from filelock import FileLock
+from mlflow.entities import Run
+from rich.console import Console
+
+from fracture.config import TrainConfig, as_text
+from fracture.errors import ConfigError, DataError, FractureError, Interrupted
+from fracture.evidence import ARTIFACTS, EPOCH_METRICS, TAGS, Results
+from fracture.progress import Terminal
+from fracture.runs import group, session
+from fracture.runs.session import Session
+from fracture.tracking.run import TrackedRun
+from fracture.training import engine
+
+
+def terminal() -> Terminal:
+    return Terminal(Console(file=io.StringIO(), width=200))
+
+
+def config(images: Path, **values: object) -> TrainConfig:
+    fast = {"model": "test_resnet", "image_size": 32, "epochs": 2, "batch_size": 8, "threads": 1}
+    chosen = {"memory_format": "contiguous", "weights": "none", "data": str(images)}
+    return TrainConfig.model_validate(fast | chosen | values)
+
+
+def train(wanted: TrainConfig) -> Results:
+    return session.train(wanted, Session(terminal(), None, "again {run}"))
+
+
+def newest() -> Run:
+    return mlflow.MlflowClient().search_runs(["0"], order_by=["attributes.start_time DESC"], max_results=1)[0]
+
+
+@pytest.fixture
+def stop_in_second_epoch(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    real = engine.train_epoch
+
+    def stopping(learner, dataset, batches, position, tick):  # type: ignore[no-untyped-def]
+        if position.epoch == 1:
+            raise Interrupted("stopped by the test")
+        real(learner, dataset, batches, position, tick)
+
+    monkeypatch.setattr(engine, "train_epoch", stopping)
+    return monkeypatch
+
+
+def test_a_finished_run_holds_all_its_evidence(store_root: Path, images: Path) -> None:
+    wanted = config(images)
+    results = train(wanted)
+    run = newest()
+    assert run.info.status == "FINISHED"
+    assert as_text(wanted).items() <= run.data.params.items()
+    assert run.data.params["plan.micro_batch"] == "8"
+    artifacts = {item.path for item in mlflow.MlflowClient().list_artifacts(run.info.run_id)}
+    assert set(ARTIFACTS) - {"uncommitted.diff"} <= artifacts
+    assert EPOCH_METRICS.keys() <= run.data.metrics.keys()
+    assert run.data.metrics["test_macro_f1"] == results.splits["test"].metrics["macro_f1"].value
+    history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "val_loss")
+    assert [(m.step, m.value) for m in history] == [(i + 1, e["val_loss"]) for i, e in enumerate(results.history)]
+    assert {i.tags[0].value for i in run.inputs.dataset_inputs} == {"train", "val", "test"}
+    assert "macro-F1" in run.data.tags["mlflow.note.content"]
+    assert {tag for tag in run.data.tags if tag.startswith("fracture.")} <= set(TAGS)
+    assert run.data.tags["fracture.weights_sha256"] == results.weights_sha256
+    assert not session.state_folder(run.info.run_id).exists()
+
+
+def test_the_same_seed_twice_gives_the_same_weights(store_root: Path, images: Path) -> None:
+    assert train(config(images, epochs=1)).weights_sha256 == train(config(images, epochs=1)).weights_sha256
+
+
+def test_an_interrupted_run_is_killed_and_goes_on(
+    store_root: Path, images: Path, stop_in_second_epoch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Interrupted, match=r"Go on with:\n  again [0-9a-f]{32}"):
+        train(config(images))
+    run_id, run = newest().info.run_id, newest()
+    assert run.info.status == "KILLED"
+    assert run.data.tags["fracture.reason"] == "stopped by the test"
+    stop_in_second_epoch.undo()
+    results = session.resume(run_id, Session(terminal(), None, ""))
+    assert mlflow.get_run(run_id).info.status == "FINISHED"
+    assert [m.step for m in mlflow.MlflowClient().get_metric_history(run_id, "val_loss")] == [1, 2]
+    assert results.weights_sha256 == train(config(images)).weights_sha256
+    assert not session.state_folder(run_id).exists()
+
+
+def test_a_failed_run_says_why(store_root: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def explode(*_: object) -> None:
+        raise ValueError("the disk is on fire")
+
+    monkeypatch.setattr(engine, "train_epoch", explode)
+    with pytest.raises(ValueError, match="on fire"):
+        train(config(images))
+    run = newest()
+    assert run.info.status == "FAILED"
+    assert run.data.tags["fracture.reason"] == "the disk is on fire"
+    log = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/train.log")
+    assert "Traceback" in log
+    assert "the disk is on fire" in log
+
+
+@pytest.mark.parametrize(
+    ("run_id", "message"), [("nosuchrun", "nosuchrun"), ("0" * 32, "not found")], ids=["not an id", "unknown id"]
+)
+def test_resuming_what_is_not_there(store_root: Path, run_id: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        session.resume(run_id, Session(terminal(), None, ""))
+
+
+def test_resuming_a_finished_run(store_root: Path, images: Path) -> None:
+    train(config(images, epochs=1))
+    with pytest.raises(ConfigError, match="has finished"):
+        session.resume(newest().info.run_id, Session(terminal(), None, ""))
+
+
+def test_resuming_with_other_data_or_without_state(
+    store_root: Path, images: Path, stop_in_second_epoch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Interrupted):
+        train(config(images))
+    run_id = newest().info.run_id
+    extra = next((images / "no_fracture").glob("*.png"))
+    moved = extra.rename(images.parent / "elsewhere.png")
+    with pytest.raises(DataError, match="digest"):
+        session.resume(run_id, Session(terminal(), None, ""))
+    moved.rename(extra)
+    (session.state_folder(run_id) / "config.json").unlink()
+    with pytest.raises(ConfigError, match="its state is not at"):
+        session.resume(run_id, Session(terminal(), None, ""))
+
+
+def test_parameters_that_mlflow_run_has_logged_stay(store_root: Path) -> None:
+    run = mlflow.MlflowClient().create_run("0")
+    mlflow.MlflowClient().log_param(run.info.run_id, "lr", "1e-4")
+    tracked = TrackedRun.go_on(run.info.run_id, watched=False)
+    tracked.params({"lr": 0.0001, "plan.precision": "fp32"})
+    tracked.end("FINISHED")
+    assert mlflow.get_run(run.info.run_id).data.params == {"lr": "1e-4", "plan.precision": "fp32"}
+
+
+def test_a_group_reports_what_failed_and_continues(
+    store_root: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = config(images, model="test_resnet,test_convnext", epochs=1, seed=7)
+    real = engine.train_epoch
+
+    def failing(learner, *rest):  # type: ignore[no-untyped-def]
+        if learner.config.model == "test_convnext":
+            raise ValueError("out of luck")
+        real(learner, *rest)
+
+    monkeypatch.setattr(engine, "train_epoch", failing)
+    with pytest.raises(FractureError, match=r"1 of 2 models failed:\n- test_convnext: out of luck\n(.|\n)*same again"):
+        group.train_group(wanted, ["test_resnet", "test_convnext"], terminal(), "same again")
+    client = mlflow.MlflowClient()
+    parent = client.search_runs(["0"], "tags.`fracture.kind` = 'group'", order_by=["attributes.start_time DESC"])[0]
+    assert parent.info.status == "FAILED"
+    monkeypatch.undo()
+    monkeypatch.chdir(store_root)
+    group.train_group(wanted, ["test_resnet", "test_convnext"], terminal(), "same again")
+    children = client.search_runs(["0"], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
+    assert client.get_run(parent.info.run_id).info.status == "FINISHED"
+    finished = [run.data.params["model"] for run in children if run.info.status == "FINISHED"]
+    assert sorted(finished) == ["test_convnext", "test_resnet"]  # the one that was done is not done again
+
+
+def test_results_json_is_what_its_schema_says(store_root: Path, images: Path) -> None:
+    results = train(config(images, epochs=1))
+    text = mlflow.artifacts.load_text(f"{newest().info.artifact_uri}/results.json")
+    assert Results.model_validate_json(text) == results
+    assert set(json.loads(text)) == set(Results.model_fields)
+
+
+def test_resuming_a_run_that_is_being_trained_changes_nothing(
+    store_root: Path, images: Path, stop_in_second_epoch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Interrupted):
+        train(config(images))
+    run_id = newest().info.run_id
+    folder = session.state_folder(run_id)
+    with FileLock(folder / ".lock"), pytest.raises(ConfigError, match="by another process"):
+        session.resume(run_id, Session(terminal(), None, ""))
+    assert mlflow.get_run(run_id).info.status == "KILLED"
+    assert (folder / "state.pt").is_file()
+
+
+def test_a_store_that_fails_once_loses_no_epoch(
+    store_root: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("the server is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrackedRun, "metrics", fail)
+        with pytest.raises(OSError, match="away"):
+            train(config(images))
+    run_id = newest().info.run_id
+    session.resume(run_id, Session(terminal(), None, ""))
+    assert [m.step for m in mlflow.MlflowClient().get_metric_history(run_id, "val_loss")] == [1, 2]
+
+
+def test_class_names_may_hold_what_mlflow_does_not_take(store_root: Path, images: Path) -> None:
+    (images / "comminuted_fracture").rename(images / "comminuted (3+)")
+    train(config(images, epochs=1))
+    assert "test_recall_comminuted _3__" in newest().data.metrics
+
+
+def test_ctrl_c_before_training_says_that_nothing_can_go_on(
+    store_root: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(session.fit, "build_model", stop)
+    with pytest.raises(Interrupted, match=r"interrupted\. Nothing was learned yet"):
+        train(config(images))
+    assert newest().info.status == "KILLED"

@@ -1,0 +1,147 @@
+"""The main job as a user runs it: real processes in a copy of the project, killed, interrupted and taken up again."""
+
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = {"model": "test_resnet", "image_size": 64, "demo_images": 30, "threads": 1, "memory_format": "contiguous"}
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what the repository holds, and one cache for all tests here."""
+    copy = tmp_path_factory.mktemp("project")
+    for name in ("MLproject", "conda.yaml", "pyproject.toml"):
+        shutil.copy(ROOT / name, copy)
+    shutil.copytree(ROOT / "fracture", copy / "fracture", ignore=shutil.ignore_patterns("__pycache__"))
+    return copy
+
+
+def start(project: Path, command: Sequence[str]) -> subprocess.Popen[str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    env = os.environ | {"PATH": path, "FRACTURE_CACHE_DIR": str(project / "cache"), "MLFLOW_TRACKING_URI": ""}
+    del env["MLFLOW_TRACKING_URI"]
+    return subprocess.Popen(
+        command,
+        cwd=project,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def run(project: Path, command: Sequence[str]) -> tuple[int, str]:
+    process = start(project, command)
+    output = process.communicate(timeout=300)[0]
+    return process.returncode, output
+
+
+def mlflow_run(**parameters: object) -> list[str]:
+    flags = [part for name, value in parameters.items() for part in ("-P", f"{name}={value}")]
+    return [sys.executable, "-m", "mlflow", "run", ".", "--env-manager", "local", *flags]
+
+
+def train(**parameters: object) -> list[str]:
+    flags = [part for name, value in parameters.items() for part in ("--" + name.replace("_", "-"), str(value))]
+    return [sys.executable, "-m", "fracture", "train", *flags]
+
+
+def rows(project: Path, query: str) -> list[tuple[str, ...]]:
+    with sqlite3.connect(project / "mlflow.db") as db:
+        return db.execute(query).fetchall()
+
+
+def tag(project: Path, run_id: str, key: str) -> str:
+    return rows(project, f"SELECT value FROM tags WHERE run_uuid = '{run_id}' AND key = '{key}'")[0][0]
+
+
+def status(project: Path, run_id: str) -> str:
+    return rows(project, f"SELECT status FROM runs WHERE run_uuid = '{run_id}'")[0][0]
+
+
+def wait_for_state(project: Path, process: subprocess.Popen[str]) -> str:
+    """The id of the run whose first epoch has been saved."""
+    deadline = time.monotonic() + 200
+    while process.poll() is None and time.monotonic() < deadline:
+        found = list((project / "mlruns" / "state").glob("*/state.pt"))
+        if found:
+            return found[0].parent.name
+        time.sleep(0.02)
+    pytest.fail(f"no state was saved: {process.communicate(timeout=10)[0]}")
+
+
+def test_mlflow_run_trains_and_leaves_a_complete_run(project: Path) -> None:
+    code, output = run(project, mlflow_run(**TINY, epochs=1, lr="1e-4"))
+    assert code == 0, output
+    assert "SYNTHETIC" in output
+    assert "RANDOM weights" in output
+    assert re.search(r"^epoch 1/1 .*val_macro_f1 ", output, re.MULTILINE)
+    [(run_id, state)] = rows(project, "SELECT run_uuid, status FROM runs")
+    assert state == "FINISHED"
+    assert rows(project, "SELECT value FROM params WHERE key = 'lr'") == [("1e-4",)]
+    artifacts = project / "mlruns" / "0" / run_id / "artifacts"
+    assert {"best.pth", "results.json", "train.log", "probe.npz"} <= {path.name for path in artifacts.iterdir()}
+    assert "Data: demo (synthetic)" in (artifacts / "train.log").read_text()
+    assert not list((project / "mlruns" / "state").iterdir())
+
+
+def test_a_wrong_value_fails_with_its_reason_and_a_failed_run(project: Path) -> None:
+    code, output = run(project, mlflow_run(**TINY, lr="abc"))
+    assert code == 1
+    assert "ConfigError (exit code 2)\nlr=abc: input should be a valid number" in output
+    assert ("FAILED",) in rows(project, "SELECT status FROM runs")
+
+
+def test_kill_9_and_resume_end_with_the_same_weights(project: Path) -> None:
+    settings = TINY | {"epochs": 8, "early_stop_patience": 0, "seed": 5, "ema_decay": 0.9}
+    code, output = run(project, train(**settings))
+    assert code == 0, output
+    whole = re.findall(r"^Run ([0-9a-f]{32})", output, re.MULTILINE)[0]
+    process = start(project, train(**settings))
+    run_id = wait_for_state(project, process)
+    process.kill()
+    process.communicate(timeout=60)
+    assert status(project, run_id) == "RUNNING"
+    code, output = run(project, train(resume=run_id))
+    assert code == 0, output
+    assert "Going on in epoch" in output
+    assert status(project, run_id) == "FINISHED"
+    assert tag(project, run_id, "fracture.weights_sha256") == tag(project, whole, "fracture.weights_sha256")
+
+
+def test_ctrl_c_in_mlflow_run_is_resumable_and_the_new_run_points_to_the_old(project: Path) -> None:
+    process = start(project, mlflow_run(**TINY, epochs=500, early_stop_patience=0))
+    run_id = wait_for_state(project, process)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does; mlflow then sends SIGTERM as well
+    output = process.communicate(timeout=200)[0]
+    assert process.returncode != 0
+    command = f"mlflow run . --env-manager local -P resume={run_id}"
+    assert command in output
+    assert (project / "mlruns" / "state" / run_id / "state.pt").is_file()
+    other = {"resume": run_id, "lr": "0.5"}
+    code, output = run(project, mlflow_run(**other))
+    assert code == 1
+    assert "lr=0.5 was given too" in output
+    process = start(project, mlflow_run(resume=run_id))
+    deadline = time.monotonic() + 100
+    while not rows(project, f"SELECT 1 FROM tags WHERE key = 'fracture.resumed_by' AND value = '{run_id}'"):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGTERM)
+    process.communicate(timeout=200)
+    [(pointer,)] = rows(project, f"SELECT run_uuid FROM tags WHERE key = 'fracture.resumed_by' AND value = '{run_id}'")
+    assert tag(project, pointer, "fracture.kind") == "pointer"

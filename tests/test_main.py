@@ -1,0 +1,153 @@
+"""The command line from outside: exit codes, and messages that are enough by themselves."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from fracture import __version__
+from fracture.__main__ import Verbs, main
+from fracture.errors import (
+    ConfigError,
+    DataError,
+    FractureError,
+    GateError,
+    Interrupted,
+    MemoryLimitError,
+)
+
+ROOT = Path(__file__).parents[1]
+RAISED = [
+    (FractureError("something unforeseen"), 1),
+    (ConfigError("lr=abc: not a number"), 2),
+    (DataError("a.png: the file is empty"), 3),
+    (MemoryLimitError("does not fit into 7.6 GiB"), 4),
+    (GateError("calibration: refused"), 5),
+    (Interrupted("go on with fracture train --resume 1a2b"), 6),
+]
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """The exit code that the command ends with."""
+    monkeypatch.setattr(sys, "argv", ["fracture", *arguments])
+    try:
+        main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def raising(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """Every verb fails in this way."""
+
+    @click.command()
+    def command() -> None:
+        raise error
+
+    monkeypatch.setattr(Verbs, "get_command", lambda *_: command)
+
+
+@pytest.mark.parametrize(("error", "code"), RAISED, ids=[type(error).__name__ for error, _ in RAISED])
+def test_each_branch_of_errors_has_its_exit_code(
+    error: FractureError, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raising(monkeypatch, error)
+    assert run(monkeypatch, "train") == code
+    shown = capsys.readouterr()
+    assert f"{type(error).__name__} (exit code {code})" in shown.err
+    assert str(error) in shown.err
+    assert shown.out == ""
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "manifest.csv:1234: path or label is empty",  # rich knows :1234: as an emoji
+        "/data/:x:/[bold]/a.png: [/] the file is empty",
+        "a line of " + "very " * 60 + "long text is not broken, so that it can be searched for",
+    ],
+)
+def test_messages_are_shown_as_they_are(
+    message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raising(monkeypatch, DataError(message))
+    run(monkeypatch, "train")
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), click.Abort()])
+def test_ctrl_c_is_an_interruption(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    raising(monkeypatch, error)
+    assert run(monkeypatch, "train") == 6
+
+
+def test_the_unforeseen_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    raising(monkeypatch, ZeroDivisionError("a bug"))
+    with pytest.raises(ZeroDivisionError):
+        run(monkeypatch, "train")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nope"], ["nope", "fracture --help"]),
+        (["--nope"], ["--nope", "fracture --help"]),
+        (["train", "--learning-rat", "1"], ["--learning-rat", "fracture train --help"]),
+        (["train", "--lr"], ["--lr", "fracture train --help"]),
+        (["train", "--lr", "abc"], ["ConfigError", "lr=abc", "fracture train --help"]),
+        (["train", "--lr=2", "--epochs=0"], ["lr=2", "epochs=0"]),
+    ],
+)
+def test_usage_errors_end_in_a_hint_and_code_2(
+    arguments: list[str], words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, *arguments) == 2
+    shown = capsys.readouterr().err
+    for word in words:
+        assert word in shown
+
+
+def test_help_lists_the_verbs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "--help") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "train" in text
+    assert "cache" in text
+    assert "options" not in text.split("Commands:")[1].split()
+    assert "not a medical device" in text
+
+
+def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "--version") == 0
+    assert __version__ in capsys.readouterr().out
+
+
+def test_cache_shows_and_clears(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cache" / "images").mkdir(parents=True)
+    (tmp_path / "cache" / "images" / "some.npy").write_bytes(bytes(2**20))
+    assert run(monkeypatch, "cache") == 0
+    assert "1 files, 1.0 MiB" in capsys.readouterr().out
+    assert run(monkeypatch, "cache", "--clear") == 0
+    assert "1.0 MiB freed" in capsys.readouterr().out
+    assert not (tmp_path / "cache").exists()
+
+
+def test_wrong_values_are_refused_before_anything_heavy_is_imported() -> None:
+    code = (
+        "import sys; from fracture.__main__ import main\n"
+        "sys.argv = ['fracture', 'train', '--lr', 'abc']\n"
+        "try: main()\n"
+        "except SystemExit as stop: print(stop.code, {'torch', 'timm', 'mlflow'} & set(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "2 set()"
+
+
+def test_problems_with_data_are_counted_and_listed() -> None:
+    error = DataError(["a.png: empty", "b.png: truncated"], "Remove them.")
+    assert str(error) == "2 problems with the data:\n- a.png: empty\n- b.png: truncated\nRemove them."
+    assert error.problems == ("a.png: empty", "b.png: truncated")
+    assert str(DataError("one", "Next.")) == "one\nNext."

@@ -1,0 +1,211 @@
+"""The plan: what is chosen for a machine, that it is said, and that it is remembered."""
+
+import copy
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from fracture.config import TrainConfig
+from fracture.errors import ConfigError
+from fracture.models import backbones
+from fracture.training import execution
+from fracture.training.execution import Plan, resolve, with_memory_format
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+@pytest.fixture
+def model() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return backbones.build(backbones.find("test_efficientnet"), 3)
+
+
+@pytest.fixture
+def plan(no_gpu: None) -> Plan:
+    return resolve(TrainConfig(precision="fp32", threads=1), 64, synthetic=False)
+
+
+def capable(monkeypatch: pytest.MonkeyPatch, **capabilities: bool) -> None:
+    monkeypatch.setattr(execution, "_capabilities", lambda: capabilities)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "precision"),
+    [
+        ({"avx512_bf16": True}, "bf16"),
+        ({"amx_bf16": True}, "bf16"),
+        ({"bf16": True}, "bf16"),
+        ({"avx512_bf16": False, "avx2": True}, "fp32"),
+        ({}, "fp32"),
+    ],
+)
+def test_precision_follows_the_hardware_and_is_explained(
+    capabilities: dict[str, bool], precision: str, no_gpu: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capable(monkeypatch, **capabilities)
+    plan = resolve(TrainConfig(), 224, synthetic=False)
+    assert (plan.device, plan.precision) == ("cpu", precision)
+    assert "bf16 in hardware" in plan.reasons["precision"]
+
+
+@pytest.mark.parametrize(("capability", "precision"), [((7, 5), "fp32"), ((8, 0), "bf16"), ((9, 0), "bf16")])
+def test_precision_of_a_gpu(capability: tuple[int, int], precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    plan = resolve(TrainConfig(), 224, synthetic=False)
+    assert (plan.device, plan.precision) == ("cuda", precision)
+    assert resolve(TrainConfig(device="cpu", precision="fp32"), 224, synthetic=False).device == "cpu"
+
+
+def test_what_is_given_is_taken_without_reasons(no_gpu: None) -> None:
+    config = TrainConfig(device="cpu", precision="fp16", memory_format="channels_last", threads=3, epochs=7)
+    plan = resolve(config, 96, synthetic=True)
+    assert (plan.precision, plan.memory_format, plan.threads, plan.epochs) == ("fp16", "channels_last", 3, 7)
+    assert (plan.image_size, plan.reasons) == (96, {})
+
+
+def test_a_gpu_that_is_not_there(no_gpu: None) -> None:
+    with pytest.raises(ConfigError, match="device=cuda: torch sees no GPU here") as caught:
+        resolve(TrainConfig(device="cuda"), 224, synthetic=False)
+    assert "device=cpu" in str(caught.value)
+
+
+@pytest.mark.parametrize(("synthetic", "epochs"), [(True, 3), (False, 30)])
+def test_epochs_are_explained(synthetic: bool, epochs: int, no_gpu: None) -> None:
+    plan = resolve(TrainConfig(), 224, synthetic=synthetic)
+    assert plan.epochs == epochs
+    assert plan.reasons["epochs"]
+
+
+@pytest.mark.parametrize(("batch", "accumulation", "micro"), [(16, 1, 16), (16, 4, 4), (6, 6, 1)])
+def test_micro_batches(batch: int, accumulation: int, micro: int, no_gpu: None) -> None:
+    config = TrainConfig(batch_size=batch, accumulation=accumulation)
+    assert resolve(config, 224, synthetic=False).micro_batch == micro
+
+
+@pytest.mark.parametrize(
+    ("allowed", "physical", "threads"), [({0, 1, 2, 3}, 2, 2), ({0}, 8, 1), ({0, 1}, None, 2), (set(), 4, 1)]
+)
+def test_threads_are_the_physical_cores_that_are_allowed(
+    allowed: set[int], physical: int | None, threads: int, no_gpu: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution.psutil.Process, "cpu_affinity", lambda _: sorted(allowed), raising=False)
+    monkeypatch.setattr(execution.psutil, "cpu_count", lambda logical=True: physical)
+    assert resolve(TrainConfig(), 224, synthetic=False).threads == threads
+
+
+def test_threads_are_applied(plan: Plan) -> None:
+    execution.apply_threads(plan.model_copy(update={"threads": 2}))
+    assert torch.get_num_threads() == 2
+
+
+def test_a_plan_survives_text_and_cannot_be_changed(plan: Plan) -> None:
+    assert Plan.model_validate_json(plan.model_dump_json()) == plan
+    with pytest.raises(ValidationError):
+        plan.precision = "bf16"  # type: ignore[misc]
+    with pytest.raises(ValidationError):
+        Plan.model_validate(plan.model_dump() | {"surprise": 1})
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)]
+)
+def test_autocast_computes_in_the_precision(precision: str, dtype: torch.dtype, plan: Plan) -> None:
+    plan = plan.model_copy(update={"precision": precision})
+    assert plan.dtype == dtype
+    with plan.autocast():
+        assert torch.nn.functional.linear(torch.ones(2, 3), torch.ones(4, 3)).dtype == dtype
+
+
+@pytest.mark.parametrize("name", ["contiguous", "channels_last"])
+def test_models_are_placed_in_the_memory_format(name: str, plan: Plan, model: torch.nn.Module) -> None:
+    plan = plan.model_copy(update={"memory_format": name})
+    placed = plan.place(model)
+    weight = placed.get_parameter("conv_stem.weight")
+    assert weight.is_contiguous(memory_format=plan.format)
+    assert weight.is_contiguous() == (name == "contiguous")
+
+
+@pytest.fixture
+def tiny() -> torch.nn.Module:
+    """Timed in milliseconds."""
+    layers = (torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, 3))
+    return torch.nn.Sequential(*layers)
+
+
+@pytest.mark.parametrize(
+    ("contiguous", "channels_last", "faster"),
+    [(1.0, 0.5, "channels_last"), (1.0, 0.97, "contiguous"), (1.0, 1.0, "contiguous"), (0.5, 1.0, "contiguous")],
+)
+def test_the_faster_memory_format_is_chosen_and_remembered(
+    contiguous: float, channels_last: float, faster: str, plan: Plan, tiny: torch.nn.Module, tmp_path: Path
+) -> None:
+    place = tmp_path / "timings.json"
+    with_memory_format(plan, tiny, "m", tmp_path)
+    (key,) = json.loads(place.read_text())
+    place.write_text(json.dumps({key: {"contiguous": contiguous, "channels_last": channels_last}}))
+    chosen = with_memory_format(plan, tiny, "m", tmp_path)
+    assert chosen.memory_format == faster
+    assert f"{contiguous / channels_last:.2f}" in chosen.reasons["memory_format"]
+    assert chosen.reasons.keys() == plan.reasons.keys() | {"memory_format"}
+
+
+def test_each_setting_is_timed_for_itself(plan: Plan, tiny: torch.nn.Module, tmp_path: Path) -> None:
+    settings = [
+        (plan, "m"),
+        (plan, "m"),
+        (plan, "another"),
+        (plan.model_copy(update={"precision": "bf16"}), "m"),
+        (plan.model_copy(update={"image_size": 96}), "m"),
+        (plan.model_copy(update={"threads": 2}), "m"),
+    ]
+    for other, name in settings:
+        with_memory_format(other, tiny, name, tmp_path)
+    assert len(json.loads((tmp_path / "timings.json").read_text())) == len(settings) - 1
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "[1]", "3", "null", '"text"'])
+def test_damaged_timings_are_taken_again(text: str, plan: Plan, tiny: torch.nn.Module, tmp_path: Path) -> None:
+    (tmp_path / "timings.json").write_text(text)
+    chosen = with_memory_format(plan, tiny, "m", tmp_path)
+    assert chosen.memory_format in ("contiguous", "channels_last")
+    assert len(json.loads((tmp_path / "timings.json").read_text())) == 1
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_timing_leaves_the_model_as_it_was(precision: str, plan: Plan, model: torch.nn.Module, tmp_path: Path) -> None:
+    before = copy.deepcopy(model.state_dict())
+    training = model.training
+    with_memory_format(plan.model_copy(update={"precision": precision}), model, "m", tmp_path)
+    assert model.training is training
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert all(p.grad is None for p in model.parameters())
+    assert model.get_parameter("conv_stem.weight").is_contiguous()
+    (seconds,) = json.loads((tmp_path / "timings.json").read_text()).values()
+    assert seconds.keys() == {"contiguous", "channels_last"}
+    assert all(value > 0 for value in seconds.values())
+
+
+def test_the_machine_is_named() -> None:
+    assert execution.hardware("cpu")
+    assert 0.05 < execution.peak_memory_gib("cpu") < 1000
+
+
+def test_an_older_torch_knows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert execution.hardware("cpu") == "unknown processor"
+    assert not execution.computes_bf16("cpu")
