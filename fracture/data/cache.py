@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from fracture.data.images import PREPROCESSING_VERSION, ImageError, decode, letterbox
 
-_OWN = ("images", "demo", "near", "archives", "signatures*", "inspections*", "timings.json", "patient.key")
+_OWN = ("images", "demo", "near", "archives", "signatures*", "inspections*", "timings.json", "memory", "patient.key")
 _ARRAY, _INDEX = "images.npy", "index.json"
 Progress = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
 

@@ -76,8 +76,42 @@ class Learner:
         augmented = self.config.augmentation == "standard"
         inputs = prepare(pixels, self.plan, self.normalize, torch.Generator().manual_seed(seed) if augmented else None)
         targets = labels.to(self.plan.device, non_blocking=True)
+        loss, correct = self.backward(inputs, targets)
+        self.update(number)
+        return loss, correct
+
+    def backward(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Forward and backward in micro-batches; the gradient is that of the whole batch's mean loss.
+
+        Args:
+            inputs: float [n, 3, s, s] on the device.
+            targets: int64 [n] on the device.
+
+        Returns:
+            As `step`.
+        """
         self.model.train()
-        loss, correct = self._accumulate(inputs, targets)
+        weights = self.class_weights
+        total = weights[targets].sum() if weights is not None else torch.tensor(len(targets), device=targets.device)
+        loss = torch.zeros((), device=targets.device)
+        correct = torch.zeros((), device=targets.device, dtype=torch.long)
+        parts = -(-len(inputs) // self.plan.micro_batch)  # nearly equal: batch statistics of one image are poor
+        for part, target in zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True):
+            with self.plan.autocast():
+                logits = self.model(part)
+            share = (
+                functional.cross_entropy(
+                    logits.float(), target, weights, reduction="sum", label_smoothing=self.config.label_smoothing
+                )
+                / total
+            )
+            self.scaler.scale(share).backward()
+            loss += share.detach()
+            correct += (logits.argmax(1) == target).sum()
+        return loss, correct
+
+    def update(self, number: int) -> None:
+        """Change the weights by the gradients, and forget these; ``number`` as in `step`."""
         if self.config.clip_norm:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
@@ -87,7 +121,6 @@ class Learner:
         self.schedule.after_step()
         if self.ema is not None:
             self.ema.update(self.model, step=number)
-        return loss, correct
 
     def state_dict(self) -> dict[str, Any]:
         """All that is needed to go on; plain values and tensors only."""
@@ -112,27 +145,6 @@ class Learner:
         torch.set_rng_state(state["rng"]["cpu"].cpu())
         if state["rng"]["cuda"]:
             torch.cuda.set_rng_state_all([s.cpu() for s in state["rng"]["cuda"]])
-
-    def _accumulate(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Forward and backward in micro-batches; the gradient is that of the whole batch's mean loss."""
-        weights = self.class_weights
-        total = weights[targets].sum() if weights is not None else torch.tensor(len(targets), device=targets.device)
-        loss = torch.zeros((), device=targets.device)
-        correct = torch.zeros((), device=targets.device, dtype=torch.long)
-        parts = -(-len(inputs) // self.plan.micro_batch)  # nearly equal: batch statistics of one image are poor
-        for part, target in zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True):
-            with self.plan.autocast():
-                logits = self.model(part)
-            share = (
-                functional.cross_entropy(
-                    logits.float(), target, weights, reduction="sum", label_smoothing=self.config.label_smoothing
-                )
-                / total
-            )
-            self.scaler.scale(share).backward()
-            loss += share.detach()
-            correct += (logits.argmax(1) == target).sum()
-        return loss, correct
 
 
 def _class_weights(counts: npt.NDArray[np.int64], device: str) -> Tensor:
