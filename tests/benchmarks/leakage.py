@@ -30,10 +30,10 @@ from fracture.data.audit.report import AuditReport
 from fracture.data.cache import default_folder
 from fracture.data.images import decode, letterbox
 from fracture.data.manifest import SPLITS, Manifest
-from fracture.data.planted import SINGLE_CHANGES, planted_copy
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.prepare import prepare
 from fracture.data.split import assign
+from tests.planted import SINGLE_CHANGES, planted_copy
 
 COPIES = {
     "flip_vertical": "flip_vertical",

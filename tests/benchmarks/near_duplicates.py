@@ -20,9 +20,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from fracture.data.candidates import Index
 from fracture.data.demo import write_demo
-from fracture.data.duplicates import (
+from fracture.data.images import decode
+from fracture.data.near.candidates import Index
+from fracture.data.near.duplicates import (
     NEIGHBOURS,
     REVIEW_MARGIN,
     NearDuplicates,
@@ -30,11 +31,10 @@ from fracture.data.duplicates import (
     duplicate_threshold,
     find_near_duplicates,
 )
-from fracture.data.images import decode
-from fracture.data.planted import CHANGES, planted_copy
-from fracture.data.signatures import Signature, signature
-from fracture.data.verification import Frame
+from fracture.data.near.signatures import Signature, signature
+from fracture.data.near.verification import Frame
 from tests.benchmarks.machine import machine
+from tests.planted import CHANGES, planted_copy
 
 GOALS = {
     **dict.fromkeys(("flip_horizontal", "flip_vertical", "rotate_90", "rotate_180", "rotate_270", "invert"), 99),

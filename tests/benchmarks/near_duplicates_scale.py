@@ -21,11 +21,11 @@ import numpy as np
 import psutil
 
 from fracture.data.demo import write_demo
-from fracture.data.duplicates import NearDuplicates, find_near_duplicates
 from fracture.data.images import decode
-from fracture.data.planted import CHANGES, planted_copy
-from fracture.data.signature_store import SignatureStore
-from fracture.data.signatures import Signature, signature
+from fracture.data.near.duplicates import NearDuplicates, find_near_duplicates
+from fracture.data.near.signatures import Signature, signature
+from fracture.data.near.store import SignatureStore
+from tests.planted import CHANGES, planted_copy
 
 COPIES = 0.05
 HEADER = (

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from fracture.data.manifest import read_csv
-from fracture.data.near import NearPair, NearPairs
+from fracture.data.near.pairs import NearPair, NearPairs
 from fracture.data.prepare import prepare as preparing
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.prepare import Prepared, prepare, write

@@ -17,7 +17,7 @@ from fracture.data.groups import merge
 from fracture.data.inspection.inspect import Progress, inspect
 from fracture.data.inspection.inspected import Inspection
 from fracture.data.manifest import Manifest, Row, read_csv
-from fracture.data.near import NearPairs, near_duplicates
+from fracture.data.near.pairs import NearPairs, near_duplicates
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.gather import gather
 from fracture.errors import DataError

@@ -21,8 +21,8 @@ from fracture.data.images import Grey, ImageError, decode, is_dicom
 from fracture.data.inspection.inspected import Inspection
 from fracture.data.inspection.pool import each
 from fracture.data.inspection.store import InspectionStore
-from fracture.data.signature_store import SignatureStore
-from fracture.data.signatures import Signature, signature
+from fracture.data.near.signatures import Signature, signature
+from fracture.data.near.store import SignatureStore
 
 Progress = Callable[[str, int, int], None]
 MAX_BYTES = 1 << 29  # half a GiB: no radiograph is larger

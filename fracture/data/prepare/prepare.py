@@ -16,7 +16,7 @@ from fracture.data.groups import merge
 from fracture.data.inspection.inspect import Progress, inspect
 from fracture.data.inspection.inspected import Inspection
 from fracture.data.manifest import Manifest, Row, write_csv
-from fracture.data.near import near_duplicates
+from fracture.data.near.pairs import near_duplicates
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.gather import Gathered, gather, gather_again
 from fracture.data.prepare.layouts import Layout

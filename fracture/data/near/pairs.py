@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from fracture.data import candidates, duplicates, signatures, verification
 from fracture.data.images import decode
 from fracture.data.inspection.inspect import Progress
 from fracture.data.inspection.pool import each
-from fracture.data.signature_store import SignatureStore
+from fracture.data.near import candidates, duplicates, signatures, verification
+from fracture.data.near.store import SignatureStore
 from fracture.files import write_json
 
 _VERSION = 1

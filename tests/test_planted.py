@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fracture.data.planted import CHANGES, planted_copy
+from tests.planted import CHANGES, planted_copy
 
 
 @pytest.mark.parametrize("change", CHANGES)

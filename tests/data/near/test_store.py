@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fracture.data.signature_store import SignatureStore
-from fracture.data.signatures import Signature
+from fracture.data.near.signatures import Signature
+from fracture.data.near.store import SignatureStore
 
 
 def made_up(seed: int) -> Signature:

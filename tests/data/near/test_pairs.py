@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fracture.data import duplicates, near
 from fracture.data.inspection.inspect import inspect
-from fracture.data.near import NearPairs, near_duplicates
+from fracture.data.near import duplicates, pairs
+from fracture.data.near.pairs import NearPairs, near_duplicates
 
 Files = list[tuple[str, Path]]
 
@@ -68,7 +68,7 @@ def test_another_version_of_the_search_searches_again(
     tmp_path: Path, files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     near_duplicates(files, tmp_path / "cache", 1)
-    monkeypatch.setattr(near, "_version", lambda: "another")
+    monkeypatch.setattr(pairs, "_version", lambda: "another")
     near_duplicates(files, tmp_path / "cache", 1)
     assert len(list((tmp_path / "cache" / "near").iterdir())) == 2
 
@@ -79,6 +79,6 @@ def test_fewer_than_two_files_have_no_pairs(tmp_path: Path, files: Files) -> Non
 
 
 def test_pairs_are_renumbered() -> None:
-    pair = near.NearPair(0, 2, 0.9, "mirrored")
+    pair = pairs.NearPair(0, 2, 0.9, "mirrored")
     moved = NearPairs((pair,), (), 0.85, 0.8).renumbered([5, 6, 9])
     assert (moved.duplicates[0].first, moved.duplicates[0].second) == (5, 9)

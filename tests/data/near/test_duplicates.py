@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fracture.data import duplicates
 from fracture.data.demo import render_patient
-from fracture.data.duplicates import Pair, clusters, duplicate_threshold, find_near_duplicates
-from fracture.data.planted import CHANGES, planted_copy
-from fracture.data.signatures import Signature, signature
+from fracture.data.near import duplicates
+from fracture.data.near.duplicates import Pair, clusters, duplicate_threshold, find_near_duplicates
+from fracture.data.near.signatures import Signature, signature
+from tests.planted import CHANGES, planted_copy
 
 POOL = 60
 

@@ -1,0 +1,1 @@
+"""Near-duplicates: signatures of images, candidates by index, verified pairs, kept by content hash."""
