@@ -18,6 +18,7 @@ from filelock import FileLock
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from fracture.data.inspection.pool import workers_of
 from fracture.data.phantom.patient import draw_patient
 from fracture.data.phantom.view import draw_view
 from fracture.errors import ConfigError, DataError
@@ -165,7 +166,7 @@ def _write_images(folder: Path, seed: int, images: int, progress: Callable[[int]
         (folder / label).mkdir()
     rows: dict[int, list[list[str]]] = {}
     done = 0
-    with ThreadPoolExecutor(_workers()) as pool:
+    with ThreadPoolExecutor(workers_of("auto")) as pool:  # beyond eight the interpreter is the limit
         jobs = {pool.submit(_write_patient, folder, seed, *task): task[0] for task in _plan(seed, images)}
         try:
             for job in as_completed(jobs):
@@ -177,12 +178,6 @@ def _write_images(folder: Path, seed: int, images: int, progress: Callable[[int]
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     return [row for patient in sorted(rows) for row in rows[patient]]
-
-
-def _workers() -> int:
-    """As many threads as this process may use cores, eight at most: beyond that the interpreter is the limit."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, 8)
 
 
 def _write_patient(folder: Path, seed: int, patient: int, views: int) -> list[list[str]]:

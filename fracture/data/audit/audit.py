@@ -1,6 +1,5 @@
 """Auditing a manifest: opens the files, searches near-duplicates, probes the sources, and asks the judge."""
 
-import os
 from collections.abc import Hashable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from fracture.data.audit.report import AuditReport, Image
 from fracture.data.groups import merge
 from fracture.data.inspection.inspect import Progress, inspect
 from fracture.data.inspection.inspected import Inspection
+from fracture.data.inspection.pool import workers_of
 from fracture.data.manifest import Manifest, Row, read_csv
 from fracture.data.near.pairs import NearPairs, near_duplicates
 from fracture.data.prepare.config import PrepareConfig
@@ -39,7 +39,7 @@ def audit_manifest(
         The report; ``report.leaks`` says whether training must be refused, ``report.confounded`` is a tag for the run.
     """
     config = config or AuditConfig()
-    workers = min(8, len(os.sched_getaffinity(0))) if config.workers == "auto" else config.workers
+    workers = workers_of(config.workers)
     paths = [row.path for row in manifest.rows]
     inspections = inspect(paths, cache_dir, workers, progress, sign=config.near_duplicates)
     images = [_image(row, found) for row, found in zip(manifest.rows, inspections, strict=True)]

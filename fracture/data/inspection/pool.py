@@ -1,5 +1,6 @@
 """Work on many files in processes, so that a decoder that crashes takes one file with it and not the program."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -12,6 +13,16 @@ import cv2
 FEW = 400  # so many files are worked on sooner than a pool of processes has started
 _CHUNK = 32
 R = TypeVar("R")
+
+
+def processors() -> int:
+    """How many processors this process may use; Windows and macOS know only how many there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def workers_of(wanted: int | str) -> int:
+    """The number wanted; ``auto`` is one a processor, eight at most, for more of them wait for the disk."""
+    return min(8, processors()) if wanted == "auto" else int(wanted)
 
 
 def each(work: Callable[[Path], R], paths: Sequence[Path], workers: int, crashed: Callable[[Path], R]) -> Iterator[R]:

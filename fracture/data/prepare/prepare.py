@@ -4,7 +4,6 @@ What is left out is never forgotten: every excluded file is named with its reaso
 """
 
 import csv
-import os
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from fracture.data.cache import folder_of
 from fracture.data.groups import merge
 from fracture.data.inspection.inspect import Progress, inspect
 from fracture.data.inspection.inspected import Inspection
+from fracture.data.inspection.pool import workers_of
 from fracture.data.manifest import Manifest, Row, write_csv
 from fracture.data.near.pairs import near_duplicates
 from fracture.data.prepare.config import PrepareConfig
@@ -72,7 +72,7 @@ def prepare(
     excluded = [exclusion for one in gathered for exclusion in one.excluded]
     records = _distinct([record for one in gathered for record in one.records], excluded)
     cache_dir = folder_of(config.cache_dir)
-    workers = min(8, len(os.sched_getaffinity(0))) if config.workers == "auto" else config.workers
+    workers = workers_of(config.workers)
     opened = _open(records, config, workers, progress, excluded)
     opened, keys = _merge_copies(opened, excluded)
     opened, keys, linked = _link_near(opened, keys, config, cache_dir, workers, progress, excluded)
