@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import signal
 import sys
 
 import click
@@ -35,6 +36,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; the exit codes are those of `fracture.errors`."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until training watches for both itself
     try:
         cli(prog_name="fracture", standalone_mode=False)
     except click.exceptions.Exit as stop:

@@ -124,6 +124,8 @@ class TrainConfig(BaseModel):
             problems.append("val_fraction + test_fraction leave less than a tenth for training")
         if self.warmup_epochs and self.scheduler == "plateau":
             problems.append("warmup_epochs needs scheduler=cosine or scheduler=constant")
+        if self.epochs != "auto" and 0 < self.epochs <= self.warmup_epochs:
+            problems.append(f"warmup_epochs={self.warmup_epochs} leaves none of epochs={self.epochs}")
         if problems:
             raise ValueError("; ".join(problems))
         return self

@@ -27,7 +27,7 @@ ARTIFACTS = {
 }
 
 TAGS = {
-    "fracture.kind": "train, group (a parent of several), pointer (a resume made by mlflow run)",
+    "fracture.kind": "train, group (a parent of several), pointer (a resume made by mlflow run), prepare, audit",
     "fracture.model": "timm's name with its tag",
     "fracture.weights": "hub, file or random",
     "fracture.weights_license": "of the first weights",

@@ -1,12 +1,16 @@
 """Fixtures shared by all tests: nothing outside the temporary folders is read or written, and no network is asked."""
 
 import os
+import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from fracture.__main__ import main
 
 CLASSES = ("comminuted_fracture", "no_fracture", "simple_fracture")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -22,6 +26,24 @@ def _isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory:
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Run the command line in this process; the exit code that it ends with."""
+
+    def run(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["fracture", *arguments])
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            main()
+        except SystemExit as stop:
+            return int(stop.code or 0)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        return 0
+
+    return run
 
 
 @pytest.fixture

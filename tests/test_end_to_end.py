@@ -9,9 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from fracture.data.demo import write_demo
+from fracture.data.manifest import SPLITS, read_csv, write_csv
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = {"model": "test_resnet", "image_size": 64, "demo_images": 30, "threads": 1, "memory_format": "contiguous"}
@@ -50,9 +54,9 @@ def run(project: Path, command: Sequence[str]) -> tuple[int, str]:
     return process.returncode, output
 
 
-def mlflow_run(**parameters: object) -> list[str]:
+def mlflow_run(entry: str = "main", **parameters: object) -> list[str]:
     flags = [part for name, value in parameters.items() for part in ("-P", f"{name}={value}")]
-    return [sys.executable, "-m", "mlflow", "run", ".", "--env-manager", "local", *flags]
+    return [sys.executable, "-m", "mlflow", "run", ".", "--env-manager", "local", "-e", entry, *flags]
 
 
 def train(**parameters: object) -> list[str]:
@@ -103,7 +107,28 @@ def test_a_wrong_value_fails_with_its_reason_and_a_failed_run(project: Path) -> 
     code, output = run(project, mlflow_run(**TINY, lr="abc"))
     assert code == 1
     assert "ConfigError (exit code 2)\nlr=abc: input should be a valid number" in output
-    assert ("FAILED",) in rows(project, "SELECT status FROM runs")
+    [(run_id,)] = rows(project, "SELECT run_uuid FROM runs WHERE status = 'FAILED'")
+    assert tag(project, run_id, "fracture.reason").startswith("lr=abc: input should be a valid number")
+
+
+def test_leaking_data_are_refused_with_their_audit_on_the_run_and_mended(project: Path, tmp_path: Path) -> None:
+    images = read_csv(write_demo(tmp_path / "images", 30, 0))
+    leaking = [replace(row, split=SPLITS[i % 3], group="") for i, row in enumerate(images.rows)]
+    write_csv(images.with_rows(leaking), tmp_path / "leaky.csv")
+    code, output = run(project, mlflow_run(**TINY, data=tmp_path / "leaky.csv"))
+    assert code == 1
+    assert "DataError (exit code 3)" in output
+    [(run_id,)] = rows(project, "SELECT run_uuid FROM tags WHERE key = 'fracture.audit' AND value = 'leaking'")
+    assert "Mend it: fracture prepare --regroup" in tag(project, run_id, "fracture.reason")
+    assert (project / "mlruns" / "0" / run_id / "artifacts" / "audit.html").is_file()
+    mended = tmp_path / "mended.csv"
+    code, output = run(project, mlflow_run("regroup", data=tmp_path / "leaky.csv", out=mended))
+    assert code == 0, output
+    code, output = run(project, mlflow_run("audit", data=mended, out=tmp_path / "audit.json"))
+    assert code == 0, output
+    [(run_id,)] = rows(project, "SELECT run_uuid FROM tags WHERE key = 'fracture.kind' AND value = 'audit'")
+    kept = {path.name for path in (project / "mlruns" / "0" / run_id / "artifacts").iterdir()}
+    assert kept == {"audit.json", "audit.html"}
 
 
 def test_kill_9_and_resume_end_with_the_same_weights(project: Path) -> None:

@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 import pytest
 
 from fracture import __version__
-from fracture.__main__ import Verbs, main
+from fracture.__main__ import Verbs
 from fracture.errors import (
     ConfigError,
     DataError,
@@ -29,16 +30,6 @@ RAISED = [
 ]
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """The exit code that the command ends with."""
-    monkeypatch.setattr(sys, "argv", ["fracture", *arguments])
-    try:
-        main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
-
-
 def raising(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     """Every verb fails in this way."""
 
@@ -51,10 +42,14 @@ def raising(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
 
 @pytest.mark.parametrize(("error", "code"), RAISED, ids=[type(error).__name__ for error, _ in RAISED])
 def test_each_branch_of_errors_has_its_exit_code(
-    error: FractureError, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    cli: Callable[..., int],
+    error: FractureError,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     raising(monkeypatch, error)
-    assert run(monkeypatch, "train") == code
+    assert cli("train") == code
     shown = capsys.readouterr()
     assert f"{type(error).__name__} (exit code {code})" in shown.err
     assert str(error) in shown.err
@@ -70,23 +65,25 @@ def test_each_branch_of_errors_has_its_exit_code(
     ],
 )
 def test_messages_are_shown_as_they_are(
-    message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    cli: Callable[..., int], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     raising(monkeypatch, DataError(message))
-    run(monkeypatch, "train")
+    cli("train")
     assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), click.Abort()])
-def test_ctrl_c_is_an_interruption(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_is_an_interruption(
+    cli: Callable[..., int], error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
     raising(monkeypatch, error)
-    assert run(monkeypatch, "train") == 6
+    assert cli("train") == 6
 
 
-def test_the_unforeseen_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_unforeseen_keeps_its_traceback(cli: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> None:
     raising(monkeypatch, ZeroDivisionError("a bug"))
     with pytest.raises(ZeroDivisionError):
-        run(monkeypatch, "train")
+        cli("train")
 
 
 @pytest.mark.parametrize(
@@ -101,16 +98,16 @@ def test_the_unforeseen_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> 
     ],
 )
 def test_usage_errors_end_in_a_hint_and_code_2(
-    arguments: list[str], words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    cli: Callable[..., int], arguments: list[str], words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, *arguments) == 2
+    assert cli(*arguments) == 2
     shown = capsys.readouterr().err
     for word in words:
         assert word in shown
 
 
-def test_help_lists_the_verbs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(monkeypatch, "--help") == 0
+def test_help_lists_the_verbs(cli: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli("--help") == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "train" in text
     assert "cache" in text
@@ -118,19 +115,17 @@ def test_help_lists_the_verbs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert "not a medical device" in text
 
 
-def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(monkeypatch, "--version") == 0
+def test_version(cli: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli("--version") == 0
     assert __version__ in capsys.readouterr().out
 
 
-def test_cache_shows_and_clears(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_cache_shows_and_clears(cli: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "cache" / "images").mkdir(parents=True)
     (tmp_path / "cache" / "images" / "some.npy").write_bytes(bytes(2**20))
-    assert run(monkeypatch, "cache") == 0
+    assert cli("cache") == 0
     assert "1 files, 1.0 MiB" in capsys.readouterr().out
-    assert run(monkeypatch, "cache", "--clear") == 0
+    assert cli("cache", "--clear") == 0
     assert "1.0 MiB freed" in capsys.readouterr().out
     assert not (tmp_path / "cache").exists()
 

@@ -13,6 +13,7 @@ from fracture.data.dataset import Source, read, split
 from fracture.data.inspection.inspect import Progress
 from fracture.data.manifest import Manifest
 from fracture.progress import Terminal
+from fracture.runs import attached
 from fracture.runs.audit import refuse, show_audit
 
 _PATH = click.Path(path_type=Path)
@@ -30,12 +31,14 @@ def command(data: Path, out: Path, **values: str | None) -> None:
     config = parse_model(AuditConfig, given(values), "audit")
     cache_dir = folder_of(config.cache_dir)
     terminal = Terminal()
-    with terminal.working() as progress:
-        report = audit_manifest(_open(data, cache_dir, progress), cache_dir, progress, config)
-    paths = write_report(report, out)
-    show_audit(report, terminal)
-    terminal.say(f"Written: {', '.join(str(path) for path in paths)}")
-    refuse(report, str(data))
+    with attached.accounted("audit"):
+        with terminal.working() as progress:
+            report = audit_manifest(_open(data, cache_dir, progress), cache_dir, progress, config)
+        paths = write_report(report, out)
+        show_audit(report, terminal)
+        terminal.say(f"Written: {', '.join(str(path) for path in paths)}")
+        attached.keep(paths, {"fracture.audit": report.verdict, "fracture.data_digest": report.digest})
+        refuse(report, str(data))
 
 
 def _open(data: Path, cache_dir: Path, progress: Progress) -> Manifest:

@@ -7,10 +7,11 @@ from fracture.progress import Terminal
 
 
 @click.command("cache")
+@click.option("--cache-dir", default="auto", show_default=True, help="as given to train")
 @click.option("--clear", is_flag=True, help="Delete it all; it is built again when needed.")
-def command(clear: bool) -> None:
+def command(cache_dir: str, clear: bool) -> None:
     """Show where decoded and demo images are kept, and how much; FRACTURE_CACHE_DIR moves it."""
-    folder, terminal = cache.default_folder(), Terminal()
+    folder, terminal = cache.folder_of(cache_dir), Terminal()
     if clear:
         terminal.say(f"{folder}: {cache.clear(folder) / 2**20:.1f} MiB freed")
     files, size = cache.usage(folder)

@@ -10,6 +10,7 @@ from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.prepare import Prepared, prepare, reasons, write
 from fracture.errors import ConfigError
 from fracture.progress import Terminal
+from fracture.runs import attached
 
 _SOURCE = click.Path(path_type=Path)
 
@@ -24,22 +25,32 @@ _SOURCE = click.Path(path_type=Path)
 )
 @options_of(PrepareConfig)
 def command(sources: tuple[Path, ...], out: Path, regroup: Path | None, **values: str | None) -> None:
-    """Make a manifest of folders of classes, zip or tar archives, and CSV files.
+    """Make a manifest of folders of classes, zip or tar archives, and CSV files; several also as one, with commas.
 
     Every file is decoded; what cannot be used is named in MANIFEST.excluded.csv with its reason.
     """
+    sources = tuple(part for source in sources for part in _parts(source))
     if bool(sources) == bool(regroup):
         raise ConfigError("Give one SOURCE or more, or --regroup MANIFEST|DIR.\n`fracture prepare --help` shows both.")
     if out.suffix.lower() != ".csv":
         raise ConfigError(f"out={out}: must end in .csv")
     config = parse_model(PrepareConfig, given(values), "prepare")
     terminal = Terminal()
-    with terminal.working() as progress:
-        prepared = prepare((regroup,) if regroup else sources, config, out, progress, again=regroup is not None)
-    paths = write(prepared, out, config)
-    show(prepared, terminal)
-    terminal.say(f"Written: {', '.join(str(path) for path in paths)}")
-    terminal.say(f"Data digest {prepared.manifest.digest()}. Next: fracture audit {out}")
+    with attached.accounted("prepare"):
+        with terminal.working() as progress:
+            prepared = prepare((regroup,) if regroup else sources, config, out, progress, again=regroup is not None)
+        paths = write(prepared, out, config)
+        show(prepared, terminal)
+        terminal.say(f"Written: {', '.join(str(path) for path in paths)}")
+        terminal.say(f"Data digest {prepared.manifest.digest()}. Next: fracture audit {out}")
+        attached.keep(paths, {"fracture.data_digest": prepared.manifest.digest()})
+
+
+def _parts(source: Path) -> list[Path]:
+    """The sources that one argument names: ``mlflow run`` has a single parameter for all of them."""
+    if source.exists() or "," not in str(source):
+        return [source]
+    return [Path(part.strip()) for part in str(source).split(",") if part.strip()]
 
 
 def show(prepared: Prepared, terminal: Terminal) -> None:

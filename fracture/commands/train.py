@@ -1,6 +1,9 @@
 """`fracture train`: train one backbone or several."""
 
+import os
 import shlex
+import sys
+from pathlib import Path
 
 import click
 
@@ -9,6 +12,7 @@ from fracture.commands.options import given, options_of
 from fracture.config import TrainConfig
 from fracture.errors import ConfigError
 from fracture.progress import Terminal
+from fracture.runs.attached import accounted
 
 
 @click.command("train")
@@ -18,12 +22,15 @@ def command(**values: str | None) -> None:
 
     Every option is also a parameter of `mlflow run . -P NAME=VALUE`.
     """
-    wanted = knobs.absolute(knobs.parse(given(values)))
+    with accounted("train"):
+        _train(knobs.absolute(knobs.parse(given(values))), Terminal())
+
+
+def _train(wanted: TrainConfig, terminal: Terminal) -> None:
     from fracture.tracking import store  # heavy imports only once the values are right
 
     attached = store.attached_run_id() is not None
     store.connect()
-    terminal = Terminal()
     if wanted.resume != "none":
         _resume(wanted, terminal, attached)
         return
@@ -62,12 +69,25 @@ def _changed(wanted: TrainConfig) -> dict[str, str]:
 def _command(values: dict[str, str], attached: bool) -> str:
     """The command line that does this, in the way that this one was started."""
     if attached:
-        return "mlflow run . --env-manager local " + " ".join(
-            f"-P {name}={_quoted(value)}" for name, value in values.items()
-        )
+        given = [f"-P {name}={_quoted(value)}" for name, value in values.items()]
+        return " ".join(["mlflow run .", *_manager(), *_experiment(), *given])
     return "fracture train " + " ".join(
         f"--{name.replace('_', '-')} {_quoted(value)}" for name, value in values.items()
     )
+
+
+def _manager() -> list[str]:
+    """The environment manager that ``mlflow run`` was given, judged by the interpreter that it chose."""
+    prefix = Path(sys.prefix)
+    if prefix.name.startswith("mlflow-"):
+        return [] if (prefix / "conda-meta").is_dir() else ["--env-manager uv"]
+    return ["--env-manager local"]
+
+
+def _experiment() -> list[str]:
+    """The experiment that ``mlflow run`` was given, where it is not the default one."""
+    experiment = os.environ.get("MLFLOW_EXPERIMENT_ID", "0")
+    return [] if experiment == "0" else [f"--experiment-id {shlex.quote(experiment)}"]
 
 
 def _quoted(value: str) -> str:

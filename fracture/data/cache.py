@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +43,10 @@ class Cached:
     sha256: tuple[str, ...]
     folder: Path
     built: bool
+
+    def reordered(self, order: Sequence[int]) -> "Cached":
+        """The same images for the files asked for in another order."""
+        return replace(self, position=self.position[list(order)], sha256=tuple(self.sha256[i] for i in order))
 
 
 class UnreadableImagesError(Exception):

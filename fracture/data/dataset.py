@@ -115,10 +115,12 @@ def _load(
     except cache.UnreadableImagesError as error:
         problems += _first(f"{path}: {reason}" for path, reason in sorted(error.reasons.items()))
         return None
-    rows = (replace(row, sha256=digest) for row, digest in zip(manifest.rows, cached.sha256, strict=True))
-    manifest = manifest.with_rows(rows)
-    order = {label: i for i, label in enumerate(manifest.classes)}
-    return Dataset(manifest, np.array([order[row.label] for row in manifest.rows], np.int64), cached)
+    rows = [replace(row, sha256=digest) for row, digest in zip(manifest.rows, cached.sha256, strict=True)]
+    # by content: data of the same digest gives the same batches, however its rows are sorted and its files are named
+    order = sorted(range(len(rows)), key=lambda i: (rows[i].sha256, rows[i].label, rows[i].split))
+    manifest = manifest.with_rows(rows[i] for i in order)
+    place = {label: i for i, label in enumerate(manifest.classes)}
+    return Dataset(manifest, np.array([place[row.label] for row in manifest.rows], np.int64), cached.reordered(order))
 
 
 def _read_demo(source: Source, cache_dir: Path, progress: cache.Progress | None) -> Manifest:

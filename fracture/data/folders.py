@@ -9,13 +9,15 @@ from fracture.data.images import SUFFIXES
 from fracture.data.manifest import SPLITS, Manifest, Row, split_name
 
 LAYOUTS = (
-    "Allowed: DIR/{train,val,test}/CLASS/*.jpg, or DIR/CLASS/*.jpg (split 70/15/15 by group), or a manifest CSV with "
-    "the columns path and label. Images end in " + ", ".join(sorted(SUFFIXES)) + "."
+    "Allowed: DIR/{train,val,test}/CLASS/*.jpg, DIR/CLASS/{train,val,test}/*.jpg, or DIR/CLASS/*.jpg (split 70/15/15 "
+    "by group), or a manifest CSV with the columns path and label. Images end in " + ", ".join(sorted(SUFFIXES)) + "."
 )
 
 
 def read_folder(root: Path, problems: list[str]) -> Manifest:
-    """Read ``root/{train,val,test}/CLASS/**`` or ``root/CLASS/**``; a group is a stem without augmentation suffix.
+    """Read ``root/{train,val,test}/CLASS/**``, ``root/CLASS/{train,val,test}/**`` or ``root/CLASS/**``.
+
+    A group is a stem without augmentation suffix.
 
     What is wrong with the layout is appended to ``problems``; the manifest holds what was found nevertheless.
     """
@@ -39,7 +41,7 @@ def read_folder(root: Path, problems: list[str]) -> Manifest:
         ]
         rows = [row for split, folder in splits.items() for row in _class_rows(folder, split, problems)]
     else:
-        rows = _class_rows(root, "", problems)
+        rows = _split_below(_class_rows(root, "", problems), root, problems)
     return Manifest(root.name, root, _grouped(rows, root))
 
 
@@ -58,12 +60,30 @@ def _class_rows(folder: Path, split: str, problems: list[str]) -> list[Row]:
     return rows
 
 
+def _split_below(rows: list[Row], root: Path, problems: list[str]) -> list[Row]:
+    """The same rows with the splits that folders inside the class folders name; all rows must have one, or none."""
+    splits = [split_name(row.path.relative_to(root).parts[1]) for row in rows]
+    without = [row for row, split in zip(rows, splits, strict=True) if not split]
+    if not any(splits):
+        return rows
+    problems += [
+        f"{folder}: its images lie in none of train/, val/, test/, as those of other classes do; move them"
+        for folder in dict.fromkeys(row.path.parent for row in without)
+    ]
+    return [replace(row, split=split) for row, split in zip(rows, splits, strict=True)]
+
+
 def _grouped(rows: list[Row], root: Path) -> tuple[Row, ...]:
     """Files whose names say that they were made from one original are a group, whatever splits they lie in."""
     scopes = [row.path.parent.relative_to(root).parts for row in rows]
-    scopes = [scope[1:] if row.split else scope for scope, row in zip(scopes, rows, strict=True)]
+    scopes = [_without(row.split, scope) for scope, row in zip(scopes, rows, strict=True)]
     keys = original_keys([("/".join(s), row.split, row.path.stem) for s, row in zip(scopes, rows, strict=True)])
     return tuple(replace(row, group=key) for row, key in zip(rows, keys, strict=True))
+
+
+def _without(split: str, scope: tuple[str, ...]) -> list[str]:
+    """The folders below the root, but for the one that names the split: the first, or the second below a class."""
+    return [name for i, name in enumerate(scope) if i > 1 or not split or split_name(name) != split]
 
 
 def _subfolders(folder: Path) -> list[Path]:

@@ -124,6 +124,17 @@ def build(
     return cast(nn.Module, model)
 
 
+def check(backbone: Backbone, *, drop_path: float, checkpointing: bool) -> None:
+    """See that a backbone knows what `build` will ask of it, without taking memory for its weights.
+
+    Raises:
+        ConfigError: it knows no stochastic depth, or no checkpointing.
+    """
+    if drop_path or checkpointing:
+        with torch.device("meta"):
+            build(backbone, 2, drop_path=drop_path, checkpointing=checkpointing)
+
+
 def _create(
     backbone: Backbone, classes: int, weights: Mapping[str, torch.Tensor] | None, options: dict[str, Any]
 ) -> Any:

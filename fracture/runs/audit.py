@@ -11,6 +11,7 @@ from fracture.data.audit.report import AuditReport
 from fracture.data.manifest import Manifest
 from fracture.errors import DataError
 from fracture.progress import LOG, Terminal
+from fracture.runs import attached
 
 _STYLES = {"ok": "green", "note": "cyan", "warning": "yellow", "leak": "bold red", "skipped": "dim"}
 
@@ -38,8 +39,9 @@ def audit_before_training(
         report = audit_manifest(manifest, cache_dir, progress)
     show_audit(report, terminal)
     if report.leaks and strictness == "strict":
-        _, page = write_report(report, refused / report.digest / "audit.json")
-        terminal.say(f"The evidence, with the image pairs side by side: {page}")
+        files = write_report(report, refused / report.digest / "audit.json")
+        attached.keep(files, {"fracture.audit": report.verdict})
+        terminal.say(f"The evidence, with the image pairs side by side: {files[1]}")
         refuse(report, data)
     if report.leaks:
         terminal.warn("audit=warn: this data LEAKS. The test score will be inflated.")

@@ -57,7 +57,9 @@ def train(config: TrainConfig, session: Session) -> Results:
     Raises:
         FractureError: see `fracture.errors`; the run then says so, and its state is kept where it can go on.
     """
+    execution.available_device(config.device)  # what costs nothing is checked before anything is decoded
     backbone = backbones.find(config.model)
+    backbones.check(backbone, drop_path=config.drop_path, checkpointing=config.checkpointing)
     size = backbone.image_size(config.image_size)
     weights = first_weights.find(config.weights, backbone)
     dataset = _open(config, size, session.terminal)

@@ -1,5 +1,6 @@
 """How training runs on this machine: device, precision, memory format and threads, chosen once and recorded."""
 
+import contextlib
 import copy
 import json
 import time
@@ -63,7 +64,7 @@ def resolve(config: TrainConfig, image_size: int, synthetic: bool) -> Plan:
     """Choose everything but the memory format, which needs the model (`with_memory_format`).
 
     Raises:
-        ConfigError: the device wanted is not there.
+        ConfigError: the device wanted is not there, or the warm-up takes all epochs.
     """
     reasons: dict[str, str] = {}
     device = available_device(config.device)
@@ -75,6 +76,8 @@ def resolve(config: TrainConfig, image_size: int, synthetic: bool) -> Plan:
     if config.epochs == "auto":
         reasons["epochs"] = "3 for the demo set, to see the whole story in minutes" if synthetic else "the seed's 30"
     epochs = (3 if synthetic else 30) if config.epochs == "auto" else config.epochs
+    if config.warmup_epochs >= epochs:
+        raise ConfigError(f"warmup_epochs={config.warmup_epochs}: leaves none of {epochs} epochs; give epochs=N")
     return Plan(
         device=device,
         precision=precision,
@@ -142,15 +145,21 @@ def peak_memory_gib(device: str) -> float:
         return float(memory.peak_wset) / 2**30
     import resource  # not on Windows
 
+    if psutil.LINUX:  # the only one that `reset_peak_memory` can set back
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) / 2**20
     unit = 1 if psutil.MACOS else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
 
 def reset_peak_memory(device: str) -> None:
-    """Forget earlier peaks on the GPU; that of main memory is the process's and stays."""
+    """Forget earlier peaks, as of an earlier model of a group; that of main memory can be forgotten on Linux only."""
     if device == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
+    elif psutil.LINUX:
+        with contextlib.suppress(OSError):  # some containers forbid it
+            Path("/proc/self/clear_refs").write_text("5")  # see proc(5)
 
 
 def _capabilities() -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import io
 import os
 import re
-import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -11,20 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fracture.__main__ import main
-
 Build = Callable[[Path, Path], list[str]]
 MILLION = 1_000_000
-
-
-def run(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
-    """Run the command line in this process; the exit code."""
-    monkeypatch.setattr(sys, "argv", ["fracture", *arguments])
-    try:
-        main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 def _write(path: Path, text: str | bytes) -> str:
@@ -144,10 +131,10 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES)
 def test_each_mistake_gets_a_sentence_and_its_exit_code(
-    case: str, tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    cli: Callable[..., int], case: str, tmp_path: Path, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     build, code, said = AUDIT[case.removeprefix("audit: ")] if case.startswith("audit: ") else PREPARE[case]
-    assert run(build(tmp_path, images), monkeypatch) == code
+    assert cli(*build(tmp_path, images)) == code
     shown = capsys.readouterr().err
 
     assert re.search(said, shown, re.DOTALL), shown
@@ -157,11 +144,11 @@ def test_each_mistake_gets_a_sentence_and_its_exit_code(
 
 
 def test_a_full_preparation_and_audit(
-    tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    cli: Callable[..., int], tmp_path: Path, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["prepare", str(images), "--near-duplicates", "false"], monkeypatch) == 0
+    assert cli("prepare", str(images), "--near-duplicates", "false") == 0
     assert "30 images, 30 groups" in capsys.readouterr().out
-    assert run(["audit", "manifest.csv", "--near-duplicates", "false"], monkeypatch) == 0
+    assert cli("audit", "manifest.csv", "--near-duplicates", "false") == 0
     assert "confounded=true" in capsys.readouterr().out, "the classes of this set differ in brightness"
     assert {p.name for p in tmp_path.iterdir() if p.is_file()} == {
         "manifest.csv", "manifest.excluded.csv", "manifest.json", "audit.json", "audit.html",
@@ -169,30 +156,30 @@ def test_a_full_preparation_and_audit(
 
 
 def test_leakage_ends_with_3_and_names_the_command_that_mends_it(
-    tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    cli: Callable[..., int], tmp_path: Path, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = ["path,label,split,group"]
     for i, path in enumerate(sorted(images.rglob("*.png"))):
         rows.append(f"{path},{path.parent.name},{('train', 'val', 'test')[i % 3]},g{i // 2}")
     _write(tmp_path / "leaky.csv", "\n".join(rows) + "\n")
     quick = ["--near-duplicates", "false"]
-    assert run(["audit", "leaky.csv", *quick], monkeypatch) == 3
+    assert cli("audit", "leaky.csv", *quick) == 3
     said = capsys.readouterr().err
     assert "15 of 15 groups, 30 images, lie in two or more splits" in said
     command = said.strip().splitlines()[-1].removeprefix("Mend it: fracture ")
     assert command == "prepare --regroup leaky.csv --out leaky.regrouped.csv"
-    assert run([*command.split(), *quick], monkeypatch) == 0
-    assert run(["audit", "leaky.regrouped.csv", *quick], monkeypatch) == 0
+    assert cli(*command.split(), *quick) == 0
+    assert cli("audit", "leaky.regrouped.csv", *quick) == 0
 
 
-def test_unreadable_folders(tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_folders(cli: Callable[..., int], tmp_path: Path, images: Path) -> None:
     locked = images / "no_fracture" / "locked"
     locked.mkdir()
     locked.chmod(0)
     try:
         if os.access(locked, os.R_OK):
             pytest.skip("this user may read everything")
-        assert run(["prepare", str(images), "--near-duplicates", "false"], monkeypatch) == 0
+        assert cli("prepare", str(images), "--near-duplicates", "false") == 0
         assert "folder cannot be read: Permission denied" in (tmp_path / "manifest.excluded.csv").read_text()
     finally:
         locked.chmod(0o755)

@@ -47,6 +47,22 @@ def test_splits_under_their_usual_names(folders: tuple[str, str, str], tmp_path:
     assert manifest.classes == ("a", "b")
 
 
+def test_splits_inside_the_class_folders(tmp_path: Path) -> None:
+    files = [f"{label}/{split}/{split}_flip.png" for label in ("a", "b") for split in ("train", "valid", "test")]
+    manifest, problems = read(tree(tmp_path, *files, "a/test/train_rotate.png"))
+    assert problems == []
+    assert Counter(row.split for row in manifest.rows) == {"train": 2, "val": 2, "test": 3}
+    assert manifest.classes == ("a", "b")
+    related = {row.group for row in manifest.rows if row.path.name.startswith("train") and row.label == "a"}
+    assert len(related) == 1, "copies of one original are a group across splits"
+
+
+def test_splits_inside_some_class_folders_only(tmp_path: Path) -> None:
+    _, problems = read(tree(tmp_path, "a/train/1.png", "a/val/1.png", "b/1.png"))
+    assert problems == [f"{tmp_path.resolve() / 'b'}: its images lie in none of train/, val/, test/, as those of other "
+                        "classes do; move them"]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "name", ["a/1.PNG", "a/1.Jpeg", "a/deep/er/1.tif", "a/1.dcm", "a/1.webp", "a/1.bmp", "a/1.gif", "a/with space.jpg"]
 )

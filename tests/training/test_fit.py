@@ -122,6 +122,7 @@ def test_accumulated_parts_give_the_gradient_of_the_whole_batch(make_job: Callab
             accumulation=accumulation,
             epochs=1,
             class_weights="balanced",
+            precision="fp32",
         )
         losses.append(run(job).history[0]["val_loss"])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
@@ -185,7 +186,7 @@ def test_evidence_of_a_run_agrees_with_itself(make_job: Callable[..., Job]) -> N
     results = conclude(job, position, Watch(600, job.folder / "log", lambda reason: None), Silent())
     model, sidecar = checkpoint.load(job.folder / fit.BEST)
     probe = np.load(job.folder / "probe.npz")
-    plan = job.plan.model_copy(update={"micro_batch": 3})
+    plan = job.plan.model_copy(update={"micro_batch": 3, "precision": "fp32"})  # as the probe, whatever trains
     test = job.indices("test")[: len(probe["images"])]
     again = engine.predict(model, plan, job.normalize, job.dataset, test)
     np.testing.assert_allclose(again, probe["logits"], atol=1e-5)

@@ -1,0 +1,36 @@
+"""Commands that train nothing, or are refused before a run begins, still leave what they found on mlflow run's run."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fracture.errors import FractureError
+from fracture.progress import LOG
+
+
+@contextmanager
+def accounted(kind: str) -> Iterator[None]:
+    """Tag the run that ``mlflow run`` made for this process with its kind, and with the reason if it is refused.
+
+    Nothing happens without such a run, nor once training has taken it over.
+    """
+    try:
+        yield
+    except FractureError as error:
+        keep((), {"fracture.kind": kind, "fracture.reason": str(error)})
+        raise
+    keep((), {"fracture.kind": kind})
+
+
+def keep(files: Iterable[Path], tags: dict[str, str] | None = None) -> None:
+    """Upload files to that run and tag it; a store that does not answer is reported and harms nothing."""
+    run_id = os.environ.get("MLFLOW_RUN_ID")
+    if not run_id:
+        return
+    from fracture.tracking import attached  # heavy, and needed under `mlflow run` only
+
+    try:
+        attached.keep(run_id, files, tags or {})
+    except Exception as error:  # noqa: BLE001 - what the command has to say matters more
+        LOG.warning("the run %s could not be written to: %s", run_id, error)
