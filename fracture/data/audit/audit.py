@@ -55,7 +55,7 @@ def audit_manifest(
         "blank_spread": BLANK_SPREAD, "tiny_side": TINY_SIDE, "share_gap": SHARE_GAP,
     }  # fmt: skip
     found = near.duplicates if config.near_duplicates else None
-    return judge(manifest.name, digest, images, found, near.review, probe, limits, near.featureless)
+    return judge(manifest.name, digest, images, found, near.review, probe, limits, len(near.featureless))
 
 
 def open_data(data: Path, cache_dir: Path, progress: Progress | None = None) -> Manifest:

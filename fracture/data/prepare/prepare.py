@@ -16,7 +16,7 @@ from fracture.data.inspection.inspect import Progress, inspect
 from fracture.data.inspection.inspected import Inspection
 from fracture.data.inspection.pool import workers_of
 from fracture.data.manifest import Manifest, Row, write_csv
-from fracture.data.near.pairs import NearPair, near_duplicates
+from fracture.data.near.pairs import near_duplicates
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.gather import Gathered, gather, gather_again
 from fracture.data.prepare.layouts import Layout
@@ -158,37 +158,24 @@ def _link_near(
     opened: list[Opened], keys: list[list[Hashable]], config: PrepareConfig, cache_dir: Path, workers: int,
     progress: Progress | None, excluded: list[Exclusion],
 ) -> tuple[list[Opened], list[list[Hashable]], dict[str, int]]:  # fmt: skip
-    """Link near-duplicates; where two of them have different labels, neither can be trusted and both go.
-
-    What is left is searched again until nothing has to go, for a search learns from its pool: the last one is the very
-    search that the audit of the manifest makes, and it finds nothing that is not linked here.
-    """
-    while config.near_duplicates and opened:
-        found = near_duplicates([(i.sha256, r.path) for r, i in opened], cache_dir, workers, progress)
-        for pair in found.duplicates:
-            link = ("near", opened[pair.first][1].sha256, opened[pair.second][1].sha256)
-            keys[pair.first].append(link)
-            keys[pair.second].append(link)
-        doubtful = _contradictory(opened, found.duplicates)
-        for image, other in sorted(doubtful.items()):
-            record, twin = opened[image][0], opened[other][0]
-            reason = f"the same image under two labels, {record.label} and {twin.label}: {twin.path}"
-            excluded.append(Exclusion(str(record.path), reason, record.label, record.source))
-        if not doubtful:
-            return opened, keys, {"near-duplicate pairs": len(found.duplicates), "pairs to review": len(found.review)}
-        left = [image for image in range(len(opened)) if image not in doubtful]
-        opened, keys = [opened[i] for i in left], [keys[i] for i in left]
-    return opened, keys, {}
-
-
-def _contradictory(opened: list[Opened], pairs: Sequence[NearPair]) -> dict[int, int]:
-    """The images that look like one of another label, and which one."""
+    """Link near-duplicates; where two of them have different labels, neither can be trusted and both go."""
+    if not config.near_duplicates or not opened:
+        return opened, keys, {}
+    found = near_duplicates([(i.sha256, r.path) for r, i in opened], cache_dir, workers, progress)
     doubtful: dict[int, int] = {}
-    for pair in pairs:
+    for pair in found.duplicates:
         if opened[pair.first][0].label != opened[pair.second][0].label:
             doubtful.setdefault(pair.first, pair.second)
             doubtful.setdefault(pair.second, pair.first)
-    return doubtful
+        keys[pair.first].append(("near", pair.first, pair.second))
+        keys[pair.second].append(("near", pair.first, pair.second))
+    for image, other in sorted(doubtful.items()):
+        record, twin = opened[image][0], opened[other][0]
+        reason = f"the same image under two labels, {record.label} and {twin.label}: {twin.path}"
+        excluded.append(Exclusion(str(record.path), reason, record.label, record.source))
+    left = [image for image in range(len(opened)) if image not in doubtful]
+    counts = {"near-duplicate pairs": len(found.duplicates), "pairs to review": len(found.review)}
+    return [opened[i] for i in left], [keys[i] for i in left], counts
 
 
 def _rows(opened: list[Opened], keys: list[list[Hashable]]) -> list[Row]:

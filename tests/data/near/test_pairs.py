@@ -45,7 +45,7 @@ def test_copies_are_found_whatever_the_order(tmp_path: Path, files: Files) -> No
     expected = {("00", "10", "mirrored"), ("01", "11", "not mirrored")}
     found = near_duplicates(files, tmp_path / "cache", 1)
     assert _named(found, files) == expected, "of the same bytes only the first is searched"
-    assert found.featureless == 1
+    assert found.featureless == (13,)
     turned = files[::-1]
     for cache in ("cache", "another cache"):
         assert _named(near_duplicates(turned, tmp_path / cache, 1), turned) == expected
@@ -55,6 +55,25 @@ def test_nothing_is_searched_twice(tmp_path: Path, files: Files, monkeypatch: py
     first = near_duplicates(files, tmp_path / "cache", 1)
     monkeypatch.setattr(duplicates, "find_near_duplicates", None)
     assert near_duplicates(files, tmp_path / "cache", 1) == first
+
+
+def test_leaving_files_out_is_no_new_search(tmp_path: Path, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = near_duplicates(files, tmp_path / "cache", 1)
+    monkeypatch.setattr(pairs, "_MOST", 0.9)
+    searched: list[int] = []
+    search = duplicates.find_near_duplicates
+    monkeypatch.setattr(
+        duplicates,
+        "find_near_duplicates",
+        lambda some, **options: searched.append(len(some)) or search(some, **options),
+    )
+    fewer = [file for file in files if file[1].stem != "10"]
+    again = near_duplicates(fewer, tmp_path / "cache", 1)
+    assert _named(again, fewer) == _named(first, files) - {("00", "10", "mirrored")}
+    assert [fewer[i][1].stem for i in again.featureless] == ["13"]
+    assert searched == []
+    near_duplicates(files[:5], tmp_path / "cache", 1)
+    assert searched == [5], "half of the files are another pool"
 
 
 @pytest.mark.parametrize("damage", ["", "{}", '{"duplicates": [[1]]}'])
