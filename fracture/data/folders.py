@@ -75,8 +75,7 @@ def _split_below(rows: list[Row], root: Path, problems: list[str]) -> list[Row]:
 
 def _grouped(rows: list[Row], root: Path) -> tuple[Row, ...]:
     """Files whose names say that they were made from one original are a group, whatever splits they lie in."""
-    scopes = [row.path.parent.relative_to(root).parts for row in rows]
-    scopes = [_without(row.split, scope) for scope, row in zip(scopes, rows, strict=True)]
+    scopes = [_without(row.split, row.path.parent.relative_to(root).parts) for row in rows]
     keys = original_keys([("/".join(s), row.split, row.path.stem) for s, row in zip(scopes, rows, strict=True)])
     return tuple(replace(row, group=key) for row, key in zip(rows, keys, strict=True))
 
