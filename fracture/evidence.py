@@ -8,14 +8,14 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 ARTIFACTS = {
     "best.pth": "the chosen weights: a plain state dict, loads with weights_only=True",
     "best.json": "its sidecar: model, classes, input size, normalisation, digest (fracture.models.checkpoint.Sidecar)",
     "results.json": "metrics with intervals, confusion matrices, history (fracture.evidence.Results)",
-    "predictions_val.csv": "path, label, predicted, group, source, sha256, then logit_<class> and probability_<class>",
-    "predictions_test.csv": "the same of the test split, which is used once, after training",
+    "predictions_val.csv": "path, label, predicted, group, source, sha256, logit_<class>, probability_<class>",
+    "predictions_test.csv": "the same of the test split, which is used once; probabilities are calibrated",
     "probe.npz": "images: uint8 [n, size, size], the first test images; logits: float32 [n, classes], fp32, CPU",
     "config.json": "every parameter as given, and the plan that was resolved from it",
     "environment.json": "package versions, hardware, git commit",
@@ -27,13 +27,15 @@ ARTIFACTS = {
 }
 
 TAGS = {
-    "fracture.kind": "train, group (a parent of several), pointer (a resume made by mlflow run), prepare, audit",
+    "fracture.kind": "train, evaluate, ensemble, prepare, audit, group (a parent of several), pointer (a resume)",
     "fracture.model": "timm's name with its tag",
     "fracture.weights": "hub, file or random",
     "fracture.weights_license": "of the first weights",
     "fracture.weights_sha256": "digest of the chosen weights' names and values, as in best.json",
     "fracture.data_digest": "of contents, labels and splits of all images",
     "fracture.test_digest": "of the test split: runs with different ones cannot be ranked against each other",
+    "fracture.evaluated": "of an evaluation: the run or file whose model was judged",
+    "fracture.members": "of an ensemble: its runs",
     "fracture.synthetic": "true when the images are rendered: the score has no medical meaning",
     "fracture.audit": "clean, confounded, leaking or off",
     "fracture.confounded": "true when what is not anatomy tells classes apart: a high score proves little",
@@ -56,6 +58,36 @@ EPOCH_METRICS = {
     "peak_memory_gib": "largest so far: reserved on the GPU, or resident in main memory of the process",
 }
 
+METRICS = {
+    "accuracy": "share of images that are right",
+    "balanced_accuracy": "mean recall over the classes that occur",
+    "macro_f1": "mean F1 over the classes that occur",
+    "mcc": "Matthews correlation coefficient, for several classes (Gorodkin 2004)",
+    "cohen_kappa": "agreement beyond chance",
+    "log_loss": "mean negative log-likelihood, in nats, with the temperature",
+    "brier": "squared error of the probabilities summed over the classes, 0 to 2",
+    "ece": "expected calibration error of the predicted class, 15 bins of equal width",
+    "ece_debiased": "the same less what a perfectly calibrated model would show on as many images",
+    "any_fracture_sensitivity": "share of fractures reported at the operating point",
+    "any_fracture_specificity": "share of images without a fracture that are not reported",
+    "any_fracture_auroc": "area under the ROC curve of the probability of any fracture",
+    "answered_share": "share of images that are not referred to a person",
+    "answered_accuracy": "accuracy among them",
+}
+CLASS_METRICS = {
+    "precision_": "share of images predicted to be of the class that are",
+    "recall_": "share of images of the class that are found (sensitivity)",
+    "specificity_": "share of other images that are not taken for it",
+    "f1_": "harmonic mean of precision and recall",
+    "auroc_": "area under the ROC curve, the class against the rest",
+    "average_precision_": "precision averaged over recall, the class against the rest",
+}
+SINGLE_METRICS = {
+    "latency_ms": "median time of one image through the model alone",
+    "checkpoint_mib": "size of best.pth",
+    "temperature": "fitted on validation",
+}
+
 
 class Estimate(BaseModel):
     """One metric with its 95 % interval; absent metrics have a reason in place of a value."""
@@ -68,6 +100,59 @@ class Estimate(BaseModel):
     n: int = Field(description="images that it was computed from")
     groups: int = Field(description="groups (patients, originals) that were resampled")
     reason: str = Field("", description="why value is null")
+    caution: str = Field("", description="why the interval is not to be taken at its word, as with very few groups")
+
+
+class Bin(BaseModel):
+    """One bin of a reliability diagram."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    low: float = Field(description="lower end of the probability of the predicted class")
+    high: float = Field(description="upper end of it")
+    n: int = Field(description="images")
+    confidence: float = Field(description="mean probability of the predicted class")
+    accuracy: float = Field(description="share that is right")
+
+
+class Calibration(BaseModel):
+    """The temperature, fitted on validation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    temperature: float = Field(1.0, description="logits are divided by it before the softmax")
+    n: int = Field(description="images of validation")
+    log_loss_before: float = Field(description="on validation, as the model answers")
+    log_loss_after: float = Field(description="on validation, with the temperature")
+    note: str = Field("", description="why it is 1, or what it rests on")
+
+
+class OperatingPoint(BaseModel):
+    """From which probability on a fracture is reported, chosen on validation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fracture_threshold: float | None = Field(
+        None, description="on the calibrated probability of any fracture, 1 - that of no_fracture; null without one"
+    )
+    rule: str = Field(description="how it was chosen")
+    n: int = Field(description="images of validation")
+    note: str = Field("", description="why there is none")
+
+
+class Referral(BaseModel):
+    """Below which probability a person is asked, chosen on validation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    refer_below: float | None = Field(
+        None, description="calibrated probability of the predicted class; null: no threshold keeps the error, refer all"
+    )
+    wanted_error: float = Field(description="error rate wanted among the images that are answered")
+    n: int = Field(description="images of validation")
+    answered: float | None = Field(None, description="share of validation that is answered")
+    error: float | None = Field(None, description="error rate among it; on validation, so optimistic")
+    note: str = Field("", description="why there is none")
 
 
 class SplitResults(BaseModel):
@@ -81,28 +166,45 @@ class SplitResults(BaseModel):
     confusion: tuple[tuple[int, ...], ...] = Field(
         description="rows are true classes, columns predicted, in the order of classes"
     )
+    reliability_before: tuple[Bin, ...] = Field((), description="reliability diagram of the model's own probabilities")
+    reliability: tuple[Bin, ...] = Field((), description="the same with the temperature")
 
 
-class Results(BaseModel):
-    """results.json."""
+class Judged(BaseModel):
+    """What every results.json holds, whatever was judged: a training run, a model on other data, an ensemble."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: Literal[1] = Field(1, description="of this file")
+    schema_version: Literal[2] = Field(2, description="of this file")
     model: str = Field(description="timm's name with its tag")
     classes: tuple[str, ...] = Field(description="in the order of the logits")
     synthetic: bool = Field(description="rendered images: the scores have no medical meaning")
     data: str = Field(description="name of the data set")
     data_digest: str = Field(description="of all images")
     test_digest: str = Field(description="of the test split")
-    weights_origin: str = Field(description="hub, file or random")
     weights_sha256: str = Field(description="of the chosen weights")
+    calibration: Calibration = Field(description="the temperature that all probabilities here are made with")
+    operating_point: OperatingPoint = Field(description="from when on a fracture is reported")
+    referral: Referral = Field(description="when a person is asked")
+    splits: dict[str, SplitResults] = Field(description="by name; the test split was used once, after training")
+    slices: dict[str, dict[str, SplitResults]] = Field(
+        {}, description="of the test split, by column of the manifest and value, where there are 2 to 20 of them"
+    )
+    latency_ms: float | None = Field(
+        None, description="median time of one image through the model alone, on the plan's device, in milliseconds"
+    )
+    checkpoint_mib: float | None = Field(None, description="size of the weights' file")
+
+
+class Results(Judged):
+    """results.json of a training run."""
+
+    weights_origin: str = Field(description="hub, file or random")
     select_metric: str = Field(description="what chose the epoch, on validation")
     best_epoch: int = Field(description="from 1")
     epochs: int = Field(description="epochs trained")
     stopped_early: bool = Field(description="whether early stopping ended it")
     history: tuple[dict[str, float], ...] = Field(description="per-epoch metrics, first epoch first")
-    splits: dict[str, SplitResults] = Field(description="val and test; the test split was used once, after training")
     seconds: float = Field(description="training time over all sessions, in seconds")
 
 
@@ -120,19 +222,34 @@ def page() -> str:
         _table("tag", TAGS),
         "## Metrics, once an epoch",
         _table("metric", EPOCH_METRICS),
-        "At the end come `test_<name>` for every metric of the test split below, `best_<select_metric>` and "
-        "`best_epoch`. System metrics (`system/...`) are MLflow's own.",
+        "At the end come `test_<name>` for every metric of the test split below, `best_<select_metric>`, "
+        "`best_epoch`, `latency_ms`, `checkpoint_mib` and `temperature`. System metrics (`system/...`) are MLflow's "
+        "own.",
         "## results.json",
+        "Of a training run; that of `fracture evaluate` and of an ensemble has fields of its own in place of the last.",
         _fields(Results),
         "### splits.<val, test>",
         _fields(SplitResults),
         "### metrics.<name>",
-        "`accuracy`, `balanced_accuracy`, `macro_f1`, `log_loss`; `precision_`, `recall_`, `f1_` with a class's name.",
+        "Averages and single numbers: "
+        + _names(METRICS)
+        + ". With a class's name behind: "
+        + _names(CLASS_METRICS)
+        + ". For two classes of fracture: `<one>_vs_<other>_auroc`, among the images of the two.",
+        _table("metric", METRICS | CLASS_METRICS),
         _fields(Estimate),
+        "### calibration, operating_point, referral",
+        _fields(Calibration),
+        _fields(OperatingPoint),
+        _fields(Referral),
         "## Parameters",
         "Every knob of `fracture train` under its own name, as given; what was resolved: `plan.<name>`.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _names(meanings: dict[str, str]) -> str:
+    return ", ".join(f"`{name}`" for name in meanings)
 
 
 def _table(kind: str, meanings: dict[str, str]) -> str:

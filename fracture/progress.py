@@ -23,6 +23,10 @@ _EPOCHS_SHOWN = 8
 _PIPE_WIDTH = 180
 _COLUMNS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_balanced_accuracy", "val_macro_f1", "lr")
 
+_TOTALS = (
+    "accuracy", "balanced_accuracy", "macro_f1", "mcc", "log_loss", "ece_debiased", "any_fracture_auroc",
+    "any_fracture_sensitivity", "any_fracture_specificity", "answered_share", "answered_accuracy",
+)  # fmt: skip
 _COSTS = (("images_per_second", "img/s", 1), ("epoch_seconds", "s", 1), ("peak_memory_gib", "GiB", 2))
 
 
@@ -217,8 +221,9 @@ def _result_tables(results: Results) -> list[Table]:
     for name, line in zip(results.classes, test.confusion, strict=True):
         confusion.add_row(name, *map(str, line))
     totals = Table(box=None, show_header=False)
-    for name in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss"):
-        totals.add_row(name.replace("_", " "), shown(test.metrics[name]))
+    for name in _TOTALS:
+        if name in test.metrics:
+            totals.add_row(name.replace("_", " "), shown(test.metrics[name]))
     return [overall, totals, confusion]
 
 

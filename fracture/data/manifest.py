@@ -77,6 +77,14 @@ class Manifest:
         path = row.path.relative_to(self.root) if row.path.is_relative_to(self.root) else row.path
         return path.as_posix()
 
+    def columns(self, indices: Iterable[int]) -> dict[str, list[str]]:
+        """The source and every further column of some rows, by name."""
+        rows = [self.rows[i] for i in indices]
+        further = dict.fromkeys(name for row in rows for name in row.extra)
+        return {"source": [row.source for row in rows]} | {
+            name: [row.extra.get(name, "") for row in rows] for name in further
+        }
+
     def digest(self, split: str | None = None) -> str:
         """Digest of the contents, labels and splits (of one split), whatever the order, names and places of files."""
         rows = (row for row in self.rows if split is None or row.split == split)

@@ -11,6 +11,7 @@ from torch import nn
 
 from fracture.data.images import PREPROCESSING_VERSION
 from fracture.errors import ConfigError
+from fracture.evidence import Calibration, OperatingPoint, Referral
 from fracture.files import replacing
 from fracture.models import backbones
 
@@ -32,6 +33,25 @@ class Sidecar(BaseModel):
     epoch: int = Field(description="the epoch it was chosen at, from 1")
     synthetic: bool = Field(description="trained on rendered images: no medical meaning at all")
     license: str = Field(description="of the weights that training started from")
+    temperature: float = Field(1.0, description="logits are divided by it before the softmax")
+    fracture_threshold: float | None = Field(
+        None, description="a fracture is reported from this calibrated probability of any fracture on"
+    )
+    refer_below: float | None = Field(
+        None, description="a person is asked below this calibrated probability of the predicted class; null: always"
+    )
+    decided: str = Field("", description="where the three above come from; empty: nowhere, they are not to be used")
+
+    def decided_by(self, calibration: Calibration, point: OperatingPoint, referral: Referral) -> "Sidecar":
+        """The same with what validation has decided."""
+        notes = (calibration.note, point.note or point.rule, referral.note or f"error {referral.wanted_error:g} wanted")
+        update = {
+            "temperature": calibration.temperature,
+            "fracture_threshold": point.fracture_threshold,
+            "refer_below": referral.refer_below,
+            "decided": f"{calibration.n} images of validation; " + "; ".join(note for note in notes if note),
+        }
+        return self.model_copy(update=update)
 
 
 def weights_sha256(state: Mapping[str, torch.Tensor]) -> str:
@@ -49,6 +69,11 @@ def save(path: Path, state: Mapping[str, torch.Tensor], sidecar: Sidecar) -> Non
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
     with replacing(path) as part:
         torch.save(plain, part)
+    write_sidecar(path, sidecar)
+
+
+def write_sidecar(path: Path, sidecar: Sidecar) -> None:
+    """Write the sidecar of the ``.pth`` at ``path``."""
     with replacing(path.with_suffix(".json")) as part:
         part.write_text(sidecar.model_dump_json(indent=1) + "\n", encoding="utf-8")
 

@@ -131,9 +131,9 @@ def _train(run: TrackedRun, job: fit.Job, session: Session, watch: Watch, *, fre
     reporter = Reporter(terminal, run, job)
     with terminal.training(job.plan.epochs):
         position = fit.fit(job, model, watch, reporter)
-    del model
-    with fit.out_of_memory_explained(job):
-        results = conclude(job, position, watch, reporter)
+        del model
+        with fit.out_of_memory_explained(job):
+            results = conclude(job, position, watch, reporter)
     _publish(run, job, results)
     terminal.results(results)
     return results
@@ -203,8 +203,12 @@ def _publish(run: TrackedRun, job: fit.Job, results: Results) -> None:
     last = len(results.history)
     run.metrics({f"test_{name}": m.value for name, m in test.items() if m.value is not None}, step=last)
     best = results.history[results.best_epoch - 1]
+    single = {"latency_ms": results.latency_ms, "checkpoint_mib": results.checkpoint_mib}
     run.metrics(
-        {f"best_{results.select_metric}": best[results.select_metric], "best_epoch": results.best_epoch}, step=last
+        {f"best_{results.select_metric}": best[results.select_metric], "best_epoch": results.best_epoch}
+        | {"temperature": results.calibration.temperature}
+        | {name: value for name, value in single.items() if value is not None},
+        step=last,
     )
     run.tag({"fracture.weights_sha256": results.weights_sha256})
     plan = job.plan.model_dump(exclude={"reasons"})

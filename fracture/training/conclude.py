@@ -1,7 +1,7 @@
 """The end of a run: the best weights, read back from disk, judged on validation and, once, on the test split."""
 
-import csv
-from pathlib import Path
+import statistics
+import time
 
 import numpy as np
 import numpy.typing as npt
@@ -9,21 +9,26 @@ import torch
 from torch import nn
 
 from fracture.data.manifest import write_csv
-from fracture.evaluation.metrics import confusion, estimate, softmax
+from fracture.evaluation import predictions
+from fracture.evaluation.judge import Fitted, fit_decisions, judge, judge_slices
 from fracture.evidence import Results, SplitResults
 from fracture.files import replacing, write_json
 from fracture.models import checkpoint
 from fracture.training import engine
 from fracture.training.execution import Plan
 from fracture.training.fit import BEST, Job, Listener
+from fracture.training.learner import prepare
 from fracture.training.state import Position
 from fracture.training.watch import Watch
 
 PROBE_IMAGES = 8
+_LATENCY_ROUNDS = 9  # of one image, the first two to warm up
 
 
 def conclude(job: Job, position: Position, watch: Watch, listener: Listener) -> Results:
     """Judge the best weights and write all evidence into ``job.folder``.
+
+    Validation decides temperature, operating point and referral; the test split is only judged under them.
 
     Raises:
         Interrupted: a signal asked for it; the same call starts over.
@@ -31,7 +36,21 @@ def conclude(job: Job, position: Position, watch: Watch, listener: Listener) -> 
     model, sidecar = checkpoint.load(job.folder / BEST)
     _write_probe(job, model)
     model = job.plan.place(model)
-    splits = {split: _judge(job, model, split, position, watch, listener) for split in ("val", "test")}
+
+    def answers(split: str) -> npt.NDArray[np.float32]:
+        def tick(done: int, total: int) -> None:
+            listener.batch(split, done, total, position)
+            watch.beat()
+
+        return engine.predict(model, job.plan, job.normalize, job.dataset, job.indices(split), tick)
+
+    logits = {"val": answers("val")}
+    fitted = fit_decisions(logits["val"], job.dataset.labels[job.indices("val")], job.dataset.classes)
+    sidecar = sidecar.decided_by(fitted.calibration, fitted.operating_point, fitted.referral)
+    checkpoint.write_sidecar(job.folder / BEST, sidecar)
+    logits["test"] = answers("test")
+    splits = {split: _judge(job, split, logits[split], fitted) for split in logits}
+    watch.beat()
     manifest = job.dataset.manifest
     results = Results(
         model=job.backbone.name,
@@ -47,7 +66,13 @@ def conclude(job: Job, position: Position, watch: Watch, listener: Listener) -> 
         epochs=position.epoch,
         stopped_early=position.epoch < job.plan.epochs,
         history=tuple(position.history),
+        calibration=fitted.calibration,
+        operating_point=fitted.operating_point,
+        referral=fitted.referral,
         splits=splits,
+        slices=_slices(job, logits["test"], fitted),
+        latency_ms=measure_latency(model, job),
+        checkpoint_mib=(job.folder / BEST).stat().st_size / 2**20,
         seconds=position.seconds,
     )
     write_json(job.folder / "results.json", results.model_dump(mode="json"))
@@ -56,42 +81,33 @@ def conclude(job: Job, position: Position, watch: Watch, listener: Listener) -> 
     return results
 
 
-def _judge(
-    job: Job, model: nn.Module, split: str, position: Position, watch: Watch, listener: Listener
-) -> SplitResults:
-    def tick(done: int, total: int) -> None:
-        listener.batch(split, done, total, position)
-        watch.beat()
-
-    indices = job.indices(split)
-    logits = engine.predict(model, job.plan, job.normalize, job.dataset, indices, tick)
-    labels, classes = job.dataset.labels[indices], job.dataset.classes
-    rows = [job.dataset.manifest.rows[i] for i in indices]
-    groups = [row.group or f"alone {i}" for i, row in enumerate(rows)]
-    _write_predictions(job, split, indices, logits)
-    counts = np.bincount(labels, minlength=len(classes))
-    matrix = confusion(labels, logits.argmax(1), len(classes))
-    return SplitResults(
-        n=len(indices),
-        counts={name: int(count) for name, count in zip(classes, counts, strict=True)},
-        metrics=estimate(logits, labels, groups, classes),
-        confusion=tuple(tuple(int(value) for value in line) for line in matrix),
-    )
+def measure_latency(model: nn.Module, job: Job) -> float:
+    """Median milliseconds of one image through the model alone, prepared, under the job's plan."""
+    pixels = prepare(torch.from_numpy(job.dataset.pixels(job.indices("test")[:1])), job.plan, job.normalize)
+    seconds = []
+    for _ in range(_LATENCY_ROUNDS):
+        began = time.perf_counter()
+        with torch.inference_mode(), job.plan.autocast():
+            model(pixels).float().cpu()  # the copy waits for the GPU
+        seconds.append(time.perf_counter() - began)
+    return 1000 * statistics.median(seconds[2:])
 
 
-def _write_predictions(job: Job, split: str, indices: engine.Indices, logits: npt.NDArray[np.float32]) -> None:
-    classes, manifest = job.dataset.classes, job.dataset.manifest
-    with (
-        replacing(job.folder / f"predictions_{split}.csv") as part,
-        Path(part).open("w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.writer(file)
-        columns = [f"{kind}_{name}" for kind in ("logit", "probability") for name in classes]
-        writer.writerow(["path", "label", "predicted", "group", "source", "sha256", *columns])
-        for index, line, shares in zip(indices, logits, softmax(logits), strict=True):
-            row = manifest.rows[index]
-            facts = [manifest.relative(row), row.label, classes[int(line.argmax())], row.group, row.source, row.sha256]
-            writer.writerow([*facts, *(f"{v:.9g}" for v in line), *(f"{v:.6f}" for v in shares)])
+def _judge(job: Job, split: str, logits: npt.NDArray[np.float32], fitted: Fitted) -> SplitResults:
+    indices, classes, manifest = job.indices(split), job.dataset.classes, job.dataset.manifest
+    temperature = fitted.calibration.temperature
+    predictions.write(job.folder / f"predictions_{split}.csv", manifest, indices.tolist(), classes, logits, temperature)
+    groups = [manifest.rows[i].group for i in indices]
+    return judge(logits, job.dataset.labels[indices], groups, classes, fitted.decisions)
+
+
+def _slices(job: Job, logits: npt.NDArray[np.float32], fitted: Fitted) -> dict[str, dict[str, SplitResults]]:
+    indices, manifest = job.indices("test"), job.dataset.manifest
+    rows = [manifest.rows[i] for i in indices]
+    return judge_slices(
+        manifest.columns(indices.tolist()), logits, job.dataset.labels[indices], [row.group for row in rows],
+        job.dataset.classes, fitted.decisions,
+    )  # fmt: skip
 
 
 def _write_probe(job: Job, model: nn.Module) -> None:

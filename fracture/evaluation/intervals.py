@@ -1,0 +1,109 @@
+"""Every metric of a split with its 95 % interval, from one bootstrap over groups."""
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from fracture.evaluation.metrics import Floats, Integers
+from fracture.evaluation.sample import Decisions, Sample
+from fracture.evidence import Estimate
+
+ROUNDS = 2000
+LEVEL = 0.95
+_CHUNK = 128  # bootstrap rounds at a time, to bound memory
+_FEW_GROUPS = 10
+_PROPORTIONS = (
+    "accuracy",
+    "precision_",
+    "recall_",
+    "specificity_",
+    "any_fracture_sens",
+    "any_fracture_spec",
+    "answered",
+)
+
+
+def estimate(
+    logits: Floats,
+    labels: Integers,
+    groups: Sequence[Hashable],
+    names: Sequence[str],
+    decisions: Decisions | None = None,
+    *,
+    rounds: int = ROUNDS,
+    seed: int = 0,
+) -> dict[str, Estimate]:
+    """Every metric with a 95 % percentile interval.
+
+    The bootstrap draws whole groups with replacement, since images of one patient are no independent evidence
+    (Davison and Hinkley 1997, section 3.8). That of the calibration errors is shifted onto the value, for resampling
+    alone makes a model look less calibrated.
+
+    Args:
+        logits: [n, classes].
+        labels: [n], positions of the true classes.
+        groups: [n], what is resampled together.
+        names: class names.
+        decisions: fitted on validation.
+        rounds: bootstrap rounds.
+        seed: of the resampling.
+    """
+    sample = Sample(logits, labels, names, decisions or Decisions())
+    member = np.unique(np.array([str(group) for group in groups]), return_inverse=True)[1]
+    count = int(member.max()) + 1
+    tables = np.zeros((count, sample.table.shape[1]))
+    np.add.at(tables, member, sample.table)
+    exact = sample.measure(sample.table.sum(axis=0)[None], np.ones((1, len(labels))))
+    rng, parts = np.random.default_rng(seed), []
+    for start in range(0, rounds, _CHUNK):
+        drawn = rng.multinomial(count, np.full(count, 1 / count), size=min(_CHUNK, rounds - start)).astype(np.float64)
+        parts.append(sample.measure(drawn @ tables, drawn[:, member]))
+    masks = sample.masks()
+    everything = np.ones(len(labels), np.bool_)
+    return {
+        name: _estimate(
+            name, float(value[0]), np.concatenate([part[name] for part in parts]), member, masks.get(name, everything)
+        )
+        for name, value in exact.items()
+    }
+
+
+def _estimate(name: str, value: float, spread: Floats, member: Integers, among: npt.NDArray[np.bool_]) -> Estimate:
+    n, groups = int(among.sum()), len(np.unique(member[among]))
+    if not np.isfinite(value):
+        return Estimate(value=None, low=None, high=None, n=n, groups=groups, reason=_reason(name))
+    if name.startswith("ece"):
+        spread = np.maximum(0, spread - (np.nanmean(spread) - value))
+    low, high = np.nanquantile(spread, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    caution = _caution(name, float(low), float(high), groups)
+    return Estimate(value=value, low=float(low), high=float(high), n=n, groups=groups, caution=caution)
+
+
+def _reason(name: str) -> str:
+    """Why a metric is not defined."""
+    reasons = {
+        "precision": "nothing was predicted to be of this class",
+        "specificity": "no image of another class",
+        "auroc": "needs images of this class and of others",
+        "average": "needs images of this class and of others",
+        "mcc": "needs two classes that occur and two that are predicted",
+        "cohen": "needs two classes that occur and two that are predicted",
+        "any_fracture_sens": "no image of a fracture",
+        "any_fracture_spec": "no image without a fracture",
+        "answered": "every image is referred",
+    }
+    if name.endswith("_auroc"):
+        return "needs images of both"
+    return next((reason for start, reason in reasons.items() if name.startswith(start)), "no image of this class")
+
+
+def _caution(name: str, low: float, high: float, groups: int) -> str:
+    """What keeps an interval from being taken at its word."""
+    if low == high in (0.0, 1.0) and name.startswith(_PROPORTIONS):
+        plausible = min(1.0, 3 / groups)  # the rule of three (Hanley and Lippman-Hand 1983)
+        bound = f"down to {1 - plausible:.2f}" if high == 1.0 else f"up to {plausible:.2f}"
+        return f"all alike in {groups} groups: values {bound} remain plausible"
+    if groups < _FEW_GROUPS:
+        return f"only {groups} groups: the interval is too narrow to be believed"
+    return ""

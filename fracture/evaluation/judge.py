@@ -1,0 +1,97 @@
+"""From logits to results: what is decided on validation, and what a split then shows."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fracture.evaluation import calibration, operating
+from fracture.evaluation.intervals import estimate
+from fracture.evaluation.metrics import Floats, Integers, confusion, softmax
+from fracture.evaluation.sample import Decisions
+from fracture.evidence import Calibration, OperatingPoint, Referral, SplitResults
+
+SLICE_VALUES = 20  # a column with more distinct values is a name, not a kind
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What validation decided, with its reasons."""
+
+    calibration: Calibration
+    operating_point: OperatingPoint
+    referral: Referral
+
+    @property
+    def decisions(self) -> Decisions:
+        """What is applied to every split."""
+        return Decisions(
+            self.calibration.temperature, self.operating_point.fracture_threshold, self.referral.refer_below
+        )
+
+
+def fit_decisions(logits: Floats, labels: Integers, classes: tuple[str, ...]) -> Fitted:
+    """Fit temperature, operating point and referral on validation.
+
+    Args:
+        logits: [n, classes].
+        labels: [n].
+        classes: names in the order of the logits.
+    """
+    fitted = calibration.fit_temperature(logits, labels)
+    probabilities = softmax(logits / fitted.temperature)
+    negative = operating.negative_of(classes)
+    if negative is None:
+        point = OperatingPoint(rule="none", n=len(labels), note=f"no class is called {operating.NEGATIVE}")
+    else:
+        point = operating.fit_operating_point(1 - probabilities[:, negative], labels != negative)
+    return Fitted(
+        fitted, point, operating.fit_referral(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels)
+    )
+
+
+def judge(
+    logits: Floats, labels: Integers, groups: Sequence[str], classes: tuple[str, ...], decisions: Decisions
+) -> SplitResults:
+    """The results of one split; an image without a group is one of its own.
+
+    Args:
+        logits: [n, classes].
+        labels: [n].
+        groups: [n], empty where none is known.
+        classes: names in the order of the logits.
+        decisions: taken on validation.
+    """
+    owned = [group or f"alone {i}" for i, group in enumerate(groups)]
+    probabilities = softmax(logits / decisions.temperature)
+    correct = logits.argmax(axis=1) == labels
+    counts = np.bincount(labels, minlength=len(classes))
+    matrix = confusion(labels, logits.argmax(axis=1).astype(np.int64), len(classes))
+    return SplitResults(
+        n=len(labels),
+        counts={name: int(count) for name, count in zip(classes, counts, strict=True)},
+        metrics=estimate(logits, labels, owned, classes, decisions),
+        confusion=tuple(tuple(int(value) for value in line) for line in matrix),
+        reliability_before=calibration.reliability(softmax(logits).max(axis=1), correct),
+        reliability=calibration.reliability(probabilities.max(axis=1), correct),
+    )
+
+
+def judge_slices(
+    columns: Mapping[str, Sequence[str]],
+    logits: Floats, labels: Integers, groups: Sequence[str], classes: tuple[str, ...], decisions: Decisions,
+) -> dict[str, dict[str, SplitResults]]:  # fmt: skip
+    """The results of each value of each column that has 2 to 20 of them, by column and value."""
+    found: dict[str, dict[str, SplitResults]] = {}
+    for column, values in columns.items():
+        counts = Counter(values)
+        if not 2 <= len(counts) <= SLICE_VALUES:
+            continue
+        found[column] = {}
+        for value in sorted(counts):
+            among = [i for i, own in enumerate(values) if own == value]
+            found[column][value or "(none)"] = judge(
+                logits[among], labels[among], [groups[i] for i in among], classes, decisions
+            )
+    return found

@@ -1,0 +1,151 @@
+"""One split under the decisions taken on validation, laid out so that thousands of resamplings are a few products."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+
+from fracture.evaluation import calibration
+from fracture.evaluation.metrics import Floats, Integers, losses, ratio, scores, softmax
+from fracture.evaluation.operating import negative_of
+from fracture.evaluation.ranking import Ranking
+
+Masks = dict[str, npt.NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What was fitted on validation and is applied to every split.
+
+    Attributes:
+        temperature: logits are divided by it.
+        fracture_threshold: on the probability of any fracture; None where there is none.
+        refer_below: probability of the predicted class below which a person is asked; None where there is none.
+    """
+
+    temperature: float = 1.0
+    fracture_threshold: float | None = None
+    refer_below: float | None = None
+
+
+class Sample:
+    """One split, with what a bootstrap needs of each image."""
+
+    def __init__(self, logits: Floats, labels: Integers, names: Sequence[str], decisions: Decisions) -> None:
+        """Work out probabilities and tables once; see `estimate`."""
+        self.names, self.labels, self.decisions = tuple(names), labels, decisions
+        self.logits = logits.astype(np.float64) / decisions.temperature
+        self.probabilities = softmax(self.logits)
+        self.predicted = logits.argmax(axis=1).astype(np.int64)
+        self.confidence = self.probabilities[np.arange(len(labels)), self.predicted]
+        self.correct = self.predicted == labels
+        self.negative = negative_of(self.names)
+        self.answered = self.confidence >= (2.0 if decisions.refer_below is None else decisions.refer_below)
+        self._columns = self._build_columns()
+        self.table = np.concatenate(list(self._columns.values()), axis=1)
+        self._rankings = self._build_rankings()
+        self._bias = calibration.expected_error(self.confidence)
+
+    @property
+    def alarm(self) -> npt.NDArray[np.bool_] | None:
+        """Whether any fracture is reported, None without an operating point."""
+        threshold = self.decisions.fracture_threshold
+        if self.negative is None or threshold is None:
+            return None
+        return np.asarray(1 - self.probabilities[:, self.negative] >= threshold)
+
+    def _build_columns(self) -> dict[str, Floats]:
+        """Per image, what sums up to metrics: [n, columns] by name."""
+        n, k = len(self.labels), len(self.names)
+        cells = np.zeros((n, k * k))
+        cells[np.arange(n), self.labels * k + self.predicted] = 1
+        columns: dict[str, Floats] = {
+            "cells": cells,
+            "sums": np.stack(
+                [losses(self.logits, self.labels), calibration.brier(self.probabilities, self.labels), np.ones(n)], 1
+            ),
+            "bins": calibration.bin_table(self.confidence, self.correct),
+        }
+        if self.alarm is not None:
+            fractured = self.labels != self.negative
+            pairs = [
+                (fractured, self.alarm),
+                (fractured, ~self.alarm),
+                (~fractured, self.alarm),
+                (~fractured, ~self.alarm),
+            ]
+            columns["alarms"] = np.stack([(one & other).astype(np.float64) for one, other in pairs], 1)
+        if self.decisions.refer_below is not None:
+            columns["answers"] = np.stack([self.answered, self.answered & self.correct], 1).astype(np.float64)
+        return columns
+
+    def _build_rankings(self) -> dict[str, tuple[Ranking, npt.NDArray[np.intp]]]:
+        """By metric suffix: a ranking, and the images in it."""
+        everything = np.arange(len(self.labels))
+        found = {
+            f"_{name}": (Ranking(self.probabilities[:, i], self.labels == i), everything)
+            for i, name in enumerate(self.names)
+        }
+        fractures = [i for i in range(len(self.names)) if i != self.negative]
+        for one, other in combinations(fractures, 2) if self.negative is not None else ():
+            among = np.flatnonzero((self.labels == one) | (self.labels == other))
+            if len(among):
+                odds = self.logits[among, one] - self.logits[among, other]
+                found[f"{self.names[one]}_vs_{self.names[other]}_"] = (Ranking(odds, self.labels[among] == one), among)
+        return found
+
+    def measure(self, sums: Floats, weights: Floats) -> dict[str, Floats]:
+        """Every metric of weighted images.
+
+        Args:
+            sums: of the table's columns under the weights, [rounds, columns].
+            weights: [rounds, n].
+        """
+        ends = np.cumsum([part.shape[1] for part in self._columns.values()])[:-1]
+        parts = dict(zip(self._columns, np.split(sums, ends, axis=1), strict=True))
+        k = len(self.names)
+        matrix = np.round(parts["cells"]).astype(np.int64).reshape(-1, k, k)
+        found = scores(matrix, self.names)
+        total = parts["sums"][:, 2]
+        found |= {"log_loss": ratio(parts["sums"][:, 0], total), "brier": ratio(parts["sums"][:, 1], total)}
+        found["ece"] = calibration.error_of(parts["bins"])
+        found["ece_debiased"] = np.maximum(0, found["ece"] - self._bias)
+        if "alarms" in parts:
+            seen, missed, false, rest = parts["alarms"].T
+            found["any_fracture_sensitivity"] = ratio(seen, seen + missed)
+            found["any_fracture_specificity"] = ratio(rest, false + rest)
+        if "answers" in parts:
+            found["answered_share"] = ratio(parts["answers"][:, 0], total)
+            found["answered_accuracy"] = ratio(parts["answers"][:, 1], parts["answers"][:, 0])
+        return found | self._areas(weights)
+
+    def _areas(self, weights: Floats) -> dict[str, Floats]:
+        found: dict[str, Floats] = {}
+        for name, (ranking, among) in self._rankings.items():
+            auroc, average = ranking.areas(weights[:, among])
+            if name.startswith("_"):
+                found |= {f"auroc{name}": auroc, f"average_precision{name}": average}
+            else:
+                found[f"{name}auroc"] = auroc
+        if self.negative is not None:
+            found["any_fracture_auroc"] = found[f"auroc_{self.names[self.negative]}"]
+        return found
+
+    def masks(self) -> Masks:
+        """The images that a metric is computed from, where those are not all."""
+        found: Masks = {}
+        for i, name in enumerate(self.names):
+            true, predicted = self.labels == i, self.predicted == i
+            found |= {
+                f"recall_{name}": true, f"precision_{name}": predicted, f"specificity_{name}": ~true,
+                f"f1_{name}": true | predicted,
+            }  # fmt: skip
+        fractured = self.labels != self.negative
+        found |= {"any_fracture_sensitivity": fractured, "any_fracture_specificity": ~fractured}
+        found |= {"answered_accuracy": self.answered}
+        for name, (_, among) in self._rankings.items():
+            if not name.startswith("_"):
+                found[f"{name}auroc"] = np.isin(np.arange(len(self.labels)), among)
+        return found
