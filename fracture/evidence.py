@@ -121,9 +121,9 @@ class Calibration(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     temperature: float = Field(1.0, description="logits are divided by it before the softmax")
-    n: int = Field(description="images of validation")
-    log_loss_before: float = Field(description="on validation, as the model answers")
-    log_loss_after: float = Field(description="on validation, with the temperature")
+    n: int = Field(0, description="images of validation, 0 where it was decided elsewhere")
+    log_loss_before: float | None = Field(None, description="on validation, as the model answers")
+    log_loss_after: float | None = Field(None, description="on validation, with the temperature")
     note: str = Field("", description="why it is 1, or what it rests on")
 
 
@@ -136,7 +136,7 @@ class OperatingPoint(BaseModel):
         None, description="on the calibrated probability of any fracture, 1 - that of no_fracture; null without one"
     )
     rule: str = Field(description="how it was chosen")
-    n: int = Field(description="images of validation")
+    n: int = Field(0, description="images of validation, 0 where it was decided elsewhere")
     note: str = Field("", description="why there is none")
 
 
@@ -148,8 +148,8 @@ class Referral(BaseModel):
     refer_below: float | None = Field(
         None, description="calibrated probability of the predicted class; null: no threshold keeps the error, refer all"
     )
-    wanted_error: float = Field(description="error rate wanted among the images that are answered")
-    n: int = Field(description="images of validation")
+    wanted_error: float | None = Field(None, description="error rate wanted among the images that are answered")
+    n: int = Field(0, description="images of validation, 0 where it was decided elsewhere")
     answered: float | None = Field(None, description="share of validation that is answered")
     error: float | None = Field(None, description="error rate among it; on validation, so optimistic")
     note: str = Field("", description="why there is none")
@@ -208,6 +208,22 @@ class Results(Judged):
     seconds: float = Field(description="training time over all sessions, in seconds")
 
 
+class EvaluationResults(Judged):
+    """results.json of `fracture evaluate`."""
+
+    evaluated: str = Field(description="the run, registered model or file whose model was judged")
+    split: str = Field(description="which images: test, val, train or all; the results are under splits.test")
+    seen_in_training: int | None = Field(
+        None, description="images that it was trained on or chosen by; null where nobody knows"
+    )
+
+
+class EnsembleResults(Judged):
+    """results.json of `fracture ensemble`."""
+
+    members: dict[str, float] = Field(description="weight of each run's probabilities, fitted on validation")
+
+
 def page() -> str:
     """docs/evidence.md."""
     parts = [
@@ -228,6 +244,10 @@ def page() -> str:
         "## results.json",
         "Of a training run; that of `fracture evaluate` and of an ensemble has fields of its own in place of the last.",
         _fields(Results),
+        "Of an evaluation, beside those that it shares with a run:",
+        _own_fields(EvaluationResults),
+        "Of an ensemble:",
+        _own_fields(EnsembleResults),
         "### splits.<val, test>",
         _fields(SplitResults),
         "### metrics.<name>",
@@ -255,6 +275,11 @@ def _names(meanings: dict[str, str]) -> str:
 def _table(kind: str, meanings: dict[str, str]) -> str:
     lines = [f"| {kind} | meaning |", "|---|---|", *(f"| `{name}` | {text} |" for name, text in meanings.items())]
     return "\n".join(lines)
+
+
+def _own_fields(model: type[BaseModel]) -> str:
+    shared = Judged.model_fields
+    return _table("field", {n: f.description or "" for n, f in model.model_fields.items() if n not in shared})
 
 
 def _fields(model: type[BaseModel]) -> str:

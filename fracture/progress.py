@@ -12,7 +12,7 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
-from fracture.evidence import Estimate, Results
+from fracture.evidence import Estimate, Judged
 
 LOG = logging.getLogger("fracture")
 LOG.setLevel(logging.INFO)
@@ -153,7 +153,7 @@ class Terminal:
         else:
             self._live.update(self._view())
 
-    def results(self, results: Results) -> None:
+    def results(self, results: Judged) -> None:
         """The test's figures."""
         for line in _result_tables(results):
             self.console.print(line)
@@ -204,11 +204,9 @@ def shown(estimate: Estimate) -> str:
     return f"{estimate.value:.3f} ({estimate.low:.3f}-{estimate.high:.3f})"
 
 
-def _result_tables(results: Results) -> list[Table]:
+def _result_tables(results: Judged) -> list[Table]:
     test = results.splits["test"]
-    title = f"Test, used once: {test.n} images, 95 % intervals by group" + (
-        ", SYNTHETIC images" if results.synthetic else ""
-    )
+    title = f"Test: {test.n} images, 95 % intervals by group" + (", SYNTHETIC images" if results.synthetic else "")
     overall = Table(title=title, title_justify="left", title_style="bold")
     for name in ("", "precision", "recall", "F1", "n"):
         overall.add_column(name, justify="right" if name else "left", no_wrap=True)

@@ -79,6 +79,19 @@ def open_dataset(source: Source, size: int, cache_dir: Path, progress: cache.Pro
     return dataset
 
 
+def open_images(source: Source, size: int, cache_dir: Path, progress: cache.Progress | None = None) -> Dataset:
+    """Read and decode a data set as it is, whatever its splits and however many classes it holds.
+
+    Raises:
+        DataError: nothing there, a wrong layout, unreadable files: every problem at once.
+    """
+    problems: list[str] = []
+    dataset = _load(read(source, cache_dir, problems, progress), size, cache_dir, problems, progress)
+    if problems or dataset is None:
+        raise DataError(problems, LAYOUTS)
+    return dataset
+
+
 def read(source: Source, cache_dir: Path, problems: list[str], progress: cache.Progress | None = None) -> Manifest:
     """The manifest of ``demo``, of a folder of classes, or of a manifest CSV, as yet unsplit where it names no splits.
 

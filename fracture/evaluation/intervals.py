@@ -1,6 +1,6 @@
 """Every metric of a split with its 95 % interval, from one bootstrap over groups."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -55,10 +55,7 @@ def estimate(
     tables = np.zeros((count, sample.table.shape[1]))
     np.add.at(tables, member, sample.table)
     exact = sample.measure(sample.table.sum(axis=0)[None], np.ones((1, len(labels))))
-    rng, parts = np.random.default_rng(seed), []
-    for start in range(0, rounds, _CHUNK):
-        drawn = rng.multinomial(count, np.full(count, 1 / count), size=min(_CHUNK, rounds - start)).astype(np.float64)
-        parts.append(sample.measure(drawn @ tables, drawn[:, member]))
+    parts = [sample.measure(drawn @ tables, drawn[:, member]) for drawn in draws(count, rounds, seed)]
     masks = sample.masks()
     everything = np.ones(len(labels), np.bool_)
     return {
@@ -67,6 +64,14 @@ def estimate(
         )
         for name, value in exact.items()
     }
+
+
+def draws(groups: int, rounds: int, seed: int) -> Iterator[npt.NDArray[np.float64]]:
+    """How often each group is drawn: [some rounds, groups], until there are ``rounds`` of them."""
+    rng = np.random.default_rng(seed)
+    for start in range(0, rounds, _CHUNK):
+        size = min(_CHUNK, rounds - start)
+        yield rng.multinomial(groups, np.full(groups, 1 / groups), size=size).astype(np.float64)
 
 
 def _estimate(name: str, value: float, spread: Floats, member: Integers, among: npt.NDArray[np.bool_]) -> Estimate:

@@ -44,7 +44,11 @@ class Sidecar(BaseModel):
 
     def decided_by(self, calibration: Calibration, point: OperatingPoint, referral: Referral) -> "Sidecar":
         """The same with what validation has decided."""
-        notes = (calibration.note, point.note or point.rule, referral.note or f"error {referral.wanted_error:g} wanted")
+        notes = (
+            calibration.note,
+            point.note or point.rule,
+            referral.note or f"error rate {referral.wanted_error} wanted",
+        )
         update = {
             "temperature": calibration.temperature,
             "fracture_threshold": point.fracture_threshold,

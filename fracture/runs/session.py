@@ -199,16 +199,11 @@ def _log_inputs(run: TrackedRun, job: fit.Job) -> None:
 
 def _publish(run: TrackedRun, job: fit.Job, results: Results) -> None:
     """Metrics, description and evidence of a finished run."""
-    test = results.splits["test"].metrics
     last = len(results.history)
-    run.metrics({f"test_{name}": m.value for name, m in test.items() if m.value is not None}, step=last)
+    run.judged(results, step=last)
     best = results.history[results.best_epoch - 1]
-    single = {"latency_ms": results.latency_ms, "checkpoint_mib": results.checkpoint_mib}
     run.metrics(
-        {f"best_{results.select_metric}": best[results.select_metric], "best_epoch": results.best_epoch}
-        | {"temperature": results.calibration.temperature}
-        | {name: value for name, value in single.items() if value is not None},
-        step=last,
+        {f"best_{results.select_metric}": best[results.select_metric], "best_epoch": results.best_epoch}, step=last
     )
     run.tag({"fracture.weights_sha256": results.weights_sha256})
     plan = job.plan.model_dump(exclude={"reasons"})

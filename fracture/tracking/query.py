@@ -1,5 +1,8 @@
 """Looking runs up."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 import mlflow
 from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
@@ -36,9 +39,53 @@ def child(parent: str, model: str) -> Run | None:
     return next((run for run in runs if run.info.status == "FINISHED"), runs[0] if runs else None)
 
 
+@dataclass(frozen=True)
+class Found:
+    """A run as the store holds it; ``metrics`` are the last values."""
+
+    id: str
+    name: str
+    status: str
+    params: dict[str, str]
+    metrics: dict[str, float]
+    tags: dict[str, str]
+
+    @property
+    def kind(self) -> str:
+        """What it did: train, ensemble, evaluate and so on."""
+        return self.tags.get("fracture.kind", "")
+
+
+def finished(kinds: Iterable[str]) -> list[Found]:
+    """The finished runs of these kinds in the current experiment, newest first."""
+    wanted = set(kinds)
+    runs = [_found(run) for run in _search("attributes.status = 'FINISHED'")]
+    return [run for run in runs if run.kind in wanted]
+
+
+def run_of(run_id: str) -> Found:
+    """One run.
+
+    Raises:
+        ConfigError: no such run.
+    """
+    tags_of(run_id)
+    return _found(mlflow.MlflowClient().get_run(run_id))
+
+
+def _found(run: Run) -> Found:
+    info, data = run.info, run.data
+    return Found(info.run_id, info.run_name or "", info.status, dict(data.params), dict(data.metrics), dict(data.tags))
+
+
 def _search(condition: str) -> list[Run]:
+    """All runs of the current experiment that meet a condition, newest first."""
     experiment = str(mlflow.tracking.fluent._get_experiment_id())
-    found = mlflow.MlflowClient().search_runs(
-        [experiment], condition, ViewType.ACTIVE_ONLY, max_results=200, order_by=["attributes.start_time DESC"]
-    )
-    return list(found)
+    order = ["attributes.start_time DESC"]
+    client, found = mlflow.MlflowClient(), []
+    page = client.search_runs([experiment], condition, ViewType.ACTIVE_ONLY, 200, order)
+    found += list(page)
+    while page.token:
+        page = client.search_runs([experiment], condition, ViewType.ACTIVE_ONLY, 200, order, page.token)
+        found += list(page)
+    return found

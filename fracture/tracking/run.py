@@ -11,7 +11,7 @@ from mlflow.data.sources import LocalArtifactDatasetSource
 from mlflow.exceptions import MlflowException
 
 from fracture.errors import ConfigError
-from fracture.evidence import ARTIFACTS
+from fracture.evidence import ARTIFACTS, Judged
 from fracture.tracking import store
 
 _RANDOM_NAME = re.compile(r"^[a-z]+-[a-z]+-\d+$")  # what MLflow calls a run that nobody named
@@ -103,6 +103,14 @@ class TrackedRun:
         place = LocalArtifactDatasetSource(source)
         data = mlflow.data.from_pandas(frame, source=place, name=name, digest=digest, targets="label")
         mlflow.log_input(data, context=split)
+
+    def judged(self, results: Judged, step: int) -> None:
+        """Log every metric of the test split, and what one image costs."""
+        test = results.splits["test"].metrics
+        single = {"latency_ms": results.latency_ms, "checkpoint_mib": results.checkpoint_mib}
+        values = {f"test_{name}": estimate.value for name, estimate in test.items()} | single
+        values |= {"temperature": results.calibration.temperature}
+        self.metrics({name: value for name, value in values.items() if value is not None}, step)
 
     def evidence(self, folder: Path, only: Collection[str] = tuple(ARTIFACTS)) -> None:
         """Upload the files of the evidence that lie in ``folder``."""

@@ -31,6 +31,7 @@ def connect() -> str:
     """
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)  # the first run is no place for migration messages
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar for each small file
     root = project_root()
     if not os.environ.get("MLFLOW_TRACKING_URI") and root != Path.cwd():
         mlflow.set_tracking_uri(f"{_SQLITE}{root / 'mlflow.db'}")

@@ -1,8 +1,5 @@
 """The end of a run: the best weights, read back from disk, judged on validation and, once, on the test split."""
 
-import statistics
-import time
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -17,12 +14,10 @@ from fracture.models import checkpoint
 from fracture.training import engine
 from fracture.training.execution import Plan
 from fracture.training.fit import BEST, Job, Listener
-from fracture.training.learner import prepare
 from fracture.training.state import Position
 from fracture.training.watch import Watch
 
 PROBE_IMAGES = 8
-_LATENCY_ROUNDS = 9  # of one image, the first two to warm up
 
 
 def conclude(job: Job, position: Position, watch: Watch, listener: Listener) -> Results:
@@ -71,7 +66,7 @@ def conclude(job: Job, position: Position, watch: Watch, listener: Listener) -> 
         referral=fitted.referral,
         splits=splits,
         slices=_slices(job, logits["test"], fitted),
-        latency_ms=measure_latency(model, job),
+        latency_ms=engine.latency_ms(model, job.plan, job.normalize, job.dataset, job.indices("test")),
         checkpoint_mib=(job.folder / BEST).stat().st_size / 2**20,
         seconds=position.seconds,
     )
@@ -79,18 +74,6 @@ def conclude(job: Job, position: Position, watch: Watch, listener: Listener) -> 
     with replacing(job.folder / "manifest.csv") as part:
         write_csv(manifest, part)
     return results
-
-
-def measure_latency(model: nn.Module, job: Job) -> float:
-    """Median milliseconds of one image through the model alone, prepared, under the job's plan."""
-    pixels = prepare(torch.from_numpy(job.dataset.pixels(job.indices("test")[:1])), job.plan, job.normalize)
-    seconds = []
-    for _ in range(_LATENCY_ROUNDS):
-        began = time.perf_counter()
-        with torch.inference_mode(), job.plan.autocast():
-            model(pixels).float().cpu()  # the copy waits for the GPU
-        seconds.append(time.perf_counter() - began)
-    return 1000 * statistics.median(seconds[2:])
 
 
 def _judge(job: Job, split: str, logits: npt.NDArray[np.float32], fitted: Fitted) -> SplitResults:

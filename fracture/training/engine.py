@@ -1,5 +1,6 @@
 """One epoch: learning from every training image once, and the logits of a split."""
 
+import statistics
 import time
 from collections.abc import Callable, Iterator
 
@@ -80,6 +81,20 @@ def predict(
         if tick is not None:
             tick(done, total)
     return torch.cat(parts).numpy()
+
+
+def latency_ms(
+    model: nn.Module, plan: Plan, normalize: Normalize, dataset: Dataset, indices: Indices, rounds: int = 9
+) -> float:
+    """Median milliseconds of one prepared image through the model alone, after two rounds to warm up."""
+    pixels = prepare(torch.from_numpy(dataset.pixels(indices[:1])), plan, normalize)
+    seconds = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        with torch.inference_mode(), plan.autocast():
+            model(pixels).float().cpu()  # the copy waits for the GPU
+        seconds.append(time.perf_counter() - began)
+    return 1000 * statistics.median(seconds[2:])
 
 
 def _chunks(indices: Indices, size: int) -> Iterator[Indices]:

@@ -1,0 +1,34 @@
+"""`fracture compare`: the runs of an experiment side by side."""
+
+from pathlib import Path
+
+import click
+
+from fracture.commands.options import given, options_of
+from fracture.config import parse_model
+from fracture.evaluation.config import CompareConfig
+from fracture.progress import Terminal
+from fracture.runs import attached
+
+
+@click.command()
+@click.argument("runs", metavar="[RUN]...", nargs=-1)
+@click.option("--out", default="compare", show_default=True, type=click.Path(path_type=Path), help="folder")
+@options_of(CompareConfig)
+def command(runs: tuple[str, ...], out: Path, **values: str | None) -> None:
+    """Put runs in a table, by default all of the experiment, and test whether the best two differ.
+
+    Sorted by validation, since choosing by the test would wear it out. Runs judged on different test data are never
+    ranked against each other.
+    """
+    with attached.accounted("compare"):
+        config = parse_model(CompareConfig, given(values), "compare")
+        from fracture.runs.compare import compare_runs  # heavy imports only once the values are right
+        from fracture.tracking import store
+
+        store.connect()
+        named = [name.strip() for run in runs for name in run.split(",") if name.strip()]
+        terminal = Terminal()
+        files = compare_runs([name for name in named if name != "all"], config, out, terminal)
+        terminal.say(f"Written: {', '.join(str(path) for path in files)}")
+        attached.keep(files)

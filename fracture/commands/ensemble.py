@@ -1,0 +1,22 @@
+"""`fracture ensemble`: several finished runs as one model."""
+
+import click
+
+from fracture.progress import Terminal
+from fracture.runs.attached import accounted
+
+
+@click.command()
+@click.argument("runs", metavar="RUN RUN...", nargs=-1, required=True)
+def command(runs: tuple[str, ...]) -> None:
+    """Average the probabilities of runs on the same data, with weights fitted on validation only.
+
+    Nothing is trained: the answers that the runs have kept are mixed, judged like any run's, and logged as a run.
+    """
+    with accounted("ensemble"):
+        from fracture.runs.ensemble import ensemble
+        from fracture.tracking import store
+
+        store.connect()
+        names = [name.strip() for run in runs for name in run.split(",") if name.strip()]
+        ensemble(names, Terminal())

@@ -1,0 +1,32 @@
+"""`fracture evaluate`: judge a model on any data set."""
+
+from pathlib import Path
+
+import click
+
+from fracture.commands.options import given, options_of
+from fracture.config import parse_model
+from fracture.evaluation.config import EvaluateConfig
+from fracture.progress import Terminal
+from fracture.runs.attached import accounted
+
+
+@click.command()
+@click.argument("target", metavar="RUN|MODEL")
+@click.option("--data", required=True, help="demo, a folder of classes with or without splits, or a manifest CSV")
+@click.option("--out", default="evaluation", show_default=True, type=click.Path(path_type=Path), help="folder")
+@options_of(EvaluateConfig)
+def command(target: str, data: str, out: Path, **values: str | None) -> None:
+    """Judge the model of a run, a .pth or models:/NAME@ALIAS on a data set, and log the evidence as a run.
+
+    Temperature, operating point and referral are those that validation decided in training.
+    """
+    with accounted("evaluate"):
+        config = parse_model(EvaluateConfig, given(values), "evaluate")
+        from fracture.runs.evaluate import evaluate  # heavy imports only once the values are right
+        from fracture.tracking import store
+
+        store.connect()
+        terminal = Terminal()
+        evaluate(target, data, config, out, terminal)
+        terminal.say(f"Written: {out}/results.json, predictions_test.csv, manifest.csv")

@@ -1,0 +1,215 @@
+"""The runs of an experiment side by side, and whether the best two really differ."""
+
+import csv
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from fracture.errors import ConfigError
+from fracture.evaluation import predictions
+from fracture.evaluation.config import CompareConfig
+from fracture.evaluation.figures.costs import Point, cost_figure
+from fracture.evaluation.paired import Paired, compare
+from fracture.evaluation.sample import Decisions, Sample
+from fracture.evidence import Estimate, Judged
+from fracture.files import replacing, write_json
+from fracture.progress import LOG, Terminal, shown
+from fracture.tracking import artifacts, query
+from fracture.tracking.query import Found
+
+KINDS = ("train", "ensemble", "evaluate")
+_COSTS = ("images_per_second", "epoch_seconds", "peak_memory_gib", "latency_ms", "checkpoint_mib")
+_NAMES = ("results.json", "predictions_test.csv")
+_ABSENT = Estimate(value=None, low=None, high=None, n=0, groups=0, reason="not judged on this split")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run of a comparison.
+
+    Attributes:
+        run: as the store holds it.
+        results: what it showed.
+        folder: where its evidence lies for now.
+    """
+
+    run: Found
+    results: Judged
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Short and unlike that of other runs."""
+        return f"{self.run.name} ({self.run.id[:6]})"
+
+    def estimate(self, split: str, metric: str) -> Estimate:
+        """A metric of a split, absent where it was not judged."""
+        found = self.results.splits.get(split)
+        return (found.metrics.get(metric) if found else None) or _ABSENT
+
+    def row(self, config: CompareConfig) -> dict[str, Any]:
+        """The run as a row of the table."""
+        test, val = (self.estimate(split, config.metric) for split in ("test", "val"))
+        return {
+            "run": self.run.id, "name": self.run.name, "kind": self.run.kind, "model": self.results.model,
+            f"val_{config.metric}": val.value,
+            f"test_{config.metric}": test.value, f"test_{config.metric}_low": test.low,
+            f"test_{config.metric}_high": test.high,
+            "test_n": test.n, "test_groups": test.groups,
+            **{name: self.run.params.get(name, "") for name in names(config)},
+            **{name: self.run.metrics.get(name) for name in _COSTS},
+            "data_digest": self.results.data_digest, "test_digest": self.results.test_digest,
+        }  # fmt: skip
+
+
+def names(config: CompareConfig) -> list[str]:
+    """The parameters that the table shows."""
+    return [name.strip() for name in config.parameters.split(",") if name.strip()]
+
+
+def compare_runs(run_ids: Sequence[str], config: CompareConfig, out: Path, terminal: Terminal) -> list[Path]:
+    """Compare runs, by default all finished ones of the current experiment; returns the files written.
+
+    Runs judged on different test data come in tables of their own; asked for by name, they are refused.
+
+    Raises:
+        ConfigError: no such run, none at all, one without results, or runs of different test data.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        entries = _collect(run_ids, Path(folder), terminal)
+        tables = _by_test_data(entries, config)
+        if run_ids and len(tables) > 1:
+            listed = "\n".join(f"- {entry.run.id}: test data {entry.results.test_digest}" for entry in entries)
+            raise ConfigError(
+                f"these runs were judged on different test data, so their scores cannot be ranked:\n{listed}\n"
+                "Judge them on the same data first: fracture evaluate RUN --data DATA"
+            )
+        found = [_report(table, config, terminal) for table in tables]
+        return _write(found, config, out)
+
+
+def _collect(run_ids: Sequence[str], folder: Path, terminal: Terminal) -> list[Entry]:
+    runs = [query.run_of(run_id) for run_id in run_ids] if run_ids else query.finished(KINDS)
+    entries = []
+    for run in runs:
+        try:
+            entries.append(_entry(run, folder / run.id))
+        except ConfigError as error:
+            if run_ids:
+                raise
+            terminal.say(f"left out: {error}")
+    if not entries:
+        raise ConfigError("no finished run with results in this experiment; `fracture train` makes one")
+    return entries
+
+
+def _entry(run: Found, folder: Path) -> Entry:
+    folder.mkdir()
+    if len(artifacts.fetch(run.id, _NAMES, folder)) < len(_NAMES):
+        raise ConfigError(f"run {run.id} ({run.name}): holds no {' and '.join(_NAMES)}")
+    try:
+        # what is its own of a training run or an ensemble does not matter here
+        results = Judged.model_validate_json((folder / "results.json").read_bytes(), extra="ignore")
+    except ValidationError as error:
+        raise ConfigError(f"run {run.id} ({run.name}): its results are of another version of this project") from error
+    return Entry(run, results, folder)
+
+
+def _by_test_data(entries: Sequence[Entry], config: CompareConfig) -> list[list[Entry]]:
+    """The runs by test data, each table sorted by the metric on validation, the best first."""
+    digests = dict.fromkeys(entry.results.test_digest for entry in entries)
+    lower = config.metric in ("log_loss", "brier", "ece", "ece_debiased")
+
+    def key(entry: Entry) -> tuple[bool, float]:
+        value = entry.estimate("val", config.metric).value
+        return (value is None, 0.0 if value is None else value if lower else -value)
+
+    return [sorted((e for e in entries if e.results.test_digest == digest), key=key) for digest in digests]
+
+
+def _report(table: list[Entry], config: CompareConfig, terminal: Terminal) -> dict[str, Any]:
+    digest, metric = table[0].results.test_digest, config.metric
+    if all(entry.estimate("test", metric).value is None for entry in table):
+        known = ", ".join(sorted(table[0].results.splits["test"].metrics))
+        raise ConfigError(f"metric={metric}: not among the results. Allowed: {known}")
+    columns = ["run", "model", f"val {metric}", f"test {metric}", "n", *names(config), "img/s", "s", "GiB", "ms", "MiB"]
+    title = f"Test data {digest}: {len(table)} runs, sorted by val {metric}; intervals are 95 %, by group"
+    terminal.table(title, columns, [_cells(entry, config) for entry in table])
+    pair = _paired(table[0], table[1]) if len(table) > 1 else None
+    if pair is not None:
+        _show_pair(table[0], table[1], pair, terminal)
+    return {
+        "test_digest": digest, "metric": metric, "runs": [entry.row(config) for entry in table],
+        "best_two": None if pair is None else {"first": table[0].run.id, "second": table[1].run.id, **pair.to_dict()},
+        "points": [_point(entry, metric) for entry in table],
+    }  # fmt: skip
+
+
+def _cells(entry: Entry, config: CompareConfig) -> list[str]:
+    val, test = (entry.estimate(split, config.metric) for split in ("val", "test"))
+    costs = [entry.run.metrics.get(name) for name in _COSTS]
+    return [
+        entry.name, entry.results.model.split(".")[0], "" if val.value is None else f"{val.value:.3f}", shown(test),
+        str(test.n), *(entry.run.params.get(name, "") for name in names(config)),
+        *("" if cost is None else f"{cost:.3g}" for cost in costs),
+    ]  # fmt: skip
+
+
+def _point(entry: Entry, metric: str) -> Point:
+    return Point(entry.name, entry.estimate("test", metric), entry.results.latency_ms, entry.results.checkpoint_mib)
+
+
+def _paired(first: Entry, second: Entry) -> Paired | None:
+    """The two on the images that both have judged, in one order."""
+    one, other = (predictions.read(entry.folder / "predictions_test.csv") for entry in (first, second))
+    place = {digest: i for i, digest in enumerate(other.sha256)}
+    if one.classes != other.classes or any(digest not in place for digest in one.sha256):
+        LOG.warning("%s and %s have other classes or images: not compared", first.name, second.name)
+        return None
+    order = [place[digest] for digest in one.sha256]
+    groups = [group or f"alone {i}" for i, group in enumerate(one.groups)]
+    samples = [
+        Sample(answers.logits[rows], answers.labels[rows], answers.classes, _decisions(entry.results))
+        for answers, rows, entry in ((one, list(range(len(order))), first), (other, order, second))
+    ]
+    return compare(samples[0], samples[1], groups)
+
+
+def _decisions(results: Judged) -> Decisions:
+    return Decisions(
+        results.calibration.temperature, results.operating_point.fracture_threshold, results.referral.refer_below
+    )
+
+
+def _show_pair(first: Entry, second: Entry, pair: Paired, terminal: Terminal) -> None:
+    rows = [
+        [name, f"{d.value:+.3f}", f"{d.low:+.3f} to {d.high:+.3f}", "yes" if d.clear else "no"]
+        for name, d in pair.differences.items()
+    ]
+    title = f"{first.name} less {second.name}: {pair.n} images, {pair.groups} groups, paired bootstrap"
+    terminal.table(title, ["test metric", "difference", "95 % interval", "clear of 0"], rows)
+    terminal.say(
+        f"Only the first is right on {pair.only_first} images, only the second on {pair.only_second}: "
+        f"McNemar p = {pair.mcnemar:.3f} (exact; takes images for independent)."
+    )
+    terminal.say("The test split is not for choosing: the order is that of validation.")
+
+
+def _write(found: list[dict[str, Any]], config: CompareConfig, out: Path) -> list[Path]:
+    out.mkdir(parents=True, exist_ok=True)
+    files = [out / "compare.json", out / "compare.csv"]
+    pictures = [one.pop("points") for one in found]
+    write_json(files[0], {"schema_version": 1, "tables": found})
+    rows = [row for one in found for row in one["runs"]]
+    with replacing(files[1]) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    for number, points in enumerate(pictures):
+        files.append(out / ("compare.png" if number == 0 else f"compare-{number + 1}.png"))
+        cost_figure(points, config.metric).savefig(files[-1])
+    return files

@@ -1,0 +1,63 @@
+"""What an evaluation judges: the model of a run, of the registry, or of a file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from fracture.data.manifest import read_csv
+from fracture.errors import ConfigError
+from fracture.models import checkpoint
+from fracture.tracking import artifacts
+
+_NAMES = ("best.pth", "best.json", "manifest.csv", "results.json")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A model and what is known of where it comes from.
+
+    Attributes:
+        name: as the user named it.
+        path: of its ``.pth``.
+        model: on the CPU, in evaluation mode.
+        sidecar: what the file beside it says.
+        trained_on: content hashes of the images it has learned from or was chosen on, None where nobody knows.
+    """
+
+    name: str
+    path: Path
+    model: nn.Module
+    sidecar: checkpoint.Sidecar
+    trained_on: frozenset[str] | None
+
+
+def find(name: str, folder: Path) -> Target:
+    """Bring a model into ``folder`` and load it.
+
+    Args:
+        name: id of a run, ``models:/...``, or path of a ``.pth``.
+        folder: where what has to be downloaded goes.
+
+    Raises:
+        ConfigError: no such run or file, or it holds no checkpoint.
+    """
+    path = Path(name).expanduser()
+    if path.suffix == ".pth" or path.exists():
+        place = path / "best.pth" if path.is_dir() else path
+    elif name.startswith("models:/"):
+        fetched = artifacts.fetch_model(name, folder)
+        place = next(fetched.rglob("best.pth"), fetched / "best.pth")
+    else:
+        artifacts.fetch(name, _NAMES, folder)
+        place = folder / "best.pth"
+        if not place.is_file():
+            raise ConfigError(f"run {name}: holds no best.pth; only a finished training run can be evaluated")
+    model, sidecar = checkpoint.load(place)
+    return Target(name, place, model, sidecar, _trained_on(place.with_name("manifest.csv")))
+
+
+def _trained_on(manifest: Path) -> frozenset[str] | None:
+    if not manifest.is_file():
+        return None
+    return frozenset(row.sha256 for row in read_csv(manifest).rows if row.split in ("train", "val"))

@@ -1,0 +1,38 @@
+"""Files of a run or of a registered model, brought to a local folder."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import mlflow
+from mlflow.exceptions import MlflowException
+
+from fracture.errors import ConfigError
+from fracture.tracking import query
+
+
+def fetch(run_id: str, names: Iterable[str], folder: Path) -> list[Path]:
+    """Download artifacts of a run into ``folder``; returns those that the run has.
+
+    Raises:
+        ConfigError: no such run, or its artifacts cannot be reached.
+    """
+    query.tags_of(run_id)
+    client = mlflow.MlflowClient()
+    try:
+        there = {entry.path for entry in client.list_artifacts(run_id)}
+        wanted = [name for name in names if name in there]
+        return [Path(client.download_artifacts(run_id, name, str(folder))) for name in wanted]
+    except (MlflowException, OSError) as error:
+        raise ConfigError(f"run {run_id}: its artifacts cannot be read: {error}") from error
+
+
+def fetch_model(uri: str, folder: Path) -> Path:
+    """Download a model of the registry, ``models:/name@alias`` or the like.
+
+    Raises:
+        ConfigError: no such model.
+    """
+    try:
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
+    except (MlflowException, OSError) as error:
+        raise ConfigError(f"{uri}: cannot be read from the registry: {error}") from error

@@ -1,0 +1,178 @@
+"""Judging, mixing and comparing real runs in a real store."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+from rich.console import Console
+
+from fracture.config import TrainConfig
+from fracture.data.manifest import read_csv, write_csv
+from fracture.errors import ConfigError, DataError
+from fracture.evaluation import predictions
+from fracture.evaluation.config import CompareConfig, EvaluateConfig
+from fracture.evaluation.metrics import softmax
+from fracture.evidence import Results
+from fracture.progress import Terminal
+from fracture.runs import session
+from fracture.runs.compare import compare_runs
+from fracture.runs.ensemble import ensemble
+from fracture.runs.evaluate import evaluate
+from fracture.runs.session import Session
+from fracture.tracking import artifacts, query
+
+QUICK = EvaluateConfig(threads=1, precision="fp32", batch_size=8)
+
+
+def terminal() -> Terminal:
+    return Terminal(Console(file=io.StringIO(), width=250))
+
+
+def said(by: Terminal) -> str:
+    return by.console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def train(data: Path, **values: object) -> str:
+    quick = {"model": "test_resnet", "image_size": 32, "epochs": 2, "batch_size": 8, "threads": 1, "weights": "none"}
+    chosen = {"memory_format": "contiguous", "precision": "fp32", "data": str(data), "audit": "off"}
+    session.train(TrainConfig.model_validate(quick | chosen | values), Session(terminal(), None, "again"))
+    return query.finished(["train"])[0].id
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images of the two runs; their ids are kept here too, since the store is connected test by test."""
+    return tmp_path_factory.mktemp("judged")
+
+
+@pytest.fixture
+def runs(store_root: Path, place: Path, make_images: Callable[..., Path]) -> list[str]:
+    """Two finished runs on the same data."""
+    ids = place / "ids.json"
+    if not ids.exists():
+        data = make_images(place / "data", 20)
+        ids.write_text(json.dumps([train(data, seed=0, lr=0.003), train(data, seed=1, lr=0.001)]))
+    return list(json.loads(ids.read_text()))
+
+
+def results_of(run_id: str, folder: Path) -> Results:
+    folder.mkdir(exist_ok=True)
+    (path,) = artifacts.fetch(run_id, ["results.json"], folder)
+    return Results.model_validate_json(path.read_bytes())
+
+
+def test_the_same_test_images_give_the_same_results(runs: list[str], place: Path, tmp_path: Path) -> None:
+    before = results_of(runs[0], tmp_path)
+    (path,) = artifacts.fetch(runs[0], ["manifest.csv"], tmp_path)
+    manifest = read_csv(path)
+    rows = [replace(row, path=place / "data" / manifest.relative(row)) for row in manifest.rows]
+    write_csv(manifest.with_rows(rows), tmp_path / "again.csv")
+    found = evaluate(runs[0], str(tmp_path / "again.csv"), QUICK, tmp_path / "out", terminal())
+    assert (found.split, found.seen_in_training) == ("test", 0)
+    assert found.test_digest == before.test_digest
+    assert found.calibration.temperature == before.calibration.temperature
+    assert found.splits["test"].metrics == before.splits["test"].metrics
+    run = query.finished(["evaluate"])[0]
+    assert run.tags["fracture.evaluated"] == runs[0]
+    assert run.metrics["test_accuracy"] == before.splits["test"].metrics["accuracy"].value
+    kept = {entry.path for entry in mlflow.MlflowClient().list_artifacts(run.id)}
+    assert {"results.json", "predictions_test.csv"} <= kept
+
+
+def test_images_that_were_trained_on_are_counted_and_said(runs: list[str], place: Path, tmp_path: Path) -> None:
+    screen = terminal()
+    found = evaluate(runs[0], str(place / "data"), QUICK, tmp_path / "out", screen)
+    assert found.split == "all"
+    assert found.seen_in_training == 60 - results_of(runs[0], tmp_path).splits["test"].n
+    assert "INFLATED" in said(screen)
+
+
+def test_a_file_is_judged_too(runs: list[str], place: Path, tmp_path: Path) -> None:
+    artifacts.fetch(runs[0], ["best.pth", "best.json"], tmp_path)
+    found = evaluate(str(tmp_path / "best.pth"), str(place / "data"), QUICK, tmp_path / "out", terminal())
+    assert found.seen_in_training is None
+
+
+def test_what_cannot_be_judged_is_said(runs: list[str], tmp_path: Path, make_images: Callable[..., Path]) -> None:
+    other, out = make_images(tmp_path / "other", 3, (), ("cat", "no_fracture")), tmp_path / "out"
+    with pytest.raises(DataError, match=r"does not know the class cat, only comminuted_fracture(.|\n)*--label-map"):
+        evaluate(runs[0], str(other), QUICK, out, terminal())
+    with pytest.raises(DataError, match="no image in split val"):
+        evaluate(runs[0], str(other), QUICK.model_copy(update={"split": "val"}), out, terminal())
+    with pytest.raises(ConfigError, match="run nope"):
+        evaluate("nope", str(other), QUICK, out, terminal())
+    with mlflow.start_run() as empty:
+        pass
+    with pytest.raises(ConfigError, match=r"holds no best.pth; only a finished training run"):
+        evaluate(empty.info.run_id, str(other), QUICK, out, terminal())
+    with pytest.raises(ConfigError, match=r"holds no .*results.json"):
+        compare_runs([empty.info.run_id], CompareConfig(), out, terminal())
+    with pytest.raises(ConfigError, match=r"holds no .*results.json"):
+        ensemble([empty.info.run_id, runs[0]], terminal())
+
+
+def test_a_single_class_lacks_metrics_with_their_reason(
+    runs: list[str], tmp_path: Path, make_images: Callable[..., Path]
+) -> None:
+    normal = make_images(tmp_path / "normal", 3, (), ("no_fracture",))
+    found = evaluate(runs[0], str(normal), QUICK, tmp_path / "out", terminal()).splits["test"].metrics
+    assert found["auroc_no_fracture"].value is None
+    assert found["auroc_no_fracture"].reason == "needs images of this class and of others"
+    assert "NaN" not in (tmp_path / "out" / "results.json").read_text()
+
+
+def test_an_ensemble_is_fitted_on_validation_and_judged_like_a_run(runs: list[str], tmp_path: Path) -> None:
+    found = ensemble(runs, terminal())
+    assert sum(found.members.values()) == pytest.approx(1)
+    members = {run_id: results_of(run_id, tmp_path / run_id) for run_id in runs}
+    assert {found.test_digest} == {member.test_digest for member in members.values()}
+    assert found.latency_ms == pytest.approx(sum(member.latency_ms or 0 for member in members.values()))
+    run = query.finished(["ensemble"])[0]
+    assert run.tags["fracture.members"].split(",") == runs
+    artifacts.fetch(run.id, ["predictions_val.csv", "predictions_test.csv"], tmp_path)
+    for split in ("val", "test"):
+        mixed = predictions.read(tmp_path / f"predictions_{split}.csv")
+        expected = np.zeros(mixed.logits.shape)
+        for run_id, member in members.items():
+            artifacts.fetch(run_id, [f"predictions_{split}.csv"], tmp_path / run_id)
+            own = predictions.read(tmp_path / run_id / f"predictions_{split}.csv")
+            assert own.sha256 == mixed.sha256
+            expected += found.members[run_id] * softmax(own.logits / member.calibration.temperature)
+        np.testing.assert_allclose(softmax(mixed.logits), expected, atol=1e-6)
+
+
+def test_runs_on_other_data_are_neither_mixed_nor_ranked(
+    runs: list[str], tmp_path: Path, make_images: Callable[..., Path]
+) -> None:
+    with pytest.raises(ConfigError, match="needs two runs or more"):
+        ensemble([runs[0], runs[0]], terminal())
+    stranger = train(make_images(tmp_path / "other", 12), epochs=1)
+    with pytest.raises(ConfigError, match=r"cannot be mixed: data_digest .* and "):
+        ensemble([runs[0], stranger], terminal())
+    with pytest.raises(ConfigError, match="judged on different test data, so their scores cannot be ranked"):
+        compare_runs([runs[0], stranger], CompareConfig(), tmp_path / "compare", terminal())
+    compare_runs([], CompareConfig(), tmp_path / "all", terminal())
+    digests = [table["test_digest"] for table in json.loads((tmp_path / "all" / "compare.json").read_text())["tables"]]
+    assert len(digests) == len(set(digests)) >= 2
+
+
+def test_runs_are_sorted_by_validation_and_the_best_two_are_tested(runs: list[str], tmp_path: Path) -> None:
+    screen = terminal()
+    files = compare_runs(runs, CompareConfig(metric="log_loss"), tmp_path / "compare", screen)
+    assert [path.name for path in files] == ["compare.json", "compare.csv", "compare.png"]
+    (table,) = json.loads(files[0].read_text())["tables"]
+    losses = [row["val_log_loss"] for row in table["runs"]]
+    assert losses == sorted(losses)
+    assert table["best_two"]["n"] == table["runs"][0]["test_n"]
+    assert set(table["best_two"]["differences"]) >= {"accuracy", "macro_f1", "log_loss"}
+    assert "McNemar p = " in said(screen)
+    with files[1].open(newline="") as file:
+        assert [row["run"] for row in csv.DictReader(file)] == [row["run"] for row in table["runs"]]
+    with pytest.raises(ConfigError, match=r"metric=f1: not among the results. Allowed: accuracy"):
+        compare_runs(runs, CompareConfig(metric="f1"), tmp_path / "compare", terminal())
