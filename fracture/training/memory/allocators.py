@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 MIB = 2**20
-CONTEXT_GIB = {"cuda": 0.5, "cpu": 0.6}  # allowance beside the allocator; docs/memory.md says where it comes from
+CONTEXT_GIB = {"cuda": 0.5, "cpu": 0.9}  # allowance beside the allocator; docs/memory.md says where it comes from
 
 _ROUND = 512  # kMinBlockSize of c10/cuda/CUDACachingAllocator.cpp, as the other constants
 _SMALL = MIB  # kSmallSize: larger ones are in the large pool
