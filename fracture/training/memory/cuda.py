@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import _engine_run_backward
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map_only
@@ -47,9 +48,19 @@ class AsOnCuda(TorchFunctionMode):
         kwargs = kwargs or {}
         if func is functional.scaled_dot_product_attention:
             return _attention(*args, **kwargs)
+        if func is Tensor.backward:
+            with self:  # checkpointing runs forward passes inside it, which are to see this mode too
+                return _run_backward(args[0])
         if torch.is_autocast_enabled("cpu"):
             args, kwargs = _autocast(getattr(func, "__name__", ""), args, kwargs)
         return func(*args, **kwargs)
+
+
+def _run_backward(loss: Tensor) -> Any:
+    """What ``loss.backward()`` ends in; its public entries would leave the mode again."""
+    return _engine_run_backward(
+        (loss,), (torch.ones_like(loss),), False, False, (), allow_unreachable=True, accumulate_grad=True
+    )
 
 
 def _autocast(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

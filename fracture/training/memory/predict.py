@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fracture.data.cache import default_folder
 from fracture.files import write_json
-from fracture.training.memory.allocators import CONTEXT_GIB, CachingAllocator, Heap
+from fracture.training.memory.allocators import CONTEXT_GIB, CONTEXT_SHARE, CachingAllocator, Heap
 from fracture.training.memory.dry_run import Tape, between, record
 from fracture.training.memory.replay import play_evaluation, play_steps
 from fracture.training.memory.spec import Prediction, StepSpec
@@ -40,7 +40,7 @@ def predict(spec: StepSpec, cache_dir: Path | None = None) -> Prediction:
         spec=spec,
         allocated_gib=player.peak / GIB,
         reserved_gib=player.reserved / GIB,
-        context_gib=CONTEXT_GIB[spec.device],
+        context_gib=CONTEXT_GIB[spec.device] + CONTEXT_SHARE[spec.device] * player.reserved / GIB,
         parts={name: size / GIB for name, size in player.parts.items()},
         phase=player.phase,
         batch_norm=tape.batch_norm,

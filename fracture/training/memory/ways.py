@@ -1,0 +1,147 @@
+"""The ways out when nothing fits: what could be changed, cheapest first, each tried against the limit."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import combinations
+from math import ceil
+
+from fracture.errors import ConfigError
+from fracture.models.backbones import find
+from fracture.training.memory.plan import MemoryPlan, Wish, find_plan, options
+
+Change = Callable[[Wish], Iterator[tuple[str, Wish]]]
+
+_SHOWN = 3
+_TOGETHER = 2  # changes at once, at most
+
+
+def refusal(wish: Wish) -> str:
+    """What does not fit, how much it would need at least, and the cheapest ways out with their figures."""
+    spec = wish.spec
+    least = _least(wish)
+    found = list(_ways(wish))
+    shown = [f"- {text}: {chosen.prediction.process_gib:.1f} GiB, {_how(chosen)}" for text, chosen in found]
+    raised = ceil(10 * least) / 10
+    if len(shown) < _SHOWN:
+        shown.append(f"- memory_limit_gib={raised:g}, where the memory is there: {least:.1f} GiB")
+    return (
+        f"{spec.model} with batch_size={spec.batch_size}, {spec.precision}, {spec.image_size} px takes {least:.1f} GiB "
+        f"on {spec.device} at least; the limit is {wish.limit_gib:.1f} GiB (memory_limit_gib).\n"
+        "The cheapest ways out, as predicted:\n" + "\n".join(shown)
+    )
+
+
+def _least(wish: Wish) -> float:
+    """GiB of the smallest step that the wish allows."""
+    free = find_plan(replace(wish, limit_gib=float("inf")))
+    assert free is not None  # everything fits under no limit
+    parts = [free.accumulation] if wish.accumulation != "auto" or free.prediction.batch_norm else [wish.spec.batch_size]
+    steps = [wish.step(n, checkpointing=c) for n in parts for c in options(wish)]
+    return min(step.process_gib for step in steps)
+
+
+def _how(chosen: MemoryPlan) -> str:
+    parts = f"{chosen.accumulation} parts of {chosen.micro_batch}" if chosen.accumulation > 1 else "the batch at once"
+    return parts + (" with checkpointing" if chosen.checkpointing else "")
+
+
+def _ways(wish: Wish) -> Iterator[tuple[str, MemoryPlan]]:
+    """Changes that fit, single ones first; a way that contains another is not another way."""
+    used: list[frozenset[str]] = []
+    for together in range(1, _TOGETHER + 1):
+        for kinds in combinations(_KINDS, together):
+            if any(before <= frozenset(kinds) for before in used):
+                continue
+            way = _first_that_fits(wish, kinds)
+            if way is not None:
+                used.append(frozenset(kinds))
+                yield way
+            if len(used) == _SHOWN:
+                return
+
+
+def _first_that_fits(wish: Wish, kinds: tuple[str, ...]) -> tuple[str, MemoryPlan] | None:
+    for text, changed in _changed(wish, kinds):
+        try:
+            found = find_plan(changed)
+        except ConfigError:  # a size or a checkpointing that the backbone does not take
+            continue
+        if found is not None:
+            return text, found
+    return None
+
+
+def _changed(wish: Wish, kinds: tuple[str, ...]) -> Iterator[tuple[str, Wish]]:
+    first, *rest = kinds
+    for text, changed in _KINDS[first](wish):
+        if not rest:
+            yield text, changed
+        for more, both in _changed(changed, tuple(rest)) if rest else ():
+            yield f"{text} {more}", both
+
+
+def _checkpointing(wish: Wish) -> Iterator[tuple[str, Wish]]:
+    if wish.checkpointing is False:
+        yield "checkpointing=true", replace(wish, checkpointing=True)
+
+
+def _accumulation(wish: Wish) -> Iterator[tuple[str, Wish]]:
+    """More parts than were asked for; with batch normalisation that is another training, and said so."""
+    batch, norm = wish.spec.batch_size, wish.step(1, checkpointing=False).batch_norm
+    if wish.accumulation == "auto" and not norm:
+        return
+    for parts in (n for n in range(2, batch + 1) if batch % n == 0):
+        note = f" (batch normalisation then sees {batch // parts} images at a time)" if norm else ""
+        yield f"accumulation={parts}{note}", replace(wish, accumulation=parts)
+
+
+def _precision(wish: Wish) -> Iterator[tuple[str, Wish]]:
+    if wish.spec.precision == "fp32":
+        yield "precision=bf16", _with(wish, precision="bf16")
+
+
+def _batch_size(wish: Wish) -> Iterator[tuple[str, Wish]]:
+    size = 1 << (wish.spec.batch_size - 1).bit_length() >> 1  # the next lower power of two
+    parts = 1 if wish.accumulation == "auto" else wish.accumulation
+    while size >= parts:
+        if size % parts == 0:
+            yield f"batch_size={size}", _with(wish, batch_size=size)
+        size //= 2
+
+
+def _average(wish: Wish) -> Iterator[tuple[str, Wish]]:
+    if wish.spec.ema:
+        yield "ema_decay=0", _with(wish, ema=False)
+
+
+def _image_size(wish: Wish) -> Iterator[tuple[str, Wish]]:
+    if not find(wish.spec.model).fixed_size:
+        for size in (160, 128):
+            if size < wish.spec.image_size:
+                yield f"image_size={size}", _with(wish, image_size=size)
+
+
+def _model(name: str) -> Change:
+    """Another backbone, unless it is the same."""
+
+    def change(wish: Wish) -> Iterator[tuple[str, Wish]]:
+        other = find(name)
+        if find(wish.spec.model).name != other.name:
+            yield f"model={name}", _with(wish, model=name, image_size=other.image_size("auto"))
+
+    return change
+
+
+def _with(wish: Wish, **changes: object) -> Wish:
+    return replace(wish, spec=wish.spec.model_copy(update=changes))
+
+
+_KINDS: dict[str, Change] = {  # what may change, cheapest first: time, then the recipe, then what the images show
+    "checkpointing": _checkpointing,
+    "accumulation": _accumulation,
+    "precision": _precision,
+    "average": _average,
+    "batch_size": _batch_size,
+    "image_size": _image_size,
+    **{f"model={name}": _model(name) for name in ("swin", "efficientnetv2", "tf_efficientnet_lite0")},
+}
