@@ -60,8 +60,8 @@ class TrainConfig(BaseModel):
     # how
     epochs: Count | Auto = Field("auto", description="auto is 30, and 3 with the demo set")
     batch_size: int = Field(16, ge=1, le=4096, description="images an optimiser step")
-    accumulation: int = Field(
-        1, ge=1, description="parts that a batch is computed in, to fit memory; must divide batch_size"
+    accumulation: Annotated[int, Field(ge=1)] | Auto = Field(
+        "auto", description="parts that a batch is computed in; auto is what fits; a number must divide batch_size"
     )
     optimizer: Literal["adam", "adamw"] = Field(
         "adam", description="adamw decouples the weight decay from the gradient"
@@ -104,7 +104,12 @@ class TrainConfig(BaseModel):
     memory_format: Literal["auto", "contiguous", "channels_last"] = Field(
         "auto", description="auto times both once a machine and keeps the faster"
     )
-    checkpointing: bool = Field(False, description="recompute activations in the backward pass: less memory, more time")
+    checkpointing: bool | Auto = Field(
+        "auto", description="compute activations twice: less memory, more time; auto is where nothing else fits"
+    )
+    memory_limit_gib: Annotated[float, Field(ge=0.25, le=4096)] | Auto = Field(
+        "auto", description="what the process may take; auto is the card's memory, or the main memory that is free"
+    )
     threads: Count | Auto = Field("auto", description="CPU threads; auto is the number of physical cores allowed")
     # keeping and going on
     resume: str = Field("none", description="id of an interrupted run, which goes on under its own settings")
@@ -118,7 +123,7 @@ class TrainConfig(BaseModel):
     @model_validator(mode="after")
     def _agree(self) -> "TrainConfig":
         problems = []
-        if self.batch_size % self.accumulation:
+        if self.accumulation != "auto" and self.batch_size % self.accumulation:
             problems.append(f"accumulation={self.accumulation} does not divide batch_size={self.batch_size}")
         if self.val_fraction + self.test_fraction >= 0.9:
             problems.append("val_fraction + test_fraction leave less than a tenth for training")

@@ -23,6 +23,8 @@ ARTIFACTS = {
     "manifest.csv": "the data: path, label, split, group, source, content hash of every image",
     "audit.json": "what the audit of the data found; absent with audit=off",
     "audit.html": "the same as a page, with the image pairs side by side",
+    "memory.json": "the memory plan: what was chosen, the predicted peak and its parts, the measured peaks beside it",
+    "memory.png": "what the predicted peak is made of, by micro-batch, with the limit",
     "train.log": "all that was said, with times; stacks where the run stalled",
 }
 
@@ -39,6 +41,7 @@ TAGS = {
     "fracture.synthetic": "true when the images are rendered: the score has no medical meaning",
     "fracture.audit": "clean, confounded, leaking or off",
     "fracture.confounded": "true when what is not anatomy tells classes apart: a high score proves little",
+    "fracture.memory_corrected": "the plan and the reason, where the prediction was too low and a step was retried",
     "fracture.state": "where the full training state lies, until the run succeeds",
     "fracture.reason": "why the run did not finish",
     "fracture.resumed_by": "on a pointer: the run that goes on",
@@ -238,6 +241,7 @@ def page() -> str:
         _table("tag", TAGS),
         "## Metrics, once an epoch",
         _table("metric", EPOCH_METRICS),
+        "On CUDA also `peak_allocated_gib`, what was in tensors at most; memory.json puts both beside the prediction.",
         "At the end come `test_<name>` for every metric of the test split below, `best_<select_metric>`, "
         "`best_epoch`, `latency_ms`, `checkpoint_mib` and `temperature`. System metrics (`system/...`) are MLflow's "
         "own.",

@@ -94,7 +94,16 @@ def test_rates_are_taken_in_every_spelling(text: str, value: float) -> None:
 
 @pytest.mark.parametrize(
     ("name", "text", "value"),
-    [("image_size", "288", 288), ("epochs", "5", 5), ("threads", "2", 2), ("epochs", "auto", "auto")],
+    [
+        ("image_size", "288", 288),
+        ("epochs", "5", 5),
+        ("threads", "2", 2),
+        ("epochs", "auto", "auto"),
+        ("memory_limit_gib", "7.6", 7.6),
+        ("checkpointing", "false", False),
+        ("checkpointing", "auto", "auto"),
+        ("accumulation", "2", 2),
+    ],
 )
 def test_numbers_or_auto(name: str, text: str, value: object) -> None:
     assert getattr(parse({name: text}), name) == value
@@ -182,6 +191,9 @@ def test_help_shows_defaults_and_what_is_allowed() -> None:
     assert "adam|adamw" in rows["--optimizer"]
     assert "true|false" in rows["--checkpointing"]
     assert "INT|auto" in rows["--epochs"]
+    assert "true|false|auto" in rows["--checkpointing"]
+    assert "FLOAT|auto" in rows["--memory-limit-gib,"]
+    assert "INT|auto" in rows["--accumulation"]
     for name, default in defaults().items():
         assert f"[default: {default}]" in " ".join(text.split()), name
 

@@ -1,13 +1,14 @@
 """Command-line options derived from a configuration model, so that no knob is written down twice."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 F = TypeVar("F", bound=Callable[..., Any])
+_METAVARS = {str: "TEXT", int: "INT", float: "FLOAT", bool: "true|false"}
 
 
 def options_of(model: type[BaseModel]) -> Callable[[F], F]:
@@ -40,9 +41,8 @@ def _help(field: FieldInfo) -> str:
 
 
 def _metavar(field: FieldInfo) -> str:
-    text = str(field.annotation)
-    if "Literal" in text and "int" not in text:
-        return "|".join(part.strip(" '") for part in text[text.index("[") + 1 : -1].split(","))
-    if field.annotation is bool:
-        return "true|false"
-    return {str: "TEXT", int: "INT", float: "FLOAT"}.get(field.annotation, "INT|auto")  # type: ignore[arg-type]
+    if get_origin(field.annotation) is Literal:
+        return "|".join(get_args(field.annotation))
+    plain, *auto = get_args(field.annotation) or (field.annotation,)  # a type, or one of a type and auto
+    kind = get_args(plain)[0] if get_args(plain) else plain
+    return _METAVARS[kind] + ("|auto" if auto else "")

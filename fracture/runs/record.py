@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fracture.config import TrainConfig
 from fracture.errors import ConfigError
+from fracture.files import write_json
 from fracture.models.weights import Weights
 from fracture.training.execution import Plan
 
@@ -28,6 +29,14 @@ class Record(BaseModel):
         return Weights(
             self.weights_origin, None if begun else self.weights_path, self.weights_description, self.weights_license
         )
+
+
+def replan(folder: Path, plan: Plan) -> None:
+    """Note that the run whose state lies in ``folder`` goes on under another plan."""
+    path = folder / "config.json"
+    if path.is_file():
+        record = Record.model_validate_json(path.read_bytes())
+        write_json(path, record.model_copy(update={"plan": plan}).model_dump(mode="json"))
 
 
 def read_record(folder: Path, run_id: str) -> Record:

@@ -28,6 +28,7 @@ from fracture.tracking.run import TrackedRun
 from fracture.tracking.summary import summary
 from fracture.training import execution, fit, state
 from fracture.training.conclude import conclude
+from fracture.training.memory.job import plan_memory, write_measured
 from fracture.training.watch import Watch
 
 
@@ -59,7 +60,7 @@ def train(config: TrainConfig, session: Session) -> Results:
     """
     execution.available_device(config.device)  # what costs nothing is checked before anything is decoded
     backbone = backbones.find(config.model)
-    backbones.check(backbone, drop_path=config.drop_path, checkpointing=config.checkpointing)
+    backbones.check(backbone, drop_path=config.drop_path, checkpointing=config.checkpointing is True)
     size = backbone.image_size(config.image_size)
     weights = first_weights.find(config.weights, backbone)
     dataset = _open(config, size, session.terminal)
@@ -122,9 +123,12 @@ def _open(config: TrainConfig, size: int, terminal: Terminal) -> Dataset:
 
 def _train(run: TrackedRun, job: fit.Job, session: Session, watch: Watch, *, fresh: bool) -> Results:
     terminal = session.terminal
+    cache_dir = cache.folder_of(job.config.cache_dir)
+    if fresh:
+        job = replace(job, plan=plan_memory(job, cache_dir))
     model = fit.build_model(job)
     if fresh:
-        plan = fit.choose_memory_format(job, model, cache.folder_of(job.config.cache_dir))
+        plan = fit.choose_memory_format(job, model, cache_dir)
         job = replace(job, plan=plan)
         _record(run, job)
     show_plan(job, terminal)
@@ -132,6 +136,8 @@ def _train(run: TrackedRun, job: fit.Job, session: Session, watch: Watch, *, fre
     with terminal.training(job.plan.epochs):
         position = fit.fit(job, model, watch, reporter)
         del model
+        job = replace(job, plan=read_record(job.folder, run.id).plan)  # as corrected, and as a resume would judge it
+        write_measured(job, position, cache_dir)
         with fit.out_of_memory_explained(job):
             results = conclude(job, position, watch, reporter)
     _publish(run, job, results)

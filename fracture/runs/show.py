@@ -4,6 +4,7 @@ from fracture.data import cache
 from fracture.data.dataset import Dataset
 from fracture.data.manifest import SPLITS
 from fracture.progress import Terminal
+from fracture.runs.record import replan
 from fracture.tracking.run import TrackedRun
 from fracture.training.execution import hardware
 from fracture.training.fit import Job
@@ -38,9 +39,14 @@ def show_plan(job: Job, terminal: Terminal) -> None:
     terminal.say(
         f"Model: {job.backbone.name}, first weights: {job.weights.description} (licence: {job.weights.license}). "
         f"{config.optimizer}, lr {config.lr:g}, batch {config.batch_size}"
-        + (f" in {config.accumulation} parts" if config.accumulation > 1 else "")
+        + (f" in {plan.accumulation} parts" if plan.accumulation > 1 else "")
         + f", at most {plan.epochs} epochs, {plan.image_size} px."
     )
+    if plan.memory_gib is not None and plan.memory_limit_gib is not None:
+        terminal.say(
+            f"Memory: {plan.memory_gib:.1f} GiB predicted for the process, limit {plan.memory_limit_gib:.1f} GiB; "
+            f"{plan.micro_batch} images at once" + (", activations computed twice." if plan.checkpointing else ".")
+        )
     why = "; ".join(f"{name}: {reason}" for name, reason in plan.reasons.items())
     machine = f"{plan.device} ({hardware(plan.device)}), {plan.threads} threads"
     terminal.say(
@@ -75,6 +81,14 @@ class Reporter:
         each = self._last_epoch_seconds or (self._train_images / speed if speed else 0.0)
         after = max(0, self._job.plan.epochs - position.epoch - 1) * each
         self._terminal.batch(phase, position.epoch + 1, done, total, speed, (here, here + after))
+
+    def corrected(self, job: Job, reason: str) -> None:
+        """Say that the plan was changed, on the screen, on the run and in the settings that a resume reads."""
+        plan = job.plan
+        now = f"{plan.accumulation} parts of {plan.micro_batch}" + (", checkpointing" if plan.checkpointing else "")
+        self._terminal.warn(f"{reason} The plan is corrected, once, and the step tried again: {now}.")
+        replan(job.folder, plan)
+        self._run.tag({"fracture.memory_corrected": f"{now}: {reason}"})
 
     def epoch(self, number: int, metrics: dict[str, float], best: bool) -> None:
         """Show and log an epoch."""

@@ -39,6 +39,13 @@ class Plan(BaseModel):
     micro_batch: int = Field(description="images that go through the model at once")
     image_size: int = Field(description="side in pixels")
     epochs: int = Field(description="at most")
+    accumulation: int = Field(1, description="micro-batches an optimiser step")
+    checkpointing: bool = Field(False, description="whether activations are computed again in the backward pass")
+    memory_limit_gib: float | None = Field(None, description="what the process may take")
+    memory_gib: float | None = Field(None, description="predicted peak of the process, allowance included")
+    memory_reserved_gib: float | None = Field(None, description="of it, what torch's allocator holds")
+    memory_allocated_gib: float | None = Field(None, description="of it, what is in tensors")
+    memory_corrected: bool = Field(False, description="whether the prediction was too low and the plan changed once")
     reasons: dict[str, str] = Field(description="why, for what was chosen automatically")
 
     @property
@@ -61,7 +68,7 @@ class Plan(BaseModel):
 
 
 def resolve(config: TrainConfig, image_size: int, synthetic: bool) -> Plan:
-    """Choose everything but the memory format, which needs the model (`with_memory_format`).
+    """Choose everything but the memory format (`with_memory_format`) and what fits (`fit.plan_memory`).
 
     Raises:
         ConfigError: the device wanted is not there, or the warm-up takes all epochs.
@@ -78,14 +85,17 @@ def resolve(config: TrainConfig, image_size: int, synthetic: bool) -> Plan:
     epochs = (3 if synthetic else 30) if config.epochs == "auto" else config.epochs
     if config.warmup_epochs >= epochs:
         raise ConfigError(f"warmup_epochs={config.warmup_epochs}: leaves none of {epochs} epochs; give epochs=N")
+    parts = 1 if config.accumulation == "auto" else config.accumulation
     return Plan(
         device=device,
         precision=precision,
         memory_format="contiguous" if config.memory_format == "auto" else config.memory_format,
         threads=threads,
-        micro_batch=config.batch_size // config.accumulation,
+        micro_batch=config.batch_size // parts,
         image_size=image_size,
         epochs=epochs,
+        accumulation=parts,
+        checkpointing=config.checkpointing is True,
         reasons=reasons,
     )
 
@@ -150,6 +160,11 @@ def peak_memory_gib(device: str) -> float:
         return int(status.split("VmHWM:")[1].split()[0]) / 2**20
     unit = 1 if psutil.MACOS else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+
+
+def peak_allocated_gib(device: str) -> dict[str, float]:
+    """As a metric, the largest memory in tensors so far; only the GPU's allocator counts it."""
+    return {"peak_allocated_gib": torch.cuda.max_memory_allocated() / 2**30} if device == "cuda" else {}
 
 
 def reset_peak_memory(device: str) -> None:

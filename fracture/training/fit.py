@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -19,13 +19,22 @@ from fracture.models import backbones, checkpoint
 from fracture.models.weights import Weights
 from fracture.models.weights import read as read_weights
 from fracture.training import engine, state
-from fracture.training.execution import Plan, apply_threads, peak_memory_gib, reset_peak_memory, with_memory_format
+from fracture.training.execution import (
+    Plan,
+    apply_threads,
+    peak_allocated_gib,
+    peak_memory_gib,
+    reset_peak_memory,
+    with_memory_format,
+)
 from fracture.training.learner import Learner
+from fracture.training.memory.allocators import CONTEXT_GIB
+from fracture.training.memory.correct import corrected, is_out_of_memory
+from fracture.training.memory.limit import hold
 from fracture.training.state import Position
 from fracture.training.watch import Watch
 
 BEST = "best.pth"
-_NO_MEMORY = ("allocate memory", "out of memory", "ALLOC_FAILED")  # as torch, CUDA and cuBLAS say it
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,9 @@ class Listener(Protocol):
     def batch(self, phase: str, done: int, total: int, position: Position) -> None:
         """A batch of ``phase`` (train, val, test) is done."""
 
+    def corrected(self, job: Job, reason: str) -> None:
+        """A step did not fit after all; it is tried again, and the run goes on, under ``job``'s plan."""
+
     def epoch(self, number: int, metrics: dict[str, float], best: bool) -> None:
         """Epoch ``number``, from 1, is done; ``best`` when no earlier one was as good."""
 
@@ -79,7 +91,7 @@ def build_model(job: Job) -> torch.nn.Module:
         len(job.dataset.classes),
         drop_path=job.config.drop_path,
         weights=read_weights(job.weights),
-        checkpointing=job.config.checkpointing,
+        checkpointing=job.plan.checkpointing,
     )
 
 
@@ -102,6 +114,8 @@ def fit(job: Job, model: torch.nn.Module, watch: Watch, listener: Listener) -> P
     """
     apply_threads(job.plan)
     reset_peak_memory(job.plan.device)
+    if job.plan.device == "cuda" and job.plan.memory_limit_gib is not None:
+        hold(job.plan.memory_limit_gib, CONTEXT_GIB["cuda"])
     train = job.indices("train")
     batches = len(engine.order(train, job.config.batch_size, 0, 0))
     counts = np.bincount(job.dataset.labels[train], minlength=len(job.dataset.classes))
@@ -111,13 +125,21 @@ def fit(job: Job, model: torch.nn.Module, watch: Watch, listener: Listener) -> P
     listener.started(job, batches, position)
     began = time.monotonic() - position.seconds
     try:
-        with out_of_memory_explained(job):
-            while not is_over(position, job):
+        while not is_over(position, job):
+            lack = ""
+            try:
                 best = _epoch(job, learner, position, train, watch, listener)
-                position.seconds = time.monotonic() - began
-                state.save(job.folder, learner, position)  # before anyone is told: a listener may fail
-                listener.epoch(position.epoch, position.history[-1], best)
-                watch.beat()
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                lack = no_memory(job, error)
+            position.seconds = time.monotonic() - began
+            if lack:  # the failed step's tensors are gone with its exception
+                job = _correct(job, learner, position, lack, listener)
+                continue
+            state.save(job.folder, learner, position)  # before anyone is told: a listener may fail
+            listener.epoch(position.epoch, position.history[-1], best)
+            watch.beat()
     except Interrupted:
         position.seconds = time.monotonic() - began
         watch.alive()
@@ -132,6 +154,22 @@ def is_over(position: Position, job: Job) -> bool:
     patience = job.config.early_stop_patience
     stale = best is not None and patience > 0 and position.epoch - (best + 1) >= patience
     return position.epoch >= job.plan.epochs or stale
+
+
+def _correct(job: Job, learner: Learner, position: Position, lack: str, listener: Listener) -> Job:
+    """The job under a plan that takes less; the state is saved, so that the same steps are made under the same plan.
+
+    Raises:
+        MemoryLimitError: there is no such plan, or this one was corrected before.
+    """
+    plan = corrected(job.plan, learner)
+    if plan is None:
+        raise MemoryLimitError(lack)
+    learner.replan(plan)
+    job = replace(job, plan=plan)
+    state.save(job.folder, learner, position)
+    listener.corrected(job, lack.splitlines()[0])
+    return job
 
 
 def _epoch(
@@ -175,6 +213,7 @@ def _validate(job: Job, learner: Learner, position: Position, tick: engine.Tick)
         "epoch_seconds": position.train_seconds + time.perf_counter() - began,
         "images_per_second": position.seen / position.train_seconds,
         "peak_memory_gib": peak_memory_gib(job.plan.device),
+        **peak_allocated_gib(job.plan.device),
     }
 
 
@@ -201,22 +240,26 @@ def out_of_memory_explained(job: Job) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        text = str(error)
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not any(sign in text for sign in _NO_MEMORY):
+        if not is_out_of_memory(error):
             raise
-        c, plan = job.config, job.plan
-        what = f"batch_size={c.batch_size}, accumulation={c.accumulation}, {plan.precision}, {plan.image_size} px"
-        raise MemoryLimitError(
-            f"{job.backbone.name} with {what} does not fit into the memory of {plan.device}: "
-            f"{(text.splitlines() or ['out of memory'])[0]}\nWays out: {'; '.join(_ways_out(job))}."
-        ) from error
+        raise MemoryLimitError(no_memory(job, error)) from error
+
+
+def no_memory(job: Job, error: BaseException) -> str:
+    """What does not fit, in the first line, and the ways out."""
+    c, plan = job.config, job.plan
+    what = f"batch_size={c.batch_size}, accumulation={plan.accumulation}, {plan.precision}, {plan.image_size} px"
+    return (
+        f"{job.backbone.name} with {what} does not fit into the memory of {plan.device}: "
+        f"{(str(error).splitlines() or ['out of memory'])[0]}\nWays out: {'; '.join(_ways_out(job))}."
+    )
 
 
 def _ways_out(job: Job) -> list[str]:
     """What takes less memory than the job's settings and is allowed."""
-    c = job.config
-    ways = [f"accumulation={2 * c.accumulation}"] if c.batch_size % (2 * c.accumulation) == 0 else []
-    ways += [] if c.checkpointing else ["checkpointing=true"]
-    ways += [f"batch_size={c.batch_size // 2}"] if c.batch_size > 1 and c.batch_size // 2 % c.accumulation == 0 else []
+    c, parts = job.config, job.plan.accumulation
+    ways = [f"accumulation={2 * parts}"] if c.batch_size % (2 * parts) == 0 else []
+    ways += [] if job.plan.checkpointing else ["checkpointing=true"]
+    ways += [f"batch_size={c.batch_size // 2}"] if c.batch_size > 1 and c.batch_size // 2 % parts == 0 else []
     ways += ["precision=bf16"] if job.plan.precision == "fp32" else []
     return ways or ["a smaller model or image_size"]

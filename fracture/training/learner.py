@@ -8,6 +8,7 @@ import torch
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from fracture.config import TrainConfig
 from fracture.data.batches import Normalize, augment, to_float
@@ -121,6 +122,25 @@ class Learner:
         self.schedule.after_step()
         if self.ema is not None:
             self.ema.update(self.model, step=number)
+
+    @property
+    def normalises_batches(self) -> bool:
+        """Whether the model has batch normalisation, so that parts of a batch are not the batch."""
+        return any(isinstance(module, _BatchNorm) for module in self.model.modules())
+
+    @property
+    def can_checkpoint(self) -> bool:
+        """Whether the model can compute its activations twice."""
+        return hasattr(self.model, "set_grad_checkpointing")
+
+    def replan(self, plan: Plan) -> None:
+        """Go on under another plan after a step that failed; its gradients are forgotten and its memory given back."""
+        self.plan = plan
+        self.optimizer.zero_grad(set_to_none=True)
+        if plan.checkpointing:
+            self.model.set_grad_checkpointing(True)  # type: ignore[operator]
+        if plan.device == "cuda":
+            torch.cuda.empty_cache()
 
     def state_dict(self) -> dict[str, Any]:
         """All that is needed to go on; plain values and tensors only."""

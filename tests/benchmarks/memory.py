@@ -25,8 +25,8 @@ from fracture.models import backbones
 from fracture.models.backbones import NICKNAMES
 from fracture.training import execution
 from fracture.training.learner import Learner
-from fracture.training.memory.predict import GIB, predict
-from fracture.training.memory.spec import StepSpec
+from fracture.training.memory.predict import predict
+from fracture.training.memory.spec import GIB, StepSpec
 from tests.benchmarks.machine import machine
 
 

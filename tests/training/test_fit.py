@@ -1,6 +1,7 @@
 """Training itself: the same weights from the same seed, however often it is interrupted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from fracture.models import backbones, checkpoint, weights
 from fracture.training import engine, execution, fit, state
 from fracture.training.conclude import conclude
 from fracture.training.fit import Job
+from fracture.training.learner import Learner
 from fracture.training.state import Position
 from fracture.training.watch import Watch
 
@@ -43,6 +45,10 @@ class Silent:
         self.batches += 1
         if self.batches == self._interrupt_at:
             raise Interrupted("stopped by the test")
+
+    def corrected(self, job: Job, reason: str) -> None:
+        self.job = job
+        self.heard.append(f"corrected: {reason}")
 
     def epoch(self, number: int, metrics: dict[str, float], best: bool) -> None:
         self.heard.append(f"epoch {number}")
@@ -167,8 +173,58 @@ def test_out_of_memory_names_the_ways_out(make_job: Callable[..., Job], monkeypa
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 
     monkeypatch.setattr(engine, "train_epoch", explode)
-    with pytest.raises(MemoryLimitError, match=r"batch_size=8(.|\n)*accumulation=2(.|\n)*checkpointing=true"):
+    with pytest.raises(MemoryLimitError, match=r"batch_size=8(.|\n)*accumulation=2(.|\n)*batch_size=4"):
         run(make_job())
+    with pytest.raises(MemoryLimitError, match=r"accumulation=2(.|\n)*accumulation=4(.|\n)*checkpointing=true"):
+        run(make_job("other", model="test_convnext"))  # without batch normalisation, split once and refused then
+
+
+@contextmanager
+def scarce_memory() -> Iterator[None]:
+    """The sixth step runs out of memory at its end, when its gradients are there."""
+    real, calls = Learner.backward, []
+
+    def backward(self: Learner, *arguments: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        found = real(self, *arguments)
+        calls.append(1)
+        if len(calls) == 6:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return found
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Learner, "backward", backward)
+        yield
+
+
+@pytest.mark.parametrize(
+    ("model", "change"),
+    [
+        ("test_convnext", {"micro_batch": 4, "accumulation": 2}),
+        ("test_resnet", {"checkpointing": True}),  # batch normalisation is not split
+    ],
+)
+def test_a_step_out_of_memory_is_tried_again_under_a_smaller_plan(
+    make_job: Callable[..., Job], model: str, change: dict[str, object]
+) -> None:
+    job, listener = make_job(model=model), Silent()
+    with scarce_memory():
+        position = run(job, listener)
+    (said,) = (line for line in listener.heard if line.startswith("corrected"))
+    assert "does not fit" in said
+    assert listener.job.plan == job.plan.model_copy(update={"memory_corrected": True, **change})
+    assert position.epoch == 3
+    assert all(np.isfinite(epoch["train_loss"]) for epoch in position.history)
+
+
+def test_after_a_correction_an_interruption_changes_nothing(make_job: Callable[..., Job]) -> None:
+    whole, parts = make_job("whole", model="test_convnext"), make_job("parts", model="test_convnext")
+    with scarce_memory():
+        run(whole)
+    listener = Silent(interrupt_at=9)
+    with scarce_memory(), pytest.raises(Interrupted):
+        run(parts, listener)
+    run(replace(parts, plan=listener.job.plan))
+    assert digest(parts) == digest(whole)
 
 
 def test_order_is_a_permutation_that_differs_by_epoch() -> None:

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from fracture.config import TrainConfig
 from fracture.data.batches import Normalize
@@ -82,7 +81,6 @@ def record(spec: StepSpec) -> Tape:
     with torch.device("meta"):
         model = backbones.build(backbone, spec.classes, checkpointing=spec.checkpointing)
     twin = copy.deepcopy(model) if spec.ema else model
-    batch_norm = any(isinstance(module, _BatchNorm) for module in model.modules())
     with _pretending(spec) as ledger:
         with ledger.chapter() as prelude:
             _materialise(model)
@@ -97,7 +95,7 @@ def record(spec: StepSpec) -> Tape:
             labels = torch.zeros(spec.batch_size, dtype=torch.long)
             ledger.label([inputs, labels], "inputs")
         chapters = (_evaluate if spec.evaluation else _learn)(learner, ledger, inputs, labels)
-    return Tape(ledger.sizes, ledger.kinds, prelude, *chapters, batch_norm)
+    return Tape(ledger.sizes, ledger.kinds, prelude, *chapters, learner.normalises_batches)
 
 
 def _learn(learner: Learner, ledger: Ledger, inputs: Tensor, labels: Tensor) -> tuple[list[int], list[int], list[int]]:

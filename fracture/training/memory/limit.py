@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from fracture.training.memory.predict import GIB
+from fracture.training.memory.spec import GIB
 
 _CGROUP = Path("/sys/fs/cgroup/memory.max")  # what a container may take, on Linux
 

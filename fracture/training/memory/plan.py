@@ -26,6 +26,7 @@ class MemoryPlan(BaseModel):
     limit_gib: float = Field(description="what the process may take")
     prediction: Prediction = Field(description="of a step of learning; an evaluation batch takes less")
     reason: str = Field(description="why, where anything had to be chosen; else empty")
+    measured: dict[str, float] = Field({}, description="peaks in GiB that the run itself saw, once it is over")
 
 
 @dataclass(frozen=True)

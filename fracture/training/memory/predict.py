@@ -11,9 +11,8 @@ from fracture.files import write_json
 from fracture.training.memory.allocators import CONTEXT_GIB, CONTEXT_SHARE, CachingAllocator, Heap
 from fracture.training.memory.dry_run import Tape, between, record
 from fracture.training.memory.replay import play_evaluation, play_steps
-from fracture.training.memory.spec import Prediction, StepSpec
+from fracture.training.memory.spec import GIB, Prediction, StepSpec
 
-GIB = 2**30
 SAMPLES = (2, 4)  # batch sizes of the two dry runs that all others follow from
 
 

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+GIB = 2**30
 PARTS = ("weights", "average", "gradients", "optimiser", "inputs", "copies", "activations", "temporaries")
 MEANINGS = {
     "weights": "parameters and buffers in fp32",
@@ -31,7 +32,7 @@ class StepSpec(BaseModel):
     image_size: int = Field(224, ge=32, le=1024, description="side in pixels")
     batch_size: int = Field(16, ge=1, le=4096, description="images that go through the model at once")
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="what autocast computes in")
-    optimizer: Literal["adam", "adamw"] = Field("adam", description="as in the knobs of training")
+    optimizer: str = Field("adam", description="as in the knobs of training")
     ema: bool = Field(False, description="whether a moving average of the weights is kept")
     checkpointing: bool = Field(False, description="whether activations are computed again in the backward pass")
     device: Literal["cpu", "cuda"] = Field("cuda", description="whose allocator is modelled; neither needs to be there")

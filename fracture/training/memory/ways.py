@@ -7,6 +7,7 @@ from math import ceil
 
 from fracture.errors import ConfigError
 from fracture.models.backbones import find
+from fracture.training.memory.allocators import CONTEXT_GIB
 from fracture.training.memory.plan import MemoryPlan, Wish, find_plan, options
 
 Change = Callable[[Wish], Iterator[tuple[str, Wish]]]
@@ -19,15 +20,16 @@ def refusal(wish: Wish) -> str:
     """What does not fit, how much it would need at least, and the cheapest ways out with their figures."""
     spec = wish.spec
     least = _least(wish)
-    found = list(_ways(wish))
-    shown = [f"- {text}: {chosen.prediction.process_gib:.1f} GiB, {_how(chosen)}" for text, chosen in found]
+    allowance = CONTEXT_GIB[spec.device]  # no change of the step gets below it
+    found = list(_ways(wish)) if wish.limit_gib > allowance else []
+    shown = [f"- {text}: {chosen.prediction.process_gib:.2f} GiB, {_how(chosen)}" for text, chosen in found]
     raised = ceil(10 * least) / 10
     if len(shown) < _SHOWN:
-        shown.append(f"- memory_limit_gib={raised:g}, where the memory is there: {least:.1f} GiB")
+        shown.append(f"- memory_limit_gib={raised:g}, where the memory is there: {least:.2f} GiB")
     return (
-        f"{spec.model} with batch_size={spec.batch_size}, {spec.precision}, {spec.image_size} px takes {least:.1f} GiB "
-        f"on {spec.device} at least; the limit is {wish.limit_gib:.1f} GiB (memory_limit_gib).\n"
-        "The cheapest ways out, as predicted:\n" + "\n".join(shown)
+        f"{spec.model} with batch_size={spec.batch_size}, {spec.precision}, {spec.image_size} px takes {least:.2f} GiB "
+        f"on {spec.device} at least, {allowance:.1f} of it beside torch's allocator; the limit is "
+        f"{wish.limit_gib:.2f} GiB (memory_limit_gib).\nThe cheapest ways out, as predicted:\n" + "\n".join(shown)
     )
 
 

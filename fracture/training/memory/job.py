@@ -1,0 +1,70 @@
+"""The memory plan of a job, and what the run keeps of it."""
+
+from pathlib import Path
+
+from fracture.files import replacing, write_json
+from fracture.training.execution import Plan
+from fracture.training.fit import Job
+from fracture.training.memory.figure import draw
+from fracture.training.memory.limit import find_limit
+from fracture.training.memory.plan import MemoryPlan, Wish, plan
+from fracture.training.memory.predict import predict
+from fracture.training.memory.spec import StepSpec
+from fracture.training.state import Position
+
+JSON, FIGURE = "memory.json", "memory.png"
+_MEASURED = ("peak_memory_gib", "peak_allocated_gib")
+
+
+def plan_memory(job: Job, cache_dir: Path) -> Plan:
+    """The job's plan with what fits under the limit; its prediction is written into the job's folder.
+
+    Raises:
+        MemoryLimitError: nothing fits.
+    """
+    config, limit = job.config, find_limit(job.config.memory_limit_gib, job.plan.device)
+    chosen = plan(Wish(spec_of(job), limit.gib, config.accumulation, config.checkpointing, cache_dir))
+    write_json(job.folder / JSON, chosen.model_dump(mode="json"))
+    reasons = {"memory_limit_gib": limit.reason, "memory": chosen.reason}
+    return job.plan.model_copy(
+        update={
+            "micro_batch": chosen.micro_batch,
+            "accumulation": chosen.accumulation,
+            "checkpointing": chosen.checkpointing,
+            "memory_limit_gib": round(chosen.limit_gib, 3),
+            "memory_gib": round(chosen.prediction.process_gib, 3),
+            "memory_reserved_gib": round(chosen.prediction.reserved_gib, 3),
+            "memory_allocated_gib": round(chosen.prediction.allocated_gib, 3),
+            "reasons": job.plan.reasons | {name: reason for name, reason in reasons.items() if reason},
+        }
+    )
+
+
+def spec_of(job: Job) -> StepSpec:
+    """A step of the job with its whole batch at once."""
+    return StepSpec(
+        model=job.backbone.name,
+        classes=len(job.dataset.classes),
+        image_size=job.plan.image_size,
+        batch_size=job.config.batch_size,
+        precision=job.plan.precision,
+        optimizer=job.config.optimizer,
+        ema=job.config.ema_decay > 0,
+        device=job.plan.device,
+    )
+
+
+def write_measured(job: Job, position: Position, cache_dir: Path) -> None:
+    """Put what was measured beside the prediction once training is over, and draw both."""
+    path = job.folder / JSON
+    if not path.is_file():  # of a run that another version began
+        return
+    chosen = MemoryPlan.model_validate_json(path.read_bytes())
+    last = position.history[-1]
+    measured = {name: max(epoch[name] for epoch in position.history) for name in _MEASURED if name in last}
+    chosen = chosen.model_copy(update={"measured": measured})
+    write_json(path, chosen.model_dump(mode="json"))
+    sizes = sorted({2**n for n in range(8)} | {chosen.micro_batch})
+    around = [chosen.prediction.spec.model_copy(update={"batch_size": size}) for size in sizes]
+    with replacing(job.folder / FIGURE) as part:
+        draw([predict(spec, cache_dir) for spec in around], chosen, part)

@@ -1,0 +1,54 @@
+"""CUDA's casts as the dry run imitates them, against torch's own, which choose by fake tensors' device."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[3]
+PROGRAM = """
+import contextlib, json, sys, warnings
+import torch
+from timm.layers import set_fused_attn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from fracture.models import backbones
+from fracture.training.memory import dry_run
+from fracture.training.memory.cuda import AsOnCuda
+from fracture.training.memory.ledger import Ledger
+
+warnings.simplefilter("ignore")
+set_fused_attn(False)  # which kernel a GPU takes depends on the GPU
+
+def kept(name, device):
+    with torch.device("meta"):
+        model = backbones.build(backbones.find(name), 3)
+    dry_run._like = lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype, device=device)
+    ledger = Ledger()
+    with FakeTensorMode(), ledger, AsOnCuda() if device == "cpu" else contextlib.nullcontext():
+        dry_run._materialise(model)
+        inputs, before = torch.empty(2, 3, 160, 160, device=device), sum(ledger.sizes)
+        torch.set_autocast_enabled(device, True)
+        torch.set_autocast_dtype(device, torch.bfloat16)
+        logits = model(inputs)
+        alive = sum(ledger.sizes[number] for number, _ in ledger._alive.values())
+        torch.set_autocast_enabled(device, False)
+        torch.clear_autocast_cache()
+    return alive - before
+
+print(json.dumps({name: [kept(name, device) for device in ("cpu", "cuda")] for name in sys.argv[1:]}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU, its own measurements say more")
+def test_the_forward_pass_keeps_what_it_would_keep_on_cuda() -> None:
+    names = ["test_convnext", "convnextv2_atto", "test_efficientnet", "test_vit", "test_resnet"]
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *names], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for name, (imitated, real) in json.loads(done.stdout).items():
+        assert imitated == pytest.approx(real, rel=0.01), name
