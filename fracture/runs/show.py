@@ -8,6 +8,7 @@ from fracture.runs.record import replan
 from fracture.tracking.run import TrackedRun
 from fracture.training.execution import hardware
 from fracture.training.fit import Job
+from fracture.training.memory.job import read_plan
 from fracture.training.state import Position
 
 
@@ -42,15 +43,25 @@ def show_plan(job: Job, terminal: Terminal) -> None:
         + (f" in {plan.accumulation} parts" if plan.accumulation > 1 else "")
         + f", at most {plan.epochs} epochs, {plan.image_size} px."
     )
-    if plan.memory_gib is not None and plan.memory_limit_gib is not None:
-        terminal.say(
-            f"Memory: {plan.memory_gib:.1f} GiB predicted for the process, limit {plan.memory_limit_gib:.1f} GiB; "
-            f"{plan.micro_batch} images at once" + (", activations computed twice." if plan.checkpointing else ".")
-        )
+    _show_memory(job, terminal)
     why = "; ".join(f"{name}: {reason}" for name, reason in plan.reasons.items())
     machine = f"{plan.device} ({hardware(plan.device)}), {plan.threads} threads"
     terminal.say(
         f"Plan: {machine}, {plan.precision}, {plan.memory_format}." + (f" Chosen by itself: {why}." if why else "")
+    )
+
+
+def _show_memory(job: Job, terminal: Terminal) -> None:
+    """What is predicted, what it is made of, and what fits."""
+    plan, chosen = job.plan, read_plan(job.folder)
+    if chosen is None or plan.memory_limit_gib is None:  # of a run that another version began
+        return
+    parts = sorted(chosen.prediction.parts.items(), key=lambda part: -part[1])
+    largest = ", ".join(f"{name} {size:.2f}" for name, size in parts if size >= 0.005)
+    twice = ", activations computed twice" if plan.checkpointing else ""
+    terminal.say(
+        f"Memory: {chosen.prediction.process_gib:.1f} GiB predicted for the process, limit {plan.memory_limit_gib:.1f} "
+        f"GiB; {plan.micro_batch} images at once{twice}. In tensors: {largest}."
     )
 
 

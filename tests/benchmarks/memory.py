@@ -88,16 +88,17 @@ def resident_here(spec: StepSpec) -> int:
     return int(execution.peak_memory_gib("cpu") * GIB)
 
 
-def take_steps(spec: StepSpec) -> None:
+def take_steps(spec: StepSpec, learner: Learner | None = None) -> None:
     """Two steps: the first makes the optimiser's state."""
-    learner = _learner(spec)
+    learner = learner or make_learner(spec)
     pixels = torch.randint(0, 256, (spec.batch_size, spec.image_size, spec.image_size), dtype=torch.uint8)
     labels = torch.arange(spec.batch_size) % spec.classes
     for number in range(2):
         learner.step(pixels, labels, seed=number, number=number)
 
 
-def _learner(spec: StepSpec) -> Learner:
+def make_learner(spec: StepSpec) -> Learner:
+    """What learns in a step."""
     backbone = backbones.find(spec.model)
     config = TrainConfig(
         model=spec.model,
@@ -106,7 +107,7 @@ def _learner(spec: StepSpec) -> Learner:
         ema_decay=0.99 if spec.ema else 0.0,
         precision=spec.precision,
         checkpointing=spec.checkpointing,
-        device="cpu",
+        device=spec.device,
         memory_format="contiguous",
         threads=1,
     )

@@ -14,7 +14,7 @@ _COLOURS = {  # Okabe and Ito's, which colour-blind readers can tell apart
     "gradients": "#D55E00",
     "optimiser": "#E69F00",
     "inputs": "#F0E442",
-    "copies": "#999999",
+    "copies": "#882255",
     "activations": "#009E73",
     "temporaries": "#CC79A7",
     "held by the allocator": "#DDDDDD",
@@ -68,9 +68,17 @@ def _stack(prediction: Prediction) -> dict[str, float]:
 def _title(chosen: MemoryPlan) -> str:
     spec = chosen.prediction.spec
     again = ", checkpointing" if spec.checkpointing else ""
+    split = f"{chosen.accumulation} parts of at most " if chosen.accumulation > 1 else ""
     measured = chosen.measured.get("peak_memory_gib")
-    seen = "" if measured is None else f"; measured {measured:.2f} GiB"
+    seen = "" if measured is None else f"; {_measured(chosen, measured)}"
     return (
         f"{spec.model}, {spec.image_size} px, {spec.precision}, {spec.optimizer}{again}, {spec.device}\n"
-        f"{chosen.accumulation} x {chosen.micro_batch} images: predicted {chosen.prediction.process_gib:.2f} GiB{seen}"
+        f"{split}{chosen.micro_batch} images at once: predicted {chosen.prediction.process_gib:.2f} GiB{seen}"
     )
+
+
+def _measured(chosen: MemoryPlan, measured: float) -> str:
+    """On CUDA only what the allocator held can be measured, so that is set against its own prediction."""
+    if chosen.prediction.spec.device == "cuda":
+        return f"of it reserved {chosen.prediction.reserved_gib:.2f}, measured {measured:.2f} GiB"
+    return f"measured {measured:.2f} GiB"

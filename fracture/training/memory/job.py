@@ -40,6 +40,12 @@ def plan_memory(job: Job, cache_dir: Path) -> Plan:
     )
 
 
+def read_plan(folder: Path) -> MemoryPlan | None:
+    """What `plan_memory` wrote; None for a run that another version began."""
+    path = folder / JSON
+    return MemoryPlan.model_validate_json(path.read_bytes()) if path.is_file() else None
+
+
 def spec_of(job: Job) -> StepSpec:
     """A step of the job with its whole batch at once."""
     return StepSpec(
@@ -56,14 +62,13 @@ def spec_of(job: Job) -> StepSpec:
 
 def write_measured(job: Job, position: Position, cache_dir: Path) -> None:
     """Put what was measured beside the prediction once training is over, and draw both."""
-    path = job.folder / JSON
-    if not path.is_file():  # of a run that another version began
+    chosen = read_plan(job.folder)
+    if chosen is None:
         return
-    chosen = MemoryPlan.model_validate_json(path.read_bytes())
     last = position.history[-1]
     measured = {name: max(epoch[name] for epoch in position.history) for name in _MEASURED if name in last}
     chosen = chosen.model_copy(update={"measured": measured})
-    write_json(path, chosen.model_dump(mode="json"))
+    write_json(job.folder / JSON, chosen.model_dump(mode="json"))
     sizes = sorted({2**n for n in range(8)} | {chosen.micro_batch})
     around = [chosen.prediction.spec.model_copy(update={"batch_size": size}) for size in sizes]
     with replacing(job.folder / FIGURE) as part:
