@@ -23,7 +23,7 @@ ARTIFACTS = {
     "manifest.csv": "the data: path, label, split, group, source, content hash of every image",
     "audit.json": "what the audit of the data found; absent with audit=off",
     "audit.html": "the same as a page, with the image pairs side by side",
-    "memory.json": "the memory plan: what was chosen, the predicted peak and its parts, the measured peaks beside it",
+    "memory.json": "the memory plan: the choice, the predicted peak, its parts, the measured one; not always there",
     "memory.png": "what the predicted peak is made of, by micro-batch, with the limit",
     "train.log": "all that was said, with times; stacks where the run stalled",
 }

@@ -54,7 +54,7 @@ def show_plan(job: Job, terminal: Terminal) -> None:
 def _show_memory(job: Job, terminal: Terminal) -> None:
     """What is predicted, what it is made of, and what fits."""
     plan, chosen = job.plan, read_plan(job.folder)
-    if chosen is None or plan.memory_limit_gib is None:  # of a run that another version began
+    if chosen is None or plan.memory_limit_gib is None:
         return
     parts = sorted(chosen.prediction.parts.items(), key=lambda part: -part[1])
     largest = ", ".join(f"{name} {size:.2f}" for name, size in parts if size >= 0.005)

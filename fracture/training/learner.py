@@ -131,7 +131,12 @@ class Learner:
     @property
     def can_checkpoint(self) -> bool:
         """Whether the model can compute its activations twice."""
-        return hasattr(self.model, "set_grad_checkpointing")
+        try:  # timm's own answer; only asked when a step has failed, without checkpointing
+            self.model.set_grad_checkpointing(True)  # type: ignore[operator]
+            self.model.set_grad_checkpointing(False)  # type: ignore[operator]
+        except (AssertionError, AttributeError):
+            return False
+        return True
 
     def replan(self, plan: Plan) -> None:
         """Go on under another plan after a step that failed; its gradients are forgotten and its memory given back."""

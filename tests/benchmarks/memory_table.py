@@ -12,8 +12,11 @@ import time
 from pathlib import Path
 
 from fracture.models.backbones import NICKNAMES
+from fracture.training.memory.allocators import CachingAllocator
+from fracture.training.memory.dry_run import record
 from fracture.training.memory.predict import predict
-from fracture.training.memory.spec import StepSpec
+from fracture.training.memory.replay import play_steps
+from fracture.training.memory.spec import GIB, StepSpec
 from tests.benchmarks.machine import machine
 
 OTHER = {  # allocated / reserved GiB of one step with Adam at 224 px, batches of 8, 16 and 32, by precision
@@ -27,8 +30,10 @@ OTHER = {  # allocated / reserved GiB of one step with Adam at 224 px, batches o
 def main() -> None:
     """Predict and print."""
     print(machine())
-    print("| model | precision | batch | predicted | the other | ratio of allocated | seconds |")
-    print("|---|---|---|---|---|---|---|")
+    print(
+        "| model | precision | batch | predicted | seconds | a dry run of that batch | the other | allocated, ratio |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         for model in NICKNAMES:
             for precision in ("fp32", "bf16"):
@@ -40,9 +45,11 @@ def _line(spec: StepSpec, other: str, folder: Path) -> str:
     start = time.perf_counter()
     found = predict(spec, folder)
     seconds = time.perf_counter() - start
+    itself = play_steps(record(spec), CachingAllocator(), accumulation=False)
+    same = f"{itself.peak / GIB / found.allocated_gib - 1:+.3%}/{itself.reserved / GIB / found.reserved_gib - 1:+.3%}"
     ratio = found.allocated_gib / float(other.split("/")[0])
-    cells = [spec.model, spec.precision, spec.batch_size, f"{found.allocated_gib:.2f}/{found.reserved_gib:.2f}", other]
-    return "| " + " | ".join(map(str, [*cells, f"{ratio:.2f}", f"{seconds:.2f}"])) + " |"
+    cells = [spec.model, spec.precision, spec.batch_size, f"{found.allocated_gib:.2f}/{found.reserved_gib:.2f}"]
+    return "| " + " | ".join(map(str, [*cells, f"{seconds:.2f}", same, other, f"{ratio:.2f}"])) + " |"
 
 
 if __name__ == "__main__":

@@ -16,7 +16,9 @@ from fracture.progress import Terminal
 from fracture.runs import session
 from fracture.runs.session import Session
 from fracture.training.learner import Learner
+from fracture.training.memory import dry_run
 from fracture.training.memory.plan import MemoryPlan
+from fracture.training.memory.spec import StepSpec, UnpredictableError
 
 
 def train(images: Path, **values: object) -> str:
@@ -59,6 +61,20 @@ def test_a_limit_below_everything_is_refused_with_exit_code_4(store_root: Path, 
     run = newest()
     assert run.info.status == "FAILED"
     assert "the limit is 0.50 GiB" in run.data.tags["fracture.reason"]
+
+
+def test_a_backbone_that_cannot_be_predicted_trains_without_a_plan(
+    store_root: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(spec: StepSpec) -> None:
+        raise ValueError("depends on contents")
+
+    monkeypatch.setattr(dry_run, "_record", refuse)
+    said = " ".join(train(images).split())
+    assert "memory: not planned, since the memory of test_convnext.r160_in1k cannot be predicted" in said
+    assert newest().info.status == "FINISHED"
+    with pytest.raises(UnpredictableError, match="depends on contents"):
+        train(images, memory_limit_gib=8)
 
 
 def test_a_correction_is_on_the_run_and_in_its_settings(

@@ -13,12 +13,13 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fracture.config import TrainConfig
 from fracture.data.batches import Normalize
+from fracture.errors import FractureError
 from fracture.models import backbones
 from fracture.training.execution import Plan
 from fracture.training.learner import Learner
 from fracture.training.memory.cuda import AsOnCuda
 from fracture.training.memory.ledger import Ledger, in_order
-from fracture.training.memory.spec import StepSpec
+from fracture.training.memory.spec import StepSpec, UnpredictableError
 
 
 class _InPlace(Plan):
@@ -68,7 +69,21 @@ def record(spec: StepSpec) -> Tape:
 
     Raises:
         ConfigError: no such backbone, or it does not support what ``spec`` asks for.
+        UnpredictableError: its operations depend on the contents of tensors.
     """
+    try:
+        return _record(spec)
+    except FractureError:
+        raise
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0][:200]
+        raise UnpredictableError(
+            f"the memory of {spec.model} cannot be predicted ({type(error).__name__}: {reason}); "
+            "leave memory_limit_gib=auto, with which it trains without a plan"
+        ) from error
+
+
+def _record(spec: StepSpec) -> Tape:
     backbone = backbones.find(spec.model)
     config = TrainConfig(
         model=spec.model,

@@ -9,7 +9,7 @@ from fracture.training.memory.figure import draw
 from fracture.training.memory.limit import find_limit
 from fracture.training.memory.plan import MemoryPlan, Wish, plan
 from fracture.training.memory.predict import predict
-from fracture.training.memory.spec import StepSpec
+from fracture.training.memory.spec import StepSpec, UnpredictableError
 from fracture.training.state import Position
 
 JSON, FIGURE = "memory.json", "memory.png"
@@ -19,9 +19,21 @@ _MEASURED = ("peak_memory_gib", "peak_allocated_gib")
 def plan_memory(job: Job, cache_dir: Path) -> Plan:
     """The job's plan with what fits under the limit; its prediction is written into the job's folder.
 
+    A backbone whose memory cannot be predicted trains as it was asked for, and says so, unless a limit was given.
+
     Raises:
         MemoryLimitError: nothing fits.
+        UnpredictableError: a limit was given, and nothing is known of the backbone's memory.
     """
+    try:
+        return _planned(job, cache_dir)
+    except UnpredictableError as error:
+        if job.config.memory_limit_gib != "auto":
+            raise
+        return job.plan.model_copy(update={"reasons": job.plan.reasons | {"memory": f"not planned, since {error}"}})
+
+
+def _planned(job: Job, cache_dir: Path) -> Plan:
     config, limit = job.config, find_limit(job.config.memory_limit_gib, job.plan.device)
     chosen = plan(Wish(spec_of(job), limit.gib, config.accumulation, config.checkpointing, cache_dir))
     write_json(job.folder / JSON, chosen.model_dump(mode="json"))
@@ -41,7 +53,7 @@ def plan_memory(job: Job, cache_dir: Path) -> Plan:
 
 
 def read_plan(folder: Path) -> MemoryPlan | None:
-    """What `plan_memory` wrote; None for a run that another version began."""
+    """What `plan_memory` wrote; None where there was no plan, or another version began the run."""
     path = folder / JSON
     return MemoryPlan.model_validate_json(path.read_bytes()) if path.is_file() else None
 

@@ -29,6 +29,7 @@ def predict(spec: StepSpec, cache_dir: Path | None = None) -> Prediction:
 
     Raises:
         ConfigError: no such backbone, or it does not support what ``spec`` asks for.
+        UnpredictableError: its operations depend on the contents of tensors.
     """
     tape = _tape(spec, (cache_dir or default_folder()) / "memory")
     allocator = CachingAllocator() if spec.device == "cuda" else Heap()

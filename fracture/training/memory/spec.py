@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fracture.errors import FractureError
+
 GIB = 2**30
 PARTS = ("weights", "average", "gradients", "optimiser", "inputs", "copies", "activations", "temporaries")
 MEANINGS = {
@@ -16,6 +18,10 @@ MEANINGS = {
     "activations": "what the forward pass keeps for the backward pass",
     "temporaries": "what single operations need while they run, and gradients of activations",
 }
+
+
+class UnpredictableError(FractureError):
+    """The backbone's step cannot be run on tensors without contents, so that nothing is known of its memory."""
 
 
 class StepSpec(BaseModel):
