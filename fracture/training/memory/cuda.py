@@ -35,6 +35,7 @@ _FLOAT32 = {
 }
 _FLOAT32_RESULT = {"norm", "vector_norm", "sum", "prod"}  # the kernel reads half precision and adds in fp32
 _WIDEST = {"addcmul", "addcdiv", "cross", "bilinear", "grid_sample"}  # all as the widest of them
+_KERNEL_DIMENSIONS = 4  # batch, heads, tokens, channels; with others torch computes the matrices themselves
 _ALIGNED = 16  # elements that the efficient kernel pads the rows of its bias to
 
 
@@ -92,6 +93,11 @@ def _attention(
     if torch.is_autocast_enabled("cpu"):
         dtype = torch.get_autocast_dtype("cpu")
         query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
+    if query.dim() != _KERNEL_DIMENSIONS:
+        mask = attn_mask
+        if mask is not None and mask.is_floating_point():
+            mask = mask.to(query.dtype)
+        return functional.scaled_dot_product_attention(query, key, value, mask, dropout_p, is_causal, scale=scale)
     if attn_mask is None and query.dtype != torch.float32:
         flash: Tensor = torch.ops.aten._scaled_dot_product_flash_attention(
             query, key, value, dropout_p, is_causal, scale=scale

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import logging
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -170,9 +171,14 @@ def _pretending(spec: StepSpec) -> Iterator[Ledger]:
     """Fake tensors, with a ledger over them, as the device of ``spec`` computes."""
     ledger = Ledger()
     device = AsOnCuda() if spec.device == "cuda" else contextlib.nullcontext()
-    with warnings.catch_warnings(), FakeTensorMode(), ledger, device:
-        warnings.simplefilter("ignore")
-        yield ledger
+    log = logging.getLogger("torch._subclasses.fake_tensor")  # it prints pages about what is raised anyway
+    before, log.disabled = log.disabled, True
+    try:
+        with warnings.catch_warnings(), FakeTensorMode(), ledger, device:
+            warnings.simplefilter("ignore")
+            yield ledger
+    finally:
+        log.disabled = before
 
 
 def _materialise(model: nn.Module) -> None:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn import functional
+
+from fracture.training.memory.cuda import AsOnCuda
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = """
@@ -40,6 +43,15 @@ def kept(name, device):
 
 print(json.dumps({name: [kept(name, device) for device in ("cpu", "cuda")] for name in sys.argv[1:]}))
 """
+
+
+def test_attention_over_windows_is_left_to_torch() -> None:
+    """Fused kernels take four dimensions; Hiera has five."""
+    query, key = torch.rand(2, 1, 4, 3, 8), torch.rand(2, 1, 4, 6, 8)
+    mask = torch.rand(3, 6)
+    expected = functional.scaled_dot_product_attention(query, key, key, mask)
+    with AsOnCuda():
+        assert torch.equal(functional.scaled_dot_product_attention(query, key, key, mask), expected)
 
 
 @pytest.mark.slow
