@@ -25,6 +25,9 @@ ARTIFACTS = {
     "audit.html": "the same as a page, with the image pairs side by side",
     "memory.json": "the memory plan: the choice, the predicted peak, its parts, the measured one; not always there",
     "memory.png": "what the predicted peak is made of, by micro-batch, with the limit",
+    "report.html": "all of it for people: one page that needs nothing else",
+    "controls.json": "answers without the centre, without the border, to blank images (fracture.evidence.Controls)",
+    "figures": "folder of the report's pictures, PNG",
     "train.log": "all that was said, with times; stacks where the run stalled",
 }
 
@@ -173,6 +176,28 @@ class SplitResults(BaseModel):
     reliability: tuple[Bin, ...] = Field((), description="the same with the temperature")
 
 
+class Controls(BaseModel):
+    """controls.json: whether the model looks at the bone. Accuracies are of ``n`` images of the test split."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    n: int = Field(description="images of the test split that were tried")
+    whole: dict[str, Estimate] = Field(description="accuracy and balanced_accuracy on them as they are")
+    centre_hidden: dict[str, Estimate] = Field(
+        description="the same with the inner 60 % of each side black: near chance, if the model looks at the bone"
+    )
+    border_hidden: dict[str, Estimate] = Field(description="the same with all but that centre black")
+    centre_hidden_probability: dict[str, float] = Field(description="mean probability of each class without the centre")
+    blank_probability: dict[str, float] = Field(description="mean probability of each class on evenly grey images")
+    border_share: float | None = Field(
+        description="share of the maps' weight outside the centre; 0.64 if they were flat"
+    )
+    random_weights_correlation: float | None = Field(
+        description="mean rank correlation with the maps of random weights (Adebayo et al. 2018): near 0 is right"
+    )
+    maps: int = Field(description="activation maps that the last two are from")
+
+
 class Judged(BaseModel):
     """What every results.json holds, whatever was judged: a training run, a model on other data, an ensemble."""
 
@@ -262,6 +287,8 @@ def page() -> str:
         + ". For two classes of fracture: `<one>_vs_<other>_auroc`, among the images of the two.",
         _table("metric", METRICS | CLASS_METRICS),
         _fields(Estimate),
+        "## controls.json",
+        _fields(Controls),
         "### calibration, operating_point, referral",
         _fields(Calibration),
         _fields(OperatingPoint),

@@ -29,4 +29,4 @@ def command(target: str, data: str, out: Path, **values: str | None) -> None:
         store.connect()
         terminal = Terminal()
         evaluate(target, data, config, out, terminal)
-        terminal.say(f"Written: {out}/results.json, predictions_test.csv, manifest.csv")
+        terminal.say(f"Written: {out}/report.html, results.json, predictions_test.csv and more")

@@ -22,6 +22,8 @@ from fracture.files import replacing, write_json
 from fracture.models.checkpoint import Sidecar
 from fracture.progress import Terminal
 from fracture.runs import target as targets
+from fracture.runs.report import make_report
+from fracture.runs.subject import Subject
 from fracture.runs.target import Target
 from fracture.tracking.run import TrackedRun
 from fracture.training import engine, execution
@@ -69,7 +71,7 @@ def evaluate(name: str, data: str, config: EvaluateConfig, out: Path, terminal: 
         chosen = choose(target.sidecar, data, config, terminal)
         run = TrackedRun.begin(f"evaluation of {Path(name).name[:12]}", watched=False)
         try:
-            results = _judge(target, chosen, config, out, terminal)
+            results = judge_target(target, chosen, config, out, terminal)
             _log(run, results, config, data, out)
         except BaseException as error:
             run.end("FAILED", str(error))
@@ -104,7 +106,10 @@ def choose(sidecar: Sidecar, data: str, config: EvaluateConfig, terminal: Termin
     return Chosen(dataset, np.array(indices, np.int64), labels, split)
 
 
-def _judge(target: Target, chosen: Chosen, config: EvaluateConfig, out: Path, terminal: Terminal) -> EvaluationResults:
+def judge_target(
+    target: Target, chosen: Chosen, config: EvaluateConfig, out: Path, terminal: Terminal
+) -> EvaluationResults:
+    """Ask the model about every image and write results, predictions and report into ``out``."""
     sidecar, manifest = target.sidecar, chosen.manifest
     plan = _plan(config, sidecar, manifest.synthetic)
     execution.apply_threads(plan)
@@ -135,8 +140,8 @@ def _judge(target: Target, chosen: Chosen, config: EvaluateConfig, out: Path, te
         test_digest=manifest.digest("test"),
         weights_sha256=sidecar.weights_sha256,
         calibration=Calibration(temperature=sidecar.temperature, note=note),
-        operating_point=OperatingPoint(fracture_threshold=sidecar.fracture_threshold, rule=note),
-        referral=Referral(refer_below=sidecar.refer_below, note=note),
+        operating_point=OperatingPoint(fracture_threshold=sidecar.fracture_threshold, rule="decided in training"),
+        referral=Referral(refer_below=sidecar.refer_below, note="decided in training"),
         splits={"test": judge(logits, chosen.labels, groups, sidecar.classes, decisions)},
         slices=judge_slices(manifest.columns(everything), logits, chosen.labels, groups, sidecar.classes, decisions),
         latency_ms=engine.latency_ms(model, plan, normalize, chosen.dataset, chosen.indices),
@@ -146,6 +151,20 @@ def _judge(target: Target, chosen: Chosen, config: EvaluateConfig, out: Path, te
         seen_in_training=seen,
     )
     write_json(out / "results.json", results.model_dump(mode="json"))
+    subject = Subject(
+        title=f"{sidecar.model} on {manifest.name}",
+        model=model,
+        plan=plan,
+        normalize=normalize,
+        dataset=chosen.dataset,
+        indices=chosen.indices,
+        labels=chosen.labels,
+        logits=logits,
+        results=results,
+        facts={"model judged": target.name, "weights": sidecar.weights_sha256},
+        reproduce=[f"fracture evaluate {target.name} --data {manifest.root}"],
+    )
+    make_report(subject, out, terminal)
     return results
 
 

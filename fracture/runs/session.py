@@ -22,7 +22,9 @@ from fracture.models import weights as first_weights
 from fracture.progress import LOG, Terminal, log_file
 from fracture.runs.audit import audit_before_training
 from fracture.runs.record import Record, read_record
+from fracture.runs.report import make_report
 from fracture.runs.show import Reporter, show_dataset, show_plan
+from fracture.runs.subject import subject_of
 from fracture.tracking import environment, query, store
 from fracture.tracking.run import TrackedRun
 from fracture.tracking.summary import summary
@@ -140,6 +142,9 @@ def _train(run: TrackedRun, job: fit.Job, session: Session, watch: Watch, *, fre
         write_measured(job, position, cache_dir)
         with fit.out_of_memory_explained(job):
             results = conclude(job, position, watch, reporter)
+    watch.alive()
+    make_report(subject_of(run.id, job, results), job.folder, terminal)
+    watch.alive()
     _publish(run, job, results)
     terminal.results(results)
     return results

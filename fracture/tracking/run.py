@@ -115,7 +115,7 @@ class TrackedRun:
     def evidence(self, folder: Path, only: Collection[str] = tuple(ARTIFACTS)) -> None:
         """Upload the files of the evidence that lie in ``folder``."""
         for name in only:
-            if (folder / name).is_file():
+            if (folder / name).exists():  # a folder goes with all that is in it
                 self._client.log_artifact(self.id, str(folder / name))
 
     def describe(self, markdown: str) -> None:

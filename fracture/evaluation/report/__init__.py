@@ -1,0 +1,1 @@
+"""report.html: what a run proves, as one page for people."""

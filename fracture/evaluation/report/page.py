@@ -1,0 +1,92 @@
+"""The report as one HTML page that needs nothing else: a summary, the data, the numbers, the pictures, the limits."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from matplotlib.figure import Figure
+
+from fracture.evaluation.report.words import limits, summary
+from fracture.evidence import METRICS, Controls, Estimate, Judged
+
+_TEMPLATE = Path(__file__).with_name("page.html")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a report shows.
+
+    Attributes:
+        title: of the page.
+        results: of the run.
+        pictures: PNG bytes by name, see `CAPTIONS`.
+        controls: of the maps, None where there are none.
+        audit: audit.json, None where nobody has looked.
+        facts: of the run, by name: weights, plan, versions.
+        settings: the knobs that differ from their defaults.
+        reproduce: commands.
+        problems: what of the report could not be made, and why.
+    """
+
+    title: str
+    results: Judged
+    pictures: Mapping[str, bytes]
+    controls: Controls | None = None
+    audit: Mapping[str, Any] | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    reproduce: Sequence[str] = ()
+    problems: Sequence[str] = ()
+
+
+CAPTIONS = {
+    "training": "How training went; the dotted line is the epoch that was chosen, on validation.",
+    "confusion": "What was taken for what. Rows are the true classes.",
+    "rankings": "How well each class is told from the rest, whatever the threshold. Bands are 95 %, by group.",
+    "reliability": "Whether a probability of 80 % is right in 80 of 100 cases: on the dotted line it is. Areas are "
+    "numbers of images.",
+    "rejection": "What is gained by referring the least sure images to a person: share right among those answered.",
+    "scores": "The probabilities given to each class, for the images of each true class.",
+    "mistakes": "The mistakes that the model was surest of.",
+    "maps_correct": "Where right answers come from: brighter spoke for the class.",
+    "maps_wrong": "Where wrong answers come from: brighter spoke for the class that was predicted.",
+    "augmented": "What training sees: images of the training split after augmentation.",
+}
+
+
+def render(contents: Contents) -> str:
+    """The page, as HTML."""
+    environment = jinja2.Environment(
+        autoescape=True,  # names of files and classes are never trusted as HTML
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"shown": shown, "data_url": _data_url, "plain": lambda name: str(name).replace("_", " ")}
+    template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
+    return template.render(
+        c=contents, r=contents.results, test=contents.results.splits["test"], captions=CAPTIONS, meanings=METRICS,
+        summary=summary(contents.results, contents.audit), limits=limits(contents.results, contents.audit),
+    )  # fmt: skip
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as PNG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def shown(found: Estimate) -> str:
+    """A metric with its interval, or why there is none."""
+    if found.value is None:
+        return f"not defined: {found.reason}"
+    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+
+
+def _data_url(picture: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(picture).decode()

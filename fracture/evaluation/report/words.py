@@ -1,0 +1,111 @@
+"""Results in sentences: for a clinician, and what they must not be taken for."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fracture.evidence import Estimate, Judged
+
+_FEW = 100  # test images of a class below which its recall is said to be known roughly
+
+
+def summary(results: Judged, audit: Mapping[str, Any] | None) -> list[str]:
+    """What the run shows, in a few sentences."""
+    test = results.splits["test"]
+    found = test.metrics
+    lines = [
+        f"The model sorts radiographs into {_list([_plain(name) for name in results.classes])}. It was judged on "
+        f"{test.n:,} images of {found['accuracy'].groups:,} patients or originals{_learned(results)}."
+    ]
+    if results.synthetic:
+        lines.append("The images are rendered, not radiographs: nothing here has a medical meaning.")
+    lines.append(f"Of 100 images about {_of_100(found['accuracy'])} are sorted correctly.")
+    sensitivity, specificity = found.get("any_fracture_sensitivity"), found.get("any_fracture_specificity")
+    if _known(sensitivity) and _known(specificity):
+        lines.append(
+            f"Of 100 fractures it reports about {_of_100(sensitivity)}; of 100 images without a fracture it "
+            f"wrongly reports about {_of_100(specificity, wrong=True)}."
+        )
+    for name in results.classes:
+        recall = found[f"recall_{name}"]
+        if _known(recall):
+            lines.append(f"Of 100 images of {_plain(name)} it recognises about {_of_100(recall)} (n = {recall.n}).")
+    lines.append(_referral(results))
+    if audit is not None and audit.get("confounded"):
+        lines.append(
+            "The classes come from different sources that can be told apart without looking at the bone, so these "
+            "figures may owe much to the source."
+        )
+    return lines
+
+
+def limits(results: Judged, audit: Mapping[str, Any] | None) -> list[str]:
+    """What the figures must not be taken for."""
+    test = results.splits["test"]
+    lines = ["Research software, not a medical device. It must not be used to diagnose or treat anyone."]
+    if results.synthetic:
+        lines.append("Synthetic images: the scores say that the software works, and nothing about radiographs.")
+    if audit is None:
+        lines.append("Nobody has looked for leakage in the data (audit=off, or another data set than in training).")
+    elif audit.get("verdict") == "leaking":
+        lines.append("The audit found leakage: test images have relatives in training. The scores are inflated.")
+    if audit is not None and audit.get("confounded"):
+        lines.append("Class equals source for at least two classes: no split of this data can tell skill from source.")
+    seen = getattr(results, "seen_in_training", 0)
+    if seen:
+        lines.append(f"{seen} of the images were trained on or chosen by: the scores are inflated.")
+    few = [f"{_plain(name)} ({n})" for name, n in test.counts.items() if n < _FEW]
+    if few:
+        lines.append(f"Few test images of {_list(few)}: the intervals are wide, and that is all that is known.")
+    lines += [f"{name}: {found.caution}." for name, found in test.metrics.items() if found.caution and name in _SAID]
+    lines.append(
+        "The intervals cover the luck of which patients were in the test, not other hospitals, devices, projections or "
+        "populations: judge the model on data of where it is to be used (`fracture evaluate`)."
+    )
+    lines.append("Labels are taken as they are; wrong ones count as the model's mistakes.")
+    return lines
+
+
+_SAID = ("accuracy", "balanced_accuracy", "any_fracture_sensitivity", "any_fracture_specificity")
+
+
+def _learned(results: Judged) -> str:
+    """Whether the images were new to the model."""
+    seen = getattr(results, "seen_in_training", 0)
+    if seen is None:
+        return "; nobody knows whether it has learned from some of them"
+    return f", of which {seen:,} WERE USED IN ITS TRAINING" if seen else " that it has not learned from"
+
+
+def _referral(results: Judged) -> str:
+    share, right = (results.splits["test"].metrics.get(name) for name in ("answered_share", "answered_accuracy"))
+    if results.referral.refer_below is None or not _known(share):
+        note = results.referral.note or "no threshold was fitted"
+        return f"No threshold of sureness keeps errors rare enough ({note}): every answer needs a person."
+    sure = f", of which about {_of_100(right)} are right" if _known(right) else ""
+    return (
+        f"Answered without a person, from a probability of {results.referral.refer_below:.2f} on, are about "
+        f"{_of_100(share)} of 100 images{sure}."
+    )
+
+
+def _known(found: Estimate | None) -> bool:
+    return found is not None and found.value is not None
+
+
+def _of_100(found: Estimate | None, *, wrong: bool = False) -> str:
+    """A share as a number of 100, with its interval."""
+    assert found is not None
+    assert found.value is not None
+    assert found.low is not None
+    assert found.high is not None
+    ends = (1 - found.high, 1 - found.low) if wrong else (found.low, found.high)
+    value = 1 - found.value if wrong else found.value
+    return f"{100 * value:.0f} (95 % interval {100 * ends[0]:.0f} to {100 * ends[1]:.0f})"
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _list(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

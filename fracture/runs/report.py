@@ -1,0 +1,173 @@
+"""The report of a run: pictures, controls and the page, made at the end of training and by `fracture evaluate`."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from matplotlib.figure import Figure
+
+from fracture.data.batches import augment
+from fracture.evaluation import explain
+from fracture.evaluation.figures.calibration import rejection_figure, reliability_figure, score_figure
+from fracture.evaluation.figures.confusion import confusion_figure
+from fracture.evaluation.figures.images import Tile, grid_figure, short
+from fracture.evaluation.figures.rankings import ranking_figure
+from fracture.evaluation.figures.training import training_figure
+from fracture.evaluation.report.page import Contents, png, render
+from fracture.evidence import Controls, Results
+from fracture.files import replacing, write_json
+from fracture.models import backbones
+from fracture.progress import LOG, Terminal
+from fracture.runs.subject import Subject
+
+_MAPS = 4  # right ones, and as many wrong ones
+_MISTAKES = 8
+_AUGMENTED = 8
+_CONTROLLED = 64  # images that controls are tried on; each goes through the model twice more
+
+
+def make_report(subject: Subject, folder: Path, terminal: Terminal) -> Path:
+    """Write report.html, controls.json and figures/ into ``folder``; returns the page.
+
+    A picture that cannot be made is named on the page and on the screen; the run does not fail for it.
+    """
+    began = time.perf_counter()
+    pictures: dict[str, bytes] = {}
+    problems: list[str] = []
+    controls: Controls | None = None
+    for name, draw in _drawers(subject).items():
+        try:
+            found = draw()
+        except Exception as error:  # noqa: BLE001 - a run must not be lost for a picture
+            problems.append(f"{name}: {error or type(error).__name__}")
+            LOG.warning("picture %s", name, exc_info=True)
+            continue
+        if found is not None:
+            pictures[name] = png(found)
+    try:
+        controls = _controls(subject)
+    except Exception as error:  # noqa: BLE001 - as above
+        problems.append(f"controls: {error or type(error).__name__}")
+        LOG.warning("controls", exc_info=True)
+    if problems:
+        terminal.warn("Missing from the report: " + "; ".join(problems))
+    page = _write(subject, folder, pictures, controls, problems)
+    size, seconds = page.stat().st_size / 2**20, time.perf_counter() - began
+    terminal.say(f"Report: {len(pictures)} pictures, {size:.1f} MiB, {seconds:.1f} s")
+    return page
+
+
+def _write(
+    subject: Subject, folder: Path, pictures: Mapping[str, bytes], controls: Controls | None, problems: Sequence[str]
+) -> Path:
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    for name, picture in pictures.items():
+        (folder / "figures" / f"{name}.png").write_bytes(picture)
+    if controls is not None:
+        write_json(folder / "controls.json", controls.model_dump(mode="json"))
+    contents = Contents(
+        subject.title, subject.results, pictures, controls, subject.audit, subject.facts, subject.settings,
+        subject.reproduce, problems,
+    )  # fmt: skip
+    with replacing(folder / "report.html") as part:
+        part.write_text(render(contents), encoding="utf-8")
+    return folder / "report.html"
+
+
+def _drawers(subject: Subject) -> dict[str, Callable[[], Figure | None]]:
+    """What draws each picture, in the order of the page; some have nothing to show."""
+    results, shares = subject.results, subject.probabilities
+    test = results.splits["test"]
+    correct = shares.argmax(axis=1) == subject.labels
+    return {
+        "confusion": lambda: confusion_figure(test.confusion, results.classes),
+        "rankings": lambda: ranking_figure(shares, subject.labels, subject.groups, results.classes, test.metrics),
+        "reliability": lambda: reliability_figure(test, results.calibration.temperature),
+        "rejection": lambda: rejection_figure(shares.max(axis=1), correct, results.referral),
+        "scores": lambda: score_figure(shares, subject.labels, results.classes),
+        "mistakes": lambda: _mistakes(subject),
+        "maps_correct": lambda: _map_grid(subject, _surest(subject, correct)),
+        "maps_wrong": lambda: _map_grid(subject, _surest(subject, ~correct)),
+        "training": lambda: (
+            training_figure(results.history, results.best_epoch) if isinstance(results, Results) else None
+        ),
+        "augmented": lambda: _augmented(subject),
+    }
+
+
+def _surest(subject: Subject, among: npt.NDArray[np.bool_], count: int = _MAPS) -> list[int]:
+    """Of the images that ``among`` marks, those that the model was surest of, of every true class in turn."""
+    confidence = subject.probabilities.max(axis=1)
+    ranked = [int(i) for i in np.argsort(-confidence, kind="stable") if among[i]]
+    turns: dict[int, int] = {}
+    keyed = []
+    for i in ranked:
+        label = int(subject.labels[i])
+        turns[label] = turns.get(label, 0) + 1
+        keyed.append((turns[label], -confidence[i], i))
+    return [i for *_, i in sorted(keyed)[:count]]
+
+
+def _title(subject: Subject, i: int) -> str:
+    """True class, predicted class with its probability, and the file's name."""
+    classes, shares = subject.results.classes, subject.probabilities[i]
+    k = int(shares.argmax())
+    manifest = subject.dataset.manifest
+    name = short(Path(manifest.relative(manifest.rows[subject.indices[i]])).name)
+    true = classes[int(subject.labels[i])]
+    verdict = "right" if classes[k] == true else f"true: {true}"
+    return f"{classes[k]} {shares[k]:.0%}\n{verdict}\n{name}"
+
+
+def _mistakes(subject: Subject) -> Figure | None:
+    wrong = subject.probabilities.argmax(axis=1) != subject.labels
+    chosen = [int(i) for i in np.argsort(-subject.probabilities.max(axis=1), kind="stable") if wrong[i]][:_MISTAKES]
+    if not chosen:
+        return None
+    pixels = subject.dataset.pixels(subject.indices[chosen])
+    return grid_figure([Tile(square, _title(subject, i)) for square, i in zip(pixels, chosen, strict=True)])
+
+
+def _map_grid(subject: Subject, chosen: list[int]) -> Figure | None:
+    """Each image beside itself with the map of its predicted class."""
+    if not chosen:
+        return None
+    predicted = subject.probabilities.argmax(axis=1)
+    maps = subject.maps(chosen, [int(predicted[i]) for i in chosen])
+    pixels = subject.dataset.pixels(subject.indices[chosen])
+    tiles = []
+    for square, heat, i in zip(pixels, maps, chosen, strict=True):
+        tiles += [Tile(square, _title(subject, i)), Tile(square, "\n\n", heat)]
+    return grid_figure(tiles)
+
+
+def _augmented(subject: Subject) -> Figure | None:
+    if not len(subject.train):
+        return None
+    pixels = torch.from_numpy(subject.dataset.pixels(subject.train[:_AUGMENTED]))
+    grey = augment(pixels, torch.Generator().manual_seed(0)).squeeze(1).numpy()
+    return grid_figure([Tile(square, "") for square in grey])
+
+
+def _controls(subject: Subject) -> Controls:
+    correct = subject.probabilities.argmax(axis=1) == subject.labels
+    rng = np.random.default_rng(0)
+    tried = np.sort(rng.permutation(len(subject.indices))[:_CONTROLLED])
+    shown = _surest(subject, correct) + _surest(subject, ~correct)
+    predicted = subject.probabilities.argmax(axis=1)
+    classes = [int(predicted[i]) for i in shown]
+    torch.manual_seed(0)
+    random = backbones.build(backbones.find(subject.results.model), len(subject.results.classes))
+    try:
+        maps = subject.maps(shown, classes)
+        random_maps = subject.maps(shown, classes, subject.plan.place(random).eval())
+    except ValueError:  # no spatial features: controls of the answers still tell something
+        maps = random_maps = np.zeros((0, 1, 1))
+    case = explain.Case(
+        subject.dataset.pixels(subject.indices[tried]), subject.labels[tried], [subject.groups[i] for i in tried],
+        subject.results.classes, subject.decisions,
+    )  # fmt: skip
+    return explain.try_controls(subject.answers, case, subject.logits[tried], maps, random_maps)

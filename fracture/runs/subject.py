@@ -1,0 +1,122 @@
+"""What a report is about: a model, the images it has judged, and its answers."""
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from fracture import config as knobs
+from fracture.data.batches import Normalize
+from fracture.data.dataset import Dataset
+from fracture.evaluation import predictions
+from fracture.evaluation.metrics import Floats, Integers, softmax
+from fracture.evaluation.sample import Decisions
+from fracture.evidence import Judged, Results
+from fracture.models import checkpoint
+from fracture.models.activation import activation_maps
+from fracture.tracking import environment
+from fracture.training import fit
+from fracture.training.execution import Plan
+from fracture.training.learner import prepare
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a report is about.
+
+    Attributes:
+        title: of the page.
+        model: on the plan's device.
+        plan, normalize: how it is asked.
+        dataset: its images.
+        indices: int64 [n], those that were judged.
+        labels: int64 [n].
+        logits: its answers, [n, classes].
+        results: what they show.
+        train: some training images, for the augmented samples; empty for none.
+        audit: audit.json.
+        facts, settings, reproduce: see `Contents`.
+    """
+
+    title: str
+    model: nn.Module
+    plan: Plan
+    normalize: Normalize
+    dataset: Dataset
+    indices: npt.NDArray[np.int64]
+    labels: Integers
+    logits: Floats
+    results: Judged
+    train: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    audit: Mapping[str, Any] | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    reproduce: Sequence[str] = ()
+
+    @property
+    def decisions(self) -> Decisions:
+        """What validation decided."""
+        found = self.results
+        return Decisions(
+            found.calibration.temperature, found.operating_point.fracture_threshold, found.referral.refer_below
+        )
+
+    @property
+    def probabilities(self) -> Floats:
+        """Calibrated, [n, classes]."""
+        return softmax(self.logits / self.decisions.temperature)
+
+    @property
+    def groups(self) -> list[str]:
+        """Of each image, itself where none is known."""
+        rows = self.dataset.manifest.rows
+        return [rows[i].group or f"alone {i}" for i in self.indices]
+
+    def answers(self, pixels: npt.NDArray[np.uint8]) -> Floats:
+        """Logits of grey squares uint8 [n, size, size]."""
+        parts = []
+        for start in range(0, len(pixels), self.plan.micro_batch):
+            part = torch.from_numpy(pixels[start : start + self.plan.micro_batch])
+            with torch.inference_mode(), self.plan.autocast():
+                parts.append(self.model(prepare(part, self.plan, self.normalize)).float().cpu())
+        return np.asarray(torch.cat(parts).numpy())
+
+    def maps(self, rows: Sequence[int], classes: Sequence[int], model: nn.Module | None = None) -> Floats:
+        """Activation maps of some of the judged images, [len(rows), size, size]."""
+        pixels = self.dataset.pixels(self.indices[list(rows)])
+        inputs = prepare(torch.from_numpy(pixels), self.plan, self.normalize)
+        return np.asarray(activation_maps(model or self.model, inputs, classes).cpu().numpy())
+
+
+def subject_of(run_id: str, job: fit.Job, results: Results) -> Subject:
+    """What the report is about: the best weights and what they answered to the test split."""
+    model, _ = checkpoint.load(job.folder / fit.BEST)
+    answers = predictions.read(job.folder / "predictions_test.csv")
+    given, defaults = knobs.as_text(job.config), knobs.defaults()
+    audit = job.folder / "audit.json"
+    plan = {f"plan: {name}": str(value) for name, value in job.plan.model_dump(exclude={"reasons"}).items()}
+    changed = {name: value for name, value in given.items() if value != defaults[name] and name != "resume"}
+    flags = " ".join(f"--{name.replace('_', '-')} {shlex.quote(value)}" for name, value in changed.items())
+    facts = {"run": run_id, "first weights": f"{job.weights.description} (licence: {job.weights.license})"}
+    return Subject(
+        title=f"{job.backbone.name.split('.')[0]} on {results.data}: what it proves",
+        model=job.plan.place(model),
+        plan=job.plan,
+        normalize=job.normalize,
+        dataset=job.dataset,
+        indices=job.indices("test"),
+        labels=answers.labels,
+        logits=answers.logits,
+        results=results,
+        train=job.indices("train"),
+        audit=json.loads(audit.read_text()) if audit.is_file() else None,
+        facts=facts | {"commit": environment.git("rev-parse", "HEAD").strip() or "not in git"} | plan,
+        settings=changed,
+        reproduce=[f"fracture train {flags}".strip()],
+    )

@@ -1,0 +1,136 @@
+"""The page and its pictures: they say what the results say, and hold whatever the results lack."""
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from fracture.evaluation.figures.calibration import rejection_figure, reliability_figure, score_figure
+from fracture.evaluation.figures.confusion import confusion_figure
+from fracture.evaluation.figures.costs import Point, cost_figure
+from fracture.evaluation.figures.images import Tile, grid_figure, short
+from fracture.evaluation.figures.rankings import ranking_figure
+from fracture.evaluation.figures.training import training_figure
+from fracture.evaluation.judge import fit_decisions, judge
+from fracture.evaluation.metrics import softmax
+from fracture.evaluation.report.page import Contents, png, render
+from fracture.evaluation.report.words import limits, summary
+from fracture.evidence import EPOCH_METRICS, EvaluationResults, Results
+
+CLASSES = ("comminuted_fracture", "no_fracture", "simple_fracture")
+RNG = np.random.default_rng(0)
+LABELS = RNG.integers(0, 3, 120)
+LOGITS = RNG.normal(size=(120, 3)) + 2.5 * np.eye(3)[LABELS]
+GROUPS = [f"patient {i // 2}" for i in range(120)]
+AUDIT = {"verdict": "confounded", "confounded": True, "checks": [{"title": "T", "status": "ok", "sentence": "S <b>"}]}
+
+
+def results(rows: np.ndarray | None = None, **values: Any) -> Results:
+    among = np.arange(120) if rows is None else rows
+    fitted = fit_decisions(LOGITS, LABELS, CLASSES)
+    split = judge(LOGITS[among], LABELS[among], [GROUPS[i] for i in among], CLASSES, fitted.decisions)
+    fixed: dict[str, Any] = {
+        "model": "test_resnet", "classes": CLASSES, "synthetic": False, "data": "bones", "data_digest": "d",
+        "test_digest": "t", "weights_sha256": "w" * 64, "calibration": fitted.calibration, "referral": fitted.referral,
+        "operating_point": fitted.operating_point, "splits": {"val": split, "test": split}, "weights_origin": "random",
+        "select_metric": "val_macro_f1", "best_epoch": 1, "epochs": 2, "stopped_early": False, "seconds": 1.0,
+        "history": (dict.fromkeys(EPOCH_METRICS, 0.5), dict.fromkeys(EPOCH_METRICS, 0.4)),
+    }  # fmt: skip
+    return Results(**fixed | values)
+
+
+class Text(HTMLParser):
+    """The words of a page, and what it loads."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.words, self.loaded = "", []
+        self.feed(html)
+
+    def handle_data(self, data: str) -> None:
+        self.words += data + " "
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.loaded += [value or "" for name, value in attrs if name in ("src", "href")]
+
+
+def test_the_page_says_what_the_results_say_and_loads_nothing() -> None:
+    found = results()
+    picture = png(confusion_figure(found.splits["test"].confusion, CLASSES))
+    page = Text(render(Contents("A <run>", found, {"confusion": picture}, audit=AUDIT)))
+    accuracy = found.splits["test"].metrics["accuracy"]
+    assert f"{accuracy.value:.3f} [{accuracy.low:.3f}, {accuracy.high:.3f}]" in page.words
+    assert "A <run>" in page.words
+    assert "S <b>" in page.words, "what comes from data is never taken for HTML"
+    assert "not a medical device" in page.words
+    assert "Class equals source" in page.words
+    assert all(address.startswith("data:image/png;base64,") for address in page.loaded)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"synthetic": True}, "nothing here has a medical meaning"),
+        ({"latency_ms": 12.3}, "12.3 ms"),
+    ],
+)
+def test_what_a_reader_must_know_is_said(values: dict[str, Any], words: str) -> None:
+    assert words in Text(render(Contents("run", results(**values), {}))).words
+
+
+def test_images_that_were_trained_on_are_not_called_new() -> None:
+    shared = {k: v for k, v in dict(results()).items() if k in EvaluationResults.model_fields}
+    for seen, words in ((0, "has not learned from"), (7, "7 WERE USED IN ITS TRAINING"), (None, "nobody knows")):
+        found = EvaluationResults(**shared, evaluated="run", split="all", seen_in_training=seen)
+        assert words in summary(found, None)[0]
+    assert any("inflated" in line for line in limits(found.model_copy(update={"seen_in_training": 7}), None))
+
+
+def test_a_split_of_one_class_has_a_page_too() -> None:
+    found = results(np.flatnonzero(LABELS == 1))
+    words = Text(render(Contents("run", found, {}))).words
+    assert "not defined: needs images of this class and of others" in words
+    assert "nan" not in re.findall(r"\w+", words.lower())
+
+
+def test_a_threshold_that_cannot_be_had_is_said() -> None:
+    useless = fit_decisions(np.zeros((40, 3)), LABELS[:40], CLASSES)
+    found = results().model_copy(update={"referral": useless.referral})
+    assert "every answer needs a person" in " ".join(summary(found, None))
+
+
+def point(name: str, latency: float | None, size: float | None) -> Point:
+    return Point(name, results().splits["test"].metrics["macro_f1"], latency, size)
+
+
+FIGURES = {
+    "training": lambda: training_figure(results().history, 1),
+    "confusion": lambda: confusion_figure(results().splits["test"].confusion, CLASSES),
+    "rankings": lambda: ranking_figure(softmax(LOGITS), LABELS, GROUPS, CLASSES, results().splits["test"].metrics),
+    "reliability": lambda: reliability_figure(results().splits["test"], 1.3),
+    "rejection": lambda: rejection_figure(softmax(LOGITS).max(1), LOGITS.argmax(1) == LABELS, results().referral),
+    "scores": lambda: score_figure(softmax(LOGITS), LABELS, CLASSES),
+    "images": lambda: grid_figure([Tile(np.zeros((20, 20), np.uint8), "a", np.eye(20)), Tile(np.ones((20, 20)), "b")]),
+    "costs": lambda: cost_figure([point("a", 3.0, 10.0), point("b", None, None)], "macro_f1"),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_can_be_drawn(name: str) -> None:
+    found: Figure = FIGURES[name]()
+    assert 1_000 < len(png(found)) < 300_000
+
+
+def test_curves_of_a_single_class_are_left_out() -> None:
+    only = np.flatnonzero(LABELS == 1)
+    metrics = results(only).splits["test"].metrics
+    found = ranking_figure(softmax(LOGITS[only]), LABELS[only], [GROUPS[i] for i in only], CLASSES, metrics)
+    assert len(found.axes[0].lines) == 1, "only the diagonal"
+
+
+def test_long_names_keep_their_end() -> None:
+    assert short("a" * 50 + "_17.jpg").endswith("_17.jpg")
+    assert len(short("a" * 50)) == 30
