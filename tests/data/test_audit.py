@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -170,6 +171,18 @@ def test_a_data_set_is_audited_and_the_page_holds_its_images(
     page = paths[1].read_text()
     assert page.count("data:image/jpeg;base64,") == 24
     assert "http" not in page.replace("http-equiv", ""), "the page needs nothing from elsewhere"
+
+
+def test_rendered_patients_are_known_apart(tmp_path: Path, leaky: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two patients of the demo set may look alike by chance; of radiographs nobody knows that."""
+    monkeypatch.setattr(auditing, "near_duplicates", _mirrored(leaky))
+    rows = [replace(row, group=f"patient {i}", source="synthetic") for i, row in enumerate(leaky.rows)]
+    found = auditing.audit_manifest(leaky.with_rows(rows), tmp_path / "cache", config=AuditConfig(probe=False))
+    assert not [check for check in found.leaks if check.name in ("duplicates_across_splits", "contradictory_labels")]
+    assert "to review" in _check(found, "duplicates_across_splits").sentence
+    real = [replace(row, source="hospital") for row in rows]
+    found = auditing.audit_manifest(leaky.with_rows(real), tmp_path / "cache", config=AuditConfig(probe=False))
+    assert "duplicates_across_splits" in {check.name for check in found.leaks}
 
 
 def test_names_of_files_are_no_html(tmp_path: Path, make_images: Callable[..., Path]) -> None:

@@ -17,7 +17,7 @@ from fracture.data.inspection.inspect import Progress, inspect
 from fracture.data.inspection.inspected import Inspection
 from fracture.data.inspection.pool import workers_of
 from fracture.data.manifest import Manifest, Row, read_csv
-from fracture.data.near.pairs import NearPairs, near_duplicates
+from fracture.data.near.pairs import NearPair, NearPairs, near_duplicates
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.gather import gather
 from fracture.errors import DataError
@@ -46,7 +46,7 @@ def audit_manifest(
     readable = [i for i, found in enumerate(inspections) if not found.error]
     files = [(inspections[i].sha256, manifest.rows[i].path) for i in readable]
     near = near_duplicates(files, cache_dir, workers, progress) if config.near_duplicates else NearPairs.none()
-    near = near.renumbered(readable)
+    near = _patients_known(near.renumbered(readable), manifest)
     probe = _probe(images, inspections, near.duplicates, readable) if config.probe else confound.Probe()
     rows = (row if row.sha256 else _hashed(row, found) for row, found in zip(manifest.rows, inspections, strict=True))
     digest = manifest.with_rows(rows).digest()
@@ -56,6 +56,21 @@ def audit_manifest(
     }  # fmt: skip
     found = near.duplicates if config.near_duplicates else None
     return judge(manifest.name, digest, images, found, near.review, probe, limits, len(near.featureless))
+
+
+def _patients_known(near: NearPairs, manifest: Manifest) -> NearPairs:
+    """Rendered images of two patients are two patients, however alike: such pairs are for review only."""
+    rows = manifest.rows
+
+    def strangers(pair: NearPair) -> bool:
+        one, other = rows[pair.first], rows[pair.second]
+        return (
+            one.source == other.source == "synthetic" and bool(one.group and other.group) and one.group != other.group
+        )
+
+    doubted = tuple(pair for pair in near.duplicates if strangers(pair))
+    kept = tuple(pair for pair in near.duplicates if not strangers(pair))
+    return replace(near, duplicates=kept, review=(*doubted, *near.review))
 
 
 def open_data(data: Path, cache_dir: Path, progress: Progress | None = None) -> Manifest:
