@@ -126,13 +126,7 @@ def fit(job: Job, model: torch.nn.Module, watch: Watch, listener: Listener) -> P
     began = time.monotonic() - position.seconds
     try:
         while not is_over(position, job):
-            lack = ""
-            try:
-                best = _epoch(job, learner, position, train, watch, listener)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                lack = no_memory(job, error)
+            best, lack = _try_epoch(job, learner, position, train, watch, listener)
             position.seconds = time.monotonic() - began
             if lack:  # the failed step's tensors are gone with its exception
                 job = _correct(job, learner, position, lack, listener)
@@ -154,6 +148,18 @@ def is_over(position: Position, job: Job) -> bool:
     patience = job.config.early_stop_patience
     stale = best is not None and patience > 0 and position.epoch - (best + 1) >= patience
     return position.epoch >= job.plan.epochs or stale
+
+
+def _try_epoch(
+    job: Job, learner: Learner, position: Position, train: engine.Indices, watch: Watch, listener: Listener
+) -> tuple[bool, str]:
+    """As `_epoch`, and what did not fit into memory where it came to that."""
+    try:
+        return _epoch(job, learner, position, train, watch, listener), ""
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return False, no_memory(job, error)
 
 
 def _correct(job: Job, learner: Learner, position: Position, lack: str, listener: Listener) -> Job:
