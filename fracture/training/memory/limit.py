@@ -27,13 +27,15 @@ class Limit:
 def find_limit(wanted: float | str, device: str) -> Limit:
     """The limit that training is planned under.
 
-    On CUDA ``auto`` is the card's own memory: a step that does not fit ends the run. In main memory it is what this
-    process could have without taking it from others, since a step beyond that swaps for hours or is killed.
+    On CUDA ``auto``, or more than there is, is the card's own memory: a step that does not fit ends the run. In main
+    memory ``auto`` is what this process could have without taking it from others, since a step beyond that swaps for
+    hours or is killed.
     """
+    if device == "cuda":
+        card = torch.cuda.get_device_properties(0).total_memory / GIB
+        return Limit(card, "the card's memory") if wanted == "auto" or float(wanted) > card else Limit(float(wanted))
     if wanted != "auto":
         return Limit(float(wanted))
-    if device == "cuda":
-        return Limit(torch.cuda.get_device_properties(0).total_memory / GIB, "the card's memory")
     free = psutil.virtual_memory().available + psutil.Process().memory_info().rss
     return Limit(min(free, _container()) / GIB, "the main memory that is free")
 
