@@ -113,7 +113,7 @@ def test_a_wrong_value_fails_with_its_reason_and_a_failed_run(project: Path) -> 
 
 def test_leaking_data_are_refused_with_their_audit_on_the_run_and_mended(project: Path, tmp_path: Path) -> None:
     images = read_csv(write_demo(tmp_path / "images", 30, 0))
-    leaking = [replace(row, split=SPLITS[i % 3], group="") for i, row in enumerate(images.rows)]
+    leaking = [replace(row, split=SPLITS[i % 3]) for i, row in enumerate(images.rows)]  # patients are torn apart
     write_csv(images.with_rows(leaking), tmp_path / "leaky.csv")
     code, output = run(project, mlflow_run(**TINY, data=tmp_path / "leaky.csv"))
     assert code == 1

@@ -18,6 +18,7 @@ class Record(BaseModel):
 
     config: TrainConfig
     plan: Plan
+    data_root: str = ""
     data_digest: str
     weights_origin: str
     weights_path: Path | None

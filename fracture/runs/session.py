@@ -156,6 +156,7 @@ def _record(run: TrackedRun, job: fit.Job) -> None:
     record = Record(
         config=job.config,
         plan=job.plan,
+        data_root=str(manifest.root),
         data_digest=manifest.digest(),
         weights_origin=job.weights.origin,
         weights_path=job.weights.path,

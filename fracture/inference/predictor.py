@@ -1,0 +1,176 @@
+"""The predictor: a model with everything that was decided about it, asked for one image or many."""
+
+import base64
+import binascii
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from fracture.data.batches import Normalize, to_float
+from fracture.data.images import ImageError, decode, letterbox
+from fracture.errors import ConfigError
+from fracture.inference.unlike import why_unlike
+from fracture.models import backbones, checkpoint
+from fracture.models.checkpoint import Sidecar
+
+WEIGHTS, SIDECAR = "weights.safetensors", "model.json"
+NEGATIVE = "no_fracture"
+MAX_BASE64 = 64 * 2**20
+Input = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is said of one image.
+
+    Attributes:
+        label: the class with the largest probability, empty where there is none.
+        probabilities: calibrated, by class.
+        fracture: whether any fracture is reported at the operating point; None without one.
+        refer: whether a person should look.
+        reason: why, empty where nobody has to.
+        error: why there is no answer; everything else is then empty, and ``refer`` is true.
+    """
+
+    label: str = ""
+    probabilities: dict[str, float] = field(default_factory=dict)
+    fracture: bool | None = None
+    refer: bool = True
+    reason: str = ""
+    error: str = ""
+
+
+class Predictor:
+    """Answers as the run that made the model would: same decoding, same square, same normalisation.
+
+    Attributes:
+        module: the torch module, in evaluation mode.
+        sidecar: what the model is and what validation decided about it.
+    """
+
+    def __init__(self, module: nn.Module, sidecar: Sidecar, batch_size: int = 16) -> None:
+        """Answer with ``module``, ``batch_size`` images at a time."""
+        self.module, self.sidecar, self.batch_size = module.eval(), sidecar, batch_size
+        self._normalize = Normalize(sidecar.mean, sidecar.std)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Predictor":
+        """Read what `save` has written.
+
+        Raises:
+            ConfigError: a file is missing or damaged.
+        """
+        try:
+            sidecar = Sidecar.model_validate_json((folder / SIDECAR).read_bytes())
+            state = load_file(folder / WEIGHTS)
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{folder}: holds no packaged model: {error}") from error
+        if checkpoint.weights_sha256(state) != sidecar.weights_sha256:
+            raise ConfigError(f"{folder}: the weights are not those that {SIDECAR} names")
+        module = backbones.build(backbones.find(sidecar.model), len(sidecar.classes))
+        module.load_state_dict(state)
+        return cls(module, sidecar)
+
+    def save(self, folder: Path) -> None:
+        """Write the weights as safetensors, and beside them what is needed to answer with them."""
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file({name: tensor.contiguous() for name, tensor in self.module.state_dict().items()}, folder / WEIGHTS)
+        (folder / SIDECAR).write_text(self.sidecar.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+    def predict(self, inputs: Input | Iterable[Input]) -> list[Answer]:
+        """Answer to one input or many, in order; one that cannot be read has an error and harms no other.
+
+        Args:
+            inputs: paths, bytes of files, PIL images or grey or RGB arrays.
+        """
+        single = isinstance(inputs, str | Path | bytes | Image.Image | np.ndarray)
+        return list(self.answers([inputs] if single else inputs))  # type: ignore[list-item, arg-type]
+
+    def answers(self, inputs: Iterable[Input]) -> Iterator[Answer]:
+        """The same one after the other, a batch at a time."""
+        batch: list[Input] = []
+        for one in inputs:
+            batch.append(one)
+            if len(batch) == self.batch_size:
+                yield from self._batch(batch)
+                batch = []
+        if batch:
+            yield from self._batch(batch)
+
+    def predict_base64(self, texts: Sequence[object]) -> list[Answer]:
+        """Answer to base64 texts: over a network a text is never taken for a path."""
+        read = [_from_base64(text) for text in texts]
+        found = iter(self.predict([data for data in read if isinstance(data, bytes)]))
+        return [next(found) if isinstance(data, bytes) else data for data in read]
+
+    def logits(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Raw answers [n, classes] to grey squares uint8 [n, size, size]."""
+        with torch.inference_mode():
+            return np.asarray(self.module(self._normalize(to_float(torch.from_numpy(pixels)))).numpy())
+
+    def _batch(self, batch: Sequence[Input]) -> list[Answer]:
+        read = [self._read(one) for one in batch]
+        squares = [found[0] for found in read if not isinstance(found, Answer)]
+        shares = iter(self._probabilities(np.stack(squares)) if squares else ())
+        return [found if isinstance(found, Answer) else self._answer(next(shares), found[1]) for found in read]
+
+    def _read(self, one: Input) -> Answer | tuple[npt.NDArray[np.uint8], str]:
+        """The square that the model sees and why it may be unlike a radiograph, or an answer with an error."""
+        try:
+            data = _bytes_of(one)
+            grey = decode(data)
+            return letterbox(grey, self.sidecar.image_size), why_unlike(data, grey)
+        except (ImageError, OSError, ValueError, TypeError) as error:
+            return Answer(error=str(error) or type(error).__name__)
+
+    def _probabilities(self, squares: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+        scaled = self.logits(squares).astype(np.float64) / self.sidecar.temperature
+        exponents = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        return np.asarray(exponents / exponents.sum(axis=1, keepdims=True))
+
+    def _answer(self, shares: npt.NDArray[np.float64], unlike: str) -> Answer:
+        classes, top = self.sidecar.classes, int(shares.argmax())
+        threshold, fracture = self.sidecar.fracture_threshold, None
+        if threshold is not None and NEGATIVE in classes:
+            fracture = bool(1 - shares[classes.index(NEGATIVE)] >= threshold)
+        reason = unlike or self._why_refer(float(shares[top]))
+        probabilities = {name: float(share) for name, share in zip(classes, shares, strict=True)}
+        return Answer(classes[top], probabilities, fracture, bool(reason), reason)
+
+    def _why_refer(self, sureness: float) -> str:
+        limit = self.sidecar.refer_below
+        if limit is None:
+            return "no threshold of sureness keeps errors rare enough: every image is referred"
+        return f"not sure enough: {sureness:.2f} is below {limit:.2f}" if sureness < limit else ""
+
+
+def _bytes_of(one: Input) -> bytes:
+    """The bytes of an image file, made where there is none yet."""
+    if isinstance(one, bytes):
+        return one
+    if isinstance(one, str | Path):
+        return Path(one).expanduser().read_bytes()
+    image = Image.fromarray(one) if isinstance(one, np.ndarray) else one
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _from_base64(text: object) -> bytes | Answer:
+    if not isinstance(text, str):
+        return Answer(error="not a text: the image is expected as base64")
+    if len(text) > MAX_BASE64:
+        return Answer(error=f"too large: base64 of more than {MAX_BASE64 / 2**20:.0f} MiB")
+    body = text.split(",", 1)[1] if text.startswith("data:") and "," in text else text
+    try:
+        return base64.b64decode("".join(body.split()), validate=True)
+    except (binascii.Error, ValueError):
+        return Answer(error="not base64: send the bytes of an image file, encoded")

@@ -1,0 +1,147 @@
+"""`python -m registry`: promote, list, show, challenge, rollback, verify."""
+
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from fracture.errors import ConfigError, FractureError
+from fracture.progress import Terminal
+
+_NAME = click.option("--name", default="fracture-classifier", show_default=True, help="of the registered model")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+def cli() -> None:
+    """Gates, candidate, champion and rollback of the deployed model. Research software, not a medical device."""
+
+
+@cli.command()
+@click.argument("run", default="best")
+@click.option("--metric", default="val_macro_f1", show_default=True, help="what makes a run the best")
+@click.option("--use", type=click.Choice(["research", "commercial"]), default="research", show_default=True)
+@click.option("--thresholds", default="default", show_default=True, help="default, demo, or a TOML file")
+@click.option("--waive", multiple=True, help="a gate that may fail; once for each")
+@click.option("--reason", default="", help="why it may")
+@click.option("--by", default="", help="who says so")
+@_NAME
+def promote(
+    run: str, metric: str, use: str, thresholds: str, waive: tuple[str, ...], reason: str, by: str, name: str
+) -> None:
+    """Hold RUN (an id, or best) against the gates and register it as @candidate; a refusal ends with exit code 5."""
+    from registry import promote as promotion
+    from registry import thresholds as files
+
+    names = [gate.strip() for one in waive for gate in one.split(",") if gate.strip()]
+    if names and not (reason and by):
+        raise ConfigError("--waive needs --reason TEXT and --by NAME: a waiver is recorded, never silent")
+    place = {"default": files.DEFAULT, "demo": files.DEMO}.get(thresholds, Path(thresholds))
+    limits, registry, terminal = files.read(place), _registry(name), Terminal()
+    if place == files.DEMO:
+        terminal.warn("thresholds-demo.toml is for demonstrations: nothing that passes it may be deployed")
+    run_id = promotion.best_run(metric).id if run == "best" else run
+    terminal.say(f"Run {run_id}, for {use} use")
+    promotion.promote(run_id, limits, use, dict.fromkeys(names, f"{by}: {reason}"), registry, terminal)
+
+
+@cli.command("list")
+@_NAME
+def list_versions(name: str) -> None:
+    """Show all versions with their aliases and figures."""
+    registry, terminal = _registry(name), Terminal()
+    pointed = {alias: registry.alias(alias) for alias in ("candidate", "champion", "previous")}
+
+    def aliases(version: str) -> str:
+        return " ".join(f"@{alias}" for alias, own in pointed.items() if own == version)
+
+    rows = [
+        [str(one.version), aliases(str(one.version)), str(one.run_id), one.tags.get("balanced_accuracy", ""),
+         one.tags.get("fracture.use", ""), one.tags.get("fracture.waived", "")]
+        for one in registry.versions()
+    ]  # fmt: skip
+    terminal.table(name, ["version", "aliases", "run", "balanced accuracy", "use", "waived"], rows)
+
+
+@cli.command()
+@click.argument("version", default="")
+@_NAME
+def show(version: str, name: str) -> None:
+    """Show the card of VERSION, by default of the champion, and the history."""
+    registry, terminal = _registry(name), Terminal()
+    chosen = version or registry.alias("champion") or registry.alias("candidate")
+    if not chosen:
+        raise ConfigError(f"{name}: nothing is registered yet; `python -m registry promote` does it")
+    terminal.say(str(registry.version(chosen).description))
+    rows = [
+        [str(line.number), line.when, line.who, line.action, line.before or "none", line.version, line.reason]
+        for line in registry.history()
+    ]
+    terminal.table("History", ["", "when", "who", "action", "from", "to", "reason"], rows)
+
+
+@cli.command()
+@click.option("--margin", default=0.02, show_default=True, help="balanced accuracy that it may be worse by")
+@_NAME
+def challenge(margin: float, name: str) -> None:
+    """Let @candidate challenge @champion on the same test data; losing ends with exit code 5."""
+    from registry import champion
+
+    champion.challenge(_registry(name), Terminal(), margin)
+
+
+@cli.command()
+@click.option("--reason", default="", help="for the history")
+@_NAME
+def rollback(reason: str, name: str) -> None:
+    """Bring @previous back as @champion, after seeing that it loads."""
+    from registry import champion
+
+    champion.rollback(_registry(name), reason, Terminal())
+
+
+@cli.command()
+@click.option("--repair", is_flag=True, help="Point aliases to what the history says.")
+@_NAME
+def verify(repair: bool, name: str) -> None:
+    """Find aliases moved by hand, promotions cut short and models that do not load; exit code 5 if any is left."""
+    from fracture.errors import GateError
+    from registry import verify as verification
+
+    registry, terminal = _registry(name), Terminal()
+    verification.verify(registry, terminal, repair=repair)
+    left = (
+        verification.verify(registry, terminal)
+        if repair
+        else verification.verify(registry, Terminal(Console(quiet=True)))
+    )
+    if left:
+        raise GateError(f"{len(left)} disagreements; `python -m registry verify --repair` mends aliases")
+
+
+def _registry(name: str):  # type: ignore[no-untyped-def]
+    from fracture.tracking import store
+    from registry.versions import Registry
+
+    store.connect()
+    return Registry(name)
+
+
+def main() -> None:
+    """Run the command line; the exit codes are those of `fracture.errors`."""
+    try:
+        cli(prog_name="python -m registry", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except FractureError as error:
+        console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+        console.print(f"[bold red]{type(error).__name__}[/] (exit code {error.exit_code})")
+        console.print(str(error), markup=False)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

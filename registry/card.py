@@ -1,0 +1,44 @@
+"""The model card: generated from the evidence; it refuses to be rendered with holes."""
+
+from collections.abc import Sequence
+
+from fracture.errors import GateError
+from fracture.evaluation.report.page import shown
+from fracture.evaluation.report.words import limits, summary
+from registry.evidence import Evidence
+from registry.gates import Gate
+
+
+def render(evidence: Evidence, gates: Sequence[Gate], use: str) -> str:
+    """The card as markdown.
+
+    Raises:
+        GateError: something that a reader must know is not known.
+    """
+    results = evidence.results
+    known = {
+        "results": results, "licence of the first weights": evidence.licence, "audit": evidence.audit,
+        "run": evidence.run_id,
+    }  # fmt: skip
+    if holes := [name for name, value in known.items() if not value]:
+        raise GateError(f"the model card would have holes: {', '.join(holes)}")
+    assert results is not None
+    audit = {"confounded": evidence.confounded, "verdict": evidence.audit}
+    test = results.splits["test"]
+    lines = [
+        f"# {results.model}", "", f"For {use} use. Research software, not a medical device.", "",
+        "## What it does", *(f"- {line}" for line in summary(results, audit)), "",
+        "## Figures on the test split", "",
+        f"{test.n} images, {test.metrics['accuracy'].groups} groups; 95 % intervals.", "",
+        "| metric | value |", "|---|---|",
+        *(f"| {name.replace('_', ' ')} | {shown(found)} |" for name, found in test.metrics.items()), "",
+        "## Limits", *(f"- {line}" for line in limits(results, audit)), "",
+        "## Gates", "", "| gate | state | figure | threshold | |", "|---|---|---|---|---|",
+        *(f"| {g.name} | {g.state} | {g.figure} | {g.threshold} | {g.waived or g.sentence} |" for g in gates), "",
+        "## Where it comes from", "",
+        f"Run `{evidence.run_id}`, code `{evidence.commit or 'not in git'}`, data `{results.data_digest}`, test split "
+        f"`{results.test_digest}`, weights `{results.weights_sha256}`.",
+        f"First weights: {results.weights_origin}, licence {evidence.licence}. Chosen by {results.select_metric} at "
+        f"epoch {results.best_epoch}. Temperature {results.calibration.temperature:.3f}.",
+    ]  # fmt: skip
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,115 @@
+"""The champion: challenged by the candidate on the same test data, replaced with a record, and brought back."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+
+from fracture.errors import ConfigError, GateError
+from fracture.evaluation import predictions
+from fracture.evaluation.paired import Paired, compare
+from fracture.evaluation.sample import Decisions, Sample
+from fracture.evidence import Results
+from fracture.progress import Terminal
+from fracture.tracking import artifacts
+from registry.versions import Line, Registry
+
+MARGIN = 0.02  # balanced accuracy that a challenger may be worse by, at the lower end of the paired interval
+
+
+@dataclass(frozen=True)
+class Contest:
+    """A challenge.
+
+    Attributes:
+        candidate, champion: versions; ``champion`` is empty for the first.
+        paired: how the candidate differs from the champion, None for the first.
+        won: whether the candidate becomes champion.
+        sentence: why.
+    """
+
+    candidate: str
+    champion: str
+    paired: Paired | None
+    won: bool
+    sentence: str
+
+
+def challenge(registry: Registry, terminal: Terminal, margin: float = MARGIN) -> Contest:
+    """Let the candidate challenge the champion; it wins where it is not inferior by more than ``margin``.
+
+    Raises:
+        ConfigError: no candidate, it is the champion already, or the two were judged on different test data.
+        GateError: it loses.
+    """
+    candidate, champion = registry.alias("candidate"), registry.alias("champion")
+    if not candidate:
+        raise ConfigError(f"{registry.name}: nothing is @candidate; `python -m registry promote` makes one")
+    if candidate == champion:
+        raise ConfigError(f"{registry.name}: version {candidate} is champion already")
+    contest = _first(candidate) if not champion else _judge(registry, candidate, champion, margin)
+    terminal.say(contest.sentence)
+    if not contest.won:
+        raise GateError(f"version {candidate} does not replace the champion, version {champion}: {contest.sentence}")
+    registry.move({"previous": champion, "champion": candidate}, "champion", contest.sentence)
+    terminal.say(f"Version {candidate} is @champion" + (f", version {champion} @previous." if champion else "."))
+    return contest
+
+
+def rollback(registry: Registry, reason: str, terminal: Terminal) -> Line:
+    """Bring the previous champion back, after seeing that it still loads.
+
+    Raises:
+        ConfigError: there is no previous one.
+        GateError: it does not load.
+    """
+    previous, champion = registry.alias("previous"), registry.alias("champion")
+    if not previous:
+        raise ConfigError(f"{registry.name}: nothing is @previous, so there is nothing to roll back to")
+    try:
+        mlflow.pyfunc.load_model(f"models:/{registry.name}/{previous}")
+    except Exception as error:
+        raise GateError(f"version {previous} does not load any more, the champion stays: {error}") from error
+    line = registry.move({"champion": previous, "previous": champion}, "rollback", reason or "rolled back")
+    terminal.say(f"Version {previous} is @champion again, version {champion} @previous.")
+    return line
+
+
+def _first(candidate: str) -> Contest:
+    return Contest(candidate, "", None, True, f"there is no champion yet: version {candidate} becomes the first")
+
+
+def _judge(registry: Registry, candidate: str, champion: str, margin: float) -> Contest:
+    runs = [str(registry.version(version).run_id) for version in (candidate, champion)]
+    with tempfile.TemporaryDirectory() as folder:
+        samples = [_sample(run_id, Path(folder) / f"{number}") for number, run_id in enumerate(runs)]
+    (new, groups, digest), (old, _, other) = samples
+    if digest != other:
+        raise ConfigError(
+            f"versions {candidate} and {champion} were judged on different test data ({digest}, {other}), so they "
+            "cannot be compared. Train both on the same data first."
+        )
+    paired = compare(new, old, groups)
+    gain = paired.differences["balanced_accuracy"]
+    interval = f"{gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
+    text = f"balanced accuracy {interval} against the champion on {paired.n} images"
+    if gain.low > 0:
+        return Contest(candidate, champion, paired, True, f"superior: {text}")
+    if gain.low >= -margin:
+        return Contest(candidate, champion, paired, True, f"not inferior by more than {margin:g}: {text}")
+    return Contest(candidate, champion, paired, False, f"it may be worse by more than {margin:g}: {text}")
+
+
+def _sample(run_id: str, folder: Path) -> tuple[Sample, list[str], str]:
+    """A run's answers to its test split in order of content, the groups, and the digest of the data."""
+    folder.mkdir()
+    artifacts.fetch(run_id, ("results.json", "predictions_test.csv"), folder)
+    results = Results.model_validate_json((folder / "results.json").read_bytes())
+    found = predictions.read(folder / "predictions_test.csv")
+    order = sorted(range(len(found.sha256)), key=lambda i: found.sha256[i])
+    decisions = Decisions(
+        results.calibration.temperature, results.operating_point.fracture_threshold, results.referral.refer_below
+    )
+    sample = Sample(found.logits[order], found.labels[order], found.classes, decisions)
+    return sample, [found.groups[i] or f"alone {i}" for i in order], results.test_digest

@@ -1,0 +1,209 @@
+"""The gates: pure functions of a run's evidence, each with its figure, its threshold and one sentence."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from fracture.evidence import Estimate, Results
+from registry.evidence import Evidence
+from registry.thresholds import Thresholds
+
+TOLERANCE = 1e-4  # of a logit: the same weights in another process
+_SLICE = 30  # images from which a slice is judged
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What one gate says.
+
+    Attributes:
+        name: as ``--waive`` spells it.
+        passed: whether the evidence suffices.
+        figure, threshold: what was held against what, as text.
+        sentence: for people.
+        waived: who waived it and why, empty where nobody did.
+    """
+
+    name: str
+    passed: bool
+    figure: str
+    threshold: str
+    sentence: str
+    waived: str = ""
+
+    @property
+    def state(self) -> str:
+        """Passed, failed or waived."""
+        return "passed" if self.passed else "waived" if self.waived else "failed"
+
+    @property
+    def refuses(self) -> bool:
+        """Whether it stands in the way of promotion."""
+        return self.state == "failed"
+
+
+def judge(evidence: Evidence, thresholds: Thresholds, use: str, waivers: Mapping[str, str] | None = None) -> list[Gate]:
+    """What every gate says, in order; those that need results say so where there are none.
+
+    Args:
+        evidence: of the run.
+        thresholds: to hold it against.
+        use: research or commercial.
+        waivers: by gate, who waived it and why.
+    """
+    found = [gate(evidence, thresholds, use) for gate in GATES.values()]
+    waived = waivers or {}
+    return [replace(gate, waived=waived.get(gate.name, "")) for gate in found]
+
+
+def finished(e: Evidence, t: Thresholds, use: str) -> Gate:
+    """The run is over."""
+    return Gate("finished", e.status == "FINISHED", e.status, "FINISHED", "the run has ended as it should")
+
+
+def whole(e: Evidence, t: Thresholds, use: str) -> Gate:
+    """All artifacts are there, hold together and load without pickles."""
+    problems = [*(f"{name} is missing" for name in e.missing), *e.broken]
+    text = "; ".join(problems) or "all artifacts are there, agree with each other and load as plain tensors"
+    return Gate("whole", not problems, f"{len(problems)} problems", "0", text)
+
+
+def audit_clean(e: Evidence, t: Thresholds, use: str) -> Gate:
+    """Somebody has looked for leakage, and there is none."""
+    ok = e.audit in ("clean", "confounded")
+    return Gate("audit", ok, e.audit or "none", "clean", "the data was audited and does not leak between splits")
+
+
+def not_confounded(e: Evidence, t: Thresholds, use: str) -> Gate:
+    """The class cannot be told from the source."""
+    return Gate(
+        "confounded", not e.confounded, str(e.confounded).lower(), "false",
+        "what is not anatomy does not tell the classes apart",
+    )  # fmt: skip
+
+
+def selection(e: Evidence, t: Thresholds, use: str) -> Gate:
+    """The test split chose nothing."""
+    ok = e.selected_on.startswith("val_")
+    return Gate("selection", ok, e.selected_on or "unknown", "val_*", "the epoch was chosen on validation alone")
+
+
+def packaged(e: Evidence, t: Thresholds, use: str) -> Gate:
+    """The packaged model, in a process of its own, answers like the run."""
+    ok = not e.package_problem and e.package_difference is not None and e.package_difference <= TOLERANCE
+    figure = "none" if e.package_difference is None else f"{e.package_difference:.1e}"
+    return Gate(
+        "packaged", ok, figure, f"{TOLERANCE:g}", e.package_problem or "the packaged model answers as the run did"
+    )
+
+
+def _floor(name: str, found: Estimate | None, least: float, what: str) -> Gate:
+    if found is None or found.value is None or found.low is None:
+        why = found.reason if found is not None else "not among the results"
+        return Gate(name, least <= 0, "absent", f"{least:g}", f"{what}: {why}")
+    text = f"{what}: {found.value:.3f}, its interval begins at {found.low:.3f} (n = {found.n})"
+    return Gate(name, found.low >= least, f"{found.low:.3f}", f">= {least:g}", text)
+
+
+def _metric(e: Evidence, name: str) -> Estimate | None:
+    return e.results.splits["test"].metrics.get(name) if e.results else None
+
+
+def balanced(e: Evidence, t: Thresholds, use: str) -> Gate:
+    """Balanced accuracy is above its floor."""
+    return _floor("balanced_accuracy", _metric(e, "balanced_accuracy"), t.floors.balanced_accuracy, "balanced accuracy")
+
+
+def recalls(e: Evidence, t: Thresholds, use: str) -> Gate:
+    """The worst class is above the floor of recall."""
+    if e.results is None:
+        return Gate("recall", False, "absent", f"{t.floors.recall:g}", "no results")
+    each = [_floor("recall", _metric(e, f"recall_{c}"), t.floors.recall, f"recall of {c}") for c in e.results.classes]
+    return min(each, key=lambda gate: (gate.passed, gate.figure))
+
+
+def sensitivity(e: Evidence, t: Thresholds, use: str) -> Gate:
+    """Fractures are found, where there is a class without one."""
+    floor = t.floors.any_fracture_sensitivity
+    if e.results is not None and "no_fracture" not in e.results.classes:
+        return Gate("sensitivity", True, "absent", f"{floor:g}", "no class is called no_fracture: nothing to hold")
+    return _floor("sensitivity", _metric(e, "any_fracture_sensitivity"), floor, "sensitivity for any fracture")
+
+
+def calibrated(e: Evidence, t: Thresholds, use: str) -> Gate:
+    """Probabilities are honest enough."""
+    found, most = _metric(e, "ece_debiased"), t.ceilings.ece_debiased
+    value = found.value if found is not None else None
+    ok = value is not None and value <= most
+    figure = "absent" if value is None else f"{value:.3f}"
+    return Gate("calibration", ok, figure, f"<= {most:g}", "calibration error beyond what chance would show")
+
+
+def believable(e: Evidence, t: Thresholds, use: str) -> Gate:
+    """The score is not too good to be true."""
+    found, most = _metric(e, "balanced_accuracy"), t.ceilings.balanced_accuracy
+    value = found.value if found is not None else None
+    ok = value is not None and value <= most
+    figure = "absent" if value is None else f"{value:.3f}"
+    return Gate("believable", ok, figure, f"<= {most:g}", "a score above this on radiographs points to leakage")
+
+
+def robust(e: Evidence, t: Thresholds, use: str) -> Gate:
+    """Small disturbances cost little."""
+    most, before = t.ceilings.robustness_drop, e.robustness.get("none")
+    if before is None:
+        return Gate("robustness", False, "unmeasured", f"<= {most:g}", "robustness was not measured")
+    drops = {name: before - value for name, value in e.robustness.items() if name != "none"}
+    worst = max(drops, key=lambda name: drops[name])
+    text = f"accuracy on validation falls from {before:.3f} by {drops[worst]:.3f} at worst, by {worst}"
+    return Gate("robustness", drops[worst] <= most, f"{drops[worst]:.3f}", f"<= {most:g}", text)
+
+
+def slices(e: Evidence, t: Thresholds, use: str) -> Gate:
+    """No slice of the test split is far worse than all of it."""
+    most, whole_split = t.ceilings.slice_drop, _metric(e, "accuracy")
+    if e.results is None or whole_split is None or whole_split.value is None:
+        return Gate("slices", False, "absent", f"<= {most:g}", "no results")
+    drops = {
+        f"{column}={value}": whole_split.value - accuracy
+        for column, values in e.results.slices.items()
+        for value, part in values.items()
+        if part.n >= _SLICE and (accuracy := part.metrics["accuracy"].value) is not None
+    }
+    if not drops:
+        return Gate("slices", True, "none", f"<= {most:g}", f"no slice of {_SLICE} images or more to judge")
+    worst = max(drops, key=lambda name: drops[name])
+    return Gate("slices", drops[worst] <= most, f"{drops[worst]:.3f}", f"<= {most:g}", f"the worst slice is {worst}")
+
+
+def budgets(e: Evidence, t: Thresholds, use: str) -> Gate:
+    """One image is answered in time, and the weights are not too large."""
+    results: Results | None = e.results
+    latency, size = (results.latency_ms, results.checkpoint_mib) if results else (None, None)
+    ok = latency is not None and size is not None
+    ok = ok and latency <= t.ceilings.latency_ms and size <= t.ceilings.checkpoint_mib  # type: ignore[operator]
+    figure = "unmeasured" if latency is None or size is None else f"{latency:.1f} ms, {size:.1f} MiB"
+    most = f"<= {t.ceilings.latency_ms:g} ms, {t.ceilings.checkpoint_mib:g} MiB"
+    return Gate("budgets", ok, figure, most, "time of one image through the model, and size of its weights")
+
+
+def licensed(e: Evidence, t: Thresholds, use: str) -> Gate:
+    """The licence of the first weights allows the use."""
+    allowed = t.licences.get(use, ())
+    ok = "*" in allowed or e.licence.lower() in {name.lower() for name in allowed}
+    listed = ", ".join(allowed) or "none"
+    return Gate("licence", ok, e.licence or "unknown", listed, f"the first weights' licence against {use} use")
+
+
+def test_is_fresh(e: Evidence, t: Thresholds, use: str) -> Gate:
+    """The test split has not been asked too often."""
+    most = t.ceilings.test_uses
+    text = "finished runs judged on this test split: with each, the best of them is luckier"
+    return Gate("test_uses", e.test_uses <= most, str(e.test_uses), f"<= {most}", text)
+
+
+GATES: dict[str, Callable[[Evidence, Thresholds, str], Gate]] = {
+    "finished": finished, "whole": whole, "audit": audit_clean, "confounded": not_confounded, "selection": selection,
+    "packaged": packaged, "balanced_accuracy": balanced, "recall": recalls, "sensitivity": sensitivity,
+    "calibration": calibrated, "believable": believable, "robustness": robust, "slices": slices, "budgets": budgets,
+    "licence": licensed, "test_uses": test_is_fresh,
+}  # fmt: skip

@@ -1,0 +1,128 @@
+"""The predictor: every kind of input, bad ones beside good ones, and the answers of training itself."""
+
+import base64
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fracture.data.images import decode, letterbox
+from fracture.errors import ConfigError
+from fracture.inference.predictor import Predictor
+from fracture.models import backbones, checkpoint
+
+CLASSES = ("comminuted_fracture", "no_fracture", "simple_fracture")
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    backbone = backbones.find("test_resnet")
+    torch.manual_seed(0)
+    model = backbones.build(backbone, 3)
+    sidecar = checkpoint.Sidecar(
+        model=backbone.name, classes=CLASSES, image_size=64, mean=backbone.mean, std=backbone.std, parameters=1,
+        weights_sha256=checkpoint.weights_sha256(model.state_dict()), epoch=1, synthetic=True, license="none",
+        temperature=1.5, fracture_threshold=0.5, refer_below=0.3,
+    )  # fmt: skip
+    return Predictor(model, sidecar, batch_size=3)
+
+
+def picture(seed: int = 0, size: tuple[int, int] = (90, 120)) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 255, size, np.uint8)
+
+
+def encoded(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_every_kind_of_input_is_answered_alike(predictor: Predictor, tmp_path: Path) -> None:
+    data = encoded(picture())
+    (tmp_path / "a.png").write_bytes(data)
+    kinds = [tmp_path / "a.png", str(tmp_path / "a.png"), data, Image.fromarray(picture()), picture()]
+    answers = predictor.predict(kinds)
+    assert len({str(answer) for answer in answers}) == 1
+    text = base64.b64encode(data).decode()
+    (alone,) = predictor.predict(data)
+    assert predictor.predict_base64([text]) == predictor.predict_base64(["data:image/png;base64," + text]) == [alone]
+    assert alone.probabilities == pytest.approx(answers[0].probabilities, rel=1e-4)
+
+
+def test_answers_are_calibrated_probabilities_of_the_models_own_preprocessing(predictor: Predictor) -> None:
+    (answer,) = predictor.predict(picture(1))
+    logits = predictor.logits(letterbox(decode(encoded(picture(1))), 64)[None])[0] / 1.5
+    shares = np.exp(logits) / np.exp(logits).sum()
+    np.testing.assert_allclose([answer.probabilities[name] for name in CLASSES], shares, rtol=1e-5)
+    assert answer.label == CLASSES[int(shares.argmax())]
+    assert answer.fracture is bool(1 - shares[1] >= 0.5)
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_a_bad_input_harms_no_other(predictor: Predictor, place: int) -> None:
+    good = [picture(i) for i in range(4)]
+    alone = predictor.predict(good)
+    for bad in (b"", b"no image", encoded(picture())[:80], Path("/nowhere.png")):
+        mixed: list = [*good[:place], bad, *good[place:]]  # type: ignore[type-arg]
+        answers = predictor.predict(mixed)
+        assert answers[place].error
+        assert answers[place].refer
+        assert answers[place].label == ""
+        for one, other in zip([*answers[:place], *answers[place + 1 :]], alone, strict=True):
+            assert one.label == other.label
+            assert one.probabilities == pytest.approx(other.probabilities, rel=1e-4)
+
+
+@pytest.mark.parametrize("text", ["", "%%%", "/etc/passwd", "aGVsbG8", 17, None, "data:image/png;base64,!!"])
+def test_over_a_network_a_text_is_never_a_path(predictor: Predictor, text: object) -> None:
+    (answer,) = predictor.predict_base64([text])
+    assert answer.error
+    assert "passwd" not in answer.error
+
+
+@pytest.mark.parametrize(
+    ("pixels", "reason"),
+    [
+        (np.full((100, 100), 80, np.uint8), "blank"),
+        (picture(0, (40, 100)), "too small"),
+        (np.dstack([picture(0), np.zeros((90, 120), np.uint8), np.zeros((90, 120), np.uint8)]), "in colour"),
+    ],
+)
+def test_what_is_unlike_a_radiograph_is_referred(predictor: Predictor, pixels: np.ndarray, reason: str) -> None:
+    (answer,) = predictor.predict(pixels)
+    assert answer.refer
+    assert reason in answer.reason
+    assert answer.label, "it is answered nevertheless"
+
+
+def test_the_unsure_are_referred(predictor: Predictor) -> None:
+    always = Predictor(predictor.module, predictor.sidecar.model_copy(update={"refer_below": None}))
+    never = Predictor(predictor.module, predictor.sidecar.model_copy(update={"refer_below": 0.0}))
+    strict = Predictor(predictor.module, predictor.sidecar.model_copy(update={"refer_below": 0.999}))
+    assert "every image is referred" in always.predict(picture())[0].reason
+    assert not never.predict(picture())[0].refer
+    assert "not sure enough" in strict.predict(picture())[0].reason
+
+
+def test_a_saved_model_comes_back_and_a_changed_one_does_not(predictor: Predictor, tmp_path: Path) -> None:
+    predictor.save(tmp_path)
+    again = Predictor.load(tmp_path)
+    np.testing.assert_array_equal(
+        again.logits(picture(0, (64, 64))[None]), predictor.logits(picture(0, (64, 64))[None])
+    )
+    data = bytearray((tmp_path / "weights.safetensors").read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "weights.safetensors").write_bytes(bytes(data))
+    with pytest.raises(ConfigError, match="are not those"):
+        Predictor.load(tmp_path)
+    with pytest.raises(ConfigError, match="holds no packaged model"):
+        Predictor.load(tmp_path / "nothing")
+
+
+def test_real_radiographs_are_not_unlike_themselves(predictor: Predictor, real_data: Path) -> None:
+    images = sorted((real_data / "xray3").rglob("*.jpg"))[::25]
+    reasons = {answer.reason for answer in predictor.predict(images)}
+    assert not [reason for reason in reasons if reason and "not sure" not in reason]

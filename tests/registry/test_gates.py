@@ -1,0 +1,140 @@
+"""Gates, one by one, on made-up evidence."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fracture.evaluation.judge import fit_decisions, judge, judge_slices
+from fracture.evidence import EPOCH_METRICS, Results
+from registry import card, gates, thresholds
+from registry.evidence import Evidence
+
+CLASSES = ("comminuted_fracture", "no_fracture", "simple_fracture")
+LIMITS = thresholds.read(thresholds.DEFAULT)
+DISTURBED = {"none": 0.8, "jpeg 40": 0.78, "rotation +10": 0.75}
+
+
+def results(skill: float, **values: Any) -> Results:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 600)
+    logits = rng.normal(size=(600, 3)) + skill * np.eye(3)[labels]
+    groups = [str(i) for i in range(600)]
+    fitted = fit_decisions(logits, labels, CLASSES)
+    split = judge(logits, labels, groups, CLASSES, fitted.decisions)
+    halves = {"source": ["a" if i < 300 else "b" for i in range(600)]}
+    fixed: dict[str, Any] = {
+        "model": "test_resnet", "classes": CLASSES, "synthetic": False, "data": "bones", "data_digest": "d",
+        "test_digest": "t", "weights_sha256": "w" * 64, "calibration": fitted.calibration, "referral": fitted.referral,
+        "operating_point": fitted.operating_point, "splits": {"val": split, "test": split}, "weights_origin": "hub",
+        "select_metric": "val_macro_f1", "best_epoch": 1, "epochs": 1, "stopped_early": False, "seconds": 1.0,
+        "history": (dict.fromkeys(EPOCH_METRICS, 0.5),), "latency_ms": 20.0, "checkpoint_mib": 13.0,
+        "slices": judge_slices(halves, logits, labels, groups, CLASSES, fitted.decisions),
+    }  # fmt: skip
+    return Results(**fixed | values)
+
+
+GOOD = Evidence(
+    "r", "run", "FINISHED", results(2.5), audit="clean", licence="apache-2.0", commit="c", selected_on="val_macro_f1",
+    test_uses=1, robustness=DISTURBED, package_difference=1e-6, package_problem="",
+)  # fmt: skip
+
+REFUSED: dict[str, tuple[Evidence, str]] = {
+    "a run that failed": (replace(GOOD, status="FAILED"), "finished"),
+    "a missing artifact": (replace(GOOD, missing=("probe.npz",)), "whole"),
+    "other weights": (replace(GOOD, broken=("best.pth holds others",)), "whole"),
+    "leaking data": (replace(GOOD, audit="leaking"), "audit"),
+    "nobody has looked": (replace(GOOD, audit="off"), "audit"),
+    "class equals source": (replace(GOOD, audit="confounded", confounded=True), "confounded"),
+    "chosen by the test": (replace(GOOD, selected_on="test_macro_f1"), "selection"),
+    "another answer": (replace(GOOD, package_difference=0.1), "packaged"),
+    "it does not load": (replace(GOOD, package_problem="ModuleNotFoundError"), "packaged"),
+    "not packaged": (replace(GOOD, package_difference=None), "packaged"),
+    "a weak model": (replace(GOOD, results=results(0.3)), "balanced_accuracy"),
+    "a class that is missed": (replace(GOOD, results=results(0.3)), "recall"),
+    "too good to be true": (replace(GOOD, results=results(9.0)), "believable"),
+    "a rotation too much": (replace(GOOD, robustness=DISTURBED | {"rotation -10": 0.5}), "robustness"),
+    "robustness unknown": (replace(GOOD, robustness={}), "robustness"),
+    "too slow": (replace(GOOD, results=results(2.5, latency_ms=5000.0)), "budgets"),
+    "latency unknown": (replace(GOOD, results=results(2.5, latency_ms=None)), "budgets"),
+    "a worn test": (replace(GOOD, test_uses=21), "test_uses"),
+    "no results": (replace(GOOD, results=None), "balanced_accuracy"),
+}
+
+
+def test_good_evidence_passes_every_gate_in_order() -> None:
+    found = gates.judge(GOOD, LIMITS, "commercial")
+    assert [gate.name for gate in found] == list(gates.GATES)
+    assert {gate.name: gate.sentence for gate in found if gate.refuses} == {}
+    assert all(gate.figure and gate.threshold and gate.sentence for gate in found)
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_each_gate_refuses(case: str) -> None:
+    evidence, name = REFUSED[case]
+    found = {gate.name: gate for gate in gates.judge(evidence, LIMITS, "research")}
+    assert found[name].refuses, found[name]
+
+
+@pytest.mark.parametrize(
+    ("licence", "use", "allowed"),
+    [
+        ("cc-by-nc-4.0", "research", True),
+        ("cc-by-nc-4.0", "commercial", False),
+        ("MIT", "commercial", True),
+        ("", "commercial", False),
+    ],
+)
+def test_licences_against_the_use(licence: str, use: str, allowed: bool) -> None:
+    found = {gate.name: gate for gate in gates.judge(replace(GOOD, licence=licence), LIMITS, use)}
+    assert found["licence"].passed is allowed
+
+
+def test_a_waived_gate_is_told_and_does_not_refuse() -> None:
+    evidence = replace(GOOD, test_uses=99)
+    found = {gate.name: gate for gate in gates.judge(evidence, LIMITS, "research", {"test_uses": "Ada: known"})}
+    assert (found["test_uses"].state, found["test_uses"].waived) == ("waived", "Ada: known")
+    assert not found["test_uses"].refuses
+    assert found["finished"].state == "passed"
+
+
+def test_worse_evidence_never_passes_more_gates() -> None:
+    passed = [
+        sum(g.passed for g in gates.judge(replace(GOOD, results=results(s)), LIMITS, "research"))
+        for s in (0.2, 1.0, 2.5)
+    ]
+    assert passed == sorted(passed)
+
+
+def test_the_card_says_what_the_gates_said_and_has_no_holes() -> None:
+    judged = gates.judge(GOOD, LIMITS, "research", {"confounded": "Ada: because"})
+    text = card.render(GOOD, judged, "research")
+    for words in ("not a medical device", "balanced accuracy", "robustness", "apache-2.0", "macro f1", GOOD.run_id):
+        assert words in text
+    with pytest.raises(gates_error(), match="licence of the first weights, audit"):
+        card.render(replace(GOOD, licence="", audit=""), judged, "research")
+
+
+def gates_error() -> type[Exception]:
+    from fracture.errors import GateError
+
+    return GateError
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "floors: Field required"),
+        ("[floors]\nbalanced_accuracy = 2", "floors.balanced_accuracy"),
+        ("floors = [", "cannot be read"),
+        ("[magic]\nx = 1", "magic"),
+    ],
+)
+def test_wrong_thresholds_are_explained(text: str, words: str, tmp_path: Any) -> None:
+    from fracture.errors import ConfigError
+
+    path = tmp_path / "own.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        thresholds.read(path)

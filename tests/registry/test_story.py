@@ -1,0 +1,131 @@
+"""The whole story on real runs: promote, refuse, challenge, roll back, verify; in a real store, real processes."""
+
+import base64
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from fracture.config import TrainConfig
+from fracture.errors import ConfigError, GateError
+from fracture.progress import Terminal
+from fracture.runs import session
+from fracture.runs.session import Session
+from fracture.tracking import query, store
+from registry import champion, package, promote, thresholds
+from registry.verify import expected, verify
+from registry.versions import Registry
+
+DEMO = thresholds.read(thresholds.DEMO)
+
+pytestmark = pytest.mark.slow
+
+
+def terminal() -> Terminal:
+    return Terminal(Console(file=io.StringIO(), width=200))
+
+
+def train(data: Path, seed: int) -> str:
+    wanted = {
+        "model": "test_resnet", "image_size": 32, "epochs": 2, "batch_size": 8, "threads": 1, "weights": "none",
+        "memory_format": "contiguous", "precision": "fp32", "data": str(data), "seed": seed, "lr": 0.003,
+    }  # fmt: skip
+    session.train(TrainConfig.model_validate(wanted), Session(terminal(), None, "again"))
+    return query.finished(["train"])[0].id
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("registry")
+
+
+@pytest.fixture
+def runs(folder: Path, monkeypatch: pytest.MonkeyPatch, make_images: Callable[..., Path]) -> list[str]:
+    """Two finished runs on the same data in a store of their own."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+    mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
+    mlflow.set_registry_uri(f"sqlite:///{folder / 'mlflow.db'}")
+    store.connect()
+    ids = folder / "ids.json"
+    if not ids.exists():
+        data = make_images(folder / "data", 20)
+        ids.write_text(json.dumps([train(data, 0), train(data, 1)]))
+    return list(json.loads(ids.read_text()))
+
+
+def test_the_whole_story(runs: list[str], folder: Path) -> None:
+    registry, screen = Registry("story"), terminal()
+    waive = {"confounded": "test: brightness tells the classes apart"}
+
+    with pytest.raises(GateError, match=r"is not promoted, \d+ of 16 gates refuse") as refused:
+        promote.promote(runs[0], thresholds.read(thresholds.DEFAULT), "research", {}, registry, screen)
+    assert "balanced_accuracy: " in str(refused.value)
+    assert "balanced_accuracy" in query.run_of(runs[0]).tags["fracture.refused"]
+    assert registry.versions() == []
+
+    first = promote.promote(runs[0], DEMO, "research", waive, registry, screen)
+    assert registry.alias("candidate") == first.version
+    assert {gate.name: gate.state for gate in first.gates}["confounded"] == "waived"
+    assert {gate.state for gate in first.gates} == {"passed", "waived"}
+    described = registry.version(first.version)
+    assert "brightness tells the classes apart" in described.tags["fracture.waived"]
+    assert "not a medical device" in described.description
+
+    assert champion.challenge(registry, screen).champion == ""
+    second = promote.promote(runs[1], DEMO, "research", waive, registry, screen)
+    contest = champion.challenge(registry, screen, margin=1.0)
+    assert contest.paired is not None
+    assert (registry.alias("champion"), registry.alias("previous")) == (second.version, first.version)
+    with pytest.raises(ConfigError, match="is champion already"):
+        champion.challenge(registry, screen)
+
+    champion.rollback(registry, "the second one was worse in use", screen)
+    assert (registry.alias("champion"), registry.alias("previous")) == (first.version, second.version)
+    history = registry.history()
+    assert [line.action for line in history] == ["candidate", "champion", "candidate", "champion", "rollback"]
+    assert [line.number for line in history] == [1, 2, 3, 4, 5]
+    assert verify(registry, screen) == []
+
+    registry.point({"champion": second.version})  # by hand
+    (finding,) = verify(registry, screen, repair=True)
+    assert "moved by hand" in finding.what
+    assert registry.alias("champion") == first.version == expected(history)["champion"]
+
+    loaded = mlflow.pyfunc.load_model("models:/story@champion")
+    images = sorted((folder / "data").rglob("*.png"))[:2]
+    encoded = [base64.b64encode(path.read_bytes()).decode() for path in images]
+    answers = loaded.predict(pd.DataFrame({"image": [encoded[0], "not base64 at all!", encoded[1]]}))
+    assert list(answers["error"].astype(bool)) == [False, True, False]
+    assert answers["probability_no_fracture"].notna().tolist() == [True, False, True]
+    direct = loaded.unwrap_python_model().predictor.predict(images)
+    assert [answer.label for answer in direct] == [answers["label"][0], answers["label"][2]]
+    assert hasattr(loaded.unwrap_python_model().predictor, "module")
+
+
+def test_a_package_that_was_changed_is_found_out(runs: list[str], folder: Path) -> None:
+    uri = package.package(runs[0])
+    assert package.check(uri, runs[0]).ok
+    assert not package.check(uri, runs[1]).ok, "the probe of another run is answered otherwise"
+
+
+def test_what_cannot_be_promoted_is_said(runs: list[str]) -> None:
+    registry, screen = Registry("nothing"), terminal()
+    with pytest.raises(ConfigError, match="--waive luck: no such gate"):
+        promote.promote(runs[0], DEMO, "research", {"luck": "x"}, registry, screen)
+    with pytest.raises(ConfigError, match="nothing is @candidate"):
+        champion.challenge(registry, screen)
+    with pytest.raises(ConfigError, match="nothing is @previous"):
+        champion.rollback(registry, "", screen)
+    with pytest.raises(ConfigError, match="no run was chosen by it. Allowed: val_macro_f1"):
+        promote.best_run("val_loss")
+    assert promote.best_run("val_macro_f1").id in runs
+    with mlflow.start_run() as empty:
+        pass
+    with pytest.raises(GateError, match=r"whole: \d problems"):
+        promote.promote(empty.info.run_id, DEMO, "research", {}, registry, screen)
