@@ -122,7 +122,7 @@ def test_what_cannot_be_promoted_is_said(runs: list[str]) -> None:
         champion.challenge(registry, screen)
     with pytest.raises(ConfigError, match="nothing is @previous"):
         champion.rollback(registry, "", screen)
-    with pytest.raises(ConfigError, match="no run was chosen by it. Allowed: val_macro_f1"):
+    with pytest.raises(ConfigError, match=r"no run was chosen by it\. Allowed: val_macro_f1"):
         promote.best_run("val_loss")
     assert promote.best_run("val_macro_f1").id in runs
     with mlflow.start_run() as empty:
