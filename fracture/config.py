@@ -58,6 +58,9 @@ class TrainConfig(BaseModel):
         "strict", description="strict refuses data that leaks between splits, warn says so, off does not look"
     )
     # how
+    recipe: Literal["auto", "seed"] = Field(
+        "auto", description="auto sets knobs left at their defaults by images and weights, and says so; seed sets none"
+    )
     epochs: Count | Auto = Field("auto", description="auto is 30, and 3 with the demo set")
     batch_size: int = Field(16, ge=1, le=4096, description="images an optimiser step")
     accumulation: Annotated[int, Field(ge=1)] | Auto = Field(
@@ -82,6 +85,9 @@ class TrainConfig(BaseModel):
         "none", description="balanced weighs the loss by inverse class frequency"
     )
     drop_path: float = Field(0.0, ge=0, lt=1, description="stochastic depth rate")
+    head: Literal["random", "probe"] = Field(
+        "random", description="what the last layer starts from; probe solves it on frozen features first"
+    )
     ema_decay: float = Field(
         0.0, ge=0, lt=1, description="moving average of the weights, evaluated and saved in their place; 0 is off"
     )

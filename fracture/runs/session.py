@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from torch import nn
 
+from fracture import config as knobs
 from fracture.config import TrainConfig, as_text
 from fracture.data import cache
 from fracture.data.audit.audit import write_report
@@ -28,7 +30,7 @@ from fracture.runs.subject import subject_of
 from fracture.tracking import environment, query, store
 from fracture.tracking.run import TrackedRun
 from fracture.tracking.summary import summary
-from fracture.training import execution, fit, state
+from fracture.training import execution, fit, probe, recipe, state
 from fracture.training.conclude import conclude
 from fracture.training.memory.job import plan_memory, write_measured
 from fracture.training.watch import Watch
@@ -68,7 +70,10 @@ def train(config: TrainConfig, session: Session) -> Results:
     dataset = _open(config, size, session.terminal)
     refused, cache_dir = store.project_root() / "mlruns" / "audit", cache.folder_of(config.cache_dir)
     report = audit_before_training(dataset.manifest, config.data, config.audit, cache_dir, refused, session.terminal)
-    plan = execution.resolve(config, size, dataset.manifest.synthetic)
+    synthetic, images = dataset.manifest.synthetic, len(dataset.manifest.indices("train"))
+    config, chosen, why = recipe.resolve(config, images, pretrained=weights.origin != "random", synthetic=synthetic)
+    plan = execution.resolve(config, size, synthetic)
+    plan = plan.model_copy(update={"recipe": chosen, "reasons": plan.reasons | {"recipe": why}})
     run = TrackedRun.begin(_name(config, backbone), parent=session.parent)
     job = fit.Job(config, plan, backbone, weights, dataset, state_folder(run.id))
     with _only_here(job.folder, run.id), _accounted(run, job, session) as watch:
@@ -133,6 +138,8 @@ def _train(run: TrackedRun, job: fit.Job, session: Session, watch: Watch, *, fre
         plan = fit.choose_memory_format(job, model, cache_dir)
         job = replace(job, plan=plan)
         _record(run, job)
+    if job.config.head == "probe" and not state.exists(job.folder):
+        solve_head(job, model, watch, terminal)
     show_plan(job, terminal)
     reporter = Reporter(terminal, run, job)
     with terminal.training(job.plan.epochs):
@@ -150,9 +157,29 @@ def _train(run: TrackedRun, job: fit.Job, session: Session, watch: Watch, *, fre
     return results
 
 
+def solve_head(job: fit.Job, model: nn.Module, watch: Watch, terminal: Terminal) -> None:
+    """Solve the last layer on frozen features, and say what it is worth."""
+    if probe.classifier_of(model) is None:
+        terminal.warn(f"head=probe: the last layer of {job.backbone.name} is not linear; it starts from random weights")
+        return
+    execution.apply_threads(job.plan)
+    train = job.indices("train")
+    rows = job.dataset.manifest.rows
+    groups = [rows[i].group or f"alone {i}" for i in train]
+    found = probe.features(job.plan.place(model), job.plan, job.normalize, job.dataset.pixels, train, watch.beat)
+    head = probe.solve(found, job.dataset.labels[train], groups, len(job.dataset.classes))
+    probe.start_head(model, head)
+    terminal.say(
+        f"Head: solved on the frozen features of {len(train)} images (C = {head.strength:g}; balanced log-loss "
+        f"{head.loss:.3f} in cross-validation by group)."
+    )
+
+
 def _record(run: TrackedRun, job: fit.Job) -> None:
     """Everything that is known before training, on the run and beside the state."""
-    given, plan, manifest = as_text(job.config), job.plan.model_dump(exclude={"reasons"}), job.dataset.manifest
+    plan, manifest = job.plan.model_dump(exclude={"reasons", "recipe"}), job.dataset.manifest
+    defaults = knobs.defaults()
+    given = as_text(job.config) | {name: defaults[name] for name in job.plan.recipe}  # as `mlflow run` has logged it
     record = Record(
         config=job.config,
         plan=job.plan,
@@ -166,7 +193,8 @@ def _record(run: TrackedRun, job: fit.Job) -> None:
     write_json(job.folder / "environment.json", environment.environment(execution.hardware(job.plan.device)))
     if diff := environment.uncommitted():
         (job.folder / "uncommitted.diff").write_text(diff, encoding="utf-8")
-    run.params(given | {f"plan.{key}": value for key, value in plan.items()})
+    resolved = {f"recipe.{name}": value for name, value in job.plan.recipe.items()}
+    run.params(given | resolved | {f"plan.{key}": value for key, value in plan.items()})
     run.tag(_tags(job))
     _log_inputs(run, job)
     write_json(job.folder / "config.json", record.model_dump(mode="json"))  # last: a run with it can go on
@@ -218,7 +246,7 @@ def _publish(run: TrackedRun, job: fit.Job, results: Results) -> None:
         {f"best_{results.select_metric}": best[results.select_metric], "best_epoch": results.best_epoch}, step=last
     )
     run.tag({"fracture.weights_sha256": results.weights_sha256})
-    plan = job.plan.model_dump(exclude={"reasons"})
+    plan = job.plan.model_dump(exclude={"reasons", "recipe"})
     run.describe(summary(results, {key: str(value) for key, value in plan.items()}, job.weights.license))
 
 

@@ -47,6 +47,7 @@ class Plan(BaseModel):
     memory_allocated_gib: float | None = Field(None, description="of it, what is in tensors")
     memory_corrected: bool = Field(False, description="whether the prediction was too low and the plan changed once")
     reasons: dict[str, str] = Field(description="why, for what was chosen automatically")
+    recipe: dict[str, str] = Field({}, description="knobs that the recipe has chosen")
 
     @property
     def dtype(self) -> torch.dtype:

@@ -1,0 +1,124 @@
+"""A linear probe: the best linear head on frozen features, which fine-tuning then starts from (Kumar et al. 2022).
+
+Fine-tuning from a random head first destroys what pretrained features know: its early gradients are noise. A head that
+is already right lets them move only where that helps.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.utils.class_weight import compute_sample_weight
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from torch import nn
+
+from fracture.data.batches import Normalize
+from fracture.training.execution import Plan
+from fracture.training.learner import prepare
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Pixels = Callable[[Integers], npt.NDArray[np.uint8]]  # positions to grey squares
+
+STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1)  # C of the logistic regression, tried by cross-validation
+_FOLDS = 5
+_ITERATIONS = 500
+
+
+@dataclass(frozen=True)
+class Head:
+    """A linear head for the features as they are.
+
+    Attributes:
+        weight: float64 [classes, features].
+        bias: float64 [classes].
+        strength: the C that cross-validation has chosen.
+        loss: its balanced log-loss there, in nats.
+    """
+
+    weight: Floats
+    bias: Floats
+    strength: float
+    loss: float
+
+
+def classifier_of(model: nn.Module) -> nn.Linear | None:
+    """The last layer of a timm model where it is linear, else None: then there is nothing to solve."""
+    found = model.get_classifier() if hasattr(model, "get_classifier") else None  # type: ignore[operator]
+    return found if isinstance(found, nn.Linear) and hasattr(model, "forward_head") else None
+
+
+def features(
+    model: nn.Module, plan: Plan, normalize: Normalize, pixels: Pixels, indices: Integers, tick: Callable[[], None]
+) -> Floats:
+    """What the last layer sees of images, the mean of each and its mirror image: [n, features]."""
+    model.eval()
+    parts = []
+    for start in range(0, len(indices), plan.micro_batch):
+        inputs = prepare(torch.from_numpy(pixels(indices[start : start + plan.micro_batch])), plan, normalize)
+        with torch.inference_mode(), plan.autocast():
+            both = [model.forward_head(model.forward_features(x), pre_logits=True) for x in (inputs, inputs.flip(-1))]  # type: ignore[operator]
+        parts.append(((both[0].float() + both[1].float()) / 2).cpu().numpy())
+        tick()
+    return np.concatenate(parts).astype(np.float64)
+
+
+def solve(found: Floats, labels: Integers, groups: Sequence[str], classes: int) -> Head:
+    """The class-balanced logistic regression on standardised features whose strength does best by group.
+
+    Args:
+        found: [n, features].
+        labels: [n], each class among them.
+        groups: [n], what cross-validation keeps together.
+        classes: how many there are.
+    """
+    mean, spread = found.mean(axis=0), found.std(axis=0) + 1e-6
+    scaled = (found - mean) / spread
+    with threadpool_limits(1):  # two threads wait for each other on matrices this small, and sum in another order
+        losses = [_cross_validated(scaled, labels, groups, strength) for strength in STRENGTHS]
+        best = int(np.argmin(losses))
+        fitted = _fit(scaled, labels, STRENGTHS[best])
+    weight, bias = fitted.coef_, fitted.intercept_
+    if classes == 2:  # scikit-learn keeps one row for two classes
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    weight = weight / spread
+    return Head(weight, bias - weight @ mean, STRENGTHS[best], losses[best])
+
+
+def start_head(model: nn.Module, head: Head) -> None:
+    """Give a model's last layer a solved head.
+
+    Raises:
+        ValueError: its last layer is not linear.
+    """
+    layer = classifier_of(model)
+    if layer is None:
+        raise ValueError("the last layer is not linear")
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(head.weight))
+        layer.bias.copy_(torch.from_numpy(head.bias))
+
+
+def _fit(scaled: Floats, labels: Integers, strength: float) -> LogisticRegression:
+    return LogisticRegression(C=strength, class_weight="balanced", max_iter=_ITERATIONS).fit(scaled, labels)
+
+
+def _cross_validated(scaled: Floats, labels: Integers, groups: Sequence[str], strength: float) -> float:
+    """Balanced log-loss over group folds; infinite where there are too few groups for folds."""
+    known = np.unique(labels)
+    per_class = [len({group for group, label in zip(groups, labels, strict=True) if label == k}) for k in known]
+    folds = min(_FOLDS, *per_class)
+    if folds < 2:
+        return 0.0 if strength == 1e-3 else np.inf
+    shares = np.zeros((len(labels), len(known)))
+    for train, rest in StratifiedGroupKFold(folds, shuffle=True, random_state=0).split(scaled, labels, groups):
+        if len(np.unique(labels[train])) < len(known):
+            return 0.0 if strength == 1e-3 else np.inf
+        shares[rest] = _fit(scaled[train], labels[train], strength).predict_proba(scaled[rest])
+    weights = compute_sample_weight("balanced", labels)
+    return float(log_loss(labels, shares, sample_weight=weights, labels=known))
