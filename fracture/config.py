@@ -88,6 +88,9 @@ class TrainConfig(BaseModel):
     head: Literal["random", "probe"] = Field(
         "random", description="what the last layer starts from; probe solves it on frozen features first"
     )
+    trained: Literal["all", "head"] = Field(
+        "all", description="head leaves the backbone as it is, its batch statistics included"
+    )
     ema_decay: float = Field(
         0.0, ge=0, lt=1, description="moving average of the weights, evaluated and saved in their place; 0 is off"
     )

@@ -267,8 +267,8 @@ def page() -> str:
         "## Metrics, once an epoch",
         _table("metric", EPOCH_METRICS),
         "On CUDA also `peak_allocated_gib`, what was in tensors at most; memory.json puts both beside the prediction.",
-        "At the end come `test_<name>` for every metric of the test split below, `best_<select_metric>`, "
-        "`best_epoch`, `latency_ms`, `checkpoint_mib` and `temperature`. System metrics (`system/...`) are MLflow's "
+        "At the end come `test_<name>` for every metric of the test split below, `best_val_<name>` of the chosen "
+        "epoch, `best_epoch`, `latency_ms`, `checkpoint_mib` and `temperature`. System metrics (`system/...`) are MLflow's "
         "own.",
         "## results.json",
         "Of a training run; that of `fracture evaluate` and of an ensemble has fields of its own in place of the last.",
@@ -294,7 +294,8 @@ def page() -> str:
         _fields(OperatingPoint),
         _fields(Referral),
         "## Parameters",
-        "Every knob of `fracture train` under its own name, as given; what was resolved: `plan.<name>`.",
+        "Every knob of `fracture train` under its own name, as given; what the recipe chose: `recipe.<name>`; what was "
+        "resolved for the machine: `plan.<name>`.",
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -135,6 +135,12 @@ def check(backbone: Backbone, *, drop_path: float, checkpointing: bool) -> None:
             build(backbone, 2, drop_path=drop_path, checkpointing=checkpointing)
 
 
+def last_layer(model: nn.Module) -> nn.Linear | None:
+    """The last layer of a timm model where it is linear on pooled features, else None."""
+    found = model.get_classifier() if hasattr(model, "get_classifier") else None  # type: ignore[operator]
+    return found if isinstance(found, nn.Linear) and hasattr(model, "forward_head") else None
+
+
 def _create(
     backbone: Backbone, classes: int, weights: Mapping[str, torch.Tensor] | None, options: dict[str, Any]
 ) -> Any:

@@ -46,6 +46,10 @@ class Entry:
         """Short and unlike that of other runs."""
         return f"{self.run.name} ({self.run.id[:6]})"
 
+    def parameter(self, name: str) -> str:
+        """What the run was trained with: the recipe's choice, where it chose."""
+        return self.run.params.get(f"recipe.{name}") or self.run.params.get(name, "")
+
     def estimate(self, split: str, metric: str) -> Estimate:
         """A metric of a split, absent where it was not judged."""
         found = self.results.splits.get(split)
@@ -60,7 +64,7 @@ class Entry:
             f"test_{config.metric}": test.value, f"test_{config.metric}_low": test.low,
             f"test_{config.metric}_high": test.high,
             "test_n": test.n, "test_groups": test.groups,
-            **{name: self.run.params.get(name, "") for name in names(config)},
+            **{name: self.parameter(name) for name in names(config)},
             **{name: self.run.metrics.get(name) for name in _COSTS},
             "data_digest": self.results.data_digest, "test_digest": self.results.test_digest,
         }  # fmt: skip
@@ -154,7 +158,7 @@ def _cells(entry: Entry, config: CompareConfig) -> list[str]:
     costs = [entry.run.metrics.get(name) for name in _COSTS]
     return [
         entry.name, entry.results.model.split(".")[0], "" if val.value is None else f"{val.value:.3f}", shown(test),
-        str(test.n), *(entry.run.params.get(name, "") for name in names(config)),
+        str(test.n), *(entry.parameter(name) for name in names(config)),
         *("" if cost is None else f"{cost:.3g}" for cost in costs),
     ]  # fmt: skip
 

@@ -159,7 +159,7 @@ def _train(run: TrackedRun, job: fit.Job, session: Session, watch: Watch, *, fre
 
 def solve_head(job: fit.Job, model: nn.Module, watch: Watch, terminal: Terminal) -> None:
     """Solve the last layer on frozen features, and say what it is worth."""
-    if probe.classifier_of(model) is None:
+    if backbones.last_layer(model) is None:
         terminal.warn(f"head=probe: the last layer of {job.backbone.name} is not linear; it starts from random weights")
         return
     execution.apply_threads(job.plan)
@@ -242,9 +242,8 @@ def _publish(run: TrackedRun, job: fit.Job, results: Results) -> None:
     last = len(results.history)
     run.judged(results, step=last)
     best = results.history[results.best_epoch - 1]
-    run.metrics(
-        {f"best_{results.select_metric}": best[results.select_metric], "best_epoch": results.best_epoch}, step=last
-    )
+    chosen = {f"best_{name}": value for name, value in best.items() if name.startswith("val_")}
+    run.metrics(chosen | {"best_epoch": results.best_epoch}, step=last)
     run.tag({"fracture.weights_sha256": results.weights_sha256})
     plan = job.plan.model_dump(exclude={"reasons", "recipe"})
     run.describe(summary(results, {key: str(value) for key, value in plan.items()}, job.weights.license))

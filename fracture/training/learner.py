@@ -12,6 +12,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from fracture.config import TrainConfig
 from fracture.data.batches import Normalize, augment, to_float
+from fracture.errors import ConfigError
+from fracture.models.backbones import last_layer
 from fracture.training.execution import Plan
 from fracture.training.optim import Schedule, make_optimizer
 
@@ -42,11 +44,25 @@ class Learner:
         """Move the model to its device and make its optimiser; ``class_counts`` are those of the training split."""
         self.config, self.plan, self.normalize = config, plan, normalize
         self.model = plan.place(model)
+        if config.trained == "head":
+            self._freeze()
         self.optimizer = make_optimizer(self.model, config)
         self.schedule = Schedule(self.optimizer, config, plan.epochs, steps_per_epoch)
         self.scaler = torch.amp.GradScaler(plan.device, enabled=plan.precision == "fp16")
         self.ema = ModelEmaV3(self.model, decay=config.ema_decay, use_warmup=True) if config.ema_decay else None
         self.class_weights = _class_weights(class_counts, plan.device) if config.class_weights == "balanced" else None
+
+    def _freeze(self) -> None:
+        """Leave only the last layer to be learned.
+
+        Raises:
+            ConfigError: the model has no linear one.
+        """
+        layer = last_layer(self.model)
+        if layer is None:
+            raise ConfigError("trained=head: the last layer of this backbone is not linear; use trained=all")
+        self.model.requires_grad_(False)
+        layer.requires_grad_(True)
 
     @property
     def evaluated(self) -> nn.Module:
@@ -91,7 +107,7 @@ class Learner:
         Returns:
             As `step`.
         """
-        self.model.train()
+        self.model.train(self.config.trained == "all")  # else batch statistics would move
         weights = self.class_weights
         total = weights[targets].sum() if weights is not None else torch.tensor(len(targets), device=targets.device)
         loss = torch.zeros((), device=targets.device)

@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import nn
 
 from fracture.data.batches import Normalize
+from fracture.models.backbones import last_layer
 from fracture.training.execution import Plan
 from fracture.training.learner import prepare
 
@@ -45,12 +46,6 @@ class Head:
     bias: Floats
     strength: float
     loss: float
-
-
-def classifier_of(model: nn.Module) -> nn.Linear | None:
-    """The last layer of a timm model where it is linear, else None: then there is nothing to solve."""
-    found = model.get_classifier() if hasattr(model, "get_classifier") else None  # type: ignore[operator]
-    return found if isinstance(found, nn.Linear) and hasattr(model, "forward_head") else None
 
 
 def features(
@@ -96,7 +91,7 @@ def start_head(model: nn.Module, head: Head) -> None:
     Raises:
         ValueError: its last layer is not linear.
     """
-    layer = classifier_of(model)
+    layer = last_layer(model)
     if layer is None:
         raise ValueError("the last layer is not linear")
     with torch.no_grad():

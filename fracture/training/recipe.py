@@ -2,10 +2,24 @@
 
 from fracture.config import TrainConfig, as_text, defaults
 
-MANY = 5000  # training images from which the seed's recipe is kept: they can teach a whole network
+FEW = 700  # training images up to which fine-tuning was not seen to gain over the solved head
+MANY = 5000  # from which the seed's recipe is kept: so many can teach a whole network
 
-# for a few images and pretrained weights; what each part gains is measured in docs/recipe.md
-FEW: dict[str, object] = {
+# pretrained weights and a few images: the solved head is the model. One epoch at this rate hardly moves it, so that lr
+# and batch_size mean next to nothing here
+HEAD_ONLY: dict[str, object] = {
+    "head": "probe",
+    "trained": "head",
+    "augmentation": "none",
+    "optimizer": "adamw",
+    "lr": 0.00001,
+    "epochs": 1,
+    "class_weights": "balanced",
+    "select_metric": "val_loss",
+}
+
+# pretrained weights and some images: from the solved head, everything gently
+GENTLE: dict[str, object] = {
     "head": "probe",
     "optimizer": "adamw",
     "lr": 0.0003,
@@ -33,7 +47,7 @@ def resolve(
         config: as given.
         images: of the training split.
         pretrained: whether training starts from pretrained weights.
-        synthetic: the demo set, which is for seeing the story in minutes.
+        synthetic: the demo set, on which the seed's recipe shows the whole story.
 
     Returns:
         The configuration, the knobs that the recipe has chosen, and why.
@@ -42,13 +56,19 @@ def resolve(
         return config, {}, "the seed's, as asked for"
     if not pretrained:
         return config, {}, "the seed's: random weights know nothing that could be kept"
+    if synthetic:
+        return config, {}, "the seed's: the demo set is for seeing the story"
     if images > MANY:
         return config, {}, f"the seed's: {images:,} training images are enough to teach the whole network"
     known, given = defaults(), as_text(config)
-    kept = {"epochs"} if synthetic else set()
-    changes = {name: value for name, value in FEW.items() if given[name] == known[name] and name not in kept}
+    wished = HEAD_ONLY if images <= FEW else GENTLE
+    changes = {name: value for name, value in wished.items() if given[name] == known[name]}
     if given["scheduler"] not in (known["scheduler"], "cosine"):
         changes.pop("warmup_epochs", None)
     chosen = TrainConfig.model_validate(config.model_dump() | changes)
-    why = f"{images:,} training images and pretrained weights: the head is solved first, then all is fine-tuned gently"
-    return chosen, {name: as_text(chosen)[name] for name in changes}, why
+    what = "only the head is solved" if images <= FEW else "the head is solved first, then all is fine-tuned gently"
+    return (
+        chosen,
+        {name: as_text(chosen)[name] for name in changes},
+        f"{images:,} images and pretrained weights: {what}",
+    )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
+import torch
 from filelock import FileLock
 from mlflow.entities import Run
 from rich.console import Console
@@ -13,6 +14,7 @@ from rich.console import Console
 from fracture.config import TrainConfig, as_text
 from fracture.errors import ConfigError, DataError, FractureError, Interrupted
 from fracture.evidence import ARTIFACTS, EPOCH_METRICS, TAGS, Results
+from fracture.models import backbones
 from fracture.progress import Terminal
 from fracture.runs import group, session
 from fracture.runs.session import Session
@@ -69,6 +71,21 @@ def test_a_finished_run_holds_all_its_evidence(store_root: Path, images: Path) -
     assert {tag for tag in run.data.tags if tag.startswith("fracture.")} <= set(TAGS)
     assert run.data.tags["fracture.weights_sha256"] == results.weights_sha256
     assert not session.state_folder(run.info.run_id).exists()
+
+
+def test_pretrained_weights_and_few_images_get_a_solved_head(store_root: Path, images: Path, tmp_path: Path) -> None:
+    torch.save(backbones.build(backbones.find("test_resnet"), 5).state_dict(), tmp_path / "weights.pth")
+    free = {"epochs": "auto", "weights": str(tmp_path / "weights.pth")}
+    results = train(config(images, **free))
+    run = newest()
+    assert (run.data.params["recipe.head"], run.data.params["recipe.trained"]) == ("probe", "head")
+    assert run.data.params["epochs"] == "auto", "as given"
+    assert len(results.history) == 1
+    assert results.history[0]["val_accuracy"] > 0.6, "brightness tells the classes, random features see it"
+    assert train(config(images, **free)).weights_sha256 == results.weights_sha256
+    seeds = train(config(images, recipe="seed", **free | {"epochs": 1}))
+    assert "recipe.head" not in newest().data.params
+    assert seeds.weights_sha256 != results.weights_sha256
 
 
 def test_the_same_seed_twice_gives_the_same_weights(store_root: Path, images: Path) -> None:

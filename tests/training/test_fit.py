@@ -82,10 +82,11 @@ RECIPES = [
     {"optimizer": "adamw", "weight_decay": 0.05, "scheduler": "cosine", "warmup_epochs": 1, "ema_decay": 0.9},
     {"accumulation": 2, "clip_norm": 1.0, "label_smoothing": 0.1, "class_weights": "balanced", "layer_decay": 0.8},
     {"model": "test_convnext", "drop_path": 0.3, "precision": "bf16"},
+    {"trained": "head", "lr": 0.01},
 ]
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=["seed", "adamw", "accumulated", "drop path"])
+@pytest.mark.parametrize("recipe", RECIPES, ids=["seed", "adamw", "accumulated", "drop path", "head only"])
 @pytest.mark.parametrize("stop_at", [1, 4, 6])  # first batch, validation of the first epoch, second epoch
 def test_interrupted_training_ends_with_the_same_weights(
     make_job: Callable[..., Job], recipe: dict[str, object], stop_at: int
