@@ -268,8 +268,8 @@ def page() -> str:
         _table("metric", EPOCH_METRICS),
         "On CUDA also `peak_allocated_gib`, what was in tensors at most; memory.json puts both beside the prediction.",
         "At the end come `test_<name>` for every metric of the test split below, `best_val_<name>` of the chosen "
-        "epoch, `best_epoch`, `latency_ms`, `checkpoint_mib` and `temperature`. System metrics (`system/...`) are MLflow's "
-        "own.",
+        "epoch, `best_epoch`, `latency_ms`, `checkpoint_mib` and `temperature`. System metrics (`system/...`) are "
+        "MLflow's own.",
         "## results.json",
         "Of a training run; that of `fracture evaluate` and of an ensemble has fields of its own in place of the last.",
         _fields(Results),
