@@ -14,7 +14,7 @@ from fracture.errors import ConfigError
 from fracture.evidence import ARTIFACTS, Judged
 from fracture.tracking import store
 
-_RANDOM_NAME = re.compile(r"^[a-z]+-[a-z]+-\d+$")  # what MLflow calls a run that nobody named
+RANDOM_NAME = re.compile(r"^[a-z]+-[a-z]+-\d+$")  # what MLflow calls a run that nobody named
 _NOT_ALLOWED = re.compile(r"[^\w\-. :/]")  # in the name of a metric
 _VALUE_LENGTH = 6000  # of a parameter; MLflow refuses longer ones
 
@@ -73,7 +73,7 @@ class TrackedRun:
         run = cls(run_id)
         info = run._client.get_run(run_id)
         store.mend_artifact_location(info)
-        if name and _RANDOM_NAME.match(info.info.run_name or ""):
+        if name and RANDOM_NAME.match(info.info.run_name or ""):
             run.tag({"mlflow.runName": name})
         return run
 

@@ -16,7 +16,7 @@ from fracture.evaluation.figures.rankings import ranking_figure
 from fracture.evaluation.figures.training import training_figure
 from fracture.evaluation.judge import fit_decisions, judge
 from fracture.evaluation.metrics import softmax
-from fracture.evaluation.report.page import Contents, png, render
+from fracture.evaluation.report.page import Contents, png, render, shown
 from fracture.evaluation.report.words import limits, summary
 from fracture.evidence import EPOCH_METRICS, EvaluationResults, Results
 
@@ -94,6 +94,36 @@ def test_a_split_of_one_class_has_a_page_too() -> None:
     words = Text(render(Contents("run", found, {}))).words
     assert "not defined: needs images of this class and of others" in words
     assert "nan" not in re.findall(r"\w+", words.lower())
+
+
+def test_a_class_without_a_single_hit_is_not_said_to_be_known_for_sure() -> None:
+    found = results()
+    never = (
+        found.splits["test"]
+        .metrics["recall_no_fracture"]
+        .model_copy(
+            update={"value": 0.0, "low": 0.0, "high": 0.0, "caution": "all alike in 15 groups: values up to 0.20"}
+        )
+    )
+    test = found.splits["test"]
+    changed = test.model_copy(update={"metrics": test.metrics | {"recall_no_fracture": never}})
+    lines = summary(found.model_copy(update={"splits": found.splits | {"test": changed}}), None)
+    line = next(line for line in lines if "of no fracture it recognises" in line)
+    assert "values up to 0.20" in line
+
+
+def test_intervals_not_to_be_believed_are_marked() -> None:
+    found = results().splits["test"].metrics["accuracy"]
+    assert not shown(found).endswith("†")
+    assert shown(found.model_copy(update={"caution": "only 3 groups"})).endswith("†")
+
+
+def test_costs_are_written_as_plain_numbers() -> None:
+    made = cost_figure([point("a", 1.2, 0.4), point("b", 8.4, 13.0)], "macro_f1")
+    made.canvas.draw()
+    labels = [label.get_text() for axis in made.axes for label in axis.get_xticklabels()]
+    assert {"2", "5", "10"} <= set(labels)
+    assert not any("^" in label for label in labels)
 
 
 def test_a_threshold_that_cannot_be_had_is_said() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from fracture.evaluation.figures.style import colour, figure, plain, styled
 from fracture.evidence import Estimate
@@ -28,6 +29,9 @@ def cost_figure(points: Sequence[Point], metric: str) -> Figure:
                 cost = point.latency_ms if "latency" in label else point.checkpoint_mib
                 _draw(axis, point, cost, number)
             axis.set(xscale="log", xlabel=label, ylabel=f"test {plain(metric)}, 95 % interval")
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axis.xaxis.set_minor_formatter(NullFormatter())
         axes[0].legend(loc="best")
         return made
 

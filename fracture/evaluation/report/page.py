@@ -82,10 +82,10 @@ def png(figure: Figure) -> bytes:
 
 
 def shown(found: Estimate) -> str:
-    """A metric with its interval, or why there is none."""
+    """A metric with its interval, or why there is none; a dagger where the interval is not to be believed."""
     if found.value is None:
         return f"not defined: {found.reason}"
-    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]" + (" †" if found.caution else "")
 
 
 def _data_url(picture: bytes) -> str:

@@ -28,7 +28,9 @@ def summary(results: Judged, audit: Mapping[str, Any] | None) -> list[str]:
     for name in results.classes:
         recall = found[f"recall_{name}"]
         if _known(recall):
-            lines.append(f"Of 100 images of {_plain(name)} it recognises about {_of_100(recall)} (n = {recall.n}).")
+            lines.append(
+                f"Of 100 images of {_plain(name)} it recognises about {_of_100(recall)} (n = {recall.n}).{_but(recall)}"
+            )
     lines.append(_referral(results))
     if audit is not None and audit.get("confounded"):
         lines.append(
@@ -86,6 +88,11 @@ def _referral(results: Judged) -> str:
         f"Answered without a person, from a probability of {results.referral.refer_below:.2f} on, are about "
         f"{_of_100(share)} of 100 images{sure}."
     )
+
+
+def _but(found: Estimate | None) -> str:
+    """What keeps the interval from being taken at its word, as a sentence."""
+    return f" Not to be taken at its word: {found.caution}." if found is not None and found.caution else ""
 
 
 def _known(found: Estimate | None) -> bool:
