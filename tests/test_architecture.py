@@ -17,7 +17,7 @@ ABOVE = {  # what each folder of fracture may import beside itself and BASE
     "inference": {"data", "models"},
     "training": {"data", "models", "evaluation"},
     "tracking": set(),
-    "runs": {"data", "models", "evaluation", "training", "tracking"},
+    "runs": {"data", "models", "evaluation", "inference", "training", "tracking"},
     "commands": {"data", "models", "evaluation", "inference", "training", "tracking", "runs"},
     "__main__": {"commands"},
     "__init__": set(),

@@ -17,6 +17,7 @@ from torch import nn
 from fracture.data.batches import Normalize, to_float
 from fracture.data.images import ImageError, decode, letterbox
 from fracture.errors import ConfigError
+from fracture.inference.heat import heat_png
 from fracture.inference.unlike import why_unlike
 from fracture.models import backbones, checkpoint
 from fracture.models.checkpoint import Sidecar
@@ -115,6 +116,16 @@ class Predictor:
         """Raw answers [n, classes] to grey squares uint8 [n, size, size]."""
         with torch.inference_mode():
             return np.asarray(self.module(self._normalize(to_float(torch.from_numpy(pixels)))).numpy())
+
+    def heat_map(self, one: Input, label: str) -> bytes:
+        """A PNG of what the model sees, with the evidence for class ``label`` over it.
+
+        Raises:
+            ImageError: it cannot be read.
+            ValueError: no such class, or the model's last features are not spatial.
+        """
+        square = letterbox(decode(_bytes_of(one)), self.sidecar.image_size)
+        return heat_png(self.module, self._normalize, square, self.sidecar.classes.index(label))
 
     def _batch(self, batch: Sequence[Input]) -> list[Answer]:
         read = [self._read(one) for one in batch]

@@ -1,0 +1,37 @@
+"""`fracture serve`: a model behind HTTP, with one page for people."""
+
+import tempfile
+from pathlib import Path
+
+import click
+
+from fracture.progress import Terminal
+
+
+@click.command()
+@click.argument("target", metavar="RUN|MODEL")
+@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets every machine ask")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--max-mib", default=32, show_default=True, type=click.IntRange(1), help="of one request")
+@click.option("--max-images", default=16, show_default=True, type=click.IntRange(1), help="of one request")
+@click.option("--queue", default=64, show_default=True, type=click.IntRange(1), help="requests that may wait, else 429")
+def command(target: str, host: str, port: int, max_mib: int, max_images: int, queue: int) -> None:
+    """Serve the model of a run, a .pth or models:/NAME@ALIAS: POST /predict, /healthz, /metrics and a web page."""
+    import uvicorn  # heavy imports only once the values are right
+
+    from fracture.inference.web import Limits, application
+    from fracture.runs import answering
+    from fracture.tracking import store
+
+    store.connect()
+    terminal = Terminal()
+    with tempfile.TemporaryDirectory() as folder:
+        predictor = answering.find(target, Path(folder))
+    if predictor.sidecar.synthetic:
+        terminal.warn("this model was trained on rendered images: its answers have no medical meaning at all")
+    terminal.say(f"{predictor.sidecar.model} answers on http://{host}:{port} (research software, not a medical device)")
+    app = application(predictor, Limits(max_mib * 2**20, max_images, queue))
+    try:
+        uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=10, server_header=False)
+    except KeyboardInterrupt:
+        terminal.say("Stopped, after everyone who waited was answered")

@@ -1,0 +1,80 @@
+"""One model asked by many: requests wait in a short queue and are answered together."""
+
+import queue
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from fracture.inference.predictor import Answer, Predictor
+
+
+@dataclass(frozen=True)
+class _Request:
+    images: Sequence[bytes]
+    answers: "Future[list[Answer]]"
+
+
+class Batcher:
+    """Answers requests in one thread, as many together as fit the predictor's batch.
+
+    Args:
+        predictor: the model.
+        waiting: requests that may wait; one more is refused.
+    """
+
+    def __init__(self, predictor: Predictor, waiting: int) -> None:
+        """Begin to answer."""
+        self._predictor = predictor
+        self._queue: queue.Queue[_Request | None] = queue.Queue(waiting)
+        self._thread = threading.Thread(target=self._work, name="answers", daemon=True)
+        self._thread.start()
+
+    @property
+    def depth(self) -> int:
+        """Requests that wait."""
+        return self._queue.qsize()
+
+    @property
+    def alive(self) -> bool:
+        """Whether somebody answers."""
+        return self._thread.is_alive()
+
+    def ask(self, images: Sequence[bytes]) -> "Future[list[Answer]]":
+        """Wait in line for the answers to ``images``, in order.
+
+        Raises:
+            queue.Full: too many wait already.
+        """
+        request = _Request(images, Future())
+        self._queue.put_nowait(request)
+        return request.answers
+
+    def close(self) -> None:
+        """Answer those who wait, then stop."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (first := self._queue.get()) is not None:
+            together, last = [first], False
+            while sum(len(one.images) for one in together) < self._predictor.batch_size and not self._queue.empty():
+                following = self._queue.get()
+                if following is None:
+                    last = True
+                    break
+                together.append(following)
+            self._answer(together)
+            if last:
+                return
+
+    def _answer(self, together: Sequence[_Request]) -> None:
+        try:
+            found = self._predictor.predict([image for one in together for image in one.images])
+        except Exception as error:  # noqa: BLE001 - the thread answers the next ones; who asked is told
+            for one in together:
+                one.answers.set_exception(error)
+            return
+        for one in together:
+            one.answers.set_result(found[: len(one.images)])
+            found = found[len(one.images) :]

@@ -1,0 +1,96 @@
+"""Answers to many images as a CSV that can be gone on with."""
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fracture.data.manifest import read_csv
+from fracture.errors import ConfigError, DataError
+from fracture.inference.predictor import Answer, Predictor
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".dcm"}
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was done.
+
+    Attributes:
+        answered: images asked about now.
+        kept: rows that were there before.
+        bad: path and error of the images that could not be read now.
+    """
+
+    answered: int
+    kept: int
+    bad: tuple[tuple[str, str], ...]
+
+
+def images_of(sources: Sequence[Path]) -> list[Path]:
+    """The images that files, folders (searched to the bottom) and manifests name, each once, in order.
+
+    Raises:
+        DataError: a source is missing, or there is no image at all.
+    """
+    found: dict[Path, None] = {}
+    for source in sources:
+        if not source.exists():
+            raise DataError(f"{source}: no such file or folder; give images, folders or a manifest CSV")
+        if source.is_dir():
+            found |= dict.fromkeys(sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES))
+        elif source.suffix.lower() == ".csv":
+            found |= dict.fromkeys(Path(row.path) for row in read_csv(source).rows)
+        else:
+            found[source] = None
+    if not found:
+        raise DataError(f"no images in {', '.join(map(str, sources))}; looked for {', '.join(sorted(SUFFIXES))}")
+    return list(found)
+
+
+def write(predictor: Predictor, paths: Sequence[Path], out: Path, progress: Callable[[str, int, int], None]) -> Written:
+    """Add a row for each image that ``out`` does not hold yet, a batch at a time.
+
+    Raises:
+        ConfigError: ``out`` holds something else, or the answers of another model.
+    """
+    sidecar = predictor.sidecar
+    header = ["path", "label", *sidecar.classes, "refer", "error"]
+    done = _begin(out, header, sidecar.weights_sha256)
+    left, bad, size = [path for path in paths if str(path) not in done], [], predictor.batch_size
+    with out.open("a", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        for start in range(0, len(left), size):
+            batch = left[start : start + size]
+            answers = predictor.predict(batch)
+            table.writerows(_row(path, answer, sidecar.classes) for path, answer in zip(batch, answers, strict=True))
+            file.flush()
+            bad += [(str(p), answer.error) for p, answer in zip(batch, answers, strict=True) if answer.error]
+            progress("images", start + len(batch), len(left))
+    return Written(len(left), len(paths) - len(left), tuple(bad))
+
+
+def _row(path: Path, answer: Answer, classes: Sequence[str]) -> list[object]:
+    shares = [f"{answer.probabilities[name]:.6f}" if answer.probabilities else "" for name in classes]
+    return [str(path), answer.label, *shares, str(answer.refer).lower(), " ".join(answer.error.split())]
+
+
+def _begin(out: Path, header: list[str], weights: str) -> set[str]:
+    """Paths that ``out`` answers to already; a row that a kill has cut is dropped, a missing file begun."""
+    note = out.with_name(out.name + ".model")
+    if not out.exists():
+        out.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(weights + "\n", encoding="utf-8")
+        with out.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerow(header)
+        return set()
+    if not note.is_file() or note.read_text(encoding="utf-8").strip() != weights:
+        raise ConfigError(f"{out}: is not of this model; choose another --out, or delete it with {note.name}")
+    data = out.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    with out.open("r+b") as file:
+        file.truncate(len(whole))
+    rows = list(csv.reader(whole.decode("utf-8").splitlines()))
+    if not rows or rows[0] != header:
+        raise ConfigError(f"{out}: has other columns than {', '.join(header)}; choose another --out")
+    return {row[0] for row in rows[1:]}

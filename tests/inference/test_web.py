@@ -1,0 +1,190 @@
+"""The web application: both ways in, limits, a full queue, nonsense, and the page in a browser."""
+
+import base64
+import io
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import uvicorn
+from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from fracture.errors import ConfigError, DataError
+from fracture.inference import table
+from fracture.inference.predictor import Predictor
+from fracture.inference.web import Limits, application
+from fracture.models import backbones, checkpoint
+
+CLASSES = ("comminuted_fracture", "no_fracture", "simple_fracture")
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    backbone = backbones.find("test_resnet")
+    torch.manual_seed(0)
+    model = backbones.build(backbone, 3)
+    sidecar = checkpoint.Sidecar(
+        model=backbone.name, classes=CLASSES, image_size=64, mean=backbone.mean, std=backbone.std, parameters=1,
+        weights_sha256=checkpoint.weights_sha256(model.state_dict()), epoch=1, synthetic=True, license="none",
+    )  # fmt: skip
+    return Predictor(model, sidecar)
+
+
+@pytest.fixture(scope="module")
+def client(predictor: Predictor) -> Iterator[TestClient]:
+    limits = Limits(body=2**20, images=4)
+    with TestClient(application(predictor, limits), raise_server_exceptions=False) as asked:
+        yield asked
+
+
+def png(seed: int = 0, size: int = 100) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(seed).integers(0, 255, (size, size), np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def test_both_ways_in_answer_as_the_predictor_does(client: TestClient, predictor: Predictor) -> None:
+    (expected,) = predictor.predict(png())
+    by_file = client.post("/predict", files=[("files", ("a.png", png()))], data={"heat_map": "true"}).json()
+    by_text = client.post("/predict", json={"images": [text(png()), "/etc/passwd"]}).json()
+    for answer in (by_file["answers"][0], by_text["answers"][0]):
+        assert answer["label"] == expected.label
+        assert answer["probabilities"] == pytest.approx(expected.probabilities, rel=1e-4)
+    assert by_text["answers"][1]["error"]
+    assert by_text["answers"][1]["refer"]
+    heat = base64.b64decode(by_file["answers"][0]["heat_map"].split(",")[1])
+    assert Image.open(io.BytesIO(heat)).size == (64, 64)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        (b"{", "application/json", 400),
+        (b"[" * 100_000, "application/json", 400),
+        (b'{"images": "a"}', "application/json", 400),
+        (b'{"images": []}', "application/json", 400),
+        (b'{"images": ["", "", "", "", ""]}', "application/json", 400),
+        (b"x" * (2**20 + 1), "application/json", 413),
+        (b"abc", "text/plain", 415),
+        (b"abc", "multipart/form-data", 400),
+        (b"abc", "multipart/form-data; boundary=x", 400),
+    ],
+)
+def test_what_is_refused(client: TestClient, body: bytes, kind: str, status: int) -> None:
+    reply = client.post("/predict", content=body, headers={"content-type": kind})
+    assert reply.status_code == status
+    assert "Traceback" not in reply.text
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    body=st.binary(max_size=300),
+    kind=st.sampled_from(["application/json", "multipart/form-data; boundary=b", "multipart/form-data; charset=x"]),
+    cut=st.integers(0, 400),
+)
+def test_nonsense_is_never_a_failure_of_the_server(client: TestClient, body: bytes, kind: str, cut: int) -> None:
+    assert client.post("/predict", content=body, headers={"content-type": kind}).status_code < 500
+    damaged = png()[:cut] + body
+    reply = client.post("/predict", json={"images": [text(damaged), text(png())]})
+    assert reply.status_code == 200
+    assert reply.json()["answers"][1]["error"] == ""
+
+
+def test_a_full_queue_is_said(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Predictor(predictor.module, predictor.sidecar, batch_size=1)
+    answer, going = slow.predict, threading.Event()
+    monkeypatch.setattr(slow, "predict", lambda images: (going.wait(20), answer(images))[1])
+    with TestClient(application(slow, Limits(waiting=1))) as asked:
+        codes: list[int] = []
+        asking = [
+            threading.Thread(
+                target=lambda: codes.append(asked.post("/predict", json={"images": [text(png())]}).status_code)
+            )
+            for _ in range(6)
+        ]
+        for one in asking:
+            one.start()
+        until = time.monotonic() + 10
+        while len(codes) < 4 and time.monotonic() < until:
+            time.sleep(0.02)
+        going.set()
+        for one in asking:
+            one.join()
+    assert sorted(codes)[:1] == [200]
+    assert sorted(codes)[-4:] == [429] * 4
+
+
+def test_health_and_figures(client: TestClient) -> None:
+    assert client.get("/healthz").json()["ok"] is True
+    client.post("/predict", json={"images": [text(png())]})
+    assert 'fracture_requests_total{status="200"}' in client.get("/metrics").text
+
+
+def test_a_table_goes_on_where_it_was_cut(predictor: Predictor, tmp_path: Path) -> None:
+    for i in range(4):
+        (tmp_path / f"{i}.png").write_bytes(png(i))
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    paths, out = table.images_of([tmp_path]), tmp_path / "out" / "predictions.csv"
+    whole = table.write(predictor, paths, out, lambda *_: None)
+    assert (whole.answered, whole.kept, len(whole.bad)) == (5, 0, 1)
+    first = out.read_text()
+    assert first.splitlines()[0] == "path,label,comminuted_fracture,no_fracture,simple_fracture,refer,error"
+    out.write_bytes(out.read_bytes()[:-30])
+    again = table.write(predictor, paths, out, lambda *_: None)
+    assert (again.answered, again.kept) == (1, 4)
+    assert [line.split(",")[0] for line in out.read_text().splitlines()] == [
+        line.split(",")[0] for line in first.splitlines()
+    ]
+    out.with_name("predictions.csv.model").write_text("another")
+    with pytest.raises(ConfigError, match="not of this model"):
+        table.write(predictor, paths, out, lambda *_: None)
+    with pytest.raises(DataError, match="no such file"):
+        table.images_of([tmp_path / "none"])
+
+
+@pytest.mark.slow
+def test_the_page_answers_in_a_browser(predictor: Predictor, tmp_path: Path) -> None:
+    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
+    driver = shutil.which("chromedriver")
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if not driver or not chromium:
+        pytest.skip("needs chromium and its driver")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(application(predictor), port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in ("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"):
+        options.add_argument(flag)
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    try:
+        (tmp_path / "x.png").write_bytes(png(0, 300))
+        browser.get(f"http://127.0.0.1:{port}/")
+        browser.find_element("id", "file").send_keys(str(tmp_path / "x.png"))
+        until = time.monotonic() + 20
+        while "%" not in browser.find_element("id", "shares").text and time.monotonic() < until:
+            time.sleep(0.1)
+        assert browser.find_element("id", "shares").text.count("%") == 3
+        assert "Refer to a person" in browser.find_element("id", "advice").text
+        assert browser.find_element("id", "heat").get_attribute("src").startswith("data:image/png")
+        assert browser.save_screenshot(str(tmp_path / "page.png"))
+    finally:
+        browser.quit()
+        server.should_exit = True
+        thread.join(20)
