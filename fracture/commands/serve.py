@@ -1,10 +1,13 @@
 """`fracture serve`: a model behind HTTP, with one page for people."""
 
+import contextlib
+import socket
 import tempfile
 from pathlib import Path
 
 import click
 
+from fracture.errors import ConfigError
 from fracture.progress import Terminal
 
 
@@ -29,9 +32,18 @@ def command(target: str, host: str, port: int, max_mib: int, max_images: int, qu
         predictor = answering.find(target, Path(folder))
     if predictor.sidecar.synthetic:
         terminal.warn("this model was trained on rendered images: its answers have no medical meaning at all")
-    terminal.say(f"{predictor.sidecar.model} answers on http://{host}:{port} (research software, not a medical device)")
-    app = application(predictor, Limits(max_mib * 2**20, max_images, queue))
+    with _listen(host, port) as listener:
+        place = f"http://{host}:{listener.getsockname()[1]}"
+        terminal.say(f"{predictor.sidecar.model} answers on {place} (research software, not a medical device)")
+        app = application(predictor, Limits(max_mib * 2**20, max_images, queue))
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=10, server_header=False)
+        with contextlib.suppress(KeyboardInterrupt):  # uvicorn hands the signal on once it has stopped
+            uvicorn.Server(config).run(sockets=[listener])
+    terminal.say("Stopped")
+
+
+def _listen(host: str, port: int) -> socket.socket:
     try:
-        uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=10, server_header=False)
-    except KeyboardInterrupt:
-        terminal.say("Stopped, after everyone who waited was answered")
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise ConfigError(f"--host={host} --port={port}: {error.strerror}; --port=0 takes a free one") from error

@@ -1,0 +1,75 @@
+"""`fracture serve` under load: clients that ask for SECONDS, one request in twenty malformed.
+
+python -m tests.benchmarks.serving_load PTH IMAGE [SECONDS] [CLIENTS]
+"""
+
+import http.client
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+from base64 import b64encode
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+
+def ask(port: int, body: bytes) -> int:
+    """Status of one request, -1 where the connection failed."""
+    link = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        link.request("POST", "/predict", body, {"content-type": "application/json"})
+        reply = link.getresponse()
+        reply.read()
+        return reply.status
+    except OSError:
+        return -1
+    finally:
+        link.close()
+
+
+def client(port: int, good: bytes, until: float, number: int, found: list[tuple[bool, int, float]]) -> None:
+    """Ask until the time is over."""
+    rng = np.random.default_rng(number)
+    while time.perf_counter() < until:
+        malformed = rng.random() < 0.05
+        began = time.perf_counter()
+        status = ask(port, rng.bytes(200) if malformed else good)
+        found.append((malformed, status, time.perf_counter() - began))
+
+
+def main(pth: str, image: str, seconds: float = 60, clients: int = 8) -> None:
+    """Start a server, load it, print what was seen."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen([sys.executable, "-m", "fracture", "serve", pth, "--port", str(port)])
+    good = json.dumps({"images": [b64encode(Path(image).read_bytes()).decode()]}).encode()
+    while ask(port, good) != 200:
+        time.sleep(0.5)
+        assert server.poll() is None, "the server ended"
+    for _ in range(20):
+        ask(port, good)
+    process, found = psutil.Process(server.pid), []
+    before, until = process.memory_info().rss, time.perf_counter() + seconds
+    asking = [threading.Thread(target=client, args=(port, good, until, i, found)) for i in range(clients)]
+    for one in asking:
+        one.start()
+    for one in asking:
+        one.join()
+    after = process.memory_info().rss
+    server.terminate()
+    server.wait()
+    times = np.array([spent for malformed, status, spent in found if not malformed and status == 200])
+    print(f"{clients} clients, {seconds:.0f} s: good {Counter(s for m, s, _ in found if not m)}")
+    print(f"malformed {Counter(s for m, s, _ in found if m)}")
+    print(f"{len(times) / seconds:.1f} images/s; p50 {np.median(times):.3f} s, p95 {np.quantile(times, 0.95):.3f} s")
+    print(f"resident memory {before / 2**20:.0f} MiB before, {after / 2**20:.0f} MiB after")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:3], *[int(one) for one in sys.argv[3:]])
