@@ -51,6 +51,12 @@ class TrainConfig(BaseModel):
     )
     val_fraction: float = Field(0.15, gt=0, lt=0.5, description="share for validation where the data names no split")
     test_fraction: float = Field(0.15, gt=0, lt=0.5, description="share for the test where the data names no split")
+    folds: int = Field(
+        1, ge=1, le=20, description="above 1: that many runs, each judged on another part of the data; 1 is one run"
+    )
+    fold: Annotated[int, Field(ge=0)] | Literal["all"] = Field(
+        "all", description="with folds: only the one of this number, from 0; all trains each below one parent"
+    )
     image_size: Pixels | Auto = Field(
         "auto", description="side in pixels; auto is 224, or the model's own where it is fixed"
     )
@@ -134,6 +140,10 @@ class TrainConfig(BaseModel):
         problems = []
         if self.accumulation != "auto" and self.batch_size % self.accumulation:
             problems.append(f"accumulation={self.accumulation} does not divide batch_size={self.batch_size}")
+        if self.fold != "all" and self.fold >= self.folds:
+            problems.append(f"fold={self.fold} of folds={self.folds}: they are numbered from 0 to {self.folds - 1}")
+        if self.folds > 1 and self.val_fraction + 1 / self.folds >= 0.9:
+            problems.append(f"val_fraction={self.val_fraction} and folds={self.folds} leave too little for training")
         if self.val_fraction + self.test_fraction >= 0.9:
             problems.append("val_fraction + test_fraction leave less than a tenth for training")
         if self.warmup_epochs and self.scheduler == "plateau":

@@ -31,6 +31,11 @@ ARTIFACTS = {
     "train.log": "all that was said, with times; stacks where the run stalled",
 }
 
+FOLD_ARTIFACTS = {
+    "folds.json": "mean, interval and folds of every metric of the test split (fracture.evidence.FoldResults)",
+    "predictions_out_of_fold.csv": "predictions_test.csv of all folds, with the column fold: each image once",
+}
+
 TAGS = {
     "fracture.kind": "train, evaluate, ensemble, prepare, audit, group (a parent of several), pointer (a resume)",
     "fracture.model": "timm's name with its tag",
@@ -176,6 +181,32 @@ class SplitResults(BaseModel):
     reliability: tuple[Bin, ...] = Field((), description="the same with the temperature")
 
 
+class FoldEstimate(BaseModel):
+    """One metric over the folds of a cross-validation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    value: float | None = Field(description="mean over the folds; null when one cannot tell it")
+    low: float | None = Field(description="lower end of the 95 % interval of the corrected resampled t-test")
+    high: float | None = Field(description="upper end of it; not cut off at the metric's own range")
+    n: int = Field(description="images tested, over all folds")
+    folds: tuple[float | None, ...] = Field(description="its value in each fold")
+
+
+class FoldResults(BaseModel):
+    """folds.json: what the folds of one cross-validation say together."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = Field(description="timm's name with its tag")
+    classes: tuple[str, ...] = Field(description="in the order of the model's outputs")
+    data: str = Field(description="name of the data")
+    synthetic: bool = Field(description="true when the images are rendered")
+    runs: tuple[str, ...] = Field(description="ids of the folds' runs, in order")
+    metrics: dict[str, FoldEstimate] = Field(description="by name, without the split's prefix")
+    seconds: float = Field(description="training, all folds")
+
+
 class Controls(BaseModel):
     """controls.json: whether the model looks at the bone. Accuracies are of ``n`` images of the test split."""
 
@@ -262,6 +293,8 @@ def page() -> str:
         _table("file", ARTIFACTS),
         "Not kept on the run: the full training state (weights, optimiser, schedule, random generators, position). It "
         "lies in `mlruns/state/<run id>` until the run succeeds.",
+        "On the parent of the runs of `folds`, which also has `test_<name>`, `test_<name>_low` and `test_<name>_high`:",
+        _table("file", FOLD_ARTIFACTS),
         "## Tags",
         _table("tag", TAGS),
         "## Metrics, once an epoch",
@@ -293,6 +326,10 @@ def page() -> str:
         _fields(Calibration),
         _fields(OperatingPoint),
         _fields(Referral),
+        "## folds.json",
+        _fields(FoldResults),
+        "### metrics.<name> of folds.json",
+        _fields(FoldEstimate),
         "## Parameters",
         "Every knob of `fracture train` under its own name, as given; what the recipe chose: `recipe.<name>`; what was "
         "resolved for the machine: `plan.<name>`.",

@@ -17,6 +17,8 @@ from fracture.data.cache import folder_of
 from fracture.errors import ConfigError
 
 BAD = [
+    ({"folds": "5", "fold": "5"}, "fold=5 of folds=5: they are numbered from 0 to 4"),
+    ({"folds": "2", "val_fraction": "0.45"}, "val_fraction=0.45 and folds=2 leave too little for training"),
     ({"lr": "abc"}, "lr=abc: "),
     ({"lr": "0"}, "lr=0: input should be greater than 0"),
     ({"lr": "nan"}, "lr=nan: "),

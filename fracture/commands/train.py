@@ -35,12 +35,16 @@ def _train(wanted: TrainConfig, terminal: Terminal) -> None:
         _resume(wanted, terminal, attached)
         return
     from fracture.models import backbones
-    from fracture.runs import group, session
+    from fracture.runs import folds, group, session
 
     names = backbones.split_names(wanted.model)
     for name in names:
         backbones.find(name).image_size(wanted.image_size)
-    if len(names) == 1:
+    if wanted.folds > 1 and wanted.fold == "all":
+        if len(names) > 1:
+            raise ConfigError(f"folds={wanted.folds} with {len(names)} backbones: give one model a command")
+        folds.train_folds(wanted.model_copy(update={"model": names[0]}), terminal, _command(_changed(wanted), attached))
+    elif len(names) == 1:
         again = _command({"resume": "{run}"}, attached)
         session.train(wanted.model_copy(update={"model": names[0]}), session.Session(terminal, None, again))
     else:

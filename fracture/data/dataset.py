@@ -26,6 +26,8 @@ class Source:
         demo_images: how many images ``demo`` renders.
         val_fraction, test_fraction: shares of the images.
         seed: of the rendering and of the split.
+        folds, fold: with more than one fold, the test split is the ``fold``-th part of them, from 0, whatever
+            ``test_fraction`` says.
     """
 
     data: str = "demo"
@@ -33,6 +35,8 @@ class Source:
     val_fraction: float = 0.15
     test_fraction: float = 0.15
     seed: int = 0
+    folds: int = 1
+    fold: int = 0
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,12 @@ def read(source: Source, cache_dir: Path, problems: list[str], progress: cache.P
 def split(manifest: Manifest, source: Source, problems: list[str]) -> Manifest:
     """Split by group and stratified by label, unless the rows name their splits; then look for missing classes."""
     unsplit = sum(not row.split for row in manifest.rows)
-    if 0 < unsplit < len(manifest.rows):
+    if source.folds > 1 and unsplit < len(manifest.rows):
+        problems.append(
+            f"folds={source.folds}: {len(manifest.rows) - unsplit} of {len(manifest.rows)} rows name a split already; "
+            "give a folder of classes or a CSV without the column split, or leave folds out"
+        )
+    elif 0 < unsplit < len(manifest.rows):
         problems.append(f"{unsplit} of {len(manifest.rows)} rows name no split: fill or empty the whole column")
     elif unsplit:
         manifest = manifest.with_rows(_split_rows(manifest.rows, source))
@@ -146,9 +155,25 @@ def _read_demo(source: Source, cache_dir: Path, progress: cache.Progress | None)
 
 def _split_rows(rows: tuple[Row, ...], source: Source) -> list[Row]:
     groups = [row.group or f"alone {i}" for i, row in enumerate(rows)]
-    shares = (1 - source.val_fraction - source.test_fraction, source.val_fraction, source.test_fraction)
-    parts = assign([row.label for row in rows], groups, shares, source.seed)
+    labels = [row.label for row in rows]
+    if source.folds > 1:
+        parts = _fold(labels, groups, source)
+    else:
+        shares = (1 - source.val_fraction - source.test_fraction, source.val_fraction, source.test_fraction)
+        parts = assign(labels, groups, shares, source.seed)
     return [replace(row, split=SPLITS[part]) for row, part in zip(rows, parts, strict=True)]
+
+
+def _fold(labels: list[str], groups: list[str], source: Source) -> list[int]:
+    """The test split is one of k parts of all; validation is its share of all, taken from the rest."""
+    parts = assign(labels, groups, [1 / source.folds] * source.folds, source.seed)
+    rest = [i for i, part in enumerate(parts) if part != source.fold]
+    share = source.val_fraction / (1 - 1 / source.folds)
+    split = assign([labels[i] for i in rest], [groups[i] for i in rest], (1 - share, share), source.seed)
+    found = [SPLITS.index("test")] * len(labels)
+    for i, part in zip(rest, split, strict=True):
+        found[i] = part
+    return found
 
 
 def _split_problems(manifest: Manifest) -> list[str]:

@@ -1,7 +1,8 @@
-"""Several backbones, one after the other: a run each under one parent, continued by the same command."""
+"""Several runs under one parent, one after the other and continued by the same command: backbones, or folds."""
 
 import hashlib
 import json
+from collections.abc import Callable, Sequence
 
 from fracture.config import TrainConfig, as_text
 from fracture.errors import FractureError, Interrupted
@@ -20,30 +21,50 @@ def train_group(config: TrainConfig, names: list[str], terminal: Terminal, again
         FractureError: some failed; the others are done, and the same command goes on with what is missing.
         Interrupted: a signal asked for it; the same command goes on.
     """
+    train_members(config, "model", names, terminal, again)
+
+
+def train_members(
+    config: TrainConfig,
+    knob: str,
+    values: Sequence[str | int],
+    terminal: Terminal,
+    again: str,
+    finish: Callable[[TrackedRun], None] | None = None,
+) -> None:
+    """Train one run below a common parent for each value of a knob; ``finish`` adds to the parent once all are done.
+
+    Raises:
+        FractureError: some failed; the others are done, and the same command goes on with what is missing.
+        Interrupted: a signal asked for it; the same command goes on.
+    """
     key = hashlib.sha256(json.dumps(as_text(config), sort_keys=True).encode()).hexdigest()[:16]
-    parent = _open_parent(key, names, terminal)
+    parent = _open_parent(key, f"{len(values)} {knob}s", terminal)
     failed: dict[str, str] = {}
     done: dict[str, Results] = {}
     try:
-        for name in names:
-            _one(config.model_copy(update={"model": name}), Session(terminal, parent.id, again), done, failed)
+        for value in values:
+            member = config.model_copy(update={knob: value})
+            _one(member, knob, Session(terminal, parent.id, again), done, failed)
     except (Interrupted, KeyboardInterrupt) as stop:
         parent.end("KILLED", str(stop) or "interrupted")
         raise Interrupted(f"{str(stop) or 'interrupted'}\nThe whole group goes on with:\n  {again}") from stop
-    _show(done, failed, terminal)
+    _show(knob, done, failed, terminal)
+    if finish is not None and not failed:
+        finish(parent)
     parent.end("FAILED" if failed else "FINISHED", "; ".join(f"{name}: {why}" for name, why in failed.items()))
     if failed:
         reasons = "\n".join(f"- {name}: {why}" for name, why in failed.items())
         raise FractureError(
-            f"{len(failed)} of {len(names)} models failed:\n{reasons}\nGo on with what is missing:\n  {again}"
+            f"{len(failed)} of {len(values)} {knob}s failed:\n{reasons}\nGo on with what is missing:\n  {again}"
         )
 
 
-def _open_parent(key: str, names: list[str], terminal: Terminal) -> TrackedRun:
+def _open_parent(key: str, title: str, terminal: Terminal) -> TrackedRun:
     """The unfinished group of an earlier run of the same command, else a new one."""
     earlier = query.find_group(key)
     if earlier is None:
-        parent = TrackedRun.begin(f"{len(names)} models", watched=False)
+        parent = TrackedRun.begin(title, watched=False)
     else:
         terminal.say(f"Continuing group {earlier}")
         parent = TrackedRun.go_on(earlier, watched=False)
@@ -51,27 +72,29 @@ def _open_parent(key: str, names: list[str], terminal: Terminal) -> TrackedRun:
     return parent
 
 
-def _one(config: TrainConfig, part: Session, done: dict[str, Results], failed: dict[str, str]) -> None:
-    """Train, take up or skip one backbone of the group."""
+def _one(config: TrainConfig, knob: str, part: Session, done: dict[str, Results], failed: dict[str, str]) -> None:
+    """Train, take up or skip one run of the group."""
     assert part.parent is not None
-    earlier = query.child(part.parent, config.model)
+    value = as_text(config)[knob]
+    name = value if knob == "model" else f"{knob} {value}"
+    earlier = query.child(part.parent, knob, value)
     if earlier is not None and earlier.info.status == "FINISHED":
-        part.terminal.say(f"{config.model}: done before, run {earlier.info.run_id}")
+        part.terminal.say(f"{name}: done before, run {earlier.info.run_id}")
         return
-    part.terminal.say(f"\n{config.model}", style="bold")
+    part.terminal.say(f"\n{name}", style="bold")
     try:
         if earlier is not None and session.can_go_on(earlier.info.run_id):
-            done[config.model] = session.resume(earlier.info.run_id, part)
+            done[name] = session.resume(earlier.info.run_id, part)
         else:
-            done[config.model] = session.train(config, part)
+            done[name] = session.train(config, part)
     except Interrupted:
         raise
-    except Exception as error:  # noqa: BLE001 - one model must not stop the rest, whatever it fails of
-        failed[config.model] = str(error) or type(error).__name__
-        part.terminal.warn(f"{config.model} failed: {failed[config.model]}")
+    except Exception as error:  # noqa: BLE001 - one run must not stop the rest, whatever it fails of
+        failed[name] = str(error) or type(error).__name__
+        part.terminal.warn(f"{name} failed: {failed[name]}")
 
 
-def _show(done: dict[str, Results], failed: dict[str, str], terminal: Terminal) -> None:
+def _show(knob: str, done: dict[str, Results], failed: dict[str, str], terminal: Terminal) -> None:
     rows = [
         [
             name,
@@ -82,4 +105,4 @@ def _show(done: dict[str, Results], failed: dict[str, str], terminal: Terminal) 
         for name, r in done.items()
     ]
     rows += [[name, "failed", "", ""] for name in failed]
-    terminal.table("Trained", ["model", "test macro F1", "test balanced accuracy", "training"], rows)
+    terminal.table("Trained", [knob, "test macro F1", "test balanced accuracy", "training"], rows)

@@ -121,7 +121,10 @@ def _recorded(run_id: str) -> tuple[Path, Record]:
 
 
 def _open(config: TrainConfig, size: int, terminal: Terminal) -> Dataset:
-    source = Source(config.data, config.demo_images, config.val_fraction, config.test_fraction, config.data_seed)
+    source = Source(
+        config.data, config.demo_images, config.val_fraction, config.test_fraction, config.data_seed, config.folds,
+        0 if config.fold == "all" else config.fold,
+    )  # fmt: skip
     with terminal.working() as working:
         dataset = open_dataset(source, size, cache.folder_of(config.cache_dir), working)
     show_dataset(dataset, terminal)

@@ -33,9 +33,9 @@ def find_group(key: str) -> str | None:
     return runs[0].info.run_id if runs else None
 
 
-def child(parent: str, model: str) -> Run | None:
-    """The run of one model below a group: the finished one if there is one, else the newest."""
-    runs = _search(f"tags.`mlflow.parentRunId` = '{parent}' and params.model = '{model}'")
+def child(parent: str, name: str, value: str) -> Run | None:
+    """The run below a group with this value of a parameter: the finished one if there is one, else the newest."""
+    runs = _search(f"tags.`mlflow.parentRunId` = '{parent}' and params.{name} = '{value}'")
     return next((run for run in runs if run.info.status == "FINISHED"), runs[0] if runs else None)
 
 

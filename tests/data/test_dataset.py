@@ -117,6 +117,23 @@ def test_splits_of_a_part_of_the_rows_are_refused(images: Path) -> None:
     assert "4 of 30 rows name no split: fill or empty the whole column" in problems
 
 
+def test_folds_test_every_image_once_and_tear_no_group(images: Path) -> None:
+    rows = [replace(row, group=f"patient {i // 2}") for i, row in enumerate(rows_of(images))]
+    path = write(images, rows)
+    tested: list[str] = []
+    for fold in range(4):
+        found = opened(path, folds=4, fold=fold).manifest.rows
+        tested += [row.sha256 for row in found if row.split == "test"]
+        assert len({(row.group, row.split) for row in found}) == 15
+        assert Counter(row.split for row in found)["val"] in range(3, 7), "15 % of all, not of the rest"
+    assert sorted(tested) == sorted(row.sha256 for row in found)
+
+
+def test_folds_of_data_that_names_its_splits_are_refused(images: Path) -> None:
+    problems = refused(write(images, rows_of(images, split="train")), folds=5)
+    assert "folds=5: 30 of 30 rows name a split already; give a folder of classes" in problems[0]
+
+
 def test_every_problem_is_shown_at_once(tmp_path: Path, make_images: Callable[..., Path]) -> None:
     root = make_images(tmp_path / "data", 3, ("train", "val", "test"), ("a", "b", "c"))
     for path in (root / "train" / "a").iterdir():

@@ -1,0 +1,101 @@
+"""Frozen features of real radiographs, computed once for each way of showing the images and kept."""
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from fracture.data.cache import default_folder
+from fracture.data.dataset import Dataset, Source, open_images
+from fracture.models import backbones, weights
+
+Integers = npt.NDArray[np.int64]
+Grey = npt.NDArray[np.uint8]
+Views = dict[str, npt.NDArray[np.float32]]  # by way of showing and layer: [images, features]
+
+MODEL = "tf_efficientnet_lite0"
+STAGES = (2, 3, 4)  # of the backbone's five, counted from 0, beside the last layer
+_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Task:
+    """One data set: labels and groups of its images, its features, and the pair whose AUC is its headline."""
+
+    name: str
+    classes: tuple[str, ...]
+    labels: Integers
+    groups: tuple[str, ...]
+    sha256: tuple[str, ...]
+    pair: tuple[str, str]
+    views: Views
+
+
+def load(folder: Path, pair: tuple[str, str], ways: Sequence[str], file: Path, kept: Path) -> Task:
+    """A data set with the features of every way of showing it, as ``224`` or ``224 clahe``."""
+    views: Views = {}
+    for way in ways:
+        size, _, show = way.partition(" ")
+        dataset = open_images(Source(str(folder)), int(size), default_folder())
+        path = kept / f"{folder.name}-{way.replace(' ', '-')}-{dataset.manifest.digest()}.npz"
+        if not path.exists():
+            np.savez(path, **features(dataset, file, SHOWN[show]))  # type: ignore[arg-type]
+        with np.load(path) as found:
+            views |= {f"{way} {layer}": found[layer] for layer in found.files}
+    names = [dataset.manifest.relative(row) for row in dataset.manifest.rows]
+    known = _groups(folder / "SOURCES.csv")
+    groups = tuple(known.get(name) or name for name in names)
+    digests = tuple(row.sha256 for row in dataset.manifest.rows)
+    return Task(folder.name, dataset.classes, dataset.labels, groups, digests, pair, views)
+
+
+def features(dataset: Dataset, file: Path, show: Callable[[Grey], Grey]) -> Views:
+    """Mean and largest value of several layers over the image, each the mean of the image and its mirror image."""
+    backbone = backbones.find(MODEL)
+    first = weights.read(weights.find(str(file), backbone))
+    model = backbones.build(backbone, 2, weights=first).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    mean, std = (torch.tensor(value)[:, None, None] for value in (backbone.mean, backbone.std))
+    parts: dict[str, list[torch.Tensor]] = {}
+    for start in range(0, len(dataset.labels), _BATCH):
+        grey = dataset.pixels(np.arange(start, min(start + _BATCH, len(dataset.labels))))
+        batch = torch.from_numpy(np.stack([show(image) for image in grey]))[:, None].float() / 255
+        batch = ((batch - mean) / std).contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+            straight, mirrored = _pooled(model, batch), _pooled(model, batch.flip(-1))
+        for layer, value in straight.items():
+            parts.setdefault(layer, []).append((value + mirrored[layer]) / 2)
+    return {layer: torch.cat(values).numpy() for layer, values in parts.items()}
+
+
+def _pooled(model: torch.nn.Module, batch: torch.Tensor) -> dict[str, torch.Tensor]:
+    last, lower = model.forward_intermediates(batch, indices=list(STAGES))  # type: ignore[operator]
+    maps = {"": last} | {f"stage {stage} ": value for stage, value in zip(STAGES, lower, strict=True)}
+    return {f"{at}mean": value.float().mean((2, 3)) for at, value in maps.items()} | {
+        f"{at}max": value.float().amax((2, 3)) for at, value in maps.items()
+    }
+
+
+def _clahe(grey: Grey) -> Grey:
+    return np.asarray(cv2.createCLAHE(clipLimit=2.0, tileGridSize=(8, 8)).apply(grey), np.uint8)
+
+
+def _window(grey: Grey) -> Grey:
+    """The grey levels between the first and the last percentile of what is not black padding, over the whole range."""
+    inside = grey[grey > 0]
+    low, high = np.percentile(inside, (1, 99)) if inside.size else (0, 255)
+    return np.asarray(np.clip((grey - low) / max(high - low, 1) * 255, 0, 255), np.uint8)
+
+
+def _groups(sources: Path) -> dict[str, str]:
+    if not sources.exists():
+        return {}
+    with sources.open(newline="", encoding="utf-8") as table:
+        return {row["file"]: row.get("group", "") for row in csv.DictReader(table)}
+
+
+SHOWN: dict[str, Callable[[Grey], Grey]] = {"": lambda grey: grey, "clahe": _clahe, "window": _window}

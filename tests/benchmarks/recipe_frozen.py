@@ -1,0 +1,234 @@
+"""What pictures, layers and heads are worth on frozen features of real radiographs: the tables of docs/recipe.md.
+
+    python -m tests.benchmarks.recipe_frozen --data FOLDER --pair comminuted_fracture simple_fracture --weights FILE
+
+FOLDER is one of classes; a SOURCES.csv in it with the columns file and group keeps groups together. Frozen features are
+computed once for each way of showing the images and kept under ``--kept``. Every ingredient then runs on the same folds
+(by group, stratified, ``--seeds`` times five) and is compared fold by fold with the plain linear probe. Intervals of
+the gains are those of the corrected resampled t-test, for training sets overlap (Nadeau and Bengio 2003).
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
+from sklearn.svm import SVC
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from fracture.data.cache import default_folder
+from fracture.data.split import assign
+from fracture.evaluation.calibration import bin_table, error_of, expected_error
+from fracture.evaluation.folds import over_folds
+from fracture.evaluation.metrics import softmax
+from fracture.training import probe
+from tests.benchmarks.machine import machine
+from tests.benchmarks.recipe_features import Task, load
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Fit = Callable[[Floats, Integers, Sequence[str], Floats], Floats]  # of training images and others: logits
+
+FOLDS = 5
+WAYS = ("224", "224 clahe", "224 window", "320")
+WIDTH, STRENGTH = 1280, 1e-3  # the plain probe's C at so many features; with more it is divided by as much
+METRICS = ("balanced accuracy", "macro F1", "AUC", "ECE, debiased")
+
+
+@dataclass(frozen=True)
+class Ingredient:
+    """One change of the plain probe: which features are put together, what learns from them, and from how many."""
+
+    name: str
+    views: tuple[str, ...]
+    fit: Fit
+    share: float = 1.0
+
+
+def main() -> None:
+    """Compute what is missing, compare and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--pair", nargs=2, required=True, help="two classes: the AUC of the first against the second")
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--kept", type=Path, default=default_folder() / "recipe")
+    parser.add_argument("--seeds", type=int, default=5)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    options.kept.mkdir(parents=True, exist_ok=True)
+    task = load(options.data, tuple(options.pair), WAYS, options.weights, options.kept)
+    with threadpool_limits(1):
+        report(task, options.seeds)
+    print(f"\n{machine()}")
+
+
+def report(task: Task, seeds: int) -> None:
+    """One row an ingredient: its metrics, and its gain over the plain probe on the same folds."""
+    sizes = ", ".join(f"{(task.labels == k).sum()} {name}" for k, name in enumerate(task.classes))
+    print(f"### {task.name}: {sizes}, {len(set(task.groups))} groups, {seeds} x {FOLDS} folds")
+    print(f"AUC: {task.pair[0]} against {task.pair[1]}. Gains over the plain probe with 95 % intervals.\n")
+    print("| ingredient | " + " | ".join(f"{m} | gain" for m in METRICS[:3]) + f" | {METRICS[3]} | CPU s |")
+    print("|---" * (2 + 2 * 3 + 1) + "|")
+    plain: Floats | None = None
+    for one in INGREDIENTS:
+        began = time.process_time()
+        found = np.array([measure(one, task, *split) for split in folds(task, seeds)])
+        plain = found if plain is None else plain
+        cells = [cell for k in range(3) for cell in (f"{found[:, k].mean():.3f}", _gain(found[:, k] - plain[:, k]))]
+        seconds = time.process_time() - began
+        print(f"| {one.name} | " + " | ".join(cells) + f" | {found[:, 3].mean():.3f} | {seconds:.0f} |", flush=True)
+
+
+def folds(task: Task, seeds: int) -> Iterator[tuple[Integers, Integers]]:
+    """Positions of training and test images of every fold of every seed."""
+    for seed in range(seeds):
+        part = np.array(assign(task.labels.tolist(), task.groups, [1 / FOLDS] * FOLDS, seed))
+        for fold in range(FOLDS):
+            yield np.flatnonzero(part != fold), np.flatnonzero(part == fold)
+
+
+def measure(one: Ingredient, task: Task, train: Integers, test: Integers) -> Floats:
+    """The metrics of one ingredient on one fold."""
+    if one.share < 1:
+        labels, groups = task.labels[train].tolist(), [task.groups[i] for i in train]
+        train = train[np.array(assign(labels, groups, (one.share, 1 - one.share), 0)) == 0]
+    values = np.concatenate([task.views[view] for view in one.views], axis=1).astype(np.float64)
+    groups = [task.groups[i] for i in train]
+    return score(one.fit(values[train], task.labels[train], groups, values[test]), test, task)
+
+
+def score(logits: Floats, test: Integers, task: Task) -> Floats:
+    """`METRICS` of logits of some images."""
+    labels, predicted = task.labels[test], logits.argmax(axis=1)
+    first, second = (task.classes.index(name) for name in task.pair)
+    pair = np.isin(labels, (first, second))
+    confidence = softmax(logits).max(axis=1)
+    table = bin_table(confidence, predicted == labels).sum(axis=0)
+    return np.array([
+        balanced_accuracy_score(labels, predicted),
+        f1_score(labels, predicted, average="macro"),
+        roc_auc_score(labels[pair] == first, (logits[:, first] - logits[:, second])[pair]),
+        max(float(error_of(table)) - expected_error(confidence), 0.0),
+    ])  # fmt: skip
+
+
+def _gain(gains: Floats) -> str:
+    """Mean and 95 % interval of paired differences over folds, each test a quarter of its training set."""
+    if not gains.any():
+        return "-"
+    mean, low, high = over_folds(gains.tolist(), 1 / (FOLDS - 1))
+    return f"{mean:+.3f} ({low:+.3f} to {high:+.3f})"
+
+
+def _scaled(train: Floats, rest: Floats) -> tuple[Floats, Floats]:
+    """Standardised, and turned into the space that the training images span: the same to a head, and far smaller."""
+    mean, spread = train.mean(axis=0), train.std(axis=0) + 1e-6
+    train, rest = (train - mean) / spread, (rest - mean) / spread
+    powers, axes = np.linalg.eigh(train @ train.T)  # of the images: they are fewer than features
+    kept = powers > 1e-6 * powers[-1]
+    turn = train.T @ (axes[:, kept] / np.sqrt(powers[kept]))[:, ::-1]
+    return train @ turn, rest @ turn
+
+
+def _two_sided(decision: Floats) -> Floats:
+    return decision if decision.ndim == 2 else np.stack([-decision, decision], axis=1) / 2
+
+
+def logistic(factor: float = 1.0, balanced: bool = True) -> Fit:
+    """Logistic regression, its C ``factor`` times the plain probe's."""
+
+    def fit(train: Floats, labels: Integers, groups: Sequence[str], rest: Floats) -> Floats:
+        strength = STRENGTH * factor * WIDTH / train.shape[1]
+        a, b = _scaled(train, rest)
+        head = LogisticRegression(C=strength, class_weight="balanced" if balanced else None, max_iter=300)
+        return _two_sided(head.fit(a, labels).decision_function(b))
+
+    return fit
+
+
+def solved(train: Floats, labels: Integers, groups: Sequence[str], rest: Floats) -> Floats:
+    """As the recipe solves it: C by cross-validation within the training images."""
+    head = probe.solve(train, labels, groups, int(labels.max()) + 1)
+    return rest @ head.weight.T + head.bias
+
+
+def discriminant(train: Floats, labels: Integers, groups: Sequence[str], rest: Floats) -> Floats:
+    """Linear discriminant analysis with a shrunk covariance (Ledoit and Wolf 2004)."""
+    a, b = _scaled(train, rest)
+    classes = int(labels.max()) + 1
+    head = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto", priors=np.full(classes, 1 / classes))
+    return _two_sided(head.fit(a, labels).decision_function(b))
+
+
+def whitened(train: Floats, labels: Integers, groups: Sequence[str], rest: Floats) -> Floats:
+    """Logistic regression on 64 whitened principal components."""
+    a, b = (part[:, :64] for part in _scaled(train, rest))
+    spread = a.std(axis=0)
+    head = LogisticRegression(C=0.01, class_weight="balanced", max_iter=300)
+    return _two_sided(head.fit(a / spread, labels).decision_function(b / spread))
+
+
+def curved(train: Floats, labels: Integers, groups: Sequence[str], rest: Floats) -> Floats:
+    """A support vector machine with a Gaussian kernel; its one-against-rest values are no probabilities."""
+    a, b = _scaled(train, rest)
+    return _two_sided(SVC(C=1.0, class_weight="balanced").fit(a, labels).decision_function(b))
+
+
+def hierarchy(train: Floats, labels: Integers, groups: Sequence[str], rest: Floats) -> Floats:
+    """Class 1 (no fracture) against the rest, then the rest among themselves; the same as the probe for two classes."""
+    if labels.max() < 2:
+        return logistic()(train, labels, groups, rest)
+    broken = labels != 1
+    any_fracture = logistic()(train, broken.astype(np.int64), groups, rest)
+    kind = logistic()(train[broken], (labels[broken] == 2).astype(np.int64), groups, rest)
+    p, q = softmax(any_fracture), softmax(kind)
+    return np.log(np.stack([p[:, 1] * q[:, 0], p[:, 0], p[:, 1] * q[:, 1]], axis=1) + 1e-9)
+
+
+def mixed(parts: int) -> Fit:
+    """The mean of the logits of one probe for each of ``parts`` equal shares of the columns."""
+
+    def fit(train: Floats, labels: Integers, groups: Sequence[str], rest: Floats) -> Floats:
+        pairs = zip(np.split(train, parts, axis=1), np.split(rest, parts, axis=1), strict=True)
+        return np.asarray(np.mean([logistic()(a, labels, groups, b) for a, b in pairs], axis=0))
+
+    return fit
+
+
+_PLAIN = ("224 mean",)
+_STAGES = ("224 stage 2 mean", "224 stage 3 mean", "224 stage 4 mean")
+_LARGER = ("320 mean", "320 max", "320 stage 2 mean", "320 stage 3 mean", "320 stage 4 mean")
+INGREDIENTS = (
+    Ingredient("plain probe: 224 px, mean, C = 0.001", _PLAIN, logistic()),
+    Ingredient("C by cross-validation (the recipe's head)", _PLAIN, solved),
+    Ingredient("C x 0.1", _PLAIN, logistic(0.1)),
+    Ingredient("C x 10", _PLAIN, logistic(10.0)),
+    Ingredient("classes not balanced", _PLAIN, logistic(balanced=False)),
+    Ingredient("320 px", ("320 mean",), logistic()),
+    Ingredient("224 and 320 px, mean of two probes", ("224 mean", "320 mean"), mixed(2)),
+    Ingredient("local contrast (CLAHE)", ("224 clahe mean",), logistic()),
+    Ingredient("percentile windowing", ("224 window mean",), logistic()),
+    Ingredient("plain, CLAHE and window, mean of three", ("224 mean", "224 clahe mean", "224 window mean"), mixed(3)),
+    Ingredient("largest value for the mean", ("224 max",), logistic()),
+    Ingredient("mean and largest value", ("224 mean", "224 max"), logistic()),
+    Ingredient("stages 2 to 4 beside the last layer", (*_PLAIN, *_STAGES), logistic()),
+    Ingredient("stages 2 to 4 alone", _STAGES, logistic()),
+    Ingredient("stages 2 to 4 alone, mean and largest", (*_STAGES, *(v[:-4] + "max" for v in _STAGES)), logistic()),
+    Ingredient("320 px: mean, largest, stages 2 to 4", _LARGER, logistic()),
+    Ingredient("shrunk linear discriminant", _PLAIN, discriminant),
+    Ingredient("64 whitened components", _PLAIN, whitened),
+    Ingredient("Gaussian support vector machine", _PLAIN, curved),
+    Ingredient("hierarchy: any fracture, then which", _PLAIN, hierarchy),
+    Ingredient("a quarter of the training images", _PLAIN, logistic(), 0.25),
+    Ingredient("half of the training images", _PLAIN, logistic(), 0.5),
+)  # fmt: skip
+
+if __name__ == "__main__":
+    main()

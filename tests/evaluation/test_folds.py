@@ -1,0 +1,21 @@
+"""Metrics over folds: means with intervals that know that training sets overlap."""
+
+import numpy as np
+import pytest
+
+from fracture.evaluation.folds import over_folds
+
+
+def test_the_interval_is_that_of_the_corrected_resampled_t_test() -> None:
+    mean, low, high = over_folds([0.6, 0.7, 0.8, 0.7, 0.7], 0.25)
+    half = 2.7764451 * np.sqrt((1 / 5 + 0.25) * 0.005)  # t of 4 degrees of freedom, and the sample variance
+    assert (mean, low, high) == pytest.approx((0.7, 0.7 - half, 0.7 + half))
+
+
+def test_folds_that_agree_leave_no_doubt() -> None:
+    assert over_folds([0.5, 0.5, 0.5], 0.5) == (0.5, 0.5, 0.5)
+
+
+def test_overlapping_folds_are_worth_less_than_apart() -> None:
+    values = [0.6, 0.7, 0.8, 0.7, 0.7]
+    assert over_folds(values, 0.25)[2] > over_folds(values, 0.0)[2]

@@ -1,0 +1,72 @@
+"""Cross-validation in a real store: a run a fold, and a parent that sums them up."""
+
+import csv
+import io
+import json
+from collections import Counter
+from pathlib import Path
+
+import mlflow
+import pytest
+from rich.console import Console
+
+from fracture.config import TrainConfig
+from fracture.errors import FractureError
+from fracture.evidence import FOLD_ARTIFACTS, FoldResults
+from fracture.progress import Terminal
+from fracture.runs import folds
+from fracture.training import engine
+
+
+def train(images: Path, **values: object) -> str:
+    """The id of the parent, trained or not."""
+    fast = {"model": "test_resnet", "image_size": 32, "epochs": 1, "batch_size": 8, "threads": 1, "audit": "off"}
+    plan = {"memory_format": "contiguous", "weights": "none", "data": str(images), "folds": 3}
+    terminal = Terminal(Console(file=io.StringIO(), width=200))
+    folds.train_folds(TrainConfig.model_validate(fast | plan | values), terminal, "same again")
+    return newest_parent()
+
+
+def newest_parent() -> str:
+    condition = "tags.`fracture.kind` = 'group' and attributes.run_name = '3 folds'"
+    runs = mlflow.MlflowClient().search_runs(["0"], condition, order_by=["attributes.start_time DESC"])
+    return str(runs[0].info.run_id)
+
+
+def test_folds_are_summed_up_and_done_once(store_root: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, seen = engine.train_epoch, Counter[str]()
+
+    def failing(learner, *rest):  # type: ignore[no-untyped-def]
+        seen[str(learner.config.fold)] += 1
+        if learner.config.fold == 1 and seen["1"] == 1:
+            raise ValueError("out of luck")
+        real(learner, *rest)
+
+    monkeypatch.setattr(engine, "train_epoch", failing)
+    with pytest.raises(FractureError, match=r"1 of 3 folds failed:\n- fold 1: out of luck\n(.|\n)*same again"):
+        train(images)
+    client = mlflow.MlflowClient()
+    first = newest_parent()
+    assert client.get_run(first).info.status == "FAILED"
+    assert not client.list_artifacts(first), "nothing is summed up of a part of the folds"
+    assert train(images) == first, "the same command goes on"
+    assert seen == {"0": 1, "1": 2, "2": 1}
+    assert client.get_run(first).info.status == "FINISHED"
+    assert {item.path for item in client.list_artifacts(first)} == set(FOLD_ARTIFACTS)
+
+    text = mlflow.artifacts.load_text(f"{client.get_run(first).info.artifact_uri}/folds.json")
+    found = FoldResults.model_validate(json.loads(text))
+    each = [client.get_run(run).data.metrics["test_accuracy"] for run in found.runs]
+    accuracy = found.metrics["accuracy"]
+    assert accuracy.folds == pytest.approx(each)
+    assert accuracy.n == 30
+    metrics = client.get_run(first).data.metrics
+    assert metrics["test_accuracy"] == pytest.approx(sum(each) / 3)
+    assert metrics["test_accuracy_low"] <= metrics["test_accuracy"] <= metrics["test_accuracy_high"]
+
+    answers = mlflow.artifacts.load_text(f"{client.get_run(first).info.artifact_uri}/predictions_out_of_fold.csv")
+    rows = list(csv.DictReader(io.StringIO(answers)))
+    assert len({row["sha256"] for row in rows}) == len(rows) == 30
+    answered = Counter(row["fold"] for row in rows)
+    assert set(answered) == {"0", "1", "2"}
+    assert all(9 <= count <= 12 for count in answered.values()), "ten of each class do not go by three"
