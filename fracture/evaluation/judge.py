@@ -13,6 +13,7 @@ from fracture.evaluation.sample import Decisions
 from fracture.evidence import Calibration, OperatingPoint, Referral, SplitResults
 
 SLICE_VALUES = 20  # a column with more distinct values is a name, not a kind
+SLICE_IMAGES = 5  # a value with fewer is told apart from nothing
 
 
 @dataclass(frozen=True)
@@ -82,14 +83,15 @@ def judge_slices(
     columns: Mapping[str, Sequence[str]],
     logits: Floats, labels: Integers, groups: Sequence[str], classes: tuple[str, ...], decisions: Decisions,
 ) -> dict[str, dict[str, SplitResults]]:  # fmt: skip
-    """The results of each value of each column that has 2 to 20 of them, by column and value."""
+    """The results of each value, of five images or more, of each column that has 2 to 20 of them."""
     found: dict[str, dict[str, SplitResults]] = {}
     for column, values in columns.items():
         counts = Counter(values)
-        if not 2 <= len(counts) <= SLICE_VALUES:
+        enough = sorted(value for value, n in counts.items() if n >= SLICE_IMAGES)
+        if not 2 <= len(counts) <= SLICE_VALUES or not enough:
             continue
         found[column] = {}
-        for value in sorted(counts):
+        for value in enough:
             among = [i for i, own in enumerate(values) if own == value]
             found[column][value or "(none)"] = judge(
                 logits[among], labels[among], [groups[i] for i in among], classes, decisions

@@ -14,7 +14,7 @@ from fracture.evaluation.figures.costs import Point, cost_figure
 from fracture.evaluation.figures.images import Tile, grid_figure, short
 from fracture.evaluation.figures.rankings import ranking_figure
 from fracture.evaluation.figures.training import training_figure
-from fracture.evaluation.judge import fit_decisions, judge
+from fracture.evaluation.judge import fit_decisions, judge, judge_slices
 from fracture.evaluation.metrics import softmax
 from fracture.evaluation.report.page import Contents, png, render, shown
 from fracture.evaluation.report.words import limits, summary
@@ -164,3 +164,16 @@ def test_curves_of_a_single_class_are_left_out() -> None:
 def test_long_names_keep_their_end() -> None:
     assert short("a" * 50 + "_17.jpg").endswith("_17.jpg")
     assert len(short("a" * 50)) == 30
+
+
+def test_slices_are_kinds_with_enough_images() -> None:
+    fitted = fit_decisions(LOGITS, LABELS, CLASSES)
+    columns = {
+        "source": ["a" if i < 80 else "b" if i < 118 else "rare" for i in range(120)],
+        "file": [str(i) for i in range(120)],
+        "site": ["one"] * 120,
+    }
+    found = judge_slices(columns, LOGITS, LABELS, GROUPS, CLASSES, fitted.decisions)
+    assert {column: {value: part.n for value, part in values.items()} for column, values in found.items()} == {
+        "source": {"a": 80, "b": 38}
+    }

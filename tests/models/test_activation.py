@@ -36,7 +36,15 @@ def test_the_map_is_where_the_answer_comes_from() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["test_convnext", "test_efficientnet", "test_vit3", "test_resnet", "swin_tiny_patch4_window7_224"]
+    "name",
+    [
+        "test_convnext",
+        "test_efficientnet",
+        "test_vit3",
+        "test_resnet",
+        "swin_tiny_patch4_window7_224",
+        "maxvit_tiny_tf_224",
+    ],
 )
 def test_every_family_has_maps(name: str) -> None:
     model = timm.create_model(name, num_classes=3).eval()
