@@ -248,7 +248,8 @@ class Judged(BaseModel):
     splits: dict[str, SplitResults] = Field(description="by name; the test split was used once, after training")
     slices: dict[str, dict[str, SplitResults]] = Field(
         {},
-        description="of the test split, by column of the manifest and value, where there are 2 to 20 of them, of five images or more",
+        description="of the test split, by column of the manifest and value of five images or more, where there are 2 "
+        "to 20 values",
     )
     latency_ms: float | None = Field(
         None, description="median time of one image through the model alone, on the plan's device, in milliseconds"

@@ -7,6 +7,7 @@ from torch import nn
 
 from fracture.data.manifest import read_csv
 from fracture.errors import ConfigError
+from fracture.inference.predictor import WEIGHTS, Predictor
 from fracture.models import checkpoint
 from fracture.tracking import artifacts
 
@@ -47,7 +48,9 @@ def find(name: str, folder: Path) -> Target:
         place = path / "best.pth" if path.is_dir() else path
     elif name.startswith("models:/"):
         fetched = artifacts.fetch_model(name, folder)
-        place = next(fetched.rglob("best.pth"), fetched / "best.pth")
+        place = next(fetched.rglob(WEIGHTS), fetched / WEIGHTS)
+        packaged = Predictor.load(place.parent)
+        return Target(name, place, packaged.module, packaged.sidecar, None)
     else:
         artifacts.fetch(name, _NAMES, folder)
         place = folder / "best.pth"

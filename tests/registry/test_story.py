@@ -13,8 +13,10 @@ from rich.console import Console
 
 from fracture.config import TrainConfig
 from fracture.errors import ConfigError, GateError
+from fracture.evaluation.config import EvaluateConfig
 from fracture.progress import Terminal
 from fracture.runs import session
+from fracture.runs.evaluate import evaluate
 from fracture.runs.session import Session
 from fracture.tracking import query, store
 from registry import champion, package, promote, thresholds
@@ -96,6 +98,11 @@ def test_the_whole_story(runs: list[str], folder: Path) -> None:
     (finding,) = verify(registry, screen, repair=True)
     assert "moved by hand" in finding.what
     assert registry.alias("champion") == first.version == expected(history)["champion"]
+
+    judged = evaluate(
+        "models:/story@champion", str(folder / "data"), EvaluateConfig(threads=1), folder / "judged", screen
+    )
+    assert judged.weights_sha256 == registry.version(first.version).tags["fracture.weights_sha256"]
 
     loaded = mlflow.pyfunc.load_model("models:/story@champion")
     images = sorted((folder / "data").rglob("*.png"))[:2]
