@@ -198,7 +198,7 @@ def defaults() -> dict[str, str]:
     return as_text(TrainConfig())
 
 
-def as_text(config: TrainConfig) -> dict[str, str]:
+def as_text(config: BaseModel) -> dict[str, str]:
     """Every knob's value as text; booleans in lower case."""
     return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in config}
 

@@ -92,3 +92,23 @@ def pytest_configure() -> None:
     """No screen is needed for figures; one thread, for two of them wait for each other on a busy machine."""
     os.environ.setdefault("MPLBACKEND", "Agg")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def store_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the store, which is also the project root of these tests."""
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture
+def store_root(store_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A connected store; the current folder is its root."""
+    import mlflow
+
+    from fracture.tracking import store
+
+    monkeypatch.chdir(store_folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store_folder / 'mlflow.db'}")
+    mlflow.set_tracking_uri(f"sqlite:///{store_folder / 'mlflow.db'}")
+    store.connect()
+    return store_folder

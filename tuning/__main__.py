@@ -7,7 +7,7 @@ from fracture.commands.options import given, options_of
 from fracture.config import TrainConfig, absolute
 from fracture.progress import Terminal
 from fracture.runs.attached import accounted
-from tuning.config import TuneConfig, parse_tuning, shared_knobs
+from tuning.config import TuneConfig, defaults, parse_tuning, shared_knobs
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
@@ -29,13 +29,15 @@ def cli(context: click.Context, /, **values: str | None) -> None:
         from tuning.tune import tune
 
         store.connect()
-        tune(tuning, absolute(config), given(values), Terminal())
+        standard = defaults()
+        changed = {name: value for name, value in given(values).items() if value != standard[name]}
+        tune(tuning, absolute(config), changed, Terminal())
 
 
 @cli.command()
 @click.option("--study", required=True, help="name of the study, as its first process shows it")
 @click.option(
-    "--storage", default="auto", show_default=True, envvar="FRACTURE_TUNING_STORAGE",
+    "--storage", default="auto", show_default=True,
     help="as in the study; the variable FRACTURE_TUNING_STORAGE keeps a password off the command line",
 )  # fmt: skip
 @click.option("--worker", default="", help="name of this worker, by default its machine and process")

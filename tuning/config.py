@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from fracture.config import TrainConfig, parse, parse_model
+from fracture.config import TrainConfig, as_text, parse, parse_model
 
 FURTHER = {"weight_decay": 0.2, "label_smoothing": 0.2, "drop_path": 0.4}  # upper ends of ranges that begin at 0
 NOT_SHARED = frozenset({"accumulation", "folds", "fold", "resume"})  # knobs of training that a study has no use for
@@ -86,6 +86,12 @@ def powers_of_two(low: int, high: int) -> tuple[int, ...]:
 def shared_knobs() -> tuple[str, ...]:
     """The knobs of training that all trials of a study share; ``lr`` and ``batch_size`` are those tried first."""
     return tuple(name for name in TrainConfig.model_fields if name not in NOT_SHARED | TuneConfig.model_fields.keys())
+
+
+def defaults() -> dict[str, str]:
+    """Every knob's default as text, the study's own and those that its trials share."""
+    shared = as_text(TrainConfig())
+    return as_text(TuneConfig()) | {name: shared[name] for name in shared_knobs()}
 
 
 def parse_tuning(values: Mapping[str, str]) -> tuple[TuneConfig, TrainConfig]:

@@ -1,5 +1,7 @@
 """Preparing a study: the data is audited and decoded, the machine looked at, and what all trials share is settled."""
 
+from pathlib import Path
+
 from fracture.config import TrainConfig
 from fracture.data import cache
 from fracture.data.audit.report import AuditReport
@@ -38,9 +40,10 @@ def prepare(tuning: TuneConfig, config: TrainConfig, terminal: Terminal) -> tupl
     source = Source(
         config.data, config.demo_images, config.val_fraction, config.test_fraction, config.data_seed
     )  # fmt: skip
-    report = _audited(source, config, terminal)
+    cache_dir = cache.folder_of(config.cache_dir)
+    report = _audited(source, config, cache_dir, terminal)
     with terminal.working() as working:
-        dataset = open_dataset(source, size, cache.folder_of(config.cache_dir), working, SEEN)
+        dataset = open_dataset(source, size, cache_dir, working, SEEN)
     _show(dataset, terminal)
     settled = _by_recipe(config, dataset.manifest, weights, terminal)
     plan = process.call(_look, settled, size, dataset.manifest.synthetic)
@@ -56,12 +59,12 @@ def prepare(tuning: TuneConfig, config: TrainConfig, terminal: Terminal) -> tupl
         }
     )
     assert plan.memory_limit_gib is not None
-    return Task(config, plan, backbone, weights, dataset, plan.memory_limit_gib), report
+    return Task(config, plan, backbone, weights, dataset, plan.memory_limit_gib, cache_dir), report
 
 
-def _audited(source: Source, config: TrainConfig, terminal: Terminal) -> AuditReport | None:
+def _audited(source: Source, config: TrainConfig, cache_dir: Path, terminal: Terminal) -> AuditReport | None:
     """The audit of all splits: a study on leaking data would choose what remembers best."""
-    cache_dir, problems = cache.folder_of(config.cache_dir), list[str]()
+    problems: list[str] = []
     with terminal.working() as working:
         manifest = split(read(source, cache_dir, problems, working), source, problems)
     if problems:

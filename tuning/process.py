@@ -16,7 +16,7 @@ from tuning.messages import Batch, Epoch, Outcome, Planned
 
 R = TypeVar("R")
 _FORKS = "forkserver" in multiprocessing.get_all_start_methods()  # not on Windows: there each trial imports anew
-_CONTEXT = multiprocessing.get_context("forkserver" if _FORKS else "spawn")
+_CONTEXT = multiprocessing.get_context("forkserver") if _FORKS else multiprocessing.get_context("spawn")
 _PRELOADED = ["tuning.trial"]
 _POLL = 0.2  # seconds between looks at what asks to stop
 _VMSTAT = Path("/proc/vmstat")

@@ -1,6 +1,7 @@
 """The storage: a database that holds studies, made ready for many workers, and their turns at it."""
 
 import contextlib
+import os
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from fracture.errors import ConfigError
 from fracture.tracking import store
 
+VARIABLE = "FRACTURE_TUNING_STORAGE"  # keeps a password off command lines and runs
 HEARTBEAT, GRACE = 15, 60  # seconds between signs of life, and without one until a trial counts as stale
 _SQLITE_PATIENCE = 60  # seconds that a writer waits for another
 _DRIVERS = {"postgresql": ("psycopg", "postgresql"), "mysql": ("pymysql", "mysql")}  # module, extra of this project
@@ -30,11 +32,14 @@ Stale = Callable[[optuna.Study, FrozenTrial], None]
 
 
 def address(wanted: str) -> str:
-    """The database's URL: ``auto`` is SQLite at the project root; a driver is named where none is.
+    """The database's URL: ``auto`` is what `VARIABLE` says, else SQLite at the project root.
+
+    A driver is added where none is named.
 
     Raises:
         ConfigError: not a URL, not a database that many workers can use, or its driver is not installed.
     """
+    wanted = os.environ.get(VARIABLE, "auto") if wanted == "auto" else wanted
     if wanted == "auto":
         return f"sqlite:///{store.project_root() / 'mlruns' / 'optuna.db'}"
     try:
@@ -49,7 +54,7 @@ def address(wanted: str) -> str:
             raise ConfigError(f"storage={wanted}: a study lives in a file or on a server. Allowed: sqlite:///FILE")
         return f"sqlite:///{Path(url.database).expanduser().absolute()}"
     if kind not in _DRIVERS:
-        raise ConfigError(f"storage={_hidden(url)}: Allowed: auto, sqlite:///FILE, postgresql://, mysql://")
+        raise ConfigError(f"storage={hidden(url)}: Allowed: auto, sqlite:///FILE, postgresql://, mysql://")
     return _with_driver(url, kind).render_as_string(hide_password=False)
 
 
@@ -78,7 +83,7 @@ def open_storage(url: str, stale: Stale) -> RDBStorage:
             )
     except (SQLAlchemyError, StorageInternalError, OSError, RuntimeError) as error:
         first = str(error.__cause__ or error).splitlines()[0]
-        raise ConfigError(f"storage={_hidden(parsed)}: cannot be used: {first}") from error
+        raise ConfigError(f"storage={hidden(parsed)}: cannot be used: {first}") from error
 
 
 @contextlib.contextmanager
@@ -116,10 +121,10 @@ def _with_driver(url: URL, kind: str) -> URL:
     if "+" in url.drivername:
         return url
     if find_spec(module) is None:
-        raise ConfigError(f"storage={_hidden(url)}: its driver {module} is not installed: pip install -e '.[{extra}]'")
+        raise ConfigError(f"storage={hidden(url)}: its driver {module} is not installed: pip install -e '.[{extra}]'")
     return url.set(drivername=f"{kind}+{module}")
 
 
-def _hidden(url: URL) -> str:
+def hidden(url: URL | str) -> str:
     """The address without its password."""
-    return url.render_as_string(hide_password=True)
+    return make_url(url).render_as_string(hide_password=True)

@@ -47,7 +47,8 @@ def pruner_of(kind: str, epochs: int) -> BasePruner:
         return NopPruner()
     if kind == "hyperband":
         return HyperbandPruner(min_resource=1, max_resource=epochs, reduction_factor=3)
-    return MedianPruner(n_startup_trials=_STARTUP_TRIALS, n_warmup_steps=max(1, round(_WARMUP_SHARE * epochs)))
+    warmup = max(1, round(_WARMUP_SHARE * epochs))
+    return MedianPruner(n_startup_trials=_STARTUP_TRIALS, n_warmup_steps=warmup + 1)  # steps count from 1
 
 
 def count(study: optuna.Study) -> Count:

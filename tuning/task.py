@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fracture.config import TrainConfig, as_text
-from fracture.data import cache
 from fracture.data.dataset import Dataset
 from fracture.models.backbones import Backbone
 from fracture.models.weights import Weights
@@ -29,6 +28,7 @@ class Task:
         weights: what it starts from.
         dataset: the training and the validation split.
         limit_gib: what a trial's process may take.
+        cache_dir: where decoded images, dry runs and timings are kept.
     """
 
     config: TrainConfig
@@ -37,16 +37,12 @@ class Task:
     weights: Weights
     dataset: Dataset
     limit_gib: float
+    cache_dir: Path
 
     @property
     def minimised(self) -> bool:
         """Whether less is better of what chooses."""
         return self.config.select_metric.endswith("loss")
-
-    @property
-    def cache_dir(self) -> Path:
-        """Where decoded images, dry runs and timings are kept."""
-        return cache.folder_of(self.config.cache_dir)
 
     def digest(self) -> str:
         """Of all that every trial has in common, wherever the files lie."""

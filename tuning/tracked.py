@@ -50,8 +50,7 @@ def describe_parent(run: TrackedRun, name: str, record: StudyRecord, task: Task,
         )
         | ({"mlflow.source.git.commit": commit} if (commit := environment.git("rev-parse", "HEAD").strip()) else {})
     )
-    own = {key: str(value) for key, value in record.tuning.model_dump().items()}
-    run.params(own | as_text(record.config) | {"study_name": name})
+    run.params(as_text(record.config) | as_text(record.tuning) | {"study_name": name})
     for split in record.data:
         rows = [
             {"path": manifest.relative(row), "label": row.label, "group": row.group, "sha256": row.sha256}

@@ -12,7 +12,6 @@ from types import FrameType
 import optuna
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
-from sqlalchemy import make_url
 
 from fracture.config import TrainConfig, changed
 from fracture.data.audit.report import AuditReport
@@ -57,7 +56,7 @@ def tune(tuning: TuneConfig, config: TrainConfig, given: Mapping[str, str], term
     Args:
         tuning: the study's knobs.
         config: what its trials share.
-        given: the options as given, for the command that goes on.
+        given: the options that differ from their defaults, for the command that goes on.
         terminal: shows how it goes.
 
     Raises:
@@ -73,7 +72,8 @@ def tune(tuning: TuneConfig, config: TrainConfig, given: Mapping[str, str], term
         verdicts = budget(tuning, task, terminal)
         space = space_of(tuning, task.config, tuple(one.batch_size for one in verdicts if one.plan))
         name = record.name_of(tuning, task, space)
-        wanted = record.record_of(tuning, task, space, verdicts)
+        shown = tuning.model_copy(update={"storage": storage.hidden(url)})  # it is kept, and seen by many
+        wanted = record.record_of(shown, task, space, verdicts)
         opened = _begin(url, name, wanted, task, report)
         _say(opened, terminal)
         _search(opened, task, stop, goes_on, terminal)
@@ -127,8 +127,8 @@ def join(name: str, url: str, overrides: Mapping[str, str], worker: str, termina
         if task.digest() != found.task:
             digests = {split: task.dataset.manifest.digest(split) for split in found.data}
             raise ConfigError(
-                f"study={name}: has data {found.data} and weights from {found.weights}; here they are {digests} and from "
-                f"{task.weights.origin}. Bring the same ones here: --data, --weights."
+                f"study={name}: has data {found.data} and weights from {found.weights}; here they are {digests} and "
+                f"from {task.weights.origin}. Bring the same ones here: --data, --weights."
             )
         own.pruner = study.pruner_of(found.tuning.pruner, task.plan.epochs)
         folder = store.project_root() / "mlruns" / "tuning" / name
@@ -156,8 +156,7 @@ def _begin(url: str, name: str, wanted: StudyRecord, task: Task, report: AuditRe
 def _say(opened: Opened, terminal: Terminal) -> None:
     finished = study.count(opened.study).finished
     more = f"; {finished} of {opened.record.tuning.trials} trials are finished" if finished else ""
-    place = make_url(opened.url).render_as_string(hide_password=True)
-    terminal.say(f"Study {opened.study.study_name} in {place}, run {opened.run.id}{more}.")
+    terminal.say(f"Study {opened.study.study_name} in {storage.hidden(opened.url)}, run {opened.run.id}{more}.")
 
 
 def _search(opened: Opened, task: Task, stop: Stop, goes_on: str, terminal: Terminal) -> None:
@@ -187,7 +186,7 @@ def _more_workers(opened: Opened, task: Task) -> Iterator[None]:
     command += ["--data", config.data, "--weights", config.weights, "--cache-dir", config.cache_dir]
     command += ["--threads", str(task.plan.threads), "--trials", str(tuning.trials)]
     environment = {key: value for key, value in os.environ.items() if key not in ("MLFLOW_RUN_ID", gpus.VARIABLE)}
-    environment |= gpus.given() | {"FRACTURE_TUNING_STORAGE": opened.url}
+    environment |= gpus.given() | {storage.VARIABLE: opened.url}
     more = [
         subprocess.Popen([*command, "--worker", str(number)], env=environment) for number in range(1, tuning.workers)
     ]
@@ -207,7 +206,7 @@ def _finish(opened: Opened, task: Task, attached: bool, terminal: Terminal) -> N
     own, kept, run = opened.study, opened.record, opened.run
     try:
         found = study.best(own)
-        best = _trainable(task.with_values(dict(found.params)) if found else task.config, kept)
+        best = task.with_values(dict(found.params)) if found else task.config
         summary = conclude.summarise(own, kept, again.command_line(changed(best), attached))
         conclude.publish(summary, own, run)
         conclude.show(summary, own, terminal)
@@ -229,13 +228,6 @@ def _worker(opened: Opened, task: Task, name: str, terminal: Terminal, stop: Sto
     return Worker(
         opened.study, opened.storage, opened.record, task, trials, opened.run.id, name, folder, terminal, stop
     )
-
-
-def _trainable(best: TrainConfig, kept: StudyRecord) -> TrainConfig:
-    """The configuration of a run of its own: what the machine decides is left to it again."""
-    plan = next((one.plan for one in kept.verdicts if one.batch_size == best.batch_size), None)
-    parts = plan.accumulation if plan and plan.accumulation > 1 else "auto"
-    return best.model_copy(update={"accumulation": parts, "checkpointing": plan.checkpointing if plan else "auto"})
 
 
 @contextmanager

@@ -1,0 +1,109 @@
+"""The study: seeds, pruners, counts, and trials whose worker is gone."""
+
+import os
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from tuning import study
+
+
+def new(direction: str = "maximize") -> optuna.Study:
+    return optuna.create_study(direction=direction)  # type: ignore[arg-type]
+
+
+def test_suggestions_differ_between_trials_and_workers_and_repeat_for_the_same() -> None:
+    def first(trials: int, worker: str) -> float:
+        own = optuna.create_study(sampler=study.sampler_of(0, trials, worker))
+        return own.ask().suggest_float("lr", 1e-5, 1e-2, log=True)
+
+    drawn = [first(trials, worker) for trials in range(8) for worker in ("0", "1", "2", "3")]
+    assert len(set(drawn)) == len(drawn)
+    assert first(3, "2") == first(3, "2")
+
+
+@pytest.mark.parametrize("kind", ["median", "hyperband"])
+def test_what_does_worse_than_the_others_is_pruned(kind: str) -> None:
+    own = optuna.create_study(direction="maximize", pruner=study.pruner_of(kind, 9))
+    own.sampler = study.sampler_of(0, 0, "0")
+    for quality in [0.5, 0.6, 0.7, 0.8, 0.9] * 3:
+        asked = own.ask()
+        for epoch in range(1, 10):
+            asked.report(quality, epoch)
+        own.tell(asked, quality)
+    ended = []
+    for _ in range(9):  # Hyperband lets some go to the end, by their number
+        bad = own.ask()
+        for epoch in range(1, 10):
+            bad.report(0.1, epoch)
+            if bad.should_prune():
+                ended.append(epoch)
+                break
+        own.tell(bad, state=TrialState.PRUNED)
+    assert ended
+    assert kind == "hyperband" or set(ended) == {2}  # the first epoch is for warming up
+
+
+def test_without_a_pruner_nothing_is_pruned() -> None:
+    own = optuna.create_study(direction="maximize", pruner=study.pruner_of("none", 5))
+    for quality in (0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.1):
+        asked = own.ask()
+        asked.report(quality, 4)
+        assert not asked.should_prune()
+        own.tell(asked, quality)
+
+
+def test_what_counts() -> None:
+    own = new()
+    own.tell(own.ask(), 1.0)
+    own.tell(own.ask(), state=TrialState.PRUNED)
+    own.tell(own.ask(), state=TrialState.FAIL)
+    own.ask()
+    own.enqueue_trial({})
+    assert study.count(own) == study.Count(finished=2, running=1)
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_the_best_keeps_within_the_limit(direction: str) -> None:
+    own = new(direction)
+    assert study.best(own) is None
+    for value, excess in ((5.0, 0.1), (3.0, -1.0), (2.0, 0.0), (9.0, 2.0)):
+        asked = own.ask()
+        asked.set_constraint("memory_gib", excess)
+        own.tell(asked, value)
+    found = study.best(own)
+    assert found is not None
+    assert found.value == (3.0 if direction == "maximize" else 2.0)
+
+
+def test_a_lost_trial_is_tried_again_with_its_values_but_not_for_ever() -> None:
+    own = new()
+    asked = own.ask()
+    value = asked.suggest_float("lr", 0, 1)
+    for turn in range(study.MOST_RETRIES):
+        frozen = own.trials[asked.number]
+        assert study.retry(own, frozen)
+        study.fail(own, frozen)
+        asked = own.ask()
+        assert asked.suggest_float("lr", 0, 1) == value
+        assert study.origin(own.trials[asked.number]) == 0
+        assert asked.number == turn + 1
+    assert not study.retry(own, own.trials[asked.number])
+    assert study.count(own) == study.Count(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("changed", "gone"),
+    [
+        ({}, False),
+        ({"began": 1.0}, True),  # the process id was given to another one since
+        ({"pid": 2**22 - 3}, True),
+        ({"machine": "elsewhere", "pid": 2**22 - 3}, False),  # only its heartbeat can tell
+    ],
+)
+def test_whose_worker_is_gone(changed: dict[str, str | int | float], gone: bool) -> None:
+    own = new()
+    own.ask().set_user_attr(study.WORKER, study.me() | changed)
+    assert study.me()["pid"] == os.getpid()
+    assert bool(study.orphans(own)) is gone
