@@ -62,6 +62,16 @@ class Job:
         """The backbone's normalisation."""
         return Normalize(self.backbone.mean, self.backbone.std)
 
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """Those that its head reads; see `backbones.build`."""
+        return self.backbone.scales(self.config.features)
+
+    @property
+    def learns(self) -> bool:
+        """Whether any epoch changes the weights: the first one of a solved head does not."""
+        return self.config.head == "random" or self.plan.epochs > 1
+
     def indices(self, split: str) -> engine.Indices:
         """Positions of the images of one split."""
         return np.array(self.dataset.manifest.indices(split), np.int64)
@@ -89,6 +99,7 @@ def build_model(job: Job) -> torch.nn.Module:
     return backbones.build(
         job.backbone,
         len(job.dataset.classes),
+        scales=job.scales,
         drop_path=job.config.drop_path,
         weights=read_weights(job.weights),
         checkpointing=job.plan.checkpointing,
@@ -229,6 +240,7 @@ def _save_best(job: Job, learner: Learner, epoch: int) -> None:
         model=job.backbone.name,
         classes=job.dataset.classes,
         image_size=job.plan.image_size,
+        scales=job.scales,
         mean=job.backbone.mean,
         std=job.backbone.std,
         parameters=sum(p.numel() for p in learner.evaluated.parameters()),

@@ -37,7 +37,7 @@ Integers = npt.NDArray[np.int64]
 Fit = Callable[[Floats, Integers, Sequence[str], Floats], Floats]  # of training images and others: logits
 
 FOLDS = 5
-WAYS = ("224", "224 clahe", "224 window", "320")
+WAYS = ("224", "224 clahe", "224 window", "320", "384", "384 pyramid")
 WIDTH, STRENGTH = 1280, 1e-3  # the plain probe's C at so many features; with more it is divided by as much
 METRICS = ("balanced accuracy", "macro F1", "AUC", "ECE, debiased")
 
@@ -60,20 +60,22 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--kept", type=Path, default=default_folder() / "recipe")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0, help="the first of the seeds; 100 for folds that chose nothing")
     parser.add_argument("--only", default="", help="ingredients with this in their name, beside the plain probe")
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.kept.mkdir(parents=True, exist_ok=True)
     task = load(options.data, tuple(options.pair), WAYS, options.weights, options.kept)
     with threadpool_limits(1):
-        report(task, options.seeds, [one for k, one in enumerate(INGREDIENTS) if not k or options.only in one.name])
+        seeds = range(options.first, options.first + options.seeds)
+        report(task, seeds, [one for k, one in enumerate(INGREDIENTS) if not k or options.only in one.name])
     print(f"\n{machine()}")
 
 
-def report(task: Task, seeds: int, ingredients: Sequence[Ingredient]) -> None:
+def report(task: Task, seeds: Sequence[int], ingredients: Sequence[Ingredient]) -> None:
     """One row an ingredient: its metrics, and its gain over the plain probe on the same folds."""
     sizes = ", ".join(f"{(task.labels == k).sum()} {name}" for k, name in enumerate(task.classes))
-    print(f"### {task.name}: {sizes}, {len(set(task.groups))} groups, {seeds} x {FOLDS} folds")
+    print(f"### {task.name}: {sizes}, {len(set(task.groups))} groups, {len(seeds)} x {FOLDS} folds")
     print(f"AUC: {task.pair[0]} against {task.pair[1]}. Gains over the plain probe with 95 % intervals.\n")
     print("| ingredient | " + " | ".join(f"{m} | gain" for m in METRICS[:3]) + f" | {METRICS[3]} | CPU s |")
     print("|---" * (2 + 2 * 3 + 1) + "|")
@@ -87,9 +89,9 @@ def report(task: Task, seeds: int, ingredients: Sequence[Ingredient]) -> None:
         print(f"| {one.name} | " + " | ".join(cells) + f" | {found[:, 3].mean():.3f} | {seconds:.0f} |", flush=True)
 
 
-def folds(task: Task, seeds: int) -> Iterator[tuple[Integers, Integers]]:
+def folds(task: Task, seeds: Sequence[int]) -> Iterator[tuple[Integers, Integers]]:
     """Positions of training and test images of every fold of every seed."""
-    for seed in range(seeds):
+    for seed in seeds:
         part = np.array(assign(task.labels.tolist(), task.groups, [1 / FOLDS] * FOLDS, seed))
         for fold in range(FOLDS):
             yield np.flatnonzero(part != fold), np.flatnonzero(part == fold)
@@ -207,12 +209,18 @@ def mixed(parts: int) -> Fit:
     return fit
 
 
+def _statistics(*sizes: int) -> tuple[str, ...]:
+    """Mean, spread and largest value of the last layer at each size."""
+    return tuple(f"{size} {kind}" for size in sizes for kind in ("mean", "spread", "max"))
+
+
 _PLAIN = ("224 mean",)
 _STAGES = ("224 stage 2 mean", "224 stage 3 mean", "224 stage 4 mean")
 _LARGER = ("320 mean", "320 max", "320 stage 2 mean", "320 stage 3 mean", "320 stage 4 mean")
+_PYRAMID = ("384 pyramid ",)
 INGREDIENTS = (
     Ingredient("plain probe: 224 px, mean, C = 0.001", _PLAIN, logistic()),
-    Ingredient("C by cross-validation (the recipe's head)", _PLAIN, solved),
+    Ingredient("C by cross-validation", _PLAIN, solved),
     Ingredient("C x 0.1", _PLAIN, logistic(0.1)),
     Ingredient("C x 10", _PLAIN, logistic(10.0)),
     Ingredient("classes not balanced", _PLAIN, logistic(balanced=False)),
@@ -227,6 +235,15 @@ INGREDIENTS = (
     Ingredient("stages 2 to 4 alone", _STAGES, logistic()),
     Ingredient("stages 2 to 4 alone, mean and largest", (*_STAGES, *(v[:-4] + "max" for v in _STAGES)), logistic()),
     Ingredient("320 px: mean, largest, stages 2 to 4", _LARGER, logistic()),
+    Ingredient("spread for the mean", ("224 spread",), logistic()),
+    Ingredient("320 px: spread for the mean", ("320 spread",), logistic()),
+    Ingredient("320 px: mean, spread, largest", _statistics(320), logistic()),
+    Ingredient("384 px: mean, spread, largest", _statistics(384), logistic()),
+    Ingredient("224 and 320 px: the same, mean of two probes", _statistics(224, 320), mixed(2)),
+    Ingredient("224 and 384 px: the same, mean of two probes", _statistics(224, 384), mixed(2)),
+    Ingredient("224, 320 and 384 px: the same, mean of three", _statistics(224, 320, 384), mixed(3)),
+    Ingredient("pyramid of 384 and 224 px, C = 0.001 of 1,280 features", _PYRAMID, logistic()),
+    Ingredient("pyramid, C by cross-validation (the recipe)", _PYRAMID, solved),
     Ingredient("shrunk linear discriminant", _PLAIN, discriminant),
     Ingredient("64 whitened components", _PLAIN, whitened),
     Ingredient("Gaussian support vector machine", _PLAIN, curved),
