@@ -102,7 +102,7 @@ def _resized(x: Tensor, scale: float) -> Tensor:
     if scale == 1:
         return x
     side = max(_STRIDE, round(scale * x.shape[-1] / _STRIDE) * _STRIDE)
-    return functional.interpolate(x, (side, side), mode="bilinear", antialias=True)
+    return functional.interpolate(x, (side, side), mode="bicubic", antialias=True)
 
 
 def _below(patterns: object) -> object:

@@ -174,10 +174,11 @@ def solve_head(job: fit.Job, model: nn.Module, watch: Watch, terminal: Terminal)
     rows = job.dataset.manifest.rows
     groups = [rows[i].group or f"alone {i}" for i in train]
     found = probe.features(job.plan.place(model), job.plan, job.normalize, job.dataset.pixels, train, watch.beat)
-    head = probe.solve(found, job.dataset.labels[train], groups, len(job.dataset.classes))
+    head = probe.solve(found, job.dataset.labels[train], groups, len(job.dataset.classes), max(1, len(job.scales)))
     probe.start_head(model, head)
+    strengths = " and ".join(f"{strength:g}" for strength in head.strengths)
     terminal.say(
-        f"Head: solved on the frozen features of {len(train)} images (C = {head.strength:g}; balanced log-loss "
+        f"Head: solved on the frozen features of {len(train)} images (C = {strengths}; balanced log-loss "
         f"{head.loss:.3f} in cross-validation by group)."
     )
 

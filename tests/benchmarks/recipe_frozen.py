@@ -156,10 +156,14 @@ def logistic(factor: float = 1.0, balanced: bool = True) -> Fit:
     return fit
 
 
-def solved(train: Floats, labels: Integers, groups: Sequence[str], rest: Floats) -> Floats:
-    """As the recipe solves it: C by cross-validation within the training images."""
-    head = probe.solve(train, labels, groups, int(labels.max()) + 1)
-    return rest @ head.weight.T + head.bias
+def solved(parts: int = 1) -> Fit:
+    """As the recipe solves it: C by cross-validation within the training images, for each of ``parts`` scales."""
+
+    def fit(train: Floats, labels: Integers, groups: Sequence[str], rest: Floats) -> Floats:
+        head = probe.solve(train, labels, groups, int(labels.max()) + 1, parts)
+        return rest @ head.weight.T + head.bias
+
+    return fit
 
 
 def discriminant(train: Floats, labels: Integers, groups: Sequence[str], rest: Floats) -> Floats:
@@ -220,7 +224,7 @@ _LARGER = ("320 mean", "320 max", "320 stage 2 mean", "320 stage 3 mean", "320 s
 _PYRAMID = ("384 pyramid ",)
 INGREDIENTS = (
     Ingredient("plain probe: 224 px, mean, C = 0.001", _PLAIN, logistic()),
-    Ingredient("C by cross-validation", _PLAIN, solved),
+    Ingredient("C by cross-validation", _PLAIN, solved()),
     Ingredient("C x 0.1", _PLAIN, logistic(0.1)),
     Ingredient("C x 10", _PLAIN, logistic(10.0)),
     Ingredient("classes not balanced", _PLAIN, logistic(balanced=False)),
@@ -242,8 +246,9 @@ INGREDIENTS = (
     Ingredient("224 and 320 px: the same, mean of two probes", _statistics(224, 320), mixed(2)),
     Ingredient("224 and 384 px: the same, mean of two probes", _statistics(224, 384), mixed(2)),
     Ingredient("224, 320 and 384 px: the same, mean of three", _statistics(224, 320, 384), mixed(3)),
-    Ingredient("pyramid of 384 and 224 px, C = 0.001 of 1,280 features", _PYRAMID, logistic()),
-    Ingredient("pyramid, C by cross-validation (the recipe)", _PYRAMID, solved),
+    Ingredient("pyramid of 384 and 224 px: one probe", _PYRAMID, logistic()),
+    Ingredient("pyramid: mean of two probes", _PYRAMID, mixed(2)),
+    Ingredient("the recipe: pyramid, C by cross-validation", _PYRAMID, solved(2)),
     Ingredient("shrunk linear discriminant", _PLAIN, discriminant),
     Ingredient("64 whitened components", _PLAIN, whitened),
     Ingredient("Gaussian support vector machine", _PLAIN, curved),
