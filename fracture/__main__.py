@@ -34,17 +34,22 @@ def cli() -> None:
     """Train, evaluate and serve a bone-fracture classifier. Research software, not a medical device."""
 
 
-def main() -> None:
-    """Run the command line; the exit codes are those of `fracture.errors`."""
+def run(command: click.Command, name: str) -> None:
+    """Run a command line; failures end in one message and the exit codes of `fracture.errors`.
+
+    Args:
+        command: what is run.
+        name: as the user calls it.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until training watches for both itself
     try:
-        cli(prog_name="fracture", standalone_mode=False)
+        command(prog_name=name, standalone_mode=False)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
         error.show()
         if getattr(error, "ctx", None) is None:  # click's parser does not say where it stood
-            click.echo(f"Try 'fracture {' '.join(sys.argv[1:2])} --help' for help.", err=True)
+            click.echo(f"Try '{name} {' '.join(sys.argv[1:2])} --help' for help.", err=True)
         sys.exit(2)
     except FractureError as error:
         style = "yellow" if error.exit_code == 6 else "red"
@@ -55,6 +60,11 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("Interrupted (exit code 6) before anything was begun: the same command starts again.", err=True)
         sys.exit(6)
+
+
+def main() -> None:
+    """The `fracture` command."""
+    run(cli, "fracture")
 
 
 if __name__ == "__main__":

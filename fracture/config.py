@@ -207,6 +207,12 @@ def as_text(config: TrainConfig) -> dict[str, str]:
     return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in config}
 
 
+def changed(config: TrainConfig) -> dict[str, str]:
+    """The knobs that differ from their defaults, as text."""
+    standard = defaults()
+    return {name: value for name, value in as_text(config).items() if value != standard[name]}
+
+
 def _explain(problem: dict[str, Any], known: list[str]) -> str:
     place = [str(part) for part in problem["loc"]]
     if not place:

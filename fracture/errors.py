@@ -3,6 +3,7 @@
 ::
 
     FractureError            1  anything unforeseen
+    ├── DivergedError        1  training has left the finite numbers
     ├── ConfigError          2  a flag, parameter or name is wrong
     ├── DataError            3  the images or their manifest are refused
     ├── MemoryLimitError     4  nothing fits under the memory limit
@@ -20,6 +21,10 @@ class FractureError(Exception):
     """A failure explained to the user in one message; ``exit_code`` is what the process ends with."""
 
     exit_code = 1
+
+
+class DivergedError(FractureError):
+    """Training has left the finite numbers."""
 
 
 class ConfigError(FractureError):

@@ -1,6 +1,6 @@
 """Command-line options derived from a configuration model, so that no knob is written down twice."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
@@ -11,8 +11,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 _METAVARS = {str: "TEXT", int: "INT", float: "FLOAT", bool: "true|false"}
 
 
-def options_of(model: type[BaseModel]) -> Callable[[F], F]:
-    """A decorator that adds ``--name VALUE`` for each field of ``model``.
+def options_of(model: type[BaseModel], only: Collection[str] = ()) -> Callable[[F], F]:
+    """A decorator that adds ``--name VALUE`` for each field of ``model``, or for some of them.
 
     Values arrive as text, and only for options that were given; the model itself converts and checks them, so that a
     command line, an MLproject and a file are all judged by the same rules.
@@ -20,6 +20,8 @@ def options_of(model: type[BaseModel]) -> Callable[[F], F]:
 
     def decorate(function: F) -> F:
         for name, field in reversed(model.model_fields.items()):
+            if only and name not in only:
+                continue
             flag = "--" + name.replace("_", "-")
             spellings = dict.fromkeys([flag, "--" + name])  # MLproject and habit write underscores
             function = click.option(*spellings, name, default=None, metavar=_metavar(field), help=_help(field))(

@@ -44,6 +44,10 @@ class Cached:
     folder: Path
     built: bool
 
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        """Another process maps the same file: the pixels are not copied to it."""
+        return _mapped, (self.position, self.sha256, self.folder, self.built)
+
     def reordered(self, order: Sequence[int]) -> "Cached":
         """The same images for the files asked for in another order."""
         return replace(self, position=self.position[list(order)], sha256=tuple(self.sha256[i] for i in order))
@@ -86,7 +90,11 @@ def open_cache(paths: Sequence[Path], size: int, folder: Path, progress: Progres
             _build(entry, _files(sha256, paths), size, report)
     place = {digest: i for i, digest in enumerate(unique)}
     position = np.array([place[digest] for digest in sha256], np.int64)
-    return Cached(np.load(entry / _ARRAY, mmap_mode="r"), position, tuple(sha256), entry, built)
+    return _mapped(position, tuple(sha256), entry, built)
+
+
+def _mapped(position: npt.NDArray[np.int64], sha256: tuple[str, ...], entry: Path, built: bool) -> Cached:
+    return Cached(np.load(entry / _ARRAY, mmap_mode="r"), position, sha256, entry, built)
 
 
 def usage(folder: Path) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """A data set ready for training: the manifest, split and checked, and its decoded images."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -63,7 +63,13 @@ class Dataset:
         return self.cached.pixels[self.cached.position[indices]]
 
 
-def open_dataset(source: Source, size: int, cache_dir: Path, progress: cache.Progress | None = None) -> Dataset:
+def open_dataset(
+    source: Source,
+    size: int,
+    cache_dir: Path,
+    progress: cache.Progress | None = None,
+    splits: Collection[str] = SPLITS,
+) -> Dataset:
     """Read, split, check and decode a data set.
 
     Args:
@@ -71,12 +77,14 @@ def open_dataset(source: Source, size: int, cache_dir: Path, progress: cache.Pro
         size: side of the squares in pixels.
         cache_dir: where decoded and rendered images are kept.
         progress: told what is being done.
+        splits: which are wanted; no image of another one is opened, and the data set does not hold them.
 
     Raises:
         DataError: nothing there, a wrong layout, a class missing from a split, unreadable files: every problem at once.
     """
     problems: list[str] = []
     manifest = split(read(source, cache_dir, problems, progress), source, problems)
+    manifest = manifest.with_rows(row for row in manifest.rows if row.split in splits or not row.split)
     dataset = _load(manifest, size, cache_dir, problems, progress)
     if problems or dataset is None:
         raise DataError(problems, LAYOUTS)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fracture.data.batches import Normalize
 from fracture.data.dataset import Dataset
-from fracture.errors import FractureError
+from fracture.errors import DivergedError
 from fracture.training.execution import Plan
 from fracture.training.learner import Learner, prepare
 from fracture.training.state import Position
@@ -46,7 +46,7 @@ def train_epoch(learner: Learner, dataset: Dataset, batches: list[Indices], posi
         tick: called after each batch.
 
     Raises:
-        FractureError: the loss is not finite; names the batch's files.
+        DivergedError: the loss is not finite; names the batch's files.
     """
     learns = position.epoch >= learner.solved
     start = (position.epoch - learner.solved) * len(batches)
@@ -59,7 +59,7 @@ def train_epoch(learner: Learner, dataset: Dataset, batches: list[Indices], posi
         value = float(loss)
         if not np.isfinite(value):
             what = f"the loss ({value}) in epoch {position.epoch + 1}, batch {number + 1},"
-            raise FractureError(not_finite(what, dataset, indices))
+            raise DivergedError(not_finite(what, dataset, indices))
         position.batch = number + 1
         position.loss_sum += value * len(indices)
         position.correct += int(correct)

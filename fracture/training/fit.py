@@ -13,7 +13,7 @@ import torch
 from fracture.config import TrainConfig
 from fracture.data.batches import Normalize
 from fracture.data.dataset import Dataset
-from fracture.errors import FractureError, Interrupted, MemoryLimitError
+from fracture.errors import DivergedError, Interrupted, MemoryLimitError
 from fracture.evaluation.metrics import confusion, log_loss, scores
 from fracture.models import backbones, checkpoint
 from fracture.models.weights import Weights
@@ -121,7 +121,7 @@ def fit(job: Job, model: torch.nn.Module, watch: Watch, listener: Listener) -> P
     Raises:
         Interrupted: a signal asked for it; the state is saved, and the same call goes on.
         MemoryLimitError: the batch does not fit.
-        FractureError: the loss is not finite.
+        DivergedError: the loss is not finite.
     """
     apply_threads(job.plan)
     reset_peak_memory(job.plan.device)
@@ -218,7 +218,7 @@ def _validate(job: Job, learner: Learner, position: Position, tick: engine.Tick)
     logits = engine.predict(learner.evaluated, job.plan, job.normalize, job.dataset, val, tick)
     if not np.isfinite(logits).all():
         broken = val[~np.isfinite(logits).all(axis=1)][:16]
-        raise FractureError(engine.not_finite("the answer on validation", job.dataset, broken))
+        raise DivergedError(engine.not_finite("the answer on validation", job.dataset, broken))
     labels, classes = job.dataset.labels[val], job.dataset.classes
     found = scores(confusion(labels, logits.argmax(1), len(classes)), classes)
     return {

@@ -1,0 +1,41 @@
+"""The command that does the same again or goes on, written in the way that this process was started."""
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def command_line(values: Mapping[str, str], attached: bool, entry: str = "main") -> str:
+    """A command line for a shell.
+
+    Args:
+        values: of the knobs that are given; ``{run}`` stands for an id that is filled in later.
+        attached: whether this process was started by ``mlflow run``.
+        entry: name of the entry point.
+    """
+    if attached:
+        given = [f"-P {name}={_quoted(value)}" for name, value in values.items()]
+        where = [] if entry == "main" else [f"-e {entry}"]
+        return " ".join(["mlflow run .", *where, *_manager(), *_experiment(), *given])
+    flags = [f"--{name.replace('_', '-')} {_quoted(value)}" for name, value in values.items()]
+    return " ".join(["fracture train" if entry == "main" else "python -m tuning", *flags])
+
+
+def _manager() -> list[str]:
+    """The environment manager that ``mlflow run`` was given, judged by the interpreter that it chose."""
+    prefix = Path(sys.prefix)
+    if prefix.name.startswith("mlflow-"):
+        return [] if (prefix / "conda-meta").is_dir() else ["--env-manager uv"]
+    return ["--env-manager local"]
+
+
+def _experiment() -> list[str]:
+    """The experiment that ``mlflow run`` was given, where it is not the default one."""
+    experiment = os.environ.get("MLFLOW_EXPERIMENT_ID", "0")
+    return [] if experiment == "0" else [f"--experiment-id {shlex.quote(experiment)}"]
+
+
+def _quoted(value: str) -> str:
+    return value if value == "{run}" else shlex.quote(value)

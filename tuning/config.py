@@ -1,0 +1,100 @@
+"""Every knob of a study, once; what its trials share are the knobs of training."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from fracture.config import TrainConfig, parse, parse_model
+
+FURTHER = {"weight_decay": 0.2, "label_smoothing": 0.2, "drop_path": 0.4}  # upper ends of ranges that begin at 0
+NOT_SHARED = frozenset({"accumulation", "folds", "fold", "resume"})  # knobs of training that a study has no use for
+
+
+class TuneConfig(BaseModel):
+    """The knobs of a study.
+
+    Raises:
+        pydantic.ValidationError: every value out of its range at once; `parse_tuning` turns it into a ConfigError.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    trials: int = Field(
+        20, ge=1, le=100_000, description="finished trials of the whole study, those of earlier days too"
+    )
+    memory_limit_gib: float = Field(
+        7.6, ge=0.25, le=4096, description="what a trial's process may take; 7.6 is a laptop's card of 8 GB"
+    )
+    lr_low: float = Field(0.00001, gt=0, le=1, description="lowest learning rate, on a logarithmic scale")
+    lr_high: float = Field(0.01, gt=0, le=1, description="highest learning rate")
+    batch_low: int = Field(4, ge=1, le=4096, description="smallest batch; powers of two from here are tried ...")
+    batch_high: int = Field(128, ge=1, le=4096, description="... up to here, as far as they fit under the limit")
+    further: str = Field(
+        "none", description=f"searched too: none, or some of {', '.join(FURTHER)}, with commas; from 0 upwards"
+    )
+    accumulate: bool = Field(
+        False,
+        description="let batches in that fit in parts only; never where batch normalisation makes that another one",
+    )
+    pruner: Literal["median", "hyperband", "none"] = Field(
+        "median", description="ends trials early that do worse than others did by then"
+    )
+    recipe: Literal["seed", "auto"] = Field(
+        "seed", description="as in training; auto leaves lr and batch_size little to do where it trains the head alone"
+    )
+    study: str = Field(
+        "auto",
+        pattern=r"^[\w.-]{1,60}$",
+        description="first part of its name, auto is the model's; a digest of all that is fixed follows",
+    )
+    storage: str = Field(
+        "auto", description="auto is sqlite:///mlruns/optuna.db; postgresql:// or mysql:// let many machines work"
+    )
+    workers: int = Field(
+        1, ge=1, le=64, description="processes on this machine that train trials, each on a GPU of its own"
+    )
+    train_best: bool = Field(False, description="train the final model with the best parameters, below the study's run")
+
+    @model_validator(mode="after")
+    def _agree(self) -> "TuneConfig":
+        problems = []
+        if self.lr_low >= self.lr_high:
+            problems.append(f"lr_low={self.lr_low}: must be below lr_high={self.lr_high}")
+        if not powers_of_two(self.batch_low, self.batch_high):
+            problems.append(f"no power of two from batch_low={self.batch_low} to batch_high={self.batch_high}")
+        if unknown := sorted(set(self.searched) - FURTHER.keys()):
+            problems.append(
+                f"further={self.further}: {', '.join(unknown)} unknown. Allowed: none, {', '.join(FURTHER)}"
+            )
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """What is searched beside learning rate and batch."""
+        names = [name.strip() for name in self.further.split(",")]
+        return tuple(dict.fromkeys(name for name in names if name and name != "none"))
+
+
+def powers_of_two(low: int, high: int) -> tuple[int, ...]:
+    """Those from ``low`` to ``high``, both included."""
+    return tuple(2**n for n in range(high.bit_length()) if low <= 2**n <= high)
+
+
+def shared_knobs() -> tuple[str, ...]:
+    """The knobs of training that all trials of a study share; ``lr`` and ``batch_size`` are those tried first."""
+    return tuple(name for name in TrainConfig.model_fields if name not in NOT_SHARED | TuneConfig.model_fields.keys())
+
+
+def parse_tuning(values: Mapping[str, str]) -> tuple[TuneConfig, TrainConfig]:
+    """The study's knobs and those that its trials share, from text.
+
+    Raises:
+        ConfigError: every value out of its range, at once.
+    """
+    own = {name: value for name, value in values.items() if name in TuneConfig.model_fields}
+    rest = {name: value for name, value in values.items() if name not in own}
+    tuning = parse_model(TuneConfig, own, "tune")
+    return tuning, parse(rest | {"recipe": tuning.recipe, "memory_limit_gib": str(tuning.memory_limit_gib)})

@@ -1,0 +1,101 @@
+"""Preparing a study: the data is audited and decoded, the machine looked at, and what all trials share is settled."""
+
+from fracture.config import TrainConfig
+from fracture.data import cache
+from fracture.data.audit.report import AuditReport
+from fracture.data.dataset import Dataset, Source, open_dataset, read, split
+from fracture.data.manifest import Manifest
+from fracture.errors import ConfigError, DataError
+from fracture.models import backbones
+from fracture.models import weights as first_weights
+from fracture.models.weights import Weights
+from fracture.progress import Terminal
+from fracture.runs.audit import audit_before_training
+from fracture.tracking import store
+from fracture.training import execution, recipe
+from fracture.training.execution import Plan
+from fracture.training.memory.limit import find_limit
+from tuning import process
+from tuning.config import FURTHER, TuneConfig
+from tuning.task import SEEN, Task
+
+
+def prepare(tuning: TuneConfig, config: TrainConfig, terminal: Terminal) -> tuple[Task, AuditReport | None]:
+    """Look at the data and the machine, and settle what all trials share.
+
+    Raises:
+        ConfigError: an unknown backbone, several of them, or a recipe that leaves nothing to tune.
+        DataError: the data is refused.
+    """
+    names = backbones.split_names(config.model)
+    if len(names) > 1:
+        raise ConfigError(f"model={config.model}: a study tunes one backbone; give each a command of its own")
+    backbone = backbones.find(names[0])
+    drop_path = FURTHER["drop_path"] if "drop_path" in tuning.searched else config.drop_path
+    backbones.check(backbone, drop_path=drop_path, checkpointing=config.checkpointing is True)
+    size = backbone.image_size(config.image_size)
+    weights = first_weights.find(config.weights, backbone)
+    source = Source(
+        config.data, config.demo_images, config.val_fraction, config.test_fraction, config.data_seed
+    )  # fmt: skip
+    report = _audited(source, config, terminal)
+    with terminal.working() as working:
+        dataset = open_dataset(source, size, cache.folder_of(config.cache_dir), working, SEEN)
+    _show(dataset, terminal)
+    settled = _by_recipe(config, dataset.manifest, weights, terminal)
+    plan = process.call(_look, settled, size, dataset.manifest.synthetic)
+    config = settled.model_copy(
+        update={
+            "model": backbone.nickname,
+            "recipe": "seed",  # its choices stand in the other knobs now; values tried must not be taken for defaults
+            "epochs": plan.epochs,
+            "image_size": size,
+            "device": plan.device,
+            "precision": plan.precision,
+            "checkpointing": plan.checkpointing,
+        }
+    )
+    assert plan.memory_limit_gib is not None
+    return Task(config, plan, backbone, weights, dataset, plan.memory_limit_gib), report
+
+
+def _audited(source: Source, config: TrainConfig, terminal: Terminal) -> AuditReport | None:
+    """The audit of all splits: a study on leaking data would choose what remembers best."""
+    cache_dir, problems = cache.folder_of(config.cache_dir), list[str]()
+    with terminal.working() as working:
+        manifest = split(read(source, cache_dir, problems, working), source, problems)
+    if problems:
+        raise DataError(problems)
+    refused = store.project_root() / "mlruns" / "audit"
+    return audit_before_training(manifest, config.data, config.audit, cache_dir, refused, terminal)
+
+
+def _by_recipe(config: TrainConfig, manifest: Manifest, weights: Weights, terminal: Terminal) -> TrainConfig:
+    images = len(manifest.indices("train"))
+    pretrained = weights.origin != "random"
+    chosen, changes, why = recipe.resolve(config, images, pretrained=pretrained, synthetic=manifest.synthetic)
+    if "trained" in changes and chosen.trained == "head":
+        raise ConfigError(
+            f"recipe=auto: {why}, so that lr and batch_size mean next to nothing and there is nothing to tune.\n"
+            "Tune with recipe=seed, or train with recipe=auto without tuning."
+        )
+    if changes:
+        terminal.say(f"Recipe: {why}; {', '.join(f'{name}={value}' for name, value in changes.items())}.")
+    return chosen
+
+
+def _look(config: TrainConfig, size: int, synthetic: bool) -> Plan:
+    """The plan of this machine; in a process of its own, since asking a GPU its name takes memory on it for good."""
+    plan = execution.resolve(config, size, synthetic)
+    limit = find_limit(config.memory_limit_gib, plan.device)
+    reasons = plan.reasons | ({"memory_limit_gib": limit.reason} if limit.reason else {})
+    return plan.model_copy(update={"memory_limit_gib": limit.gib, "reasons": reasons})
+
+
+def _show(dataset: Dataset, terminal: Terminal) -> None:
+    manifest = dataset.manifest
+    if manifest.synthetic:
+        terminal.warn("These images are SYNTHETIC: rendered, not radiographs. Scores on them have no medical meaning.")
+    counts = manifest.counts()
+    rows = [[name, *(str(n) for n in counts[name].values()), str(sum(counts[name].values()))] for name in SEEN]
+    terminal.table(f"Data: {manifest.name}; the test split stays closed", ["split", *dataset.classes, "all"], rows)

@@ -1,0 +1,114 @@
+"""The study: its sampler, its pruner, what it has come to, and trials whose worker is gone."""
+
+import os
+import socket
+import warnings
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import optuna
+import psutil
+from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
+from optuna.samplers import TPESampler
+from optuna.storages import RetryHeartbeatStaleTrialCallback
+from optuna.trial import FrozenTrial, TrialState
+
+MOST_RETRIES = 3  # of one trial whose process or worker was killed
+WORKER, RUN = "worker", "run"  # user attributes of a trial
+_STARTUP_TRIALS = 5  # that are never judged by the median of others
+_WARMUP_SHARE = 0.1  # of the epochs, in which no trial is judged
+_FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+@dataclass(frozen=True)
+class Count:
+    """Trials of a study: those that count (done or pruned), and those under way."""
+
+    finished: int
+    running: int
+
+
+def sampler_of(seed: int, trials: int, worker: str) -> TPESampler:
+    """The sampler of the next trial.
+
+    Its seed follows from the study's, the trials so far and the worker: one fixed seed would suggest the same again
+    after each start, and the same to workers that start together.
+    """
+    mixed = np.random.SeedSequence([seed, trials, zlib.crc32(worker.encode())]).generate_state(1)
+    return TPESampler(seed=int(mixed[0]))
+
+
+def pruner_of(kind: str, epochs: int) -> BasePruner:
+    """The pruner: ``median``, ``hyperband`` or ``none``, which judge epoch by epoch."""
+    if kind == "none":
+        return NopPruner()
+    if kind == "hyperband":
+        return HyperbandPruner(min_resource=1, max_resource=epochs, reduction_factor=3)
+    return MedianPruner(n_startup_trials=_STARTUP_TRIALS, n_warmup_steps=max(1, round(_WARMUP_SHARE * epochs)))
+
+
+def count(study: optuna.Study) -> Count:
+    """How many trials there are."""
+    states = [trial.state for trial in study.get_trials(deepcopy=False)]
+    return Count(sum(state in _FINISHED for state in states), states.count(TrialState.RUNNING))
+
+
+def best(study: optuna.Study) -> FrozenTrial | None:
+    """The best complete trial that kept within the limit; None where there is none."""
+    try:
+        return study.best_trial
+    except ValueError:
+        return None
+
+
+def origin(trial: FrozenTrial) -> int:
+    """The number of the trial that this one tries again, its own where it is a first try."""
+    return int(trial.system_attrs.get("failed_trial", trial.number))
+
+
+def retry(study: optuna.Study, trial: FrozenTrial) -> bool:
+    """Put a trial that was lost back in the queue, with the same values; whether it was not too often already."""
+    before = len(trial.system_attrs.get("retry_history", []))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        RetryHeartbeatStaleTrialCallback(max_retry=MOST_RETRIES)(study, trial)
+    return before < MOST_RETRIES
+
+
+def me() -> dict[str, str | int | float]:
+    """The process at hand, told apart from every other one on every machine."""
+    return {"machine": _machine(), "pid": os.getpid(), "began": psutil.Process().create_time()}
+
+
+def orphans(study: optuna.Study) -> list[FrozenTrial]:
+    """Trials under way whose worker, on this machine, is gone; those of other machines are told by their heartbeat."""
+    running = study.get_trials(deepcopy=True, states=(TrialState.RUNNING,))
+    return [trial for trial in running if _is_gone(trial.user_attrs.get(WORKER, {}))]
+
+
+def fail(study: optuna.Study, trial: FrozenTrial) -> None:
+    """End a trial that nobody will end any more."""
+    study.tell(trial.number, state=TrialState.FAIL)
+
+
+def _is_gone(worker: dict[str, str | int | float]) -> bool:
+    if worker.get("machine") != _machine():
+        return False
+    try:
+        process = psutil.Process(int(worker["pid"]))
+        return bool(process.create_time() != worker["began"] or process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _machine() -> str:
+    """The machine at hand, and on Linux the container: process ids mean nothing in another one."""
+    try:
+        space = str(Path("/proc/self/ns/pid").readlink())
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        space = boot = ""
+    return f"{socket.gethostname()} {boot} {space}".strip()

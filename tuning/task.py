@@ -1,0 +1,78 @@
+"""The task: what every trial of a study trains, on which images, under which limit."""
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fracture.config import TrainConfig, as_text
+from fracture.data import cache
+from fracture.data.dataset import Dataset
+from fracture.models.backbones import Backbone
+from fracture.models.weights import Weights
+from fracture.training.execution import Plan
+from fracture.training.memory.spec import StepSpec
+from tuning.space import Value
+
+SEEN = ("train", "val")  # the test split stays closed: no trial learns from it, chooses by it or opens it
+_OF_THE_MACHINE = frozenset({"data", "weights", "cache_dir", "threads", "stall_seconds", "resume", "audit"})
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the trials of a study share; it can be sent to another process.
+
+    Attributes:
+        config: the knobs, with the recipe's choices and nothing left at ``auto`` that changes what is learned.
+        plan: of this machine; each trial adds what fits its batch.
+        backbone: what is trained.
+        weights: what it starts from.
+        dataset: the training and the validation split.
+        limit_gib: what a trial's process may take.
+    """
+
+    config: TrainConfig
+    plan: Plan
+    backbone: Backbone
+    weights: Weights
+    dataset: Dataset
+    limit_gib: float
+
+    @property
+    def minimised(self) -> bool:
+        """Whether less is better of what chooses."""
+        return self.config.select_metric.endswith("loss")
+
+    @property
+    def cache_dir(self) -> Path:
+        """Where decoded images, dry runs and timings are kept."""
+        return cache.folder_of(self.config.cache_dir)
+
+    def digest(self) -> str:
+        """Of all that every trial has in common, wherever the files lie."""
+        fixed = {name: value for name, value in as_text(self.config).items() if name not in _OF_THE_MACHINE}
+        manifest = self.dataset.manifest
+        parts = [fixed, [manifest.digest(name) for name in SEEN], self.weights.origin, self.weights.sha256()]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+    def step(self) -> StepSpec:
+        """A step of a trial, as the memory's prediction takes it."""
+        return StepSpec(
+            model=self.backbone.name,
+            classes=len(self.dataset.classes),
+            image_size=self.plan.image_size,
+            precision=self.plan.precision,
+            optimizer=self.config.optimizer,
+            ema=self.config.ema_decay > 0,
+            checkpointing=self.plan.checkpointing,
+            device=self.plan.device,
+        )
+
+    def with_values(self, values: dict[str, Value]) -> TrainConfig:
+        """The configuration of one trial."""
+        return self.config.model_copy(update=values)
+
+
+def with_threads(task: Task, threads: int) -> Task:
+    """The task on fewer threads, where several workers share a processor."""
+    return replace(task, plan=task.plan.model_copy(update={"threads": threads}))

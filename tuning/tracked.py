@@ -1,0 +1,130 @@
+"""The MLflow runs of a study: one for itself, and below it one for each trial."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import mlflow
+
+from fracture.config import as_text
+from fracture.data.audit.report import AuditReport
+from fracture.errors import ConfigError
+from fracture.tracking import attached, environment, query
+from fracture.tracking.run import TrackedRun
+from fracture.training.execution import Plan
+from tuning.messages import Epoch
+from tuning.record import StudyRecord
+from tuning.space import Value
+from tuning.task import Task
+
+BEST = "fracture.best_trial"  # tag of the study's run: the trial whose weights it holds
+
+
+def open_parent(record: StudyRecord | None, name: str) -> TrackedRun:
+    """The study's run: taken up again where it has one that is still in the store, else new."""
+    if record is not None and record.run:
+        try:
+            query.tags_of(record.run)
+        except ConfigError:  # deleted, or in another store
+            return TrackedRun.begin(name, watched=False)
+        return TrackedRun.go_on(record.run, watched=False)
+    return TrackedRun.begin(name, watched=False)
+
+
+def describe_parent(run: TrackedRun, name: str, record: StudyRecord, task: Task, report: AuditReport | None) -> None:
+    """What is known before the first trial."""
+    manifest = task.dataset.manifest
+    run.tag(
+        {
+            "fracture.kind": "tune",
+            "fracture.study": name,
+            "fracture.model": task.backbone.name,
+            "fracture.weights": task.weights.origin,
+            "fracture.weights_license": task.weights.license,
+            "fracture.synthetic": str(manifest.synthetic).lower(),
+            "fracture.audit": report.verdict if report else "off",
+        }
+        | (
+            {"fracture.confounded": str(report.confounded).lower(), "fracture.data_digest": report.digest}
+            if report
+            else {}
+        )
+        | ({"mlflow.source.git.commit": commit} if (commit := environment.git("rev-parse", "HEAD").strip()) else {})
+    )
+    own = {key: str(value) for key, value in record.tuning.model_dump().items()}
+    run.params(own | as_text(record.config) | {"study_name": name})
+    for split in record.data:
+        rows = [
+            {"path": manifest.relative(row), "label": row.label, "group": row.group, "sha256": row.sha256}
+            for row in manifest.rows
+            if row.split == split
+        ]
+        run.dataset(rows, name=manifest.name, source=str(manifest.root), digest=manifest.digest(split), split=split)
+
+
+class TrialRun:
+    """The run of one trial, below the study's."""
+
+    def __init__(self, parent: str, study: str, number: int, task: Task, values: Mapping[str, Value]) -> None:
+        """Begin it."""
+        shown = " ".join(f"{_short(name)}{value:.3g}" for name, value in values.items())
+        self._run = TrackedRun.begin(f"trial {number}: {shown}", parent=parent, watched=False)
+        self.id = self._run.id
+        self._run.params(as_text(task.with_values(dict(values))))
+        self._run.tag(
+            {
+                "fracture.kind": "trial",
+                "fracture.study": study,
+                "fracture.trial": number,
+                "fracture.model": task.backbone.name,
+                "fracture.synthetic": str(task.dataset.manifest.synthetic).lower(),
+            }
+        )
+
+    def planned(self, plan: Plan) -> None:
+        """Log how it is trained, with the predicted memory."""
+        values = plan.model_dump(exclude={"reasons", "recipe"})
+        self._run.params({f"plan.{key}": value for key, value in values.items()})
+
+    def epoch(self, message: Epoch) -> None:
+        """Log an epoch."""
+        self._run.metrics(message.metrics, step=message.number)
+
+    def note(self, metrics: Mapping[str, float], step: int) -> None:
+        """Log what is known at its end."""
+        self._run.metrics(metrics, step)
+
+    def keep(self, path: Path) -> None:
+        """Upload a file, if it is there."""
+        self._run.evidence(path.parent, only=(path.name,))
+
+    def end(self, state: str, reason: str = "") -> None:
+        """End it: ``COMPLETE`` is FINISHED, ``FAIL`` is FAILED, and what was stopped is KILLED, with the reason."""
+        self._run.tag({"fracture.trial_state": state})
+        status = {"COMPLETE": "FINISHED", "FAIL": "FAILED"}.get(state, "KILLED")
+        self._run.end(status, reason)
+
+
+def holds(run_id: str) -> int | None:
+    """The trial whose weights the study's run holds, None for none."""
+    number = query.tags_of(run_id).get(BEST)
+    return None if number is None else int(number)
+
+
+def hold(run_id: str, number: int, files: Iterable[Path]) -> None:
+    """Upload the weights of a trial to the study's run, in place of those of an earlier one."""
+    attached.keep(run_id, files, {BEST: str(number)})
+
+
+def close(run_id: str, reason: str) -> None:
+    """End the run of a trial whose process is gone, as far as it is still in the store."""
+    client = mlflow.MlflowClient()
+    try:
+        client.set_tag(run_id, "fracture.reason", reason)
+        client.set_tag(run_id, "fracture.trial_state", "FAIL")
+        client.set_terminated(run_id, "KILLED")
+    except mlflow.exceptions.MlflowException:  # deleted since
+        return
+
+
+def _short(name: str) -> str:
+    return {"batch_size": "b", "weight_decay": "wd", "label_smoothing": "ls", "drop_path": "dp"}.get(name, name)

@@ -1,0 +1,155 @@
+"""One trial, in a process of its own: it trains, tells each epoch, and knows neither Optuna nor the tracker."""
+
+import contextlib
+import multiprocessing
+import time
+import traceback
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import psutil
+from filelock import FileLock
+
+from fracture.errors import DivergedError, Interrupted, MemoryLimitError
+from fracture.progress import log_file
+from fracture.training import fit, state
+from fracture.training.memory.plan import MemoryPlan
+from fracture.training.state import Position
+from fracture.training.watch import Watch
+from tuning.messages import Batch, Epoch, Outcome, Planned
+from tuning.process import die_with
+from tuning.space import Value
+from tuning.task import Task
+
+_EVERY = 0.5  # seconds between two messages about batches
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one trial is to do.
+
+    Attributes:
+        task: what all trials share.
+        values: of the knobs that are searched.
+        memory: how its batch fits.
+        folder: where its state lies; one that was interrupted goes on from there.
+    """
+
+    task: Task
+    values: dict[str, Value]
+    memory: MemoryPlan
+    folder: Path
+
+
+class Pruned(Exception):  # noqa: N818 - it is no error
+    """The trial was told to stop."""
+
+
+def main(work: Work, connection: Connection) -> None:
+    """Train, and say how it ended; what a process needs is all in its arguments."""
+    die_with(multiprocessing.parent_process())
+    work.folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(work.folder / ".lock", timeout=60), log_file(work.folder / "train.log"):
+        outcome = _outcome(work, connection)
+    with contextlib.suppress(OSError):  # nobody is there any more
+        connection.send(outcome)
+
+
+def _outcome(work: Work, connection: Connection) -> Outcome:
+    try:
+        _train(work, connection)
+    except Pruned:
+        return Outcome("pruned")
+    except (MemoryLimitError, MemoryError) as error:
+        return Outcome("memory", str(error) or "out of memory")
+    except DivergedError as error:
+        return Outcome("diverged", str(error))
+    except Interrupted as stop:
+        return Outcome("interrupted", str(stop))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the study must hear of it
+        return Outcome("failed", str(error) or type(error).__name__, traceback.format_exc())
+    return Outcome("done")
+
+
+def _train(work: Work, connection: Connection) -> None:
+    task, fits = work.task, work.memory
+    plan = task.plan.model_copy(
+        update={
+            "micro_batch": fits.micro_batch,
+            "accumulation": fits.accumulation,
+            "checkpointing": fits.checkpointing,
+            "memory_gib": round(fits.prediction.process_gib, 3),
+            "memory_reserved_gib": round(fits.prediction.reserved_gib, 3),
+            "memory_allocated_gib": round(fits.prediction.allocated_gib, 3),
+        }
+    )
+    hold(task.limit_gib, plan.device)
+    config = task.with_values(work.values)
+    job = fit.Job(config, plan, task.backbone, task.weights, task.dataset, work.folder)
+    with fit.out_of_memory_explained(job):
+        model = fit.build_model(job)
+    job = replace(job, plan=fit.choose_memory_format(job, model, task.cache_dir))
+    with Watch(config.stall_seconds, work.folder / "train.log", lambda _: None) as watch:
+        if config.head == "probe" and not state.exists(job.folder):
+            _solve_head(job, model, watch)
+        connection.send(Planned(job.plan))
+        fit.fit(job, model, watch, _Messenger(connection))
+
+
+def _solve_head(job: fit.Job, model: Any, watch: Watch) -> None:
+    from rich.console import Console
+
+    from fracture.progress import Terminal
+    from fracture.runs.session import solve_head  # it brings the tracker's library along
+
+    with fit.out_of_memory_explained(job):
+        solve_head(job, model, watch, Terminal(Console(quiet=True)))
+
+
+def hold(limit_gib: float, device: str) -> None:
+    """Have the system refuse this process more main memory than the limit, on Linux; a GPU is held by `fit`.
+
+    What is counted is private writable memory, which is near the resident set: the code of libraries is left out, and
+    what was reserved but never touched is in.
+    """
+    if device == "cpu" and psutil.LINUX:
+        import resource  # not on Windows
+
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        wanted = int(limit_gib * 2**30)
+        resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard < 0 else min(wanted, hard), hard))
+
+
+class _Messenger:
+    """Tells the optimising process how training goes on; a `fracture.training.fit.Listener`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._told = 0.0
+
+    def started(self, job: fit.Job, batches: int, position: Position) -> None:  # noqa: ARG002 - a listener's signature
+        """Tell again what an earlier process of this trial has learned."""
+        for number, metrics in enumerate(position.history, start=1):
+            self._tell(Epoch(number, metrics, earlier=True))
+
+    def batch(self, phase: str, done: int, total: int, position: Position) -> None:
+        """Tell how far it is, now and then."""
+        now = time.monotonic()
+        if now - self._told >= _EVERY:
+            self._told = now
+            self._connection.send(Batch(phase, position.epoch + 1, done, total))
+
+    def corrected(self, job: fit.Job, reason: str) -> None:  # noqa: ARG002 - a listener's signature
+        """A batch in more parts than planned is not what the study has asked for."""
+        raise MemoryLimitError(reason)
+
+    def epoch(self, number: int, metrics: dict[str, float], best: bool) -> None:  # noqa: ARG002 - a listener's signature
+        """Tell an epoch's metrics, and stop if that is the answer."""
+        self._tell(Epoch(number, metrics))
+
+    def _tell(self, message: Epoch) -> None:
+        self._connection.send(message)
+        if not self._connection.recv():
+            raise Pruned

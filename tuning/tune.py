@@ -1,0 +1,254 @@
+"""The story of a study: prepared, begun or taken up again, worked at, concluded."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+import optuna
+from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
+from sqlalchemy import make_url
+
+from fracture.config import TrainConfig, changed
+from fracture.data.audit.report import AuditReport
+from fracture.errors import ConfigError, Interrupted
+from fracture.progress import Terminal
+from fracture.runs import again
+from fracture.runs.session import Session, train
+from fracture.tracking import store
+from fracture.tracking.run import TrackedRun
+from tuning import conclude, gpus, process, record, storage, study, tracked
+from tuning.budget import Verdict, judge_batches
+from tuning.config import TuneConfig, powers_of_two
+from tuning.prepare import prepare
+from tuning.process import Stop
+from tuning.record import StudyRecord
+from tuning.space import space_of
+from tuning.task import Task, with_threads
+from tuning.worker import Worker, stale
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A study that has begun.
+
+    Attributes:
+        url, storage: where it is kept.
+        study: with its trials.
+        record: what it is.
+        run: its MLflow run.
+    """
+
+    url: str
+    storage: RDBStorage
+    study: optuna.Study
+    record: StudyRecord
+    run: TrackedRun
+
+
+def tune(tuning: TuneConfig, config: TrainConfig, given: Mapping[str, str], terminal: Terminal) -> None:
+    """Search, and leave the best values on a run.
+
+    Args:
+        tuning: the study's knobs.
+        config: what its trials share.
+        given: the options as given, for the command that goes on.
+        terminal: shows how it goes.
+
+    Raises:
+        Interrupted: a signal asked for it; the same command goes on.
+        FractureError: see `fracture.errors`.
+    """
+    attached = store.attached_run_id() is not None
+    goes_on = again.command_line(given, attached, "tune")
+    url = storage.address(tuning.storage)
+    with stoppable() as stop, gpus.own(config.device):
+        process.warm_up()
+        task, report = prepare(tuning, config, terminal)
+        verdicts = budget(tuning, task, terminal)
+        space = space_of(tuning, task.config, tuple(one.batch_size for one in verdicts if one.plan))
+        name = record.name_of(tuning, task, space)
+        wanted = record.record_of(tuning, task, space, verdicts)
+        opened = _begin(url, name, wanted, task, report)
+        _say(opened, terminal)
+        _search(opened, task, stop, goes_on, terminal)
+    _finish(opened, task, attached, terminal)
+
+
+def budget(tuning: TuneConfig, task: Task, terminal: Terminal) -> list[Verdict]:
+    """What fits, as a table."""
+    sizes = powers_of_two(tuning.batch_low, tuning.batch_high)
+    images = len(task.dataset.manifest.indices("train"))
+    verdicts = judge_batches(task.step(), task.limit_gib, sizes, images, tuning.accumulate, task.cache_dir)
+    rows = [
+        [str(one.batch_size), f"{one.process_gib:.2f}", "yes" if one.plan else "no", one.reason] for one in verdicts
+    ]
+    plan = task.plan
+    where = f"{plan.device}, {plan.precision}, {plan.image_size} px"
+    title = f"Batches of {task.backbone.name.split('.')[0]} on {where}; limit {task.limit_gib:g} GiB"
+    terminal.table(title, ["batch", "predicted GiB", "searched", "why"], rows)
+    return verdicts
+
+
+def join(name: str, url: str, overrides: Mapping[str, str], worker: str, terminal: Terminal) -> None:
+    """Work at a study that another process has begun, until it is finished.
+
+    Args:
+        name: of the study.
+        url: of its storage.
+        overrides: knobs that differ on this machine (data, weights, cache_dir, threads, stall_seconds, trials).
+        worker: name of this worker, which its sampler's numbers follow from.
+        terminal: shows how it goes.
+
+    Raises:
+        ConfigError: no such study, or other data, weights or hardware than its own.
+        Interrupted: a signal asked for it.
+    """
+    kept = storage.open_storage(url, stale)
+    try:
+        own = optuna.load_study(study_name=name, storage=kept)
+    except KeyError as error:
+        known = ", ".join(sorted(optuna.get_all_study_names(kept))) or "none"
+        raise ConfigError(f"study={name}: is not in this storage. Allowed: {known}") from error
+    found = record.read(own)
+    if found is None or not found.run:
+        raise ConfigError(f"study={name}: is not begun yet; start it with `python -m tuning`, then join")
+    trials = int(overrides.get("trials", found.tuning.trials))
+    local = {key: value for key, value in overrides.items() if key != "trials"}
+    config = TrainConfig.model_validate(found.config.model_dump() | local | {"recipe": "seed", "audit": "off"})
+    with stoppable() as stop, gpus.own(config.device):
+        process.warm_up()
+        task, _ = prepare(found.tuning.model_copy(update={"recipe": "seed"}), config, terminal)
+        if task.digest() != found.task:
+            digests = {split: task.dataset.manifest.digest(split) for split in found.data}
+            raise ConfigError(
+                f"study={name}: has data {found.data} and weights from {found.weights}; here they are {digests} and from "
+                f"{task.weights.origin}. Bring the same ones here: --data, --weights."
+            )
+        own.pruner = study.pruner_of(found.tuning.pruner, task.plan.epochs)
+        folder = store.project_root() / "mlruns" / "tuning" / name
+        Worker(own, kept, found, task, trials, found.run, worker, folder, terminal, stop).work()
+
+
+def _begin(url: str, name: str, wanted: StudyRecord, task: Task, report: AuditReport | None) -> Opened:
+    """Begin a study, or take it up again; one worker at a time, so that it has one run and one first trial."""
+    kept = storage.open_storage(url, stale)
+    direction = StudyDirection.MINIMIZE if task.minimised else StudyDirection.MAXIMIZE
+    with storage.turn(kept, name):
+        own = optuna.create_study(storage=kept, study_name=name, direction=direction, load_if_exists=True)
+        found = record.read(own)
+        run = tracked.open_parent(found, f"tune {name}")
+        now = (found or wanted).model_copy(update={"run": run.id, "tuning": wanted.tuning})
+        if now != found:
+            record.write(own, now)
+        tracked.describe_parent(run, name, now, task, report)
+        if found is None:
+            own.enqueue_trial(now.space.first(task.config), skip_if_exists=True)
+    own.pruner = study.pruner_of(now.tuning.pruner, task.plan.epochs)
+    return Opened(url, kept, own, now, run)
+
+
+def _say(opened: Opened, terminal: Terminal) -> None:
+    finished = study.count(opened.study).finished
+    more = f"; {finished} of {opened.record.tuning.trials} trials are finished" if finished else ""
+    place = make_url(opened.url).render_as_string(hide_password=True)
+    terminal.say(f"Study {opened.study.study_name} in {place}, run {opened.run.id}{more}.")
+
+
+def _search(opened: Opened, task: Task, stop: Stop, goes_on: str, terminal: Terminal) -> None:
+    """Work at the study, with as many more workers on this machine as asked for."""
+    tuning = opened.record.tuning
+    threads = max(1, task.plan.threads // tuning.workers)
+    own = with_threads(task, threads) if task.plan.device == "cpu" and task.config.threads == "auto" else task
+    worker = _worker(opened, own, "0", terminal, stop)
+    try:
+        with _more_workers(opened, own):
+            worker.work()
+            worker.keep_best()
+    except (Interrupted, KeyboardInterrupt) as stopped:
+        reason = str(stopped) or "interrupted"
+        opened.run.end("KILLED", reason)
+        raise Interrupted(f"{reason}. Go on with:\n  {goes_on}") from stopped
+    except BaseException as error:
+        opened.run.end("FAILED", str(error))
+        raise
+
+
+@contextmanager
+def _more_workers(opened: Opened, task: Task) -> Iterator[None]:
+    """Further workers on this machine, which end with the study, or are asked to when this one ends early."""
+    tuning, config = opened.record.tuning, task.config
+    command = [sys.executable, "-m", "tuning", "worker", "--study", opened.study.study_name]
+    command += ["--data", config.data, "--weights", config.weights, "--cache-dir", config.cache_dir]
+    command += ["--threads", str(task.plan.threads), "--trials", str(tuning.trials)]
+    environment = {key: value for key, value in os.environ.items() if key not in ("MLFLOW_RUN_ID", gpus.VARIABLE)}
+    environment |= gpus.given() | {"FRACTURE_TUNING_STORAGE": opened.url}
+    more = [
+        subprocess.Popen([*command, "--worker", str(number)], env=environment) for number in range(1, tuning.workers)
+    ]
+    try:
+        yield
+    except BaseException:
+        for one in more:
+            one.terminate()
+        raise
+    finally:
+        for one in more:
+            one.wait()
+
+
+def _finish(opened: Opened, task: Task, attached: bool, terminal: Terminal) -> None:
+    """Conclude, and train the final model where that is wanted."""
+    own, kept, run = opened.study, opened.record, opened.run
+    try:
+        found = study.best(own)
+        best = _trainable(task.with_values(dict(found.params)) if found else task.config, kept)
+        summary = conclude.summarise(own, kept, again.command_line(changed(best), attached))
+        conclude.publish(summary, own, run)
+        conclude.show(summary, own, terminal)
+        if kept.tuning.train_best:
+            terminal.say("\nTraining the final model with the best values", style="bold")
+            train(best, Session(terminal, run.id, again.command_line({"resume": "{run}"}, attached)))
+    except (Interrupted, KeyboardInterrupt) as stopped:
+        run.end("KILLED", str(stopped) or "interrupted")
+        raise
+    except BaseException as error:
+        run.end("FAILED", str(error))
+        raise
+    run.end("FINISHED")
+
+
+def _worker(opened: Opened, task: Task, name: str, terminal: Terminal, stop: Stop) -> Worker:
+    trials = opened.record.tuning.trials
+    folder = store.project_root() / "mlruns" / "tuning" / opened.study.study_name
+    return Worker(
+        opened.study, opened.storage, opened.record, task, trials, opened.run.id, name, folder, terminal, stop
+    )
+
+
+def _trainable(best: TrainConfig, kept: StudyRecord) -> TrainConfig:
+    """The configuration of a run of its own: what the machine decides is left to it again."""
+    plan = next((one.plan for one in kept.verdicts if one.batch_size == best.batch_size), None)
+    parts = plan.accumulation if plan and plan.accumulation > 1 else "auto"
+    return best.model_copy(update={"accumulation": parts, "checkpointing": plan.checkpointing if plan else "auto"})
+
+
+@contextmanager
+def stoppable() -> Iterator[Stop]:
+    """SIGINT and SIGTERM are kept for the next safe moment; ``mlflow run`` sends both at once."""
+    stop = Stop()
+
+    def note(number: int, _: FrameType | None) -> None:
+        stop.reason = stop.reason or f"stopped by {signal.Signals(number).name}"
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_IGN if stop.reason else handler)

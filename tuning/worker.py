@@ -1,0 +1,268 @@
+"""A worker: takes its turn at the study, trains one trial after the other, and tells the study what came of each."""
+
+import contextlib
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import optuna
+from optuna.exceptions import TrialPruned
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
+
+from fracture.errors import FractureError, Interrupted
+from fracture.progress import LOG, Terminal, Working
+from fracture.tracking.run import TrackedRun
+from fracture.training import fit
+from fracture.training.memory.allocators import CONTEXT_GIB
+from fracture.training.memory.plan import MemoryPlan
+from tuning import process, storage, study, tracked, trial
+from tuning.messages import Batch, Epoch, Outcome, Planned
+from tuning.process import Stop
+from tuning.record import StudyRecord
+from tuning.task import Task
+
+_MOST_FAILURES = 3  # one after the other: what fails again and again is no matter of its parameters
+_LOOK_AGAIN = 1.0  # seconds, while the last trials are under way elsewhere
+_UNKNOWN_EXCESS = 1.0  # GiB, where all that is known is that it did not fit
+
+
+class TrialLostError(FractureError):
+    """A trial's process ended without a word, or with an unforeseen error."""
+
+
+@dataclass
+class Worker:
+    """One process that optimises.
+
+    Attributes:
+        study, storage: where trials are kept.
+        record: what the study is.
+        task: what its trials share.
+        trials: finished ones that are wanted in all.
+        run: id of the study's MLflow run.
+        name: of this worker; each one's sampler draws its own numbers.
+        folder: where the state of its trials lies.
+        terminal: what is said is said there.
+        stop: set by a signal.
+    """
+
+    study: optuna.Study
+    storage: RDBStorage
+    record: StudyRecord
+    task: Task
+    trials: int
+    run: str
+    name: str
+    folder: Path
+    terminal: Terminal
+    stop: Stop
+    _plans: dict[int, MemoryPlan] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._plans = {one.batch_size: one.plan for one in self.record.verdicts if one.plan is not None}
+
+    def work(self) -> None:
+        """Train trials until enough are finished, by whomever.
+
+        Raises:
+            Interrupted: a signal asked for it; the same command goes on.
+            FractureError: several trials in a row failed of something unforeseen.
+        """
+        failures = 0
+        with self.terminal.working() as bars:
+            while self._begin(bars):
+                try:
+                    self._one(bars)
+                    failures = 0
+                except TrialLostError as error:
+                    failures += 1
+                    self.terminal.warn(str(error))
+                    if failures == _MOST_FAILURES:
+                        raise FractureError(f"{failures} trials in a row failed; the last one: {error}") from error
+
+    def _begin(self, bars: Working) -> bool:
+        """Whether another trial is due; waits for those under way elsewhere, which may still be lost."""
+        while True:
+            if self.stop.reason:
+                raise Interrupted(self.stop.reason)
+            for gone in study.orphans(self.study):
+                self.lost(self.study, gone, "its worker is gone")
+            have = study.count(self.study)
+            bars("trials", have.finished, self.trials)
+            if have.finished >= self.trials:
+                return False
+            if have.finished + have.running < self.trials:
+                return True
+            process.wait(_LOOK_AGAIN, self.stop)
+
+    def _one(self, bars: Working) -> None:
+        """One trial, unless another worker was quicker to take the last one."""
+        with ExitStack() as turn:
+            turn.enter_context(storage.turn(self.storage, self.study.study_name))
+            have = study.count(self.study)
+            if have.finished + have.running >= self.trials:
+                return
+            before = len(self.study.get_trials(deepcopy=False))
+            self.study.sampler = study.sampler_of(self.record.config.seed, before, self.name)
+            objective = partial(self._objective, turn.close, bars)
+            self.study.optimize(objective, n_trials=1, callbacks=[self._done])
+
+    def _objective(self, give_turn: Callable[[], None], bars: Working, asked: optuna.Trial) -> float:
+        """What Optuna calls: a trial's value, or why there is none."""
+        began = time.monotonic()
+        values = self.record.space.suggest(asked)
+        asked.set_user_attr(study.WORKER, study.me())
+        give_turn()
+        number, source = asked.number, study.origin(self.study.trials[asked.number])
+        run = tracked.TrialRun(self.run, self.study.study_name, number, self.task, values)
+        asked.set_user_attr(study.RUN, run.id)
+        plan = self._plans[int(values["batch_size"])]
+        work = trial.Work(self.task, values, plan, self.folder / str(source))
+        hears = _Ears(asked, run, self.task, bars)
+        with _ended_badly(run):
+            outcome = process.run(trial.main, work, hears, self.stop)
+            hears.costs(time.monotonic() - began, plan)
+        return self._conclude(asked, run, hears, outcome, work.folder)
+
+    def _conclude(
+        self, asked: optuna.Trial, run: tracked.TrialRun, hears: "_Ears", outcome: Outcome, folder: Path
+    ) -> float:
+        kind, reason = outcome.kind, outcome.reason
+        asked.set_user_attr("reason", reason[:1000])
+        if kind in ("killed", "failed", "interrupted"):
+            run.keep(folder / "train.log")
+            run.end("FAIL" if kind == "failed" else "LOST", outcome.details or reason)
+            if kind == "failed":
+                LOG.error("%s", outcome.details)
+                raise TrialLostError(f"trial {asked.number} failed: {reason}")
+            again = study.retry(self.study, self.study.trials[asked.number])
+            if kind == "interrupted":
+                raise Interrupted(self.stop.reason or reason)
+            raise TrialLostError(f"trial {asked.number} was lost: {reason}{'; it is tried again' if again else ''}")
+        excess = hears.measured_gib - self.task.limit_gib if hears.measured_gib else -self.task.limit_gib
+        asked.set_constraint("memory_gib", max(excess, _UNKNOWN_EXCESS) if kind == "memory" else excess)
+        asked.set_constraint("diverged", 1.0 if kind == "diverged" else 0.0)
+        run.end("COMPLETE" if kind == "done" else "PRUNED", _why(kind, reason, len(hears.values)))
+        if kind != "done":
+            raise TrialPruned(reason)
+        return min(hears.values) if self.task.minimised else max(hears.values)
+
+    def _done(self, _: optuna.Study, ended: FrozenTrial) -> None:
+        """Say what came of a trial, and keep its weights if none is better."""
+        self.terminal.say(line(ended, self.study, self.trials, self.task.config.select_metric))
+        parent = TrackedRun(self.run)
+        found = study.best(self.study)
+        values = {"trial_value": ended.value, "best_value": found.value if found else None}
+        parent.metrics({name: value for name, value in values.items() if value is not None}, step=ended.number)
+        with storage.turn(self.storage, self.study.study_name):
+            self.keep_best()
+        shutil.rmtree(self.folder / str(study.origin(ended)), ignore_errors=True)
+
+    def keep_best(self) -> None:
+        """Let the study's run hold the weights of its best trial, where they lie on this machine."""
+        found = study.best(self.study)
+        if found is None or tracked.holds(self.run) == found.number:
+            return
+        folder = self.folder / str(study.origin(found))
+        if (folder / fit.BEST).is_file():
+            tracked.hold(self.run, found.number, [folder / fit.BEST, (folder / fit.BEST).with_suffix(".json")])
+
+    def lost(self, own: optuna.Study, gone: FrozenTrial, reason: str) -> None:
+        """End a trial that nobody trains any more, and put it back in the queue."""
+        with contextlib.suppress(ValueError, optuna.exceptions.UpdateFinishedTrialError):  # another worker was quicker
+            study.fail(own, gone)
+            again = study.retry(own, gone)
+            close_run(gone, reason)
+            self.terminal.say(f"trial {gone.number} was lost: {reason}{'; it is tried again' if again else ''}")
+
+
+def stale(own: optuna.Study, gone: FrozenTrial) -> None:
+    """What Optuna calls for a trial without a sign of life, which it has failed."""
+    study.retry(own, gone)
+    close_run(gone, f"no sign of life of its worker for {storage.GRACE} s")
+
+
+def close_run(gone: FrozenTrial, reason: str) -> None:
+    """End the MLflow run of a lost trial."""
+    if run := gone.user_attrs.get(study.RUN):
+        tracked.close(str(run), reason)
+
+
+def line(ended: FrozenTrial, own: optuna.Study, trials: int, metric: str) -> str:
+    """One trial in one line."""
+    have, found = study.count(own), study.best(own)
+    value = f"{metric} {ended.value:.4f}" if ended.value is not None else "no value"
+    top = f"best {found.value:.4f} in trial {found.number}" if found else "none complete yet"
+    values = "  ".join(f"{name} {value:.4g}" for name, value in ended.params.items())
+    costs = ended.user_attrs
+    memory = f"{costs.get('measured_gib', 0):.2f} GiB of {costs.get('predicted_gib', 0):.2f} predicted"
+    reason = f"  ({costs['reason'].splitlines()[0]})" if costs.get("reason") else ""
+    return (
+        f"trial {ended.number} ({have.finished} of {trials}) {ended.state.name.lower()}  {value} ({top})  {values}  "
+        f"{len(ended.intermediate_values)} epochs  {costs.get('seconds', 0):.1f} s  {memory}{reason}"
+    )
+
+
+def _why(kind: str, reason: str, epochs: int) -> str:
+    if kind == "pruned":
+        return f"pruned after {epochs} epochs: others did better by then"
+    return {"memory": f"did not fit: {reason}", "diverged": f"diverged: {reason}"}.get(kind, "")
+
+
+@contextlib.contextmanager
+def _ended_badly(run: tracked.TrialRun) -> Iterator[None]:
+    """Whatever happens in this process, the trial's run does not stay open."""
+    try:
+        yield
+    except BaseException as error:
+        run.end("FAIL", str(error) or type(error).__name__)
+        raise
+
+
+class _Ears:
+    """Hears a trial and passes it on to Optuna, the tracker and the screen; a `process.Hears`."""
+
+    def __init__(self, asked: optuna.Trial, run: tracked.TrialRun, task: Task, bars: Working) -> None:
+        self._asked, self._run, self._task, self._bars = asked, run, task, bars
+        self.values: list[float] = []
+        self.measured_gib = 0.0
+        self._training_seconds = 0.0
+
+    def planned(self, message: Planned) -> None:
+        """Log the plan."""
+        self._run.planned(message.plan)
+
+    def batch(self, message: Batch) -> None:
+        """Show it."""
+        self._bars(f"trial {self._asked.number}, {message.phase}", message.done, message.total)
+
+    def epoch(self, message: Epoch) -> bool:
+        """Log it, report it, and ask the pruner."""
+        metrics = message.metrics
+        self._run.epoch(message)
+        self._training_seconds += 0.0 if message.earlier else metrics["epoch_seconds"]
+        context = CONTEXT_GIB["cuda"] if self._task.plan.device == "cuda" else 0.0  # not counted by torch's allocator
+        self.measured_gib = max(self.measured_gib, metrics["peak_memory_gib"] + context)
+        value = metrics[self._task.config.select_metric]
+        self.values.append(value)
+        self._asked.report(value, message.number)
+        self._bars(f"trial {self._asked.number}, epochs", message.number, self._task.plan.epochs)
+        return not self._asked.should_prune()
+
+    def costs(self, seconds: float, plan: MemoryPlan) -> None:
+        """Log what the trial has cost, and what it cost beyond its training."""
+        found = {
+            "seconds": seconds,
+            "overhead_seconds": seconds - self._training_seconds,
+            "measured_gib": self.measured_gib,
+            "predicted_gib": plan.prediction.process_gib,
+            "epochs": float(len(self.values)),
+        }
+        for name, value in found.items():
+            self._asked.set_user_attr(name, round(value, 3))
+        self._run.note({f"trial_{name}": value for name, value in found.items()}, step=len(self.values))
