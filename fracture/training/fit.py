@@ -199,6 +199,8 @@ def _epoch(
         watch.beat()
 
     batches = engine.order(train, job.config.batch_size, job.config.seed, position.epoch)
+    if learner.solved and position.epoch == 0:  # nothing is learned: as many as validation has tell the loss
+        batches = batches[: -(-len(job.indices("val")) // job.config.batch_size)]
     engine.train_epoch(learner, job.dataset, batches, position, lambda done, total: tick("train", done, total))
     metrics = _validate(job, learner, position, lambda done, total: tick("val", done, total))
     learner.schedule.after_epoch(metrics["val_loss"])
