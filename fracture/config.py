@@ -92,7 +92,11 @@ class TrainConfig(BaseModel):
     )
     drop_path: float = Field(0.0, ge=0, lt=1, description="stochastic depth rate")
     head: Literal["random", "probe"] = Field(
-        "random", description="what the last layer starts from; probe solves it on frozen features first"
+        "random",
+        description="what the last layer starts from; probe solves it on frozen features and judges that first",
+    )
+    features: Literal["backbone", "pyramid"] = Field(
+        "backbone", description="what the last layer reads; pyramid is mean, spread and largest value at two sizes"
     )
     trained: Literal["all", "head"] = Field(
         "all", description="head leaves the backbone as it is, its batch statistics included"

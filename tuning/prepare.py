@@ -5,11 +5,12 @@ from pathlib import Path
 from fracture.config import TrainConfig
 from fracture.data import cache
 from fracture.data.audit.report import AuditReport
-from fracture.data.dataset import Dataset, Source, open_dataset, read, split
+from fracture.data.dataset import Dataset, Source, open_dataset, read, resized, split
 from fracture.data.manifest import Manifest
 from fracture.errors import ConfigError, DataError
 from fracture.models import backbones
 from fracture.models import weights as first_weights
+from fracture.models.backbones import Backbone
 from fracture.models.weights import Weights
 from fracture.progress import Terminal
 from fracture.runs.audit import audit_before_training
@@ -34,7 +35,10 @@ def prepare(tuning: TuneConfig, config: TrainConfig, terminal: Terminal) -> tupl
         raise ConfigError(f"model={config.model}: a study tunes one backbone; give each a command of its own")
     backbone = backbones.find(names[0])
     drop_path = FURTHER["drop_path"] if "drop_path" in tuning.searched else config.drop_path
-    backbones.check(backbone, drop_path=drop_path, checkpointing=config.checkpointing is True)
+    backbones.check(
+        backbone, features=config.features, head=config.head, drop_path=drop_path,
+        checkpointing=config.checkpointing is True,
+    )  # fmt: skip
     size = backbone.image_size(config.image_size)
     weights = first_weights.find(config.weights, backbone)
     source = Source(
@@ -45,7 +49,11 @@ def prepare(tuning: TuneConfig, config: TrainConfig, terminal: Terminal) -> tupl
     with terminal.working() as working:
         dataset = open_dataset(source, size, cache_dir, working, SEEN)
     _show(dataset, terminal)
-    settled = _by_recipe(config, dataset.manifest, weights, terminal)
+    settled = _by_recipe(config, backbone, dataset.manifest, weights, terminal)
+    if backbone.image_size(settled.image_size) != size:
+        size = backbone.image_size(settled.image_size)
+        with terminal.working() as working:
+            dataset = resized(dataset, size, cache.folder_of(config.cache_dir), working)
     plan = process.call(_look, settled, size, dataset.manifest.synthetic)
     config = settled.model_copy(
         update={
@@ -73,10 +81,11 @@ def _audited(source: Source, config: TrainConfig, cache_dir: Path, terminal: Ter
     return audit_before_training(manifest, config.data, config.audit, cache_dir, refused, terminal)
 
 
-def _by_recipe(config: TrainConfig, manifest: Manifest, weights: Weights, terminal: Terminal) -> TrainConfig:
-    images = len(manifest.indices("train"))
-    pretrained = weights.origin != "random"
-    chosen, changes, why = recipe.resolve(config, images, pretrained=pretrained, synthetic=manifest.synthetic)
+def _by_recipe(
+    config: TrainConfig, backbone: Backbone, manifest: Manifest, weights: Weights, terminal: Terminal
+) -> TrainConfig:
+    facts = recipe.Facts(len(manifest.indices("train")), weights.origin != "random", manifest.synthetic)
+    chosen, changes, why = recipe.resolve(config, backbone, facts)
     if "trained" in changes and chosen.trained == "head":
         raise ConfigError(
             f"recipe=auto: {why}, so that lr and batch_size mean next to nothing and there is nothing to tune.\n"

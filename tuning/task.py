@@ -57,6 +57,7 @@ class Task:
             model=self.backbone.name,
             classes=len(self.dataset.classes),
             image_size=self.plan.image_size,
+            scales=self.backbone.scales(self.config.features),
             precision=self.plan.precision,
             optimizer=self.config.optimizer,
             ema=self.config.ema_decay > 0,

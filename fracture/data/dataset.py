@@ -104,6 +104,12 @@ def open_images(source: Source, size: int, cache_dir: Path, progress: cache.Prog
     return dataset
 
 
+def resized(dataset: Dataset, size: int, cache_dir: Path, progress: cache.Progress | None = None) -> Dataset:
+    """The same images decoded to squares of another side."""
+    paths = [row.path for row in dataset.manifest.rows]
+    return replace(dataset, cached=cache.open_cache(paths, size, cache_dir, progress))
+
+
 def read(source: Source, cache_dir: Path, problems: list[str], progress: cache.Progress | None = None) -> Manifest:
     """The manifest of ``demo``, of a folder of classes, or of a manifest CSV, as yet unsplit where it names no splits.
 

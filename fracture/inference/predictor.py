@@ -19,7 +19,7 @@ from fracture.data.images import ImageError, decode, letterbox
 from fracture.errors import ConfigError
 from fracture.inference.heat import heat_png
 from fracture.inference.unlike import why_unlike
-from fracture.models import backbones, checkpoint
+from fracture.models import checkpoint
 from fracture.models.checkpoint import Sidecar
 
 WEIGHTS, SIDECAR = "weights.safetensors", "model.json"
@@ -76,9 +76,7 @@ class Predictor:
             raise ConfigError(f"{folder}: holds no packaged model: {error}") from error
         if checkpoint.weights_sha256(state) != sidecar.weights_sha256:
             raise ConfigError(f"{folder}: the weights are not those that {SIDECAR} names")
-        module = backbones.build(backbones.find(sidecar.model), len(sidecar.classes))
-        module.load_state_dict(state)
-        return cls(module, sidecar)
+        return cls(checkpoint.rebuild(sidecar, state), sidecar)
 
     def save(self, folder: Path) -> None:
         """Write the weights as safetensors, and beside them what is needed to answer with them."""

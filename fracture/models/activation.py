@@ -1,11 +1,13 @@
 """Where in an image a model's answer comes from."""
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from fracture.models.pyramid import Pyramid
+from fracture.models.spatial import spatial
 
 
 def activation_maps(model: nn.Module, inputs: Tensor, classes: Sequence[int]) -> Tensor:
@@ -27,23 +29,32 @@ def activation_maps(model: nn.Module, inputs: Tensor, classes: Sequence[int]) ->
     Raises:
         ValueError: the model's last features are not spatial.
     """
-    with torch.enable_grad():
-        features = model.forward_features(inputs).detach().requires_grad_(True)  # type: ignore[operator]
-        logits = model.forward_head(features)  # type: ignore[operator]
-        chosen = logits[torch.arange(len(inputs)), torch.as_tensor(list(classes), device=logits.device)]
-        (gradient,) = torch.autograd.grad(chosen.sum(), features)
-    evidence = _spatial(model, (gradient * features).detach().float()).sum(dim=1, keepdim=True).relu()
-    maps = functional.interpolate(evidence, inputs.shape[-2:], mode="bilinear", align_corners=False).squeeze(1)
+    evidence = _evidence(model, inputs, classes)
+    if isinstance(model, Pyramid):  # half of its answer is that to the mirror image
+        evidence = evidence + _evidence(model, inputs.flip(-1), classes).flip(-1)
+    maps = evidence.relu()
     return maps / maps.amax(dim=(1, 2), keepdim=True).clamp_min(1e-12)
 
 
-def _spatial(model: nn.Module, features: Tensor) -> Tensor:
-    """Features as [n, c, h, w]."""
-    if features.ndim == 4:
-        return features.permute(0, 3, 1, 2) if getattr(model, "output_fmt", "") == "NHWC" else features
-    if features.ndim == 3:
-        tokens = features[:, int(getattr(model, "num_prefix_tokens", 0)) :]
-        side = math.isqrt(tokens.shape[1])
-        if side * side == tokens.shape[1]:
-            return tokens.transpose(1, 2).reshape(len(tokens), -1, side, side)
-    raise ValueError(f"features of shape {tuple(features.shape)} are not spatial")
+def _evidence(model: nn.Module, inputs: Tensor, classes: Sequence[int]) -> Tensor:
+    """What speaks for a class and against it, by place: float [n, size, size]."""
+    with torch.enable_grad():
+        found = model.forward_features(inputs)  # type: ignore[operator]
+        features = [found] if isinstance(found, Tensor) else list(found)
+        features = [one.detach().requires_grad_(True) for one in features]
+        logits = model.forward_head(features[0] if isinstance(found, Tensor) else features)  # type: ignore[operator]
+        chosen = logits[torch.arange(len(inputs)), torch.as_tensor(list(classes), device=logits.device)]
+        gradients = torch.autograd.grad(chosen.sum(), features)
+    source = model.backbone if isinstance(model, Pyramid) else model
+    maps = [_map(source, one.detach() * by, inputs) for one, by in zip(features, gradients, strict=True)]
+    return torch.stack(maps).sum(dim=0)
+
+
+def _map(model: nn.Module, evidence: Tensor, inputs: Tensor) -> Tensor:
+    """Evidence in the shape of the features, summed over them and brought to the size of the input.
+
+    Negative evidence is left in, so that what one scale says against a class weighs against what another says for it.
+    """
+    summed = spatial(model, evidence.float()).sum(dim=1, keepdim=True)
+    share = summed.shape[-1] * summed.shape[-2] / (inputs.shape[-1] * inputs.shape[-2])  # a sum stays the same sum
+    return functional.interpolate(summed * share, inputs.shape[-2:], mode="bilinear", align_corners=False).squeeze(1)

@@ -10,6 +10,7 @@ from torch import nn
 
 from fracture.config import nearest
 from fracture.errors import ConfigError
+from fracture.models.pyramid import SCALES, Pyramid, lack
 
 NICKNAMES = {
     "convnextv2": "convnextv2_base.fcmae_ft_in22k_in1k",
@@ -53,6 +54,12 @@ class Backbone:
             raise ConfigError(f"image_size={wanted}: {self.name} takes {self.own_size} only; leave image_size at auto")
         return self.own_size
 
+    def scales(self, features: str) -> tuple[float, ...]:
+        """At which scales ``features=pyramid`` reads an image; none at all with the backbone's own head."""
+        if features == "backbone":
+            return ()
+        return SCALES[:1] if self.fixed_size else SCALES
+
 
 def split_names(model: str) -> list[str]:
     """The backbones that ``model`` asks for: one, several with commas, or all four of `NICKNAMES`.
@@ -94,6 +101,7 @@ def build(
     backbone: Backbone,
     classes: int,
     *,
+    scales: tuple[float, ...] = (),
     drop_path: float = 0.0,
     weights: Mapping[str, torch.Tensor] | None = None,
     checkpointing: bool = False,
@@ -103,6 +111,7 @@ def build(
     Args:
         backbone: from `find`.
         classes: number of outputs.
+        scales: those that a `Pyramid` reads; none is the backbone's own head.
         drop_path: stochastic depth rate.
         weights: a state dict for it with whatever head; it must fit but for the head, which is replaced.
         checkpointing: recompute activations in the backward pass.
@@ -116,6 +125,8 @@ def build(
         if drop_path:
             raise ConfigError(f"drop_path={drop_path}: {backbone.name} does not take it; use 0") from error
         model = _create(backbone, classes, weights, {})
+    if scales:
+        model = Pyramid(model, classes, scales)
     if checkpointing:
         try:
             model.set_grad_checkpointing(True)
@@ -124,15 +135,32 @@ def build(
     return cast(nn.Module, model)
 
 
-def check(backbone: Backbone, *, drop_path: float, checkpointing: bool) -> None:
+def check(backbone: Backbone, *, features: str, head: str, drop_path: float, checkpointing: bool) -> None:
     """See that a backbone knows what `build` will ask of it, without taking memory for its weights.
 
     Raises:
-        ConfigError: it knows no stochastic depth, or no checkpointing.
+        ConfigError: it knows no stochastic depth, no checkpointing, no pyramid or no solved head.
     """
     if drop_path or checkpointing:
         with torch.device("meta"):
             build(backbone, 2, drop_path=drop_path, checkpointing=checkpointing)
+    if features == "pyramid" and (reason := _no_pyramid(backbone)):
+        raise ConfigError(f"features=pyramid: {backbone.name} cannot be read so ({reason}); use features=backbone")
+    if head == "probe" and features not in solvable(backbone):
+        raise ConfigError(f"head=probe: the last layer of {backbone.name} is not linear; use head=random")
+
+
+def solvable(backbone: Backbone) -> tuple[str, ...]:
+    """The values of ``features`` with which a head can be solved, the best first."""
+    with torch.device("meta"):
+        linear = last_layer(build(backbone, 2)) is not None
+    found = {"pyramid": not _no_pyramid(backbone), "backbone": linear}
+    return tuple(name for name, can in found.items() if can)
+
+
+def _no_pyramid(backbone: Backbone) -> str:
+    with torch.device("meta"):
+        return lack(build(backbone, 2), backbone.own_size)
 
 
 def last_layer(model: nn.Module) -> nn.Linear | None:

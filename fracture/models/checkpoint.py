@@ -25,6 +25,7 @@ class Sidecar(BaseModel):
     model: str = Field(description="timm's name with its tag")
     classes: tuple[str, ...] = Field(description="class names in the order of the outputs")
     image_size: int = Field(description="side of the letterboxed square in pixels")
+    scales: tuple[float, ...] = Field((), description="sides that a pyramid head reads; empty: the backbone's own head")
     mean: tuple[float, ...] = Field(description="subtracted per channel from pixels in 0 to 1")
     std: tuple[float, ...] = Field(description="divided by per channel")
     preprocessing_version: int = Field(PREPROCESSING_VERSION, description="of decoding and letterboxing")
@@ -119,6 +120,11 @@ def load(path: Path) -> tuple[nn.Module, Sidecar]:
             f"{path}: made for preprocessing {sidecar.preprocessing_version}, this is {PREPROCESSING_VERSION}: its "
             "answers would be off. Load it with the version of this project that trained it, or train again."
         )
-    model = backbones.build(backbones.find(sidecar.model), len(sidecar.classes))
+    return rebuild(sidecar, state), sidecar
+
+
+def rebuild(sidecar: Sidecar, state: Mapping[str, torch.Tensor]) -> nn.Module:
+    """The model that a sidecar describes with its tensors, on the CPU and in evaluation mode."""
+    model = backbones.build(backbones.find(sidecar.model), len(sidecar.classes), scales=sidecar.scales)
     model.load_state_dict(state)
-    return model.eval(), sidecar
+    return model.eval()

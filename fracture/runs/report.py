@@ -20,6 +20,7 @@ from fracture.evaluation.report.page import Contents, png, render
 from fracture.evidence import Controls, Results
 from fracture.files import replacing, write_json
 from fracture.models import backbones
+from fracture.models.pyramid import Pyramid
 from fracture.progress import LOG, Terminal
 from fracture.runs.subject import Subject
 
@@ -160,7 +161,8 @@ def _controls(subject: Subject) -> Controls:
     predicted = subject.probabilities.argmax(axis=1)
     classes = [int(predicted[i]) for i in shown]
     torch.manual_seed(0)
-    random = backbones.build(backbones.find(subject.results.model), len(subject.results.classes))
+    scales = subject.model.scales if isinstance(subject.model, Pyramid) else ()
+    random = backbones.build(backbones.find(subject.results.model), len(subject.results.classes), scales=scales)
     try:
         maps = subject.maps(shown, classes)
         random_maps = subject.maps(shown, classes, subject.plan.place(random).eval())

@@ -14,7 +14,7 @@ from fracture.config import TrainConfig, as_text
 from fracture.data import cache
 from fracture.data.audit.audit import write_report
 from fracture.data.audit.report import AuditReport
-from fracture.data.dataset import Dataset, Source, open_dataset
+from fracture.data.dataset import Dataset, Source, open_dataset, resized
 from fracture.data.manifest import SPLITS
 from fracture.errors import ConfigError, DataError, FractureError, Interrupted
 from fracture.evidence import Results
@@ -64,15 +64,22 @@ def train(config: TrainConfig, session: Session) -> Results:
     """
     execution.available_device(config.device)  # what costs nothing is checked before anything is decoded
     backbone = backbones.find(config.model)
-    backbones.check(backbone, drop_path=config.drop_path, checkpointing=config.checkpointing is True)
+    backbones.check(
+        backbone, features=config.features, head=config.head, drop_path=config.drop_path,
+        checkpointing=config.checkpointing is True,
+    )  # fmt: skip
     size = backbone.image_size(config.image_size)
     weights = first_weights.find(config.weights, backbone)
     dataset = _open(config, size, session.terminal)
     refused, cache_dir = store.project_root() / "mlruns" / "audit", cache.folder_of(config.cache_dir)
     report = audit_before_training(dataset.manifest, config.data, config.audit, cache_dir, refused, session.terminal)
-    synthetic, images = dataset.manifest.synthetic, len(dataset.manifest.indices("train"))
-    config, chosen, why = recipe.resolve(config, images, pretrained=weights.origin != "random", synthetic=synthetic)
-    plan = execution.resolve(config, size, synthetic)
+    facts = recipe.Facts(len(dataset.manifest.indices("train")), weights.origin != "random", dataset.manifest.synthetic)
+    config, chosen, why = recipe.resolve(config, backbone, facts)
+    if backbone.image_size(config.image_size) != size:
+        size = backbone.image_size(config.image_size)
+        with session.terminal.working() as working:
+            dataset = resized(dataset, size, cache_dir, working)
+    plan = execution.resolve(config, size, facts.synthetic)
     plan = plan.model_copy(update={"recipe": chosen, "reasons": plan.reasons | {"recipe": why}})
     run = TrackedRun.begin(_name(config, backbone), parent=session.parent)
     job = fit.Job(config, plan, backbone, weights, dataset, state_folder(run.id))
@@ -162,18 +169,16 @@ def _train(run: TrackedRun, job: fit.Job, session: Session, watch: Watch, *, fre
 
 def solve_head(job: fit.Job, model: nn.Module, watch: Watch, terminal: Terminal) -> None:
     """Solve the last layer on frozen features, and say what it is worth."""
-    if backbones.last_layer(model) is None:
-        terminal.warn(f"head=probe: the last layer of {job.backbone.name} is not linear; it starts from random weights")
-        return
     execution.apply_threads(job.plan)
     train = job.indices("train")
     rows = job.dataset.manifest.rows
     groups = [rows[i].group or f"alone {i}" for i in train]
     found = probe.features(job.plan.place(model), job.plan, job.normalize, job.dataset.pixels, train, watch.beat)
-    head = probe.solve(found, job.dataset.labels[train], groups, len(job.dataset.classes))
+    head = probe.solve(found, job.dataset.labels[train], groups, len(job.dataset.classes), max(1, len(job.scales)))
     probe.start_head(model, head)
+    strengths = " and ".join(f"{strength:g}" for strength in head.strengths)
     terminal.say(
-        f"Head: solved on the frozen features of {len(train)} images (C = {head.strength:g}; balanced log-loss "
+        f"Head: solved on the frozen features of {len(train)} images (C = {strengths}; balanced log-loss "
         f"{head.loss:.3f} in cross-validation by group)."
     )
 

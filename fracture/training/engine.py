@@ -39,7 +39,7 @@ def train_epoch(learner: Learner, dataset: Dataset, batches: list[Indices], posi
     """Learn from the batches that ``position`` has not seen yet, and add to its sums.
 
     Args:
-        learner: changed by learning.
+        learner: changed by learning; a solved head is only looked at in the first epoch.
         dataset: images and labels.
         batches: from `order`.
         position: moved on after each batch, so that an exception of ``tick`` leaves a state to go on from.
@@ -48,13 +48,14 @@ def train_epoch(learner: Learner, dataset: Dataset, batches: list[Indices], posi
     Raises:
         DivergedError: the loss is not finite; names the batch's files.
     """
-    start = position.epoch * len(batches)
+    learns = position.epoch >= learner.solved
+    start = (position.epoch - learner.solved) * len(batches)
     for number in range(position.batch, len(batches)):
         began = time.perf_counter()
         indices = batches[number]
         seed = mix(learner.config.seed, position.epoch, number)
         pixels, labels = torch.from_numpy(dataset.pixels(indices)), torch.from_numpy(dataset.labels[indices])
-        loss, correct = learner.step(pixels, labels, seed, start + number)
+        loss, correct = learner.step(pixels, labels, seed, start + number) if learns else learner.look(pixels, labels)
         value = float(loss)
         if not np.isfinite(value):
             what = f"the loss ({value}) in epoch {position.epoch + 1}, batch {number + 1},"

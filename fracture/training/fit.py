@@ -62,6 +62,16 @@ class Job:
         """The backbone's normalisation."""
         return Normalize(self.backbone.mean, self.backbone.std)
 
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """Those that its head reads; see `backbones.build`."""
+        return self.backbone.scales(self.config.features)
+
+    @property
+    def learns(self) -> bool:
+        """Whether any epoch changes the weights: the first one of a solved head does not."""
+        return self.config.head == "random" or self.plan.epochs > 1
+
     def indices(self, split: str) -> engine.Indices:
         """Positions of the images of one split."""
         return np.array(self.dataset.manifest.indices(split), np.int64)
@@ -89,6 +99,7 @@ def build_model(job: Job) -> torch.nn.Module:
     return backbones.build(
         job.backbone,
         len(job.dataset.classes),
+        scales=job.scales,
         drop_path=job.config.drop_path,
         weights=read_weights(job.weights),
         checkpointing=job.plan.checkpointing,
@@ -188,6 +199,8 @@ def _epoch(
         watch.beat()
 
     batches = engine.order(train, job.config.batch_size, job.config.seed, position.epoch)
+    if learner.solved and position.epoch == 0:  # nothing is learned: as many as validation has tell the loss
+        batches = batches[: -(-len(job.indices("val")) // job.config.batch_size)]
     engine.train_epoch(learner, job.dataset, batches, position, lambda done, total: tick("train", done, total))
     metrics = _validate(job, learner, position, lambda done, total: tick("val", done, total))
     learner.schedule.after_epoch(metrics["val_loss"])
@@ -229,6 +242,7 @@ def _save_best(job: Job, learner: Learner, epoch: int) -> None:
         model=job.backbone.name,
         classes=job.dataset.classes,
         image_size=job.plan.image_size,
+        scales=job.scales,
         mean=job.backbone.mean,
         std=job.backbone.std,
         parameters=sum(p.numel() for p in learner.evaluated.parameters()),

@@ -47,7 +47,7 @@ class Learner:
         if config.trained == "head":
             self._freeze()
         self.optimizer = make_optimizer(self.model, config)
-        self.schedule = Schedule(self.optimizer, config, plan.epochs, steps_per_epoch)
+        self.schedule = Schedule(self.optimizer, config, max(1, plan.epochs - self.solved), steps_per_epoch)
         self.scaler = torch.amp.GradScaler(plan.device, enabled=plan.precision == "fp16")
         self.ema = ModelEmaV3(self.model, decay=config.ema_decay, use_warmup=True) if config.ema_decay else None
         self.class_weights = _class_weights(class_counts, plan.device) if config.class_weights == "balanced" else None
@@ -63,6 +63,11 @@ class Learner:
             raise ConfigError("trained=head: the last layer of this backbone is not linear; use trained=all")
         self.model.requires_grad_(False)
         layer.requires_grad_(True)
+
+    @property
+    def solved(self) -> bool:
+        """Whether the head was solved: the first epoch then judges it as it is, a candidate for the best like any."""
+        return self.config.head == "probe"
 
     @property
     def evaluated(self) -> nn.Module:
@@ -97,6 +102,14 @@ class Learner:
         self.update(number)
         return loss, correct
 
+    def look(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss and correct answers of a batch as `step` gives them, of the model as it is: nothing is learned."""
+        inputs, targets = prepare(pixels, self.plan, self.normalize), labels.to(self.plan.device)
+        model = self.evaluated.eval()
+        with torch.inference_mode(), self.plan.autocast():
+            logits = torch.cat([model(part) for part in inputs.split(self.plan.micro_batch)])
+        return self._loss(logits, targets, "mean"), (logits.argmax(1) == targets).sum()
+
     def backward(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Forward and backward in micro-batches; the gradient is that of the whole batch's mean loss.
 
@@ -116,16 +129,17 @@ class Learner:
         for part, target in zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True):
             with self.plan.autocast():
                 logits = self.model(part)
-            share = (
-                functional.cross_entropy(
-                    logits.float(), target, weights, reduction="sum", label_smoothing=self.config.label_smoothing
-                )
-                / total
-            )
+            share = self._loss(logits, target, "sum") / total
             self.scaler.scale(share).backward()
             loss += share.detach()
             correct += (logits.argmax(1) == target).sum()
         return loss, correct
+
+    def _loss(self, logits: Tensor, targets: Tensor, reduction: str) -> Tensor:
+        smoothing = self.config.label_smoothing
+        return functional.cross_entropy(
+            logits.float(), targets, self.class_weights, reduction=reduction, label_smoothing=smoothing
+        )
 
     def update(self, number: int) -> None:
         """Change the weights by the gradients, and forget these; ``number`` as in `step`."""

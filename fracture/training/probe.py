@@ -38,13 +38,13 @@ class Head:
     Attributes:
         weight: float64 [classes, features].
         bias: float64 [classes].
-        strength: the C that cross-validation has chosen.
-        loss: its balanced log-loss there, in nats.
+        strengths: the C that cross-validation has chosen, for each part of the features.
+        loss: the balanced log-loss there, in nats, the mean over parts.
     """
 
     weight: Floats
     bias: Floats
-    strength: float
+    strengths: tuple[float, ...]
     loss: float
 
 
@@ -63,7 +63,21 @@ def features(
     return np.concatenate(parts).astype(np.float64)
 
 
-def solve(found: Floats, labels: Integers, groups: Sequence[str], classes: int) -> Head:
+def solve(found: Floats, labels: Integers, groups: Sequence[str], classes: int, parts: int = 1) -> Head:
+    """As `solve_part` for each of ``parts`` equal shares of the features, as one head: it answers the mean of theirs.
+
+    What several scales of an image say is worth more as a mean of opinions than to one regression on all of them.
+    """
+    heads = [solve_part(part, labels, groups, classes) for part in np.split(found, parts, axis=1)]
+    return Head(
+        np.concatenate([head.weight for head in heads], axis=1) / parts,
+        np.mean([head.bias for head in heads], axis=0),
+        tuple(strength for head in heads for strength in head.strengths),
+        float(np.mean([head.loss for head in heads])),
+    )
+
+
+def solve_part(found: Floats, labels: Integers, groups: Sequence[str], classes: int) -> Head:
     """The class-balanced logistic regression on standardised features whose strength does best by group.
 
     Args:
@@ -73,16 +87,16 @@ def solve(found: Floats, labels: Integers, groups: Sequence[str], classes: int) 
         classes: how many there are.
     """
     mean, spread = found.mean(axis=0), found.std(axis=0) + 1e-6
-    scaled = (found - mean) / spread
     with threadpool_limits(1):  # two threads wait for each other on matrices this small, and sum in another order
+        scaled, turn = _turned((found - mean) / spread)
         losses = [_cross_validated(scaled, labels, groups, strength) for strength in STRENGTHS]
         best = int(np.argmin(losses))
         fitted = _fit(scaled, labels, STRENGTHS[best])
-    weight, bias = fitted.coef_, fitted.intercept_
+    weight, bias = fitted.coef_ @ turn.T, fitted.intercept_
     if classes == 2:  # scikit-learn keeps one row for two classes
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
     weight = weight / spread
-    return Head(weight, bias - weight @ mean, STRENGTHS[best], losses[best])
+    return Head(weight, bias - weight @ mean, (STRENGTHS[best],), losses[best])
 
 
 def start_head(model: nn.Module, head: Head) -> None:
@@ -97,6 +111,16 @@ def start_head(model: nn.Module, head: Head) -> None:
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(head.weight))
         layer.bias.copy_(torch.from_numpy(head.bias))
+
+
+def _turned(scaled: Floats) -> tuple[Floats, Floats]:
+    """Features in the axes that the images span, and those axes: the same to a ridge penalty, and often far fewer."""
+    if scaled.shape[1] <= scaled.shape[0]:
+        return scaled, np.eye(scaled.shape[1])
+    powers, sides = np.linalg.eigh(scaled @ scaled.T)
+    kept = powers > 1e-9 * powers[-1]
+    axes = scaled.T @ (sides[:, kept] / np.sqrt(powers[kept]))
+    return scaled @ axes, axes
 
 
 def _fit(scaled: Floats, labels: Integers, strength: float) -> LogisticRegression:

@@ -1,33 +1,35 @@
-"""What `recipe=auto` does: it follows from the number of images and the weights, and says why."""
+"""What `recipe=auto` does: it follows from the number of images, the weights and the backbone, and says why."""
+
+from typing import NamedTuple
 
 from fracture.config import TrainConfig, as_text, defaults
+from fracture.models.backbones import Backbone, solvable
 
-FEW = 700  # training images up to which fine-tuning was not seen to gain over the solved head
+FEW = 2000  # training images up to which nothing but the head is learned; docs/recipe.md says what was measured
 MANY = 5000  # from which the seed's recipe is kept: so many can teach a whole network
 
-# pretrained weights and a few images: the solved head is the model. One epoch at this rate hardly moves it, so that lr
-# and batch_size mean next to nothing here
-HEAD_ONLY: dict[str, object] = {
+# a solved head on the features of pretrained weights: the only epoch judges it, nothing is learned by steps
+SOLVED: dict[str, object] = {
     "head": "probe",
+    "features": "pyramid",
+    "image_size": 384,
     "trained": "head",
-    "augmentation": "none",
-    "optimizer": "adamw",
-    "lr": 0.00001,
-    "epochs": 1,
     "class_weights": "balanced",
-    "select_metric": "val_loss",
+    "epochs": 1,
 }
 
-# pretrained weights and some images: from the solved head, everything gently
+# from the solved head, everything gently; the first epoch judges that head as it is, and stays where none is better
 GENTLE: dict[str, object] = {
     "head": "probe",
+    "features": "pyramid",
+    "image_size": 384,
     "optimizer": "adamw",
     "lr": 0.0003,
     "weight_decay": 0.05,
     "layer_decay": 0.8,
     "scheduler": "cosine",
     "warmup_epochs": 1,
-    "epochs": 8,
+    "epochs": 9,
     "class_weights": "balanced",
     "label_smoothing": 0.1,
     "ema_decay": 0.98,
@@ -36,39 +38,59 @@ GENTLE: dict[str, object] = {
 }
 
 
-def resolve(
-    config: TrainConfig, images: int, *, pretrained: bool, synthetic: bool
-) -> tuple[TrainConfig, dict[str, str], str]:
+class Facts(NamedTuple):
+    """What a recipe follows from, beside the backbone.
+
+    Attributes:
+        images: of the training split.
+        pretrained: whether training starts from pretrained weights.
+        synthetic: the demo set, on which the seed's recipe shows the whole story.
+    """
+
+    images: int
+    pretrained: bool = True
+    synthetic: bool = False
+
+
+def resolve(config: TrainConfig, backbone: Backbone, facts: Facts) -> tuple[TrainConfig, dict[str, str], str]:
     """The configuration that is trained with.
 
     A knob that stands at its default is the recipe's to choose; any other value is the user's and stays.
 
-    Args:
-        config: as given.
-        images: of the training split.
-        pretrained: whether training starts from pretrained weights.
-        synthetic: the demo set, on which the seed's recipe shows the whole story.
-
     Returns:
         The configuration, the knobs that the recipe has chosen, and why.
     """
+    if why := _why_seed(config, facts):
+        return config, {}, f"the seed's{why}"
+    heads = solvable(backbone)
+    if not heads:
+        return config, {}, f"the seed's: {backbone.name} has no head that could be solved"
+    changes = _changes(config, backbone, facts, heads[0])
+    chosen = TrainConfig.model_validate(config.model_dump() | changes)
+    few = facts.images <= FEW
+    what = "only the head is solved" if few else "the head is solved first, then all is fine-tuned gently"
+    plain = "" if chosen.features == "pyramid" else ", reading the backbone's own features only"
+    reason = f"{facts.images:,} images and pretrained weights: {what}{plain}"
+    return chosen, {name: as_text(chosen)[name] for name in changes}, reason
+
+
+def _why_seed(config: TrainConfig, facts: Facts) -> str:
+    """Why the seed's recipe is kept, empty where it is not."""
     if config.recipe == "seed":
-        return config, {}, "the seed's, as asked for"
-    if not pretrained:
-        return config, {}, "the seed's: random weights know nothing that could be kept"
-    if synthetic:
-        return config, {}, "the seed's: the demo set is for seeing the story"
-    if images > MANY:
-        return config, {}, f"the seed's: {images:,} training images are enough to teach the whole network"
+        return ", as asked for"
+    if not facts.pretrained:
+        return ": random weights know nothing that could be kept"
+    if facts.synthetic:
+        return ": the demo set is for seeing the story"
+    return f": {facts.images:,} training images are enough to teach the whole network" if facts.images > MANY else ""
+
+
+def _changes(config: TrainConfig, backbone: Backbone, facts: Facts, features: str) -> dict[str, object]:
     known, given = defaults(), as_text(config)
-    wished = HEAD_ONLY if images <= FEW else GENTLE
-    changes = {name: value for name, value in wished.items() if given[name] == known[name]}
+    wished = (SOLVED if facts.images <= FEW else GENTLE) | {"features": features}
+    if backbone.fixed_size or features == "backbone":
+        del wished["image_size"]
+    changes = {name: value for name, value in wished.items() if given[name] == known[name] != str(value)}
     if given["scheduler"] not in (known["scheduler"], "cosine"):
         changes.pop("warmup_epochs", None)
-    chosen = TrainConfig.model_validate(config.model_dump() | changes)
-    what = "only the head is solved" if images <= FEW else "the head is solved first, then all is fine-tuned gently"
-    return (
-        chosen,
-        {name: as_text(chosen)[name] for name in changes},
-        f"{images:,} images and pretrained weights: {what}",
-    )
+    return changes

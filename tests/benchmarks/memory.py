@@ -113,7 +113,7 @@ def make_learner(spec: StepSpec) -> Learner:
     )
     plan = execution.resolve(config, spec.image_size, synthetic=False)
     execution.apply_threads(plan)
-    model = backbones.build(backbone, spec.classes, checkpointing=spec.checkpointing)
+    model = backbones.build(backbone, spec.classes, scales=spec.scales, checkpointing=spec.checkpointing)
     counts = np.ones(spec.classes, np.int64)
     return Learner(model, config, plan, Normalize(backbone.mean, backbone.std), counts, 1)
 

@@ -1,9 +1,9 @@
 """Recipes against each other by cross-validation: the same group-stratified folds, differences fold by fold.
 
-    python -m tests.benchmarks.recipe --data DIR --weights FILE --recipes head gentle seed --folds 5
+    python -m tests.benchmarks.recipe --data DIR --weights FILE --recipes solved gentle seed --folds 5
 
 DIR is a folder of classes; a SOURCES.csv in it with the columns file and group keeps groups together. Of each fold a
-fifth is the test, a seventh of the rest validation. `head` and `gentle` are those of fracture/training/recipe.py,
+fifth is the test, a seventh of the rest validation. `solved` and `gentle` are those of fracture/training/recipe.py,
 whatever the number of images; `seed` is the seed's.
 """
 
@@ -31,11 +31,11 @@ from fracture.evaluation import predictions
 from fracture.progress import Terminal
 from fracture.runs import session
 from fracture.tracking import artifacts, query, store
-from fracture.training.recipe import GENTLE, HEAD_ONLY
+from fracture.training.recipe import GENTLE, SOLVED
 from tests.benchmarks.machine import machine
 
 MODEL = "tf_efficientnet_lite0"
-RECIPES: dict[str, dict[str, object]] = {"head": HEAD_ONLY, "gentle": GENTLE, "seed": {}}
+RECIPES: dict[str, dict[str, object]] = {"solved": SOLVED, "gentle": GENTLE, "seed": {}}
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--weights", type=Path, required=True)
-    parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=["head", "gentle"])
+    parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=["solved", "gentle"])
     parser.add_argument("--folds", type=int, default=5, help="of five, how many are run")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

@@ -10,9 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from fracture.config import TrainConfig
+from fracture.data.batches import Normalize
 from fracture.data.cache import default_folder
 from fracture.data.dataset import Dataset, Source, open_images
 from fracture.models import backbones, weights
+from fracture.training import execution, probe
 
 Integers = npt.NDArray[np.int64]
 Grey = npt.NDArray[np.uint8]
@@ -44,7 +47,8 @@ def load(folder: Path, pair: tuple[str, str], ways: Sequence[str], file: Path, k
         dataset = open_images(Source(str(folder)), int(size), default_folder())
         path = kept / f"{folder.name}-{way.replace(' ', '-')}-{dataset.manifest.digest()}.npz"
         if not path.exists():
-            np.savez(path, **features(dataset, file, SHOWN[show]))  # type: ignore[arg-type]
+            found = pyramid(dataset, file) if show == "pyramid" else features(dataset, file, SHOWN[show])
+            np.savez(path, **found)  # type: ignore[arg-type]
         with np.load(path) as found:
             views |= {f"{way} {layer}": found[layer] for layer in found.files}
     names = [dataset.manifest.relative(row) for row in dataset.manifest.rows]
@@ -55,7 +59,7 @@ def load(folder: Path, pair: tuple[str, str], ways: Sequence[str], file: Path, k
 
 
 def features(dataset: Dataset, file: Path, show: Callable[[Grey], Grey]) -> Views:
-    """Mean and largest value of several layers over the image, each the mean of the image and its mirror image."""
+    """Mean, largest value and spread of several layers, each the mean of the image and its mirror image."""
     backbone = backbones.find(MODEL)
     first = weights.read(weights.find(str(file), backbone))
     model = backbones.build(backbone, 2, weights=first).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -72,12 +76,27 @@ def features(dataset: Dataset, file: Path, show: Callable[[Grey], Grey]) -> View
     return {layer: torch.cat(values).numpy() for layer, values in parts.items()}
 
 
+def pyramid(dataset: Dataset, file: Path) -> Views:
+    """What the recipe's head reads, computed as training computes it."""
+    backbone = backbones.find(MODEL)
+    first, scales = weights.read(weights.find(str(file), backbone)), backbone.scales("pyramid")
+    size = dataset.cached.pixels.shape[-1]
+    config = TrainConfig(model=MODEL, threads=1, batch_size=_BATCH, memory_format="channels_last")
+    plan = execution.resolve(config, size, synthetic=False)
+    model = plan.place(backbones.build(backbone, 2, scales=scales, weights=first))
+    indices = np.arange(len(dataset.labels))
+    found = probe.features(model, plan, Normalize(backbone.mean, backbone.std), dataset.pixels, indices, lambda: None)
+    return {"": found.astype(np.float32)}
+
+
 def _pooled(model: torch.nn.Module, batch: torch.Tensor) -> dict[str, torch.Tensor]:
     last, lower = model.forward_intermediates(batch, indices=list(STAGES))  # type: ignore[operator]
     maps = {"": last} | {f"stage {stage} ": value for stage, value in zip(STAGES, lower, strict=True)}
-    return {f"{at}mean": value.float().mean((2, 3)) for at, value in maps.items()} | {
-        f"{at}max": value.float().amax((2, 3)) for at, value in maps.items()
-    }
+    found: dict[str, torch.Tensor] = {}
+    for at, value in maps.items():
+        places = value.float().flatten(2)
+        found |= {f"{at}mean": places.mean(2), f"{at}max": places.amax(2), f"{at}spread": places.std(2, correction=0)}
+    return found
 
 
 def _clahe(grey: Grey) -> Grey:

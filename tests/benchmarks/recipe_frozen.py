@@ -37,7 +37,7 @@ Integers = npt.NDArray[np.int64]
 Fit = Callable[[Floats, Integers, Sequence[str], Floats], Floats]  # of training images and others: logits
 
 FOLDS = 5
-WAYS = ("224", "224 clahe", "224 window", "320")
+WAYS = ("224 clahe", "224 window", "320 clahe", "384 pyramid", "224", "320", "384")
 WIDTH, STRENGTH = 1280, 1e-3  # the plain probe's C at so many features; with more it is divided by as much
 METRICS = ("balanced accuracy", "macro F1", "AUC", "ECE, debiased")
 
@@ -60,20 +60,24 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--kept", type=Path, default=default_folder() / "recipe")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0, help="the first of the seeds; 100 for folds that chose nothing")
     parser.add_argument("--only", default="", help="ingredients with this in their name, beside the plain probe")
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.kept.mkdir(parents=True, exist_ok=True)
-    task = load(options.data, tuple(options.pair), WAYS, options.weights, options.kept)
+    chosen = [one for k, one in enumerate(INGREDIENTS) if not k or options.only in one.name]
+    needed = {next(way for way in WAYS if view.startswith(way)) for one in chosen for view in one.views}
+    task = load(options.data, tuple(options.pair), sorted(needed), options.weights, options.kept)
     with threadpool_limits(1):
-        report(task, options.seeds, [one for k, one in enumerate(INGREDIENTS) if not k or options.only in one.name])
+        seeds = range(options.first, options.first + options.seeds)
+        report(task, seeds, chosen)
     print(f"\n{machine()}")
 
 
-def report(task: Task, seeds: int, ingredients: Sequence[Ingredient]) -> None:
+def report(task: Task, seeds: Sequence[int], ingredients: Sequence[Ingredient]) -> None:
     """One row an ingredient: its metrics, and its gain over the plain probe on the same folds."""
     sizes = ", ".join(f"{(task.labels == k).sum()} {name}" for k, name in enumerate(task.classes))
-    print(f"### {task.name}: {sizes}, {len(set(task.groups))} groups, {seeds} x {FOLDS} folds")
+    print(f"### {task.name}: {sizes}, {len(set(task.groups))} groups, {len(seeds)} x {FOLDS} folds")
     print(f"AUC: {task.pair[0]} against {task.pair[1]}. Gains over the plain probe with 95 % intervals.\n")
     print("| ingredient | " + " | ".join(f"{m} | gain" for m in METRICS[:3]) + f" | {METRICS[3]} | CPU s |")
     print("|---" * (2 + 2 * 3 + 1) + "|")
@@ -87,9 +91,9 @@ def report(task: Task, seeds: int, ingredients: Sequence[Ingredient]) -> None:
         print(f"| {one.name} | " + " | ".join(cells) + f" | {found[:, 3].mean():.3f} | {seconds:.0f} |", flush=True)
 
 
-def folds(task: Task, seeds: int) -> Iterator[tuple[Integers, Integers]]:
+def folds(task: Task, seeds: Sequence[int]) -> Iterator[tuple[Integers, Integers]]:
     """Positions of training and test images of every fold of every seed."""
-    for seed in range(seeds):
+    for seed in seeds:
         part = np.array(assign(task.labels.tolist(), task.groups, [1 / FOLDS] * FOLDS, seed))
         for fold in range(FOLDS):
             yield np.flatnonzero(part != fold), np.flatnonzero(part == fold)
@@ -154,10 +158,14 @@ def logistic(factor: float = 1.0, balanced: bool = True) -> Fit:
     return fit
 
 
-def solved(train: Floats, labels: Integers, groups: Sequence[str], rest: Floats) -> Floats:
-    """As the recipe solves it: C by cross-validation within the training images."""
-    head = probe.solve(train, labels, groups, int(labels.max()) + 1)
-    return rest @ head.weight.T + head.bias
+def solved(parts: int = 1) -> Fit:
+    """As the recipe solves it: C by cross-validation within the training images, for each of ``parts`` scales."""
+
+    def fit(train: Floats, labels: Integers, groups: Sequence[str], rest: Floats) -> Floats:
+        head = probe.solve(train, labels, groups, int(labels.max()) + 1, parts)
+        return rest @ head.weight.T + head.bias
+
+    return fit
 
 
 def discriminant(train: Floats, labels: Integers, groups: Sequence[str], rest: Floats) -> Floats:
@@ -207,12 +215,23 @@ def mixed(parts: int) -> Fit:
     return fit
 
 
+def _statistics(*ways: int | str) -> tuple[str, ...]:
+    """Mean, spread and largest value of the last layer, shown each way."""
+    return tuple(f"{way} {kind}" for way in ways for kind in ("mean", "spread", "max"))
+
+
+def _stages(way: int) -> tuple[str, ...]:
+    return tuple(f"{way} stage {stage} {kind}" for stage in (2, 3, 4) for kind in ("mean", "spread"))
+
+
 _PLAIN = ("224 mean",)
 _STAGES = ("224 stage 2 mean", "224 stage 3 mean", "224 stage 4 mean")
 _LARGER = ("320 mean", "320 max", "320 stage 2 mean", "320 stage 3 mean", "320 stage 4 mean")
+_PYRAMID = ("384 pyramid ",)
+_BOTH = tuple(view for size in (224, 384) for view in _statistics(size) + _stages(size))
 INGREDIENTS = (
     Ingredient("plain probe: 224 px, mean, C = 0.001", _PLAIN, logistic()),
-    Ingredient("C by cross-validation (the recipe's head)", _PLAIN, solved),
+    Ingredient("C by cross-validation", _PLAIN, solved()),
     Ingredient("C x 0.1", _PLAIN, logistic(0.1)),
     Ingredient("C x 10", _PLAIN, logistic(10.0)),
     Ingredient("classes not balanced", _PLAIN, logistic(balanced=False)),
@@ -227,6 +246,19 @@ INGREDIENTS = (
     Ingredient("stages 2 to 4 alone", _STAGES, logistic()),
     Ingredient("stages 2 to 4 alone, mean and largest", (*_STAGES, *(v[:-4] + "max" for v in _STAGES)), logistic()),
     Ingredient("320 px: mean, largest, stages 2 to 4", _LARGER, logistic()),
+    Ingredient("statistics: spread for the mean", ("224 spread",), logistic()),
+    Ingredient("statistics: 320 px, spread for the mean", ("320 spread",), logistic()),
+    Ingredient("statistics: 320 px, spread and largest", ("320 spread", "320 max"), logistic()),
+    Ingredient("statistics: 320 px, mean, spread, largest", _statistics(320), logistic()),
+    Ingredient("statistics: 320 px, the same with CLAHE", _statistics("320 clahe"), logistic()),
+    Ingredient("statistics: 384 px, mean, spread, largest", _statistics(384), logistic()),
+    Ingredient("statistics: 384 px, with stages 2 to 4", _statistics(384) + _stages(384), logistic()),
+    Ingredient("statistics: 224 and 320 px, mean of two probes", _statistics(224, 320), mixed(2)),
+    Ingredient("statistics: 224 and 384 px, mean of two probes", _statistics(224, 384), mixed(2)),
+    Ingredient("statistics: 224 and 384 px, with stages 2 to 4", _BOTH, mixed(2)),
+    Ingredient("statistics: 224, 320 and 384 px, mean of three", _statistics(224, 320, 384), mixed(3)),
+    Ingredient("the pyramid, one probe on both scales", _PYRAMID, logistic()),
+    Ingredient("the recipe: the pyramid, mean of two probes, C by cross-validation", _PYRAMID, solved(2)),
     Ingredient("shrunk linear discriminant", _PLAIN, discriminant),
     Ingredient("64 whitened components", _PLAIN, whitened),
     Ingredient("Gaussian support vector machine", _PLAIN, curved),

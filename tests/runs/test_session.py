@@ -15,6 +15,7 @@ from fracture.config import TrainConfig, as_text
 from fracture.errors import ConfigError, DataError, FractureError, Interrupted
 from fracture.evidence import ARTIFACTS, EPOCH_METRICS, TAGS, Results
 from fracture.models import backbones
+from fracture.models.pyramid import SCALES
 from fracture.progress import Terminal
 from fracture.runs import group, session
 from fracture.runs.session import Session
@@ -78,6 +79,12 @@ def test_pretrained_weights_and_few_images_get_a_solved_head(store_root: Path, i
     free = {"epochs": "auto", "weights": str(tmp_path / "weights.pth")}
     results = train(config(images, **free))
     run = newest()
+    best = json.loads(mlflow.artifacts.load_text(f"{run.info.artifact_uri}/best.json"))
+    assert best["scales"] == list(SCALES)
+    assert run.data.params["recipe.features"] == "pyramid"
+    assert "maps_correct.png" in {
+        Path(item.path).name for item in mlflow.MlflowClient().list_artifacts(run.info.run_id, "figures")
+    }
     assert (run.data.params["recipe.head"], run.data.params["recipe.trained"]) == ("probe", "head")
     assert run.data.params["epochs"] == "auto", "as given"
     assert len(results.history) == 1

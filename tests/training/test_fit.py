@@ -83,10 +83,11 @@ RECIPES = [
     {"accumulation": 2, "clip_norm": 1.0, "label_smoothing": 0.1, "class_weights": "balanced", "layer_decay": 0.8},
     {"model": "test_convnext", "drop_path": 0.3, "precision": "bf16"},
     {"trained": "head", "lr": 0.01},
+    {"head": "probe", "features": "pyramid", "scheduler": "cosine", "ema_decay": 0.9},
 ]
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=["seed", "adamw", "accumulated", "drop path", "head only"])
+@pytest.mark.parametrize("recipe", RECIPES, ids=["seed", "adamw", "accumulated", "drop path", "head only", "solved"])
 @pytest.mark.parametrize("stop_at", [1, 4, 6])  # first batch, validation of the first epoch, second epoch
 def test_interrupted_training_ends_with_the_same_weights(
     make_job: Callable[..., Job], recipe: dict[str, object], stop_at: int
@@ -280,3 +281,34 @@ def test_an_answer_on_validation_that_is_not_finite_names_the_files(
     monkeypatch.setattr(engine, "predict", broken)
     with pytest.raises(FractureError, match=r"the answer on validation is not finite(.|\n)*fracture/0\d\d.png"):
         run(make_job(epochs=1))
+
+
+@pytest.mark.parametrize(
+    "wanted", [{"epochs": 1}, {"epochs": 3, "lr": 0.5, "optimizer": "adamw", "select_metric": "val_loss"}]
+)
+def test_a_solved_head_is_kept_as_it_is_unless_learning_gains(
+    make_job: Callable[..., Job], wanted: dict[str, object]
+) -> None:
+    job = make_job(head="probe", features="pyramid", **wanted)
+    model = fit.build_model(job)
+    before = checkpoint.weights_sha256(model.state_dict())
+    watch = Watch(600, job.folder / "train.log", lambda reason: None)
+    position = fit.fit(job, model, watch, Silent())
+    assert position.epoch == wanted["epochs"]
+    assert position.best("val_loss") == 0, "a rate of 0.5 destroys whatever there is"
+    assert digest(job) == before
+    assert 0 < position.history[0]["train_loss"] < 10
+    assert job.learns == (job.plan.epochs > 1)
+    assert (checkpoint.weights_sha256(model.state_dict()) != before) == job.learns
+
+
+def test_looking_gives_the_loss_of_a_step(make_job: Callable[..., Job]) -> None:
+    job = make_job(model="test_convnext", augmentation="none", class_weights="balanced", label_smoothing=0.1)
+    counts = np.array([5, 7, 9])
+    learner = Learner(fit.build_model(job), job.config, job.plan, job.normalize, counts, 1)
+    pixels = torch.from_numpy(job.dataset.pixels(np.arange(8)))
+    labels = torch.arange(8) % 3
+    looked = learner.look(pixels, labels)
+    stepped = learner.step(pixels, labels, seed=0, number=0)
+    torch.testing.assert_close(looked, stepped)
+    assert learner.look(pixels, labels)[0] < looked[0]

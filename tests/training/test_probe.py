@@ -21,18 +21,38 @@ def test_the_folded_head_answers_like_the_regression(classes: int) -> None:
     features, labels, groups = case(classes)
     head = solve(features, labels, groups, classes)
     scaled = (features - features.mean(0)) / (features.std(0) + 1e-6)
-    expected = LogisticRegression(C=head.strength, class_weight="balanced", max_iter=500).fit(scaled, labels)
+    expected = LogisticRegression(C=head.strengths[0], class_weight="balanced", max_iter=500).fit(scaled, labels)
     logits = features @ head.weight.T + head.bias
     shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     np.testing.assert_allclose(shares, expected.predict_proba(scaled), atol=1e-6)
-    assert head.strength in STRENGTHS
+    assert head.strengths[0] in STRENGTHS
     assert head.loss < np.log(classes)
+
+
+def test_the_head_of_parts_answers_the_mean_of_theirs() -> None:
+    features, labels, groups = case(3)
+    parts = [solve(half, labels, groups, 3) for half in np.split(features, 2, axis=1)]
+    head = solve(features, labels, groups, 3, parts=2)
+    halves = [half @ part.weight.T + part.bias for half, part in zip(np.split(features, 2, axis=1), parts, strict=True)]
+    np.testing.assert_allclose(features @ head.weight.T + head.bias, np.mean(halves, axis=0))
+    assert head.strengths == (*parts[0].strengths, *parts[1].strengths)
+
+
+def test_more_features_than_images_are_solved_as_they_are() -> None:
+    features, labels, groups = case(3, 9)
+    head = solve(features, labels, groups, 3)
+    scaled = (features - features.mean(0)) / (features.std(0) + 1e-6)
+    expected = LogisticRegression(C=head.strengths[0], class_weight="balanced", max_iter=500).fit(scaled, labels)
+    logits = features @ head.weight.T + head.bias
+    np.testing.assert_allclose(
+        np.exp(logits) / np.exp(logits).sum(1, keepdims=True), expected.predict_proba(scaled), atol=1e-3
+    )
 
 
 def test_two_groups_a_class_are_too_few_to_choose_and_enough_to_solve() -> None:
     features, labels, _ = case(2, 8)
     head = solve(features, labels, [str(label) for label in labels], 2)
-    assert head.strength == 1e-3
+    assert head.strengths == (1e-3,)
     assert np.isfinite(head.weight).all()
 
 
@@ -51,8 +71,8 @@ def test_the_head_is_given_to_the_last_layer_only() -> None:
     model = Model()
     body = model.body.weight.clone()
     weight, bias = np.random.default_rng(0).normal(size=(3, 6)), np.zeros(3)
-    start_head(model, Head(weight, bias, 0.1, 0.5))
+    start_head(model, Head(weight, bias, (0.1,), 0.5))
     np.testing.assert_allclose(model.fc.weight.detach(), weight, rtol=1e-6)
     assert torch.equal(model.body.weight, body)
     with pytest.raises(ValueError, match="not linear"):
-        start_head(nn.Linear(2, 2), Head(weight, bias, 0.1, 0.5))
+        start_head(nn.Linear(2, 2), Head(weight, bias, (0.1,), 0.5))

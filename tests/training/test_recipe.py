@@ -3,11 +3,21 @@
 import pytest
 
 from fracture.config import TrainConfig, as_text, defaults
-from fracture.training.recipe import FEW, GENTLE, HEAD_ONLY, MANY, resolve
+from fracture.models import backbones
+from fracture.training import recipe
+from fracture.training.recipe import FEW, GENTLE, MANY, SOLVED, Facts, resolve
 
 
-def chosen(images: int = 300, pretrained: bool = True, synthetic: bool = False, **given: object):  # type: ignore[no-untyped-def]
-    return resolve(TrainConfig.model_validate(given), images, pretrained=pretrained, synthetic=synthetic)
+def chosen(
+    images: int = 300,
+    *,
+    model: str = "test_efficientnet",
+    pretrained: bool = True,
+    synthetic: bool = False,
+    **given: object,
+):  # type: ignore[no-untyped-def]
+    config = TrainConfig.model_validate(given | {"model": model})
+    return resolve(config, backbones.find(model), Facts(images, pretrained, synthetic))
 
 
 @pytest.mark.parametrize(
@@ -21,12 +31,13 @@ def chosen(images: int = 300, pretrained: bool = True, synthetic: bool = False, 
 )
 def test_where_nothing_is_known_to_be_better_the_seeds_recipe_stays(case: dict[str, object], why: str) -> None:
     config, changes, said = chosen(**case)  # type: ignore[arg-type]
-    assert as_text(config) == defaults() | ({"recipe": "seed"} if "recipe" in case else {})
+    given = {"model": "test_efficientnet"} | ({"recipe": "seed"} if "recipe" in case else {})
+    assert as_text(config) == defaults() | given
     assert changes == {}
     assert why in said
 
 
-@pytest.mark.parametrize(("images", "wished"), [(1, HEAD_ONLY), (FEW, HEAD_ONLY), (FEW + 1, GENTLE), (MANY, GENTLE)])
+@pytest.mark.parametrize(("images", "wished"), [(1, SOLVED), (FEW, SOLVED), (FEW + 1, GENTLE), (MANY, GENTLE)])
 def test_few_images_get_a_recipe_of_their_own(images: int, wished: dict[str, object]) -> None:
     config, changes, said = chosen(images)
     assert changes.keys() == wished.keys()
@@ -35,8 +46,31 @@ def test_few_images_get_a_recipe_of_their_own(images: int, wished: dict[str, obj
 
 
 def test_what_the_user_gave_stays() -> None:
-    config, changes, _ = chosen(1000, lr=0.01, epochs=3, scheduler="constant")
+    config, changes, _ = chosen(FEW + 1, lr=0.01, epochs=3, scheduler="constant", image_size=128)
     assert (config.lr, config.epochs, config.scheduler, config.warmup_epochs) == (0.01, 3, "constant", 0)
-    assert not {"lr", "epochs", "scheduler"} & changes.keys()
-    config, changes, _ = chosen(1000, scheduler="plateau")
+    assert config.image_size == 128
+    assert not {"lr", "epochs", "scheduler", "image_size"} & changes.keys()
+    config, changes, _ = chosen(FEW + 1, scheduler="plateau")
     assert config.scheduler == "cosine", "the default is the recipe's to change, whoever spelt it"
+
+
+def test_a_backbone_of_one_size_keeps_it() -> None:
+    config, changes, _ = chosen(model="swin")
+    assert config.features == "pyramid"
+    assert config.image_size == "auto"
+    assert "image_size" not in changes
+
+
+@pytest.mark.parametrize(
+    ("heads", "features", "said"),
+    [(("backbone",), "backbone", "reading the backbone's own features only"), ((), "backbone", "the seed's: ")],
+)
+def test_a_backbone_that_cannot_do_it_gets_what_it_can(
+    heads: tuple[str, ...], features: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipe, "solvable", lambda _: heads)
+    config, changes, why = chosen()
+    assert config.features == features
+    assert said in why
+    assert not {"features", "image_size"} & changes.keys()
+    assert config.head == ("probe" if heads else "random")

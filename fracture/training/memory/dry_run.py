@@ -95,7 +95,7 @@ def _record(spec: StepSpec) -> Tape:
         checkpointing=spec.checkpointing,
     )
     with torch.device("meta"):
-        model = backbones.build(backbone, spec.classes, checkpointing=spec.checkpointing)
+        model = backbones.build(backbone, spec.classes, scales=spec.scales, checkpointing=spec.checkpointing)
     twin = copy.deepcopy(model) if spec.ema else model
     with _pretending(spec) as ledger:
         with ledger.chapter() as prelude:

@@ -64,11 +64,13 @@ def spec_of(job: Job) -> StepSpec:
         model=job.backbone.name,
         classes=len(job.dataset.classes),
         image_size=job.plan.image_size,
+        scales=job.scales,
         batch_size=job.config.batch_size,
         precision=job.plan.precision,
         optimizer=job.config.optimizer,
         ema=job.config.ema_decay > 0,
         device=job.plan.device,
+        evaluation=not job.learns,
     )
 
 

@@ -36,6 +36,7 @@ class StepSpec(BaseModel):
     model: str = Field(description="nickname or timm name")
     classes: int = Field(3, ge=1, description="outputs")
     image_size: int = Field(224, ge=32, le=1024, description="side in pixels")
+    scales: tuple[float, ...] = Field((), description="sides that a pyramid head reads; empty: the backbone's own head")
     batch_size: int = Field(16, ge=1, le=4096, description="images that go through the model at once")
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="what autocast computes in")
     optimizer: str = Field("adam", description="as in the knobs of training")

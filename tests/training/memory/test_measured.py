@@ -24,6 +24,11 @@ def test_a_real_step_on_the_cpu_takes_what_was_predicted(
     assert predict(spec, tmp_path).allocated_gib * GIB == pytest.approx(allocated_here(spec), rel=0.05)
 
 
+def test_a_real_step_that_reads_two_sizes_takes_what_was_predicted(tmp_path: Path) -> None:
+    spec = StepSpec(model="test_efficientnet", image_size=160, scales=(1.0, 0.6), batch_size=8, device="cpu")
+    assert predict(spec, tmp_path).allocated_gib * GIB == pytest.approx(allocated_here(spec), rel=0.05)
+
+
 @pytest.fixture
 def on_cuda() -> Iterator[Callable[..., StepSpec]]:
     """Specs on a GPU whose allocator starts empty and unlimited, and ends so."""

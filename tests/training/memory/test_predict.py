@@ -60,6 +60,7 @@ def _model() -> torch.nn.Module:
         ({}, {"accumulation": True}),
         ({"evaluation": True}, {}),
         ({"image_size": 64}, {"image_size": 96}),
+        ({}, {"scales": (1.0, 0.6)}),
     ],
 )
 def test_what_takes_less(less: dict[str, object], more: dict[str, object], tapes: Path) -> None:
