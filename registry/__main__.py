@@ -49,8 +49,10 @@ def promote(
 @_NAME
 def list_versions(name: str) -> None:
     """Show all versions with their aliases and figures."""
+    from registry.history import ALIASES
+
     registry, terminal = _registry(name), Terminal()
-    pointed = {alias: registry.alias(alias) for alias in ("candidate", "champion", "previous")}
+    pointed = {alias: registry.alias(alias) for alias in ALIASES}
 
     def aliases(version: str) -> str:
         return " ".join(f"@{alias}" for alias, own in pointed.items() if own == version)
@@ -68,15 +70,20 @@ def list_versions(name: str) -> None:
 @_NAME
 def show(version: str, name: str) -> None:
     """Show the card of VERSION, by default of the champion, and the history."""
+    from registry.history import fold
+
     registry, terminal = _registry(name), Terminal()
     chosen = version or registry.alias("champion") or registry.alias("candidate")
     if not chosen:
         raise ConfigError(f"{name}: nothing is registered yet; `python -m registry promote` does it")
     terminal.say(str(registry.version(chosen).description))
+    lines = registry.history.lines()
+    void = fold(lines).void
     rows = [
-        [str(line.number), line.when, line.who, line.action, line.before or "none", line.version, line.reason]
-        for line in registry.history()
-    ]
+        [str(line.number), said.when, said.who, said.action, said.before or "none", said.version,
+         ("does not count, another was quicker: " if line.number in void else "") + said.reason]
+        for line in lines for said in [line.entry]
+    ]  # fmt: skip
     terminal.table("History", ["", "when", "who", "action", "from", "to", "reason"], rows)
 
 
