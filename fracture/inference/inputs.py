@@ -24,8 +24,8 @@ def bytes_of(one: Input) -> bytes:
 
     Args:
         one: a path; the bytes of a file, DICOM included; a text, which is the path of a file that is there, else
-            base64; a PIL image; an array [height, width] of any numbers or uint8 [height, width, 3]. Numbers that are not
-            uint8 are stretched from their smallest to their largest value, as 16-bit files are.
+            base64; a PIL image; an array [height, width] of any numbers or uint8 [height, width, 3]. Numbers that are
+            not uint8 are stretched from their smallest to their largest value, as 16-bit files are.
 
     Raises:
         ImageError: neither a file nor base64, or an array of another shape.

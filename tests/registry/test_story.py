@@ -1,8 +1,17 @@
 """The whole story on real runs: promote, refuse, challenge, roll back, verify; in a real store, real processes."""
 
 import base64
+import contextlib
 import hashlib
 import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -144,6 +153,34 @@ def test_the_package_of_another_run_is_found_out(sqlite_only: None, runs: list[s
     assert package.package(runs[0]) == uri, "what is packaged already is taken up again"
     assert check.check(uri, runs[0]).ok
     assert not check.check(uri, runs[1]).ok, "the probe of another run is answered otherwise"
+
+
+def test_mlflow_itself_serves_the_package(sqlite_only: None, runs: list[str], folder: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    image = base64.b64encode(next((folder / "data").rglob("*.png")).read_bytes()).decode()
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", package.package(runs[0]),
+               "--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]  # fmt: skip
+    asked = urllib.request.Request(
+        f"http://127.0.0.1:{port}/invocations", headers={"content-type": "application/json"},
+        data=json.dumps({"dataframe_split": {"columns": ["image"], "data": [[image], ["%%%"]]}}).encode(),
+    )  # fmt: skip
+    with (folder / "serve.log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    try:
+        for _ in range(240):
+            with contextlib.suppress(urllib.error.URLError), urllib.request.urlopen(asked, timeout=60) as reply:
+                good, bad = json.load(reply)["predictions"]
+                break
+            assert server.poll() is None, (folder / "serve.log").read_text()
+            time.sleep(0.5)
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(30)
+    assert good["label"]
+    assert good["error"] == ""
+    assert bad["error"].startswith("not base64")
 
 
 def test_what_cannot_be_promoted_is_said(sqlite_only: None, runs: list[str]) -> None:
