@@ -36,7 +36,7 @@ def render(evidence: Evidence, gates: Sequence[Gate], use: str) -> str:
         ) + ".", "",
         "## Limits", *(f"- {line}" for line in limits(results, audit)), "",
         "## Gates", "", "| gate | state | figure | threshold | |", "|---|---|---|---|---|",
-        *(f"| {g.name} | {g.state} | {g.figure} | {g.threshold} | {g.waived or g.sentence} |" for g in gates), "",
+        *(f"| {g.name} | {g.state} | {g.figure} | {g.threshold} | {g.note} |" for g in gates), "",
         "## Where it comes from", "",
         f"Run `{evidence.run_id}`, code `{evidence.commit or 'not in git'}`, data `{results.data_digest}`, test split "
         f"`{results.test_digest}`, weights `{results.weights_sha256}`.",

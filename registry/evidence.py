@@ -38,7 +38,8 @@ class Evidence:
         package_difference: largest difference of a logit of the packaged model from the run's; None before packaging.
         package_problem: why the packaged model cannot be used, empty where it can.
         package_digest: of the packaged model's files, empty before packaging.
-        latency_ms: median time of one image through the model alone; measured at promotion where the run lacks it.
+        latency_ms: median time of one image through the model alone; the smaller one of the run's and of promotion's,
+            as a busy machine only adds to it.
         memory_mib: largest resident memory of a process that answers with it; measured at promotion.
     """
 

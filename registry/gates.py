@@ -36,6 +36,11 @@ class Gate:
         return "passed" if self.passed else "waived" if self.waived else "failed"
 
     @property
+    def note(self) -> str:
+        """Who waived it and why where that counts, else the sentence."""
+        return self.waived if self.state == "waived" else self.sentence
+
+    @property
     def refuses(self) -> bool:
         """Whether it stands in the way of promotion."""
         return self.state == "failed"

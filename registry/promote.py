@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -71,6 +72,7 @@ def promote(
         raise ConfigError(f"--waive {', '.join(sorted(unknown))}: no such gate. Allowed: {', '.join(gates.GATES)}")
     for done in registry.ready():
         terminal.warn(f"mended: {done}")
+    began = time.perf_counter()
     found, uri = evidence.read(run_id), ""
     if found.status == "FINISHED" and not found.missing and not found.broken:
         found, uri = _measured(found, waivers, terminal)
@@ -79,8 +81,12 @@ def promote(
     refused = [gate for gate in judged if gate.refuses]
     if refused or not uri:
         _refuse(run_id, judged, refused)
+    passed = time.perf_counter()
     version = enter(registry, found, judged, use, uri)
-    terminal.say(f"{registry.name} version {version} is @candidate: models:/{registry.name}@candidate")
+    spent = (
+        f"evidence, packaging and gates {passed - began:.1f} s, register to alias {time.perf_counter() - passed:.1f} s"
+    )
+    terminal.say(f"{registry.name} version {version} is @candidate: models:/{registry.name}@candidate ({spent})")
     return Promotion(version, uri, judged)
 
 
@@ -136,7 +142,8 @@ def _measured(found: Evidence, waivers: Mapping[str, str], terminal: Terminal) -
     checked = check.check(uri, found.run_id)
     found = replace(
         found, package_difference=checked.difference, package_problem=checked.reason, package_digest=checked.digest,
-        latency_ms=checked.latency_ms if found.latency_ms is None else found.latency_ms, memory_mib=checked.memory_mib,
+        latency_ms=min((one for one in (found.latency_ms, checked.latency_ms) if one is not None), default=None),
+        memory_mib=checked.memory_mib,
     )  # fmt: skip
     try:
         return replace(found, robustness=robustness.measure(found.run_id)), uri
@@ -158,7 +165,7 @@ def tags(found: Evidence, judged: Sequence[Gate], use: str) -> dict[str, str]:
         "fracture.data_digest": found.results.data_digest, "fracture.test_digest": found.results.test_digest,
         "fracture.weights_sha256": found.results.weights_sha256, "fracture.licence": found.licence,
         "fracture.gates": _states(judged), check.DIGEST: found.package_digest,
-        "fracture.waived": "; ".join(f"{gate.name}: {gate.waived}" for gate in judged if gate.waived) or "none",
+        "fracture.waived": "; ".join(f"{gate.name}: {gate.waived}" for gate in judged if gate.state == "waived") or "none",
         "fracture.promoted_by": who(), **{name: f"{value:.4f}" for name, value in figures.items() if value is not None},
     }  # fmt: skip
 
@@ -169,5 +176,5 @@ def _states(judged: Sequence[Gate]) -> str:
 
 def show(judged: Sequence[Gate], terminal: Terminal) -> None:
     """The gates as a table."""
-    rows = [[gate.name, gate.state, gate.figure, gate.threshold, gate.waived or gate.sentence] for gate in judged]
+    rows = [[gate.name, gate.state, gate.figure, gate.threshold, gate.note] for gate in judged]
     terminal.table("Gates", ["gate", "state", "figure", "threshold", ""], rows)
