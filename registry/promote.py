@@ -165,7 +165,7 @@ def tags(found: Evidence, judged: Sequence[Gate], use: str) -> dict[str, str]:
         "fracture.data_digest": found.results.data_digest, "fracture.test_digest": found.results.test_digest,
         "fracture.weights_sha256": found.results.weights_sha256, "fracture.licence": found.licence,
         "fracture.gates": _states(judged), check.DIGEST: found.package_digest,
-        "fracture.waived": "; ".join(f"{gate.name}: {gate.waived}" for gate in judged if gate.state == "waived") or "none",
+        "fracture.waived": "; ".join(f"{g.name}: {g.waived}" for g in judged if g.state == "waived") or "none",
         "fracture.promoted_by": who(), **{name: f"{value:.4f}" for name, value in figures.items() if value is not None},
     }  # fmt: skip
 
