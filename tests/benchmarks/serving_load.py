@@ -81,8 +81,7 @@ def main(pth: str, image: str, seconds: float = 60, clients: int = 8) -> None:
     while ask(port, good) != 200:
         time.sleep(0.5)
         assert server.poll() is None, "the server ended"
-    for _ in range(20):
-        ask(port, good)
+    burst(port, good, 48)  # full batches too, which take more memory than one image
     process, found = psutil.Process(server.pid), []
     resident, until = [process.memory_info().rss], time.perf_counter() + seconds
     asking = [threading.Thread(target=client, args=(port, good, until, i, found)) for i in range(clients)]
