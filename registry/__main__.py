@@ -1,4 +1,4 @@
-"""`python -m registry`: promote, list, show, challenge, rollback, verify."""
+"""`python -m registry`: promote, list, show, challenge, rollback, verify, export, predict."""
 
 import sys
 from pathlib import Path
@@ -49,8 +49,10 @@ def promote(
 @_NAME
 def list_versions(name: str) -> None:
     """Show all versions with their aliases and figures."""
+    from registry.history import ALIASES
+
     registry, terminal = _registry(name), Terminal()
-    pointed = {alias: registry.alias(alias) for alias in ("candidate", "champion", "previous")}
+    pointed = {alias: registry.alias(alias) for alias in ALIASES}
 
     def aliases(version: str) -> str:
         return " ".join(f"@{alias}" for alias, own in pointed.items() if own == version)
@@ -68,15 +70,20 @@ def list_versions(name: str) -> None:
 @_NAME
 def show(version: str, name: str) -> None:
     """Show the card of VERSION, by default of the champion, and the history."""
+    from registry.history import fold
+
     registry, terminal = _registry(name), Terminal()
     chosen = version or registry.alias("champion") or registry.alias("candidate")
     if not chosen:
         raise ConfigError(f"{name}: nothing is registered yet; `python -m registry promote` does it")
     terminal.say(str(registry.version(chosen).description))
+    lines = registry.history.lines()
+    void = fold(lines).void
     rows = [
-        [str(line.number), line.when, line.who, line.action, line.before or "none", line.version, line.reason]
-        for line in registry.history()
-    ]
+        [str(line.number), said.when, said.who, said.action, said.before or "none", said.version,
+         ("does not count, another was quicker: " if line.number in void else "") + said.reason]
+        for line in lines for said in [line.entry]
+    ]  # fmt: skip
     terminal.table("History", ["", "when", "who", "action", "from", "to", "reason"], rows)
 
 
@@ -117,6 +124,57 @@ def verify(repair: bool, name: str) -> None:
     )
     if left:
         raise GateError(f"{len(left)} disagreements; `python -m registry verify --repair` mends aliases")
+
+
+_MODEL = click.option(
+    "--model", default="@champion", show_default=True, help="@ALIAS, VERSION, NAME@ALIAS, NAME/VERSION"
+)
+
+
+@cli.command()
+@click.option("--format", "form", type=click.Choice(["onnx", "pt2"]), required=True)
+@click.option("--variant", type=click.Choice(["fp32", "int8", "bf16"]), default="fp32", show_default=True)
+@click.option("--bound", default=0.01, show_default=True, help="balanced accuracy that int8 or bf16 may lose")
+@click.option("--out", default="exported", show_default=True, type=click.Path(path_type=Path), help="a folder")
+@_MODEL
+def export(form: str, variant: str, bound: float, out: Path, model: str) -> None:
+    """Write the model as ONNX or pt2 once it answers as the torch model does; otherwise exit code 5 and no file."""
+    from registry import export as exporting
+    from registry import loading
+
+    exporting.check_variant(form, variant)
+    terminal, predictor = Terminal(), loading.load(model)
+    registry, version = loading.find(model)
+    run_id = str(registry.version(version).run_id)
+    terminal.say(f"{registry.name} version {version} as {form} {variant} ...")
+    about = exporting.export(predictor, run_id, form, variant, bound, out)
+    rows = [
+        [f"torch, {about.images} images of validation", f"{about.balanced_accuracy_torch:.3f}", "", ""],
+        [f"{form} {variant}, {about.mib:.1f} MiB", f"{about.balanced_accuracy:.3f}", f"{about.difference:.2g}",
+         f"{about.agreement:.1%}"],
+    ]  # fmt: skip
+    terminal.table("Export", ["", "balanced accuracy", "largest difference of a logit", "same label"], rows)
+    terminal.say(
+        f"{out / f'model.{form}'}: grey squares uint8 [n, size, size] in, logits out; model.json says the rest"
+    )
+
+
+@cli.command()
+@click.argument("sources", metavar="IMAGE...|DIR|MANIFEST", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", default="predictions.csv", show_default=True, type=click.Path(path_type=Path))
+@_MODEL
+def predict(sources: tuple[Path, ...], out: Path, model: str) -> None:
+    """Answer to images with a registered model, as a table; the same command goes on where it was cut."""
+    from fracture.inference import table
+    from registry import loading
+
+    paths, terminal = table.images_of(sources), Terminal()
+    predictor = loading.load(model)
+    with terminal.working() as progress:
+        written = table.write(predictor, paths, out, progress)
+    terminal.say(f"{written.answered} answered, {written.kept} kept from before, {len(written.bad)} bad: {out}")
+    for path, error in written.bad[:20]:
+        terminal.warn(f"{path}: {error}")
 
 
 def _registry(name: str):  # type: ignore[no-untyped-def]

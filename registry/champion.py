@@ -4,8 +4,6 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import mlflow
-
 from fracture.errors import ConfigError, GateError
 from fracture.evaluation import predictions
 from fracture.evaluation.paired import Paired, compare
@@ -13,8 +11,11 @@ from fracture.evaluation.sample import Decisions, Sample
 from fracture.evidence import Results
 from fracture.progress import Terminal
 from fracture.tracking import artifacts
-from registry.versions import Line, Registry
+from registry import check
+from registry.history import Line, fold
+from registry.versions import Registry
 
+_SHOWN = ("balanced_accuracy", "macro_f1", "latency_ms", "memory_mib", "checkpoint_mib")
 MARGIN = 0.02  # balanced accuracy that a challenger may be worse by, at the lower end of the paired interval
 
 
@@ -40,40 +41,71 @@ def challenge(registry: Registry, terminal: Terminal, margin: float = MARGIN) ->
     """Let the candidate challenge the champion; it wins where it is not inferior by more than ``margin``.
 
     Raises:
-        ConfigError: no candidate, it is the champion already, or the two were judged on different test data.
+        ConfigError: no candidate, it is the champion already, the two were judged on different test data, or another
+            process made another champion meanwhile.
         GateError: it loses.
     """
-    candidate, champion = registry.alias("candidate"), registry.alias("champion")
+    aliases = begin(registry, terminal)
+    candidate, champion = aliases["candidate"], aliases["champion"]
     if not candidate:
         raise ConfigError(f"{registry.name}: nothing is @candidate; `python -m registry promote` makes one")
     if candidate == champion:
         raise ConfigError(f"{registry.name}: version {candidate} is champion already")
     contest = _first(candidate) if not champion else _judge(registry, candidate, champion, margin)
-    terminal.say(contest.sentence)
+    _show(registry, contest, terminal)
     if not contest.won:
         raise GateError(f"version {candidate} does not replace the champion, version {champion}: {contest.sentence}")
-    registry.move({"previous": champion, "champion": candidate}, "champion", contest.sentence)
+    gates = registry.version(candidate).tags.get("fracture.gates", "")
+    registry.move("champion", candidate, champion, contest.sentence, gates)
     terminal.say(f"Version {candidate} is @champion" + (f", version {champion} @previous." if champion else "."))
     return contest
 
 
 def rollback(registry: Registry, reason: str, terminal: Terminal) -> Line:
-    """Bring the previous champion back, after seeing that it still loads.
+    """Bring the previous champion back, after seeing that it still loads and is what was promoted.
 
     Raises:
-        ConfigError: there is no previous one.
+        ConfigError: there is no previous one, or another process made another champion meanwhile.
         GateError: it does not load.
     """
-    previous, champion = registry.alias("previous"), registry.alias("champion")
+    aliases = begin(registry, terminal)
+    previous, champion = aliases["previous"], aliases["champion"]
     if not previous:
         raise ConfigError(f"{registry.name}: nothing is @previous, so there is nothing to roll back to")
-    try:
-        mlflow.pyfunc.load_model(f"models:/{registry.name}/{previous}")
-    except Exception as error:
-        raise GateError(f"version {previous} does not load any more, the champion stays: {error}") from error
-    line = registry.move({"champion": previous, "previous": champion}, "rollback", reason or "rolled back")
+    if problem := check.problem(registry.name, registry.version(previous)):
+        raise GateError(f"version {previous} cannot come back, the champion stays: {problem}")
+    gates = registry.version(previous).tags.get("fracture.gates", "")
+    line = registry.move("rollback", previous, champion, reason or "rolled back", gates)
     terminal.say(f"Version {previous} is @champion again, version {champion} @previous.")
     return line
+
+
+def begin(registry: Registry, terminal: Terminal) -> dict[str, str]:
+    """Finish what an earlier command was cut short in; where the aliases point.
+
+    Raises:
+        ConfigError: an alias was moved by hand.
+    """
+    for done in registry.ready():
+        terminal.warn(f"mended: {done}")
+    return fold(registry.history.lines()).aliases
+
+
+def _show(registry: Registry, contest: Contest, terminal: Terminal) -> None:
+    """Both side by side, and what follows."""
+    rows = []
+    for role, version in (("candidate", contest.candidate), ("champion", contest.champion)):
+        if version:
+            tags = registry.version(version).tags
+            rows.append([role, version, *(tags.get(name, "unknown") for name in _SHOWN)])
+    terminal.table("Challenge", ["", "version", *(name.replace("_", " ") for name in _SHOWN)], rows)
+    if contest.paired:
+        differences = [
+            [name.replace("_", " "), f"{d.value:+.3f}", f"{d.low:+.3f}", f"{d.high:+.3f}"]
+            for name, d in contest.paired.differences.items()
+        ]
+        terminal.table("Candidate less champion, same images", ["metric", "difference", "low", "high"], differences)
+    terminal.say(contest.sentence)
 
 
 def _first(candidate: str) -> Contest:

@@ -15,6 +15,7 @@ from fracture.tracking import artifacts, query
 
 _NEEDED = ("best.pth", "best.json", "results.json", "predictions_val.csv", "predictions_test.csv", "probe.npz",
            "manifest.csv", "config.json", "environment.json")  # fmt: skip
+_ROUNDING = 1e-6  # of an accuracy
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Evidence:
         run_id, name, status: of the run.
         results: results.json, None where it cannot be read.
         missing: artifacts that are not there.
-        broken: what is there and does not hold together, one sentence each.
+        broken: what is there and cannot be used, one sentence each.
+        disagreements: between manifest, predictions and results, one sentence each.
         audit: clean, confounded, leaking, off, or empty where nobody has looked.
         confounded: whether the class can be told from the source.
         licence: of the first weights.
@@ -35,6 +37,10 @@ class Evidence:
         robustness: accuracy on validation by disturbance; ``none`` is without. Measured at promotion.
         package_difference: largest difference of a logit of the packaged model from the run's; None before packaging.
         package_problem: why the packaged model cannot be used, empty where it can.
+        package_digest: of the packaged model's files, empty before packaging.
+        latency_ms: median time of one image through the model alone; the smaller one of the run's and of promotion's,
+            as a busy machine only adds to it.
+        memory_mib: largest resident memory of a process that answers with it; measured at promotion.
     """
 
     run_id: str
@@ -43,6 +49,7 @@ class Evidence:
     results: Results | None
     missing: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
+    disagreements: tuple[str, ...] = ()
     audit: str = ""
     confounded: bool = False
     licence: str = ""
@@ -52,6 +59,18 @@ class Evidence:
     robustness: Mapping[str, float] = field(default_factory=dict)
     package_difference: float | None = None
     package_problem: str = "the model has not been packaged"
+    package_digest: str = ""
+    latency_ms: float | None = None
+    memory_mib: float | None = None
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """What a reader of the model card must know and nobody does."""
+        known = {
+            "results": self.results, "licence of the first weights": self.licence, "audit": self.audit,
+            "robustness": self.robustness, "memory": self.memory_mib, "latency": self.latency_ms,
+        }  # fmt: skip
+        return tuple(name for name, value in known.items() if not value)
 
 
 def read(run_id: str) -> Evidence:
@@ -66,12 +85,14 @@ def read(run_id: str) -> Evidence:
         there = {path.name for path in artifacts.fetch(run_id, _NEEDED, place)}
         missing = tuple(name for name in _NEEDED if name not in there)
         results, broken = _results(place, there)
-        broken += _checkpoint(place, there, run.tags) + (_agreement(place, results) if results and not missing else [])
+        broken += _checkpoint(place, there, run.tags)
+        disagreements = _disagreements(place, results) if results and not missing else []
     uses = 0 if results is None else sum(
         one.tags.get("fracture.test_digest") == results.test_digest for one in query.finished(("train", "ensemble"))
     )  # fmt: skip
     return Evidence(
         run_id=run_id, name=run.name, status=run.status, results=results, missing=missing, broken=tuple(broken),
+        disagreements=tuple(disagreements), latency_ms=results.latency_ms if results else None,
         audit=run.tags.get("fracture.audit", ""), confounded=run.tags.get("fracture.confounded") == "true",
         licence=run.tags.get("fracture.weights_license", ""), commit=run.tags.get("mlflow.source.git.commit", ""),
         selected_on=results.select_metric if results else "", test_uses=uses,
@@ -101,23 +122,27 @@ def _checkpoint(place: Path, there: set[str], tags: Mapping[str, str]) -> list[s
     return []
 
 
-def _agreement(place: Path, results: Results) -> list[str]:
-    """Whether manifest, predictions and results are of the same data."""
-    broken = []
+def _disagreements(place: Path, results: Results) -> list[str]:
+    """Whether manifest, predictions and results are of the same data, and the results what the predictions say."""
+    found = []
     try:
         manifest = read_csv(place / "manifest.csv")
         if manifest.digest() != results.data_digest:
-            broken.append(f"manifest.csv is of data {manifest.digest()}, the results are of {results.data_digest}")
+            found.append(f"manifest.csv is of data {manifest.digest()}, the results are of {results.data_digest}")
         if manifest.digest("test") != results.test_digest:
-            broken.append(f"the test split is {manifest.digest('test')}, the results are of {results.test_digest}")
+            found.append(f"the test split is {manifest.digest('test')}, the results are of {results.test_digest}")
         test = {row.sha256 for row in manifest.rows if row.split == "test"}
         other = {row.sha256 for row in manifest.rows if row.split != "test"}
+        if shared := len(test & other):
+            found.append(f"{shared} test images are in another split too")
         answered = predictions.read(place / "predictions_test.csv")
         if set(answered.sha256) != test:
-            broken.append("predictions_test.csv is not of the images of the test split")
-        if shared := len(test & other):
-            broken.append(f"{shared} test images are in another split too")
+            found.append("predictions_test.csv is not of the images of the test split")
+        right = float((answered.logits.argmax(axis=1) == answered.labels).mean())
+        said = results.splits["test"].metrics["accuracy"].value
+        if said is None or abs(right - said) > _ROUNDING:
+            found.append(f"predictions_test.csv has an accuracy of {right:.4f}, results.json of {said}")
         json.loads((place / "config.json").read_text())
-    except (FractureError, ConfigError, ValueError) as error:
-        broken.append(str(error))
-    return broken
+    except (FractureError, ConfigError, KeyError, ValueError) as error:
+        found.append(str(error))
+    return found

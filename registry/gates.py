@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from fracture.evidence import Estimate, Results
+from fracture.evidence import Estimate
 from registry.evidence import Evidence
 from registry.thresholds import Thresholds
 
@@ -36,6 +36,11 @@ class Gate:
         return "passed" if self.passed else "waived" if self.waived else "failed"
 
     @property
+    def note(self) -> str:
+        """Who waived it and why where that counts, else the sentence."""
+        return self.waived if self.state == "waived" else self.sentence
+
+    @property
     def refuses(self) -> bool:
         """Whether it stands in the way of promotion."""
         return self.state == "failed"
@@ -61,10 +66,17 @@ def finished(e: Evidence, t: Thresholds, use: str) -> Gate:
 
 
 def whole(e: Evidence, t: Thresholds, use: str) -> Gate:
-    """All artifacts are there, hold together and load without pickles."""
+    """All artifacts are there, the weights are those of the run and load without pickles."""
     problems = [*(f"{name} is missing" for name in e.missing), *e.broken]
-    text = "; ".join(problems) or "all artifacts are there, agree with each other and load as plain tensors"
+    text = "; ".join(problems) or "all artifacts are there; the weights have the run's digest and load as plain tensors"
     return Gate("whole", not problems, f"{len(problems)} problems", "0", text)
+
+
+def digests(e: Evidence, t: Thresholds, use: str) -> Gate:
+    """Manifest, predictions and results are of the same data and splits."""
+    ok = e.results is not None and not e.disagreements
+    text = "; ".join(e.disagreements) or "manifest, predictions and results are of the same data, and say the same"
+    return Gate("digests", ok, f"{len(e.disagreements)} problems" if e.results else "no results", "0", text)
 
 
 def audit_clean(e: Evidence, t: Thresholds, use: str) -> Gate:
@@ -176,14 +188,18 @@ def slices(e: Evidence, t: Thresholds, use: str) -> Gate:
 
 
 def budgets(e: Evidence, t: Thresholds, use: str) -> Gate:
-    """One image is answered in time, and the weights are not too large."""
-    results: Results | None = e.results
-    latency, size = (results.latency_ms, results.checkpoint_mib) if results else (None, None)
-    ok = latency is not None and size is not None
-    ok = ok and latency <= t.ceilings.latency_ms and size <= t.ceilings.checkpoint_mib  # type: ignore[operator]
-    figure = "unmeasured" if latency is None or size is None else f"{latency:.1f} ms, {size:.1f} MiB"
-    most = f"<= {t.ceilings.latency_ms:g} ms, {t.ceilings.checkpoint_mib:g} MiB"
-    return Gate("budgets", ok, figure, most, "time of one image through the model, and size of its weights")
+    """One image is answered in time, and neither the weights nor the process are too large."""
+    most = t.ceilings
+    held = [
+        (e.latency_ms, most.latency_ms, "ms"),
+        (e.results.checkpoint_mib if e.results else None, most.checkpoint_mib, "MiB of weights"),
+        (e.memory_mib, most.memory_mib, "MiB of memory"),
+    ]
+    ok = all(value is not None and value <= limit for value, limit, _ in held)
+    figure = ", ".join("unmeasured" if value is None else f"{value:.1f} {unit}" for value, _, unit in held)
+    allowed = ", ".join(f"<= {limit:g} {unit}" for _, limit, unit in held)
+    text = "time of one image through the model, size of its weights, memory of a process that answers"
+    return Gate("budgets", ok, figure, allowed, text)
 
 
 def licensed(e: Evidence, t: Thresholds, use: str) -> Gate:
@@ -201,9 +217,15 @@ def test_is_fresh(e: Evidence, t: Thresholds, use: str) -> Gate:
     return Gate("test_uses", e.test_uses <= most, str(e.test_uses), f"<= {most}", text)
 
 
+def card_complete(e: Evidence, t: Thresholds, use: str) -> Gate:
+    """Nothing that a reader of the model card must know is unknown."""
+    text = "the model card would have holes" if e.unknown else "the model card has no holes"
+    return Gate("card", not e.unknown, ", ".join(e.unknown) or "complete", "complete", text)
+
+
 GATES: dict[str, Callable[[Evidence, Thresholds, str], Gate]] = {
-    "finished": finished, "whole": whole, "audit": audit_clean, "confounded": not_confounded, "selection": selection,
-    "packaged": packaged, "balanced_accuracy": balanced, "recall": recalls, "sensitivity": sensitivity,
-    "calibration": calibrated, "believable": believable, "robustness": robust, "slices": slices, "budgets": budgets,
-    "licence": licensed, "test_uses": test_is_fresh,
+    "finished": finished, "whole": whole, "digests": digests, "audit": audit_clean, "confounded": not_confounded,
+    "selection": selection, "packaged": packaged, "balanced_accuracy": balanced, "recall": recalls,
+    "sensitivity": sensitivity, "calibration": calibrated, "believable": believable, "robustness": robust,
+    "slices": slices, "budgets": budgets, "licence": licensed, "test_uses": test_is_fresh, "card": card_complete,
 }  # fmt: skip

@@ -1,18 +1,26 @@
 """Promotion: the best run of the experiment passes the gates and becomes the candidate, or is refused with reasons."""
 
-import os
+import json
+import tempfile
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import NoReturn
+
+import mlflow
 
 from fracture.errors import ConfigError, GateError
 from fracture.progress import Terminal
 from fracture.tracking import attached, query
 from fracture.tracking.query import Found
-from registry import card, evidence, gates, package, robustness
+from registry import card, check, evidence, gates, package, robustness
+from registry.check import CARD
 from registry.evidence import Evidence
 from registry.gates import Gate
+from registry.history import fold, who
 from registry.thresholds import Thresholds
-from registry.versions import Registry
+from registry.versions import Registry, is_of
 
 _SHOWN = ("balanced_accuracy", "macro_f1")
 
@@ -62,35 +70,81 @@ def promote(
     """
     if unknown := set(waivers) - set(gates.GATES):
         raise ConfigError(f"--waive {', '.join(sorted(unknown))}: no such gate. Allowed: {', '.join(gates.GATES)}")
-    found = evidence.read(run_id)
-    first = gates.judge(found, thresholds, use, waivers)
-    uri = ""
+    for done in registry.ready():
+        terminal.warn(f"mended: {done}")
+    began = time.perf_counter()
+    found, uri = evidence.read(run_id), ""
     if found.status == "FINISHED" and not found.missing and not found.broken:
         found, uri = _measured(found, waivers, terminal)
-        first = gates.judge(found, thresholds, use, waivers)
-    show(first, terminal)
-    refused = [gate for gate in first if gate.refuses]
+    judged = gates.judge(found, thresholds, use, waivers)
+    show(judged, terminal)
+    refused = [gate for gate in judged if gate.refuses]
     if refused or not uri:
-        reasons = [f"{gate.name}: {gate.figure}, wanted {gate.threshold} ({gate.sentence})" for gate in refused]
-        attached.keep(run_id, (), {"fracture.refused": "; ".join(reasons)})
-        raise GateError(
-            f"run {run_id} is not promoted, {len(refused)} of {len(first)} gates refuse:\n"
-            + "\n".join(f"- {reason}" for reason in reasons)
-            + "\nMend it, or waive a gate: --waive GATE --reason TEXT --by NAME"
-        )
-    text = card.render(found, first, use)
-    version = registry.register(uri, run_id, tags(found, first, use), text)
-    registry.move({"candidate": version}, "candidate", f"run {run_id} passed {len(first)} gates for {use} use")
-    terminal.say(f"{registry.name} version {version} is @candidate: models:/{registry.name}@candidate")
-    return Promotion(version, uri, first)
+        _refuse(run_id, judged, refused)
+    passed = time.perf_counter()
+    version = enter(registry, found, judged, use, uri)
+    spent = (
+        f"evidence, packaging and gates {passed - began:.1f} s, register to alias {time.perf_counter() - passed:.1f} s"
+    )
+    terminal.say(f"{registry.name} version {version} is @candidate: models:/{registry.name}@candidate ({spent})")
+    return Promotion(version, uri, judged)
+
+
+def enter(registry: Registry, found: Evidence, judged: Sequence[Gate], use: str, uri: str) -> str:
+    """Register what has passed and make it the candidate; the version.
+
+    Each step leaves what the next run of the same command takes up: the card, the version, the line of the history,
+    the alias.
+    """
+    text = card.render(found, judged, use)
+    _keep(found, judged, text, uri)
+    about = tags(found, judged, use)
+    before = fold(registry.history.lines()).aliases["candidate"]
+    if before and is_of(registry.version(before), uri, about):
+        return before  # an earlier promotion got as far as the history
+    version = registry.register(uri, found.run_id, about, text)
+    waived = [gate.name for gate in judged if gate.state == "waived"]
+    reason = f"run {found.run_id} passed {len(judged) - len(waived)} of {len(judged)} gates for {use} use"
+    reason += f"; waived: {', '.join(waived)}" if waived else ""
+    registry.move("candidate", version, before, reason, _states(judged))
+    return version
+
+
+def _keep(found: Evidence, judged: Sequence[Gate], text: str, uri: str) -> None:
+    """The card beside the packaged model and on the run, and there what was measured and judged."""
+    measured = {
+        "run": found.run_id, "robustness": dict(found.robustness), "package_difference": found.package_difference,
+        "package_sha256": found.package_digest, "latency_ms": found.latency_ms, "memory_mib": found.memory_mib,
+        "gates": [asdict(gate) | {"state": gate.state} for gate in judged],
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        page, figures = Path(folder) / CARD, Path(folder) / "promotion.json"
+        page.write_text(text, encoding="utf-8")
+        figures.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+        mlflow.MlflowClient().log_model_artifact(uri.removeprefix("models:/"), str(page))
+        attached.keep(found.run_id, (page, figures), {})
+
+
+def _refuse(run_id: str, judged: Sequence[Gate], refused: Sequence[Gate]) -> NoReturn:
+    reasons = [f"{gate.name}: {gate.figure}, wanted {gate.threshold} ({gate.sentence})" for gate in refused]
+    attached.keep(run_id, (), {"fracture.refused": "; ".join(reasons)})
+    raise GateError(
+        f"run {run_id} is not promoted, {len(refused)} of {len(judged)} gates refuse:\n"
+        + "\n".join(f"- {reason}" for reason in reasons)
+        + "\nMend it, or waive a gate: --waive GATE --reason TEXT --by NAME"
+    )
 
 
 def _measured(found: Evidence, waivers: Mapping[str, str], terminal: Terminal) -> tuple[Evidence, str]:
-    """The evidence with what is measured at promotion: the packaged model, and its robustness."""
+    """The evidence with what is measured at promotion: the packaged model, what it costs, and its robustness."""
     terminal.say("Packaging the model and asking it in a process of its own ...")
     uri = package.package(found.run_id)
-    checked = package.check(uri, found.run_id)
-    found = replace(found, package_difference=checked.difference, package_problem=checked.reason)
+    checked = check.check(uri, found.run_id)
+    found = replace(
+        found, package_difference=checked.difference, package_problem=checked.reason, package_digest=checked.digest,
+        latency_ms=min((one for one in (found.latency_ms, checked.latency_ms) if one is not None), default=None),
+        memory_mib=checked.memory_mib,
+    )  # fmt: skip
     try:
         return replace(found, robustness=robustness.measure(found.run_id)), uri
     except ConfigError as error:
@@ -103,18 +157,24 @@ def tags(found: Evidence, judged: Sequence[Gate], use: str) -> dict[str, str]:
     """What is written on the version."""
     assert found.results is not None
     test = found.results.splits["test"].metrics
+    figures = {name: test[name].value for name in _SHOWN} | {
+        "latency_ms": found.latency_ms, "memory_mib": found.memory_mib, "checkpoint_mib": found.results.checkpoint_mib,
+    }  # fmt: skip
     return {
         "fracture.run": found.run_id, "fracture.use": use, "fracture.commit": found.commit,
         "fracture.data_digest": found.results.data_digest, "fracture.test_digest": found.results.test_digest,
         "fracture.weights_sha256": found.results.weights_sha256, "fracture.licence": found.licence,
-        "fracture.gates": ", ".join(f"{gate.name} {gate.state}" for gate in judged),
-        "fracture.waived": "; ".join(f"{gate.name}: {gate.waived}" for gate in judged if gate.waived) or "none",
-        "fracture.promoted_by": os.environ.get("USER", "unknown"),
-        **{name: f"{test[name].value:.4f}" for name in _SHOWN if test[name].value is not None},
+        "fracture.gates": _states(judged), check.DIGEST: found.package_digest,
+        "fracture.waived": "; ".join(f"{g.name}: {g.waived}" for g in judged if g.state == "waived") or "none",
+        "fracture.promoted_by": who(), **{name: f"{value:.4f}" for name, value in figures.items() if value is not None},
     }  # fmt: skip
+
+
+def _states(judged: Sequence[Gate]) -> str:
+    return ", ".join(f"{gate.name} {gate.state}" for gate in judged)
 
 
 def show(judged: Sequence[Gate], terminal: Terminal) -> None:
     """The gates as a table."""
-    rows = [[gate.name, gate.state, gate.figure, gate.threshold, gate.waived or gate.sentence] for gate in judged]
+    rows = [[gate.name, gate.state, gate.figure, gate.threshold, gate.note] for gate in judged]
     terminal.table("Gates", ["gate", "state", "figure", "threshold", ""], rows)

@@ -1,5 +1,6 @@
 """What MLflow loads of a packaged model: plain code, safetensors weights, nothing pickled."""
 
+import base64
 from dataclasses import asdict
 from pathlib import Path
 
@@ -7,7 +8,10 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
+from fracture.inference.inputs import from_base64
 from fracture.inference.predictor import Predictor
+
+_PLAIN = ("fracture", "refer", "reason", "error")
 
 
 class FractureClassifier(PythonModel):  # type: ignore[misc]
@@ -20,16 +24,24 @@ class FractureClassifier(PythonModel):  # type: ignore[misc]
         self.predictor = Predictor.load(Path(context.artifacts["model"]))
 
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def] # MLflow reads hints as a schema
-        """A row an image: label, a probability a class, fracture, refer, reason, error."""
-        del context, params
-        answers = self.predictor.predict_base64(model_input.iloc[:, 0].tolist())
-        rows = [asdict(answer) for answer in answers]
-        classes = self.predictor.sidecar.classes
-        shares = pd.DataFrame([{name: row["probabilities"].get(name) for name in classes} for row in rows])
-        plain = pd.DataFrame(
-            [{key: row[key] for key in ("label", "fracture", "refer", "reason", "error")} for row in rows]
-        )
-        return pd.concat([plain[["label"]], shares.add_prefix("probability_"), plain.drop(columns="label")], axis=1)
+        """A row an image: label, a probability a class, fracture, refer, reason, error; a heat map where asked for."""
+        del context
+        texts = model_input.iloc[:, 0].tolist()
+        rows = [asdict(answer) for answer in self.predictor.predict_base64(texts)]
+        columns = {"label": [row["label"] for row in rows]}
+        for name in self.predictor.sidecar.classes:
+            columns[f"probability_{name}"] = [row["probabilities"].get(name) for row in rows]
+        columns |= {name: [row[name] for row in rows] for name in _PLAIN}
+        if (params or {}).get("heat_map"):
+            columns["heat_map"] = [self._heat(text, row["label"]) for text, row in zip(texts, rows, strict=True)]
+        return pd.DataFrame(columns)
+
+    def _heat(self, text: str, label: str) -> str | None:
+        """A PNG as base64, None where there is no answer or the model's features are not spatial."""
+        try:
+            return base64.b64encode(self.predictor.heat_map(from_base64(text), label)).decode() if label else None
+        except ValueError:
+            return None
 
 
 set_model(FractureClassifier())

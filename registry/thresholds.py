@@ -32,6 +32,7 @@ class Ceilings(BaseModel):
     slice_drop: float = Field(ge=0)
     latency_ms: float = Field(gt=0)
     checkpoint_mib: float = Field(gt=0)
+    memory_mib: float = Field(gt=0)
     test_uses: int = Field(ge=0)
 
 

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-import mlflow
-from mlflow.exceptions import MlflowException
-
 from fracture.progress import Terminal
-from registry.versions import ALIASES, Line, Registry
+from registry.check import changed
+from registry.history import fold
+from registry.versions import Registry, cut
 
 
 @dataclass(frozen=True)
@@ -15,68 +14,61 @@ class Finding:
 
     Attributes:
         what: in one sentence.
-        repair: by alias, the version that history says it should point to; empty where a person must decide.
+        alias: that `verify --repair` points to where the history says; empty where a person must decide.
     """
 
     what: str
-    repair: dict[str, str]
+    alias: str = ""
 
 
 def verify(registry: Registry, terminal: Terminal, *, repair: bool = False) -> list[Finding]:
-    """Find aliases that were moved by hand or left by a crash, and versions that cannot be loaded.
+    """Find aliases that were moved by hand or left by a crash, versions that changed, and a history that was edited.
 
     Args:
         registry: the registered model.
         terminal: hears each finding.
         repair: point the aliases to what the history says.
     """
-    findings = _aliases(registry) + _artifacts(registry)
+    findings = [Finding(what, alias) for alias, what in registry.astray().items()]
+    findings += [] if findings else [Finding(cut(line)) for line in registry.history.lines() if not line.settled]
+    findings += [Finding(what) for what in (*registry.history.damage(), *_versions(registry), *_cut_short(registry))]
     for finding in findings:
         terminal.warn(finding.what)
-        if repair and finding.repair:
-            registry.point(finding.repair)
-            terminal.say(f"repaired: {finding.repair}")
+    if repair and any(finding.alias for finding in findings):
+        registry.follow()
+        terminal.say(f"repaired: {', '.join(f'@{finding.alias}' for finding in findings if finding.alias)}")
+    for line in registry.history.lines() if repair else ():
+        if not line.settled:
+            registry.history.settle(line)
     if not findings:
         terminal.say(f"{registry.name}: aliases, history and artifacts agree.")
     return findings
 
 
-def expected(history: list[Line]) -> dict[str, str]:
-    """Where the history says that each alias points."""
-    aliases = dict.fromkeys(ALIASES, "")
-    for line in history:
-        if line.action == "candidate":
-            aliases["candidate"] = line.version
-        else:
-            aliases["previous"], aliases["champion"] = line.before, line.version
-    return aliases
-
-
-def _aliases(registry: Registry) -> list[Finding]:
-    found = []
-    for alias, version in expected(registry.history()).items():
-        real = registry.alias(alias)
-        if real != version:
-            what = (
-                f"@{alias} points to {f'version {real}' if real else 'nothing'}, the history says "
-                f"{f'version {version}' if version else 'nothing'}: moved by hand, or a promotion was cut short"
-            )
-            found.append(Finding(what, {alias: version}))
+def _versions(registry: Registry) -> list[str]:
+    """What is wrong with the versions that the history points to."""
+    found, there = [], {str(one.version): one for one in registry.versions()}
+    for alias, version in fold(registry.history.lines()).aliases.items():
+        if version and version not in there:
+            found.append(f"version {version}, which the history calls @{alias}, was deleted{_WAY_OUT[alias]}")
+        elif version and (why := changed(registry.name, there[version])):
+            found.append(f"@{alias}, version {version}: {why}{_WAY_OUT[alias]}")
     return found
 
 
-def _artifacts(registry: Registry) -> list[Finding]:
-    found = []
-    for alias in ALIASES:
-        version = registry.alias(alias)
-        if not version:
-            continue
-        try:
-            model = mlflow.pyfunc.load_model(f"models:/{registry.name}/{version}").unwrap_python_model()
-        except (MlflowException, OSError, ValueError) as error:
-            found.append(Finding(f"@{alias}, version {version}, does not load: {error}", {}))
-            continue
-        wanted = registry.version(version).tags.get("fracture.weights_sha256", "")
-        if model.predictor.sidecar.weights_sha256 != wanted:
-            found.append(Finding(f"@{alias}, version {version}, holds other weights than it was promoted with", {}))
-    return found
+def _cut_short(registry: Registry) -> list[str]:
+    """Versions that nobody has entered in the history."""
+    return [
+        f"version {one.version} was registered but never became @candidate: the promotion of run {one.run_id} was cut "
+        f"short or is under way; `python -m registry promote {one.run_id}` finishes it"
+        if "fracture.gates" in one.tags
+        else f"version {one.version} was registered by hand and has passed no gate; it takes no part"
+        for one in registry.unentered()
+    ]
+
+
+_WAY_OUT = {
+    "candidate": "; promote another run",
+    "champion": "; `python -m registry rollback` brings @previous back",
+    "previous": "; there is nothing to roll back to",
+}

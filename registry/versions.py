@@ -1,63 +1,46 @@
-"""Versions of the registered model, their aliases, and the append-only history of who moved them."""
+"""Versions of the registered model, and the aliases that follow its history."""
 
 import contextlib
-import json
-import os
-import time
-import uuid
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from functools import partial
 
 import mlflow
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from fracture.errors import ConfigError
+from registry.history import History, Line, fold, patiently, versions_of
 
 MODEL = "fracture-classifier"
-ALIASES = ("candidate", "champion", "previous")
-_HISTORY, _LEASE = "fracture.history.", "fracture.lease"
-_LEASE_SECONDS = 60.0
-_TAG_LENGTH = 4500
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line of the history.
-
-    Attributes:
-        number: from 1, without gaps.
-        when: UTC, ISO 8601.
-        who: name of the user.
-        action: candidate, champion or rollback.
-        version: that the alias points to since.
-        before: that it pointed to, empty for none.
-        reason: in one sentence.
-    """
-
-    number: int
-    when: str
-    who: str
-    action: str
-    version: str
-    before: str
-    reason: str
+_VERDICT = ("fracture.gates", "fracture.waived", "fracture.use", "fracture.package_sha256")  # tags of a version
+_DESCRIPTION = 5000  # characters
+_MORE = "\n\nThe whole card is model_card.md, beside the model and on its run.\n"
+_ABSENT = (
+    "RESOURCE_DOES_NOT_EXIST",
+    "INVALID_PARAMETER_VALUE",
+)  # of a model, of an alias
 
 
 class Registry:
-    """The registered model of one name in the store that is connected."""
+    """The registered model of one name in the store that is connected.
+
+    A move is a line in the history, then the aliases, then a note that it is settled. A process that dies in between
+    leaves a line that is not settled; the next command finishes it.
+    """
 
     def __init__(self, name: str = MODEL) -> None:
         """Refer to a registered model, which need not exist yet."""
         self.name = name
+        self.history = History(name)
         self._client = mlflow.MlflowClient()
 
     def alias(self, alias: str) -> str:
-        """The version that an alias points to, empty for none."""
+        """The version that an alias points to in the store, empty for none."""
         try:
-            return str(self._client.get_model_version_by_alias(self.name, alias).version)
-        except MlflowException:
-            return ""
+            return str(patiently(partial(self._client.get_model_version_by_alias, self.name, alias)).version)
+        except MlflowException as error:
+            if error.error_code in _ABSENT:
+                return ""
+            raise ConfigError(f"{self.name}@{alias}: the store does not say: {error.message}") from error
 
     def version(self, version: str) -> ModelVersion:
         """One version.
@@ -74,88 +57,111 @@ class Registry:
 
     def versions(self) -> list[ModelVersion]:
         """All versions, newest first."""
-        found = self._client.search_model_versions(f"name='{self.name}'", max_results=200)
-        return sorted(found, key=lambda one: -int(one.version))
+        return sorted(versions_of(self._client, self.name), key=lambda one: -int(one.version))
 
     def register(self, model_uri: str, run_id: str, tags: dict[str, str], description: str) -> str:
-        """Register a packaged model as a new version; returns its number."""
+        """Register a packaged model as a new version; one that a promotion cut short has left is taken up again."""
+        for left in self.unentered():
+            if is_of(left, model_uri, tags):
+                return str(left.version)
         with contextlib.suppress(MlflowException):  # exists already, or another process was quicker
             self._client.create_registered_model(self.name)
-        made = self._client.create_model_version(
-            self.name, model_uri, run_id=run_id, tags=tags, description=description
-        )
-        return str(made.version)
+        model_id = model_uri.removeprefix("models:/")
+        make = partial(self._client.create_model_version, self.name, model_uri, run_id, tags, model_id=model_id)
+        return str(patiently(partial(make, description=_shortened(description))).version)
 
-    def history(self) -> list[Line]:
-        """Every line, oldest first."""
-        try:
-            tags = self._client.get_registered_model(self.name).tags
-        except MlflowException:
-            return []
-        lines = [Line(**json.loads(value)) for key, value in tags.items() if key.startswith(_HISTORY)]
-        return sorted(lines, key=lambda line: line.number)
+    def unentered(self) -> list[ModelVersion]:
+        """Versions that are in no line of the history."""
+        entered = {line.entry.version for line in self.history.lines()}
+        return [one for one in self.versions() if str(one.version) not in entered]
 
-    def move(self, moves: dict[str, str], action: str, reason: str) -> Line:
-        """Point aliases to versions and add one line to the history, alone among all processes.
-
-        The line is written first: after a crash it says what was meant, and `repair` finishes it.
-
-        Args:
-            moves: by alias, the version it is to point to; empty removes it.
-            action: candidate, champion or rollback.
-            reason: in one sentence.
-        """
-        with self.alone():
-            main = "candidate" if action == "candidate" else "champion"
-            lines = self.history()
-            line = Line(
-                number=lines[-1].number + 1 if lines else 1,
-                when=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                who=os.environ.get("USER") or os.environ.get("LOGNAME") or "unknown",
-                action=action, version=moves[main], before=self.alias(main), reason=reason[:_TAG_LENGTH // 2],
-            )  # fmt: skip
-            self._client.set_registered_model_tag(self.name, f"{_HISTORY}{line.number:06d}", json.dumps(asdict(line)))
-            self.point(moves)
-            return line
-
-    def point(self, moves: dict[str, str]) -> None:
-        """Point aliases to versions; an empty version removes the alias."""
-        for alias, version in moves.items():
-            if version:
-                self._client.set_registered_model_alias(self.name, alias, version)
-            elif self.alias(alias):
-                self._client.delete_registered_model_alias(self.name, alias)
-
-    def tag(self, version: str, key: str, value: str) -> None:
-        """Set a tag of a version."""
-        self._client.set_model_version_tag(self.name, version, key, value[:_TAG_LENGTH])
-
-    @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Hold the lease that keeps other processes, on any machine, from moving aliases meanwhile.
-
-        It is a tag of the registered model: set, waited for, and read back. A lease older than a minute is one of a
-        process that died. Two processes that set it within the store's own latency both read the later one, so that
-        only one goes on.
+    def move(self, action: str, version: str, before: str, reason: str, gates: str = "") -> Line:
+        """Add a line to the history and let the aliases follow.
 
         Raises:
-            ConfigError: another process holds it for longer than a minute.
+            ConfigError: another process made another champion since ``before`` was one.
         """
-        mine = f"{uuid.uuid4().hex} "
-        deadline = time.monotonic() + 2 * _LEASE_SECONDS
-        while not self._take(mine):
-            if time.monotonic() > deadline:
-                raise ConfigError(f"{self.name}: another promotion is under way; try again in a minute")
-            time.sleep(0.3)
-        try:
-            yield
-        finally:
-            self._client.delete_registered_model_tag(self.name, _LEASE)
+        line = self.history.append(action, version, before, reason, gates)
+        self.follow()
+        self.history.settle(line)
+        if line.number in fold(self.history.lines()).void:
+            raise ConfigError(
+                f"{self.name}: version {before or 'none'} was champion no more when {version} was to replace it; line "
+                f"{line.number} of the history does not count. Look at `python -m registry show` and try again."
+            )
+        return line
 
-    def _take(self, mine: str) -> bool:
-        held = self._client.get_registered_model(self.name).tags.get(_LEASE, "")
-        if held and time.time() - float(held.split()[1]) < _LEASE_SECONDS:
-            return False
-        self._client.set_registered_model_tag(self.name, _LEASE, f"{mine}{time.time():.3f}")
-        time.sleep(0.5)  # longer than a store takes to answer: whoever wrote last is read by all
-        return str(self._client.get_registered_model(self.name).tags.get(_LEASE, "")).startswith(mine)
+    def follow(self) -> None:
+        """Point the aliases to where the history says, until it has not grown meanwhile.
+
+        Whoever writes an alias last reads the history after that, so that any number of processes at once end with
+        aliases that agree with all lines.
+        """
+        lines = self.history.lines()
+        while True:
+            self.point(fold(lines).aliases)
+            newer = self.history.lines()
+            if [line.number for line in newer] == [line.number for line in lines]:
+                return
+            lines = newer
+
+    def ready(self) -> list[str]:
+        """Finish what was cut short, before something new begins; what had to be done, one sentence each.
+
+        Raises:
+            ConfigError: an alias was moved by hand: nothing is built upon that.
+        """
+        wrong = self.astray()
+        open_lines = [line for line in self.history.lines() if not line.settled]
+        if wrong and not open_lines and (wrong := self.astray()):  # looked twice: another process may have been moving
+            raise ConfigError("\n".join(wrong.values()) + "\n`python -m registry verify --repair` points aliases back")
+        if open_lines:
+            self.follow()
+            for line in open_lines:
+                self.history.settle(line)
+        return list(wrong.values())
+
+    def astray(self) -> dict[str, str]:
+        """By alias that does not point where the history says, a sentence about it."""
+        lines, there = self.history.lines(), {"", *(str(one.version) for one in self.versions())}
+        why = next((cut(line) for line in reversed(lines) if not line.settled), "it was moved by hand")
+        return {
+            alias: f"@{alias} points to {_named(real)}, the history says {_named(version)}: {why}"
+            for alias, version in fold(lines).aliases.items()
+            if version in there and (real := self.alias(alias)) != version
+        }
+
+    def point(self, moves: dict[str, str]) -> None:
+        """Point aliases to versions where they do not yet; an empty version removes one, a deleted one is let be."""
+        there = {str(one.version) for one in self.versions()}
+        for alias, version in moves.items():
+            real = self.alias(alias)
+            if version in there and version != real:
+                patiently(partial(self._client.set_registered_model_alias, self.name, alias, version))
+            elif real and not version:
+                patiently(partial(self._client.delete_registered_model_alias, self.name, alias))
+
+
+def is_of(version: ModelVersion, model_uri: str, tags: dict[str, str]) -> bool:
+    """Whether a version is this package, judged in the same way."""
+    return version.source == model_uri and all(version.tags.get(name) == tags.get(name) for name in _VERDICT)
+
+
+def _shortened(description: str) -> str:
+    """What a store takes of a description, whole lines of it; PostgreSQL refuses longer ones."""
+    if len(description) <= _DESCRIPTION:
+        return description
+    return description[: _DESCRIPTION - len(_MORE)].rsplit("\n", 1)[0] + _MORE
+
+
+def _named(version: str) -> str:
+    return f"version {version}" if version else "nothing"
+
+
+def cut(line: Line) -> str:
+    """What is said of a line that is not settled."""
+    said = line.entry
+    return (
+        f"line {line.number} of the history ({said.action} by {said.who}, {said.when}) was cut short or is under way; "
+        "the next command finishes it"
+    )

@@ -12,6 +12,8 @@ from PIL import Image
 
 from fracture.__main__ import main
 
+pytest_plugins = ["tests.postgres"]
+
 CLASSES = ("comminuted_fracture", "no_fracture", "simple_fracture")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -1,8 +1,5 @@
 """The predictor: a model with everything that was decided about it, asked for one image or many."""
 
-import base64
-import binascii
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,14 +15,13 @@ from fracture.data.batches import Normalize, to_float
 from fracture.data.images import ImageError, decode, letterbox
 from fracture.errors import ConfigError
 from fracture.inference.heat import heat_png
+from fracture.inference.inputs import Input, bytes_of, from_base64
 from fracture.inference.unlike import why_unlike
 from fracture.models import checkpoint
 from fracture.models.checkpoint import Sidecar
 
 WEIGHTS, SIDECAR = "weights.safetensors", "model.json"
 NEGATIVE = "no_fracture"
-MAX_BASE64 = 64 * 2**20
-Input = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -67,13 +63,14 @@ class Predictor:
         """Read what `save` has written.
 
         Raises:
-            ConfigError: a file is missing or damaged.
+            ConfigError: a file is missing or damaged, or was made for other preprocessing.
         """
         try:
             sidecar = Sidecar.model_validate_json((folder / SIDECAR).read_bytes())
             state = load_file(folder / WEIGHTS)
         except (OSError, ValueError) as error:
             raise ConfigError(f"{folder}: holds no packaged model: {error}") from error
+        checkpoint.same_preprocessing(folder, sidecar)
         if checkpoint.weights_sha256(state) != sidecar.weights_sha256:
             raise ConfigError(f"{folder}: the weights are not those that {SIDECAR} names")
         return cls(checkpoint.rebuild(sidecar, state), sidecar)
@@ -88,7 +85,7 @@ class Predictor:
         """Answer to one input or many, in order; one that cannot be read has an error and harms no other.
 
         Args:
-            inputs: paths, bytes of files, PIL images or grey or RGB arrays.
+            inputs: paths, bytes of files, base64, PIL images or arrays, as `inputs.bytes_of` takes them.
         """
         single = isinstance(inputs, str | Path | bytes | Image.Image | np.ndarray)
         return list(self.answers([inputs] if single else inputs))  # type: ignore[list-item, arg-type]
@@ -106,7 +103,7 @@ class Predictor:
 
     def predict_base64(self, texts: Sequence[object]) -> list[Answer]:
         """Answer to base64 texts: over a network a text is never taken for a path."""
-        read = [_from_base64(text) for text in texts]
+        read = [_decoded(text) for text in texts]
         found = iter(self.predict([data for data in read if isinstance(data, bytes)]))
         return [next(found) if isinstance(data, bytes) else data for data in read]
 
@@ -122,7 +119,7 @@ class Predictor:
             ImageError: it cannot be read.
             ValueError: no such class, or the model's last features are not spatial.
         """
-        square = letterbox(decode(_bytes_of(one)), self.sidecar.image_size)
+        square = letterbox(decode(bytes_of(one)), self.sidecar.image_size)
         return heat_png(self.module, self._normalize, square, self.sidecar.classes.index(label))
 
     def _batch(self, batch: Sequence[Input]) -> list[Answer]:
@@ -134,7 +131,7 @@ class Predictor:
     def _read(self, one: Input) -> Answer | tuple[npt.NDArray[np.uint8], str]:
         """The square that the model sees and why it may be unlike a radiograph, or an answer with an error."""
         try:
-            data = _bytes_of(one)
+            data = bytes_of(one)
             grey = decode(data)
             return letterbox(grey, self.sidecar.image_size), why_unlike(data, grey)
         except (ImageError, OSError, ValueError, TypeError) as error:
@@ -161,25 +158,8 @@ class Predictor:
         return f"not sure enough: {sureness:.2f} is below {limit:.2f}" if sureness < limit else ""
 
 
-def _bytes_of(one: Input) -> bytes:
-    """The bytes of an image file, made where there is none yet."""
-    if isinstance(one, bytes):
-        return one
-    if isinstance(one, str | Path):
-        return Path(one).expanduser().read_bytes()
-    image = Image.fromarray(one) if isinstance(one, np.ndarray) else one
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def _from_base64(text: object) -> bytes | Answer:
-    if not isinstance(text, str):
-        return Answer(error="not a text: the image is expected as base64")
-    if len(text) > MAX_BASE64:
-        return Answer(error=f"too large: base64 of more than {MAX_BASE64 / 2**20:.0f} MiB")
-    body = text.split(",", 1)[1] if text.startswith("data:") and "," in text else text
+def _decoded(text: object) -> bytes | Answer:
     try:
-        return base64.b64decode("".join(body.split()), validate=True)
-    except (binascii.Error, ValueError):
-        return Answer(error="not base64: send the bytes of an image file, encoded")
+        return from_base64(text)
+    except ImageError as error:
+        return Answer(error=str(error))

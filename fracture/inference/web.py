@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import binascii
 import json
 import queue
 import time
@@ -19,6 +18,7 @@ from starlette.formparsers import MultiPartException
 from fracture.data.images import ImageError
 from fracture.inference.batching import Batcher
 from fracture.inference.counters import Counters
+from fracture.inference.inputs import from_base64
 from fracture.inference.predictor import Answer, Predictor
 
 _POLICY = (
@@ -141,11 +141,9 @@ def _from_json(body: bytes) -> _Asked:
 
 def _decoded(text: object) -> bytes | Answer:
     try:
-        if isinstance(text, str):
-            return base64.b64decode(text.split(",", 1)[1] if text.startswith("data:") else text, validate=True)
-    except (binascii.Error, ValueError, IndexError):
-        pass
-    return Answer(error="not base64: send the bytes of an image file, encoded")
+        return from_base64(text)
+    except ImageError as error:
+        return Answer(error=str(error))
 
 
 async def _from_form(request: Request, limits: Limits) -> _Asked:

@@ -115,13 +115,21 @@ def load(path: Path) -> tuple[nn.Module, Sidecar]:
         raise ConfigError(f"{path}: cannot be read as weights: {type(error).__name__}") from error
     if found != sidecar.weights_sha256:
         raise ConfigError(f"{path}: holds weights {found[:12]}, its sidecar names {sidecar.weights_sha256[:12]}")
+    same_preprocessing(path, sidecar)
+    return rebuild(sidecar, state), sidecar
+
+
+def same_preprocessing(path: Path, sidecar: Sidecar) -> None:
+    """See to it that a model is asked with the preprocessing that it knows.
+
+    Raises:
+        ConfigError: it was made for another.
+    """
     if sidecar.preprocessing_version != PREPROCESSING_VERSION:
         raise ConfigError(
             f"{path}: made for preprocessing {sidecar.preprocessing_version}, this is {PREPROCESSING_VERSION}: its "
             "answers would be off. Load it with the version of this project that trained it, or train again."
         )
-    return rebuild(sidecar, state), sidecar
-
 
 def rebuild(sidecar: Sidecar, state: Mapping[str, torch.Tensor]) -> nn.Module:
     """The model that a sidecar describes with its tensors, on the CPU and in evaluation mode."""

@@ -17,6 +17,11 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from fracture.data.images import decode, letterbox
+from fracture.inference.predictor import Predictor
+from fracture.models import checkpoint
+from tests.benchmarks.machine import machine
+
 
 def ask(port: int, body: bytes) -> int:
     """Status of one request, -1 where the connection failed."""
@@ -42,8 +47,32 @@ def client(port: int, good: bytes, until: float, number: int, found: list[tuple[
         found.append((malformed, status, time.perf_counter() - began))
 
 
+def bare(pth: str, image: str, rounds: int = 100) -> np.ndarray:
+    """Seconds of the module alone on one image, in this process."""
+    predictor = Predictor(*checkpoint.load(Path(pth)))
+    square = letterbox(decode(Path(image).read_bytes()), predictor.sidecar.image_size)[None]
+    found = []
+    for _ in range(rounds + 5):
+        began = time.perf_counter()
+        predictor.logits(square)
+        found.append(time.perf_counter() - began)
+    return np.array(found[5:])
+
+
+def burst(port: int, good: bytes, requests: int = 200) -> "Counter[int]":
+    """What so many requests at the same moment are answered."""
+    found: Counter[int] = Counter()
+    asking = [threading.Thread(target=lambda: found.update([ask(port, good)])) for _ in range(requests)]
+    for one in asking:
+        one.start()
+    for one in asking:
+        one.join()
+    return found
+
+
 def main(pth: str, image: str, seconds: float = 60, clients: int = 8) -> None:
     """Start a server, load it, print what was seen."""
+    alone = bare(pth, image)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -52,23 +81,31 @@ def main(pth: str, image: str, seconds: float = 60, clients: int = 8) -> None:
     while ask(port, good) != 200:
         time.sleep(0.5)
         assert server.poll() is None, "the server ended"
-    for _ in range(20):
-        ask(port, good)
+    burst(port, good, 48)  # full batches too, which take more memory than one image
     process, found = psutil.Process(server.pid), []
-    before, until = process.memory_info().rss, time.perf_counter() + seconds
+    resident, until = [process.memory_info().rss], time.perf_counter() + seconds
     asking = [threading.Thread(target=client, args=(port, good, until, i, found)) for i in range(clients)]
     for one in asking:
         one.start()
+    while time.perf_counter() < until:
+        time.sleep(seconds / 12)
+        resident.append(process.memory_info().rss)
     for one in asking:
         one.join()
-    after = process.memory_info().rss
+    burnt = burst(port, good)
     server.terminate()
     server.wait()
     times = np.array([spent for malformed, status, spent in found if not malformed and status == 200])
+    p50, p95 = np.quantile(times, [0.5, 0.95])
+    print(machine())
     print(f"{clients} clients, {seconds:.0f} s: good {Counter(s for m, s, _ in found if not m)}")
     print(f"malformed {Counter(s for m, s, _ in found if m)}")
-    print(f"{len(times) / seconds:.1f} images/s; p50 {np.median(times):.3f} s, p95 {np.quantile(times, 0.95):.3f} s")
-    print(f"resident memory {before / 2**20:.0f} MiB before, {after / 2**20:.0f} MiB after")
+    print(f"{len(times) / seconds:.1f} images/s; p50 {p50:.3f} s, p95 {p95:.3f} s")
+    once, late = np.quantile(alone, [0.5, 0.95])
+    print(f"bare forward of one image, before it, n = {len(alone)}: p50 {once:.3f} s, p95 {late:.3f} s")
+    print(f"the server's p95 with {clients} clients is {p95 / once:.1f} times that p50")
+    print("resident MiB, every twelfth of the time: " + " ".join(f"{one / 2**20:.0f}" for one in resident))
+    print(f"200 requests at once: {dict(burnt)}")
 
 
 if __name__ == "__main__":

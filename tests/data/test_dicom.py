@@ -101,3 +101,10 @@ def test_the_patient_is_a_keyed_digest(tmp_path: Path) -> None:
     assert elsewhere != one
     kept = (tmp_path / "cache" / "inspections.sqlite").read_bytes()
     assert b"SMITH" not in kept
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_an_element_of_a_wrong_length_is_a_reason_and_no_crash(length: int) -> None:
+    data = b"\0" * 128 + b"DICM" + b"\2\0\0\0UL" + bytes([length, 0]) + b"\0" * length
+    with pytest.raises(ImageError, match="not a readable DICOM"):
+        decode(data)

@@ -43,13 +43,36 @@ def encoded(pixels: np.ndarray) -> bytes:
 def test_every_kind_of_input_is_answered_alike(predictor: Predictor, tmp_path: Path) -> None:
     data = encoded(picture())
     (tmp_path / "a.png").write_bytes(data)
-    kinds = [tmp_path / "a.png", str(tmp_path / "a.png"), data, Image.fromarray(picture()), picture()]
+    text = base64.b64encode(data).decode()
+    kinds = [tmp_path / "a.png", str(tmp_path / "a.png"), data, Image.fromarray(picture()), picture(), text]
     answers = predictor.predict(kinds)
     assert len({str(answer) for answer in answers}) == 1
-    text = base64.b64encode(data).decode()
     (alone,) = predictor.predict(data)
     assert predictor.predict_base64([text]) == predictor.predict_base64(["data:image/png;base64," + text]) == [alone]
     assert alone.probabilities == pytest.approx(answers[0].probabilities, rel=1e-4)
+
+
+def test_numbers_of_any_kind_are_stretched_as_files_of_sixteen_bits_are(predictor: Predictor) -> None:
+    deep = picture().astype(np.uint16) * 200
+    buffer = io.BytesIO()
+    Image.fromarray(deep).save(buffer, "PNG")
+    answers = predictor.predict([deep, deep.astype(np.float32) / 65535, Image.fromarray(deep), buffer.getvalue()])
+    assert len({str(answer.label) for answer in answers}) == 1
+    for answer in answers[1:]:
+        assert answer.probabilities == pytest.approx(answers[0].probabilities, rel=1e-3)
+    wrong = [np.zeros((4, 5, 6, 7)), np.full((80, 80), np.nan), np.zeros((0, 3)), np.array([["a"]]), "nowhere.png"]
+    for answer in predictor.predict(wrong):
+        assert answer.error
+        assert answer.refer
+
+
+def test_a_film_is_taken_as_dicom(predictor: Predictor) -> None:
+    pytest.importorskip("pydicom", reason="needs the extra [dicom]")
+    from tests.data.test_dicom import make
+
+    (answer,) = predictor.predict(make())
+    assert answer.error == ""
+    assert answer.label
 
 
 def test_answers_are_calibrated_probabilities_of_the_models_own_preprocessing(predictor: Predictor) -> None:

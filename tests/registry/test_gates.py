@@ -3,42 +3,13 @@
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 
-from fracture.evaluation.judge import fit_decisions, judge, judge_slices
-from fracture.evidence import EPOCH_METRICS, Results
 from registry import card, gates, thresholds
 from registry.evidence import Evidence
+from tests.registry.made_up import DISTURBED, GOOD, results
 
-CLASSES = ("comminuted_fracture", "no_fracture", "simple_fracture")
 LIMITS = thresholds.read(thresholds.DEFAULT)
-DISTURBED = {"none": 0.8, "jpeg 40": 0.78, "rotation +10": 0.75}
-
-
-def results(skill: float, **values: Any) -> Results:
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 3, 600)
-    logits = rng.normal(size=(600, 3)) + skill * np.eye(3)[labels]
-    groups = [str(i) for i in range(600)]
-    fitted = fit_decisions(logits, labels, CLASSES)
-    split = judge(logits, labels, groups, CLASSES, fitted.decisions)
-    halves = {"source": ["a" if i < 300 else "b" for i in range(600)]}
-    fixed: dict[str, Any] = {
-        "model": "test_resnet", "classes": CLASSES, "synthetic": False, "data": "bones", "data_digest": "d",
-        "test_digest": "t", "weights_sha256": "w" * 64, "calibration": fitted.calibration, "referral": fitted.referral,
-        "operating_point": fitted.operating_point, "splits": {"val": split, "test": split}, "weights_origin": "hub",
-        "select_metric": "val_macro_f1", "best_epoch": 1, "epochs": 1, "stopped_early": False, "seconds": 1.0,
-        "history": (dict.fromkeys(EPOCH_METRICS, 0.5),), "latency_ms": 20.0, "checkpoint_mib": 13.0,
-        "slices": judge_slices(halves, logits, labels, groups, CLASSES, fitted.decisions),
-    }  # fmt: skip
-    return Results(**fixed | values)
-
-
-GOOD = Evidence(
-    "r", "run", "FINISHED", results(2.5), audit="clean", licence="apache-2.0", commit="c", selected_on="val_macro_f1",
-    test_uses=1, robustness=DISTURBED, package_difference=1e-6, package_problem="",
-)  # fmt: skip
 
 REFUSED: dict[str, tuple[Evidence, str]] = {
     "a run that failed": (replace(GOOD, status="FAILED"), "finished"),
@@ -56,8 +27,11 @@ REFUSED: dict[str, tuple[Evidence, str]] = {
     "too good to be true": (replace(GOOD, results=results(9.0)), "believable"),
     "a rotation too much": (replace(GOOD, robustness=DISTURBED | {"rotation -10": 0.5}), "robustness"),
     "robustness unknown": (replace(GOOD, robustness={}), "robustness"),
-    "too slow": (replace(GOOD, results=results(2.5, latency_ms=5000.0)), "budgets"),
-    "latency unknown": (replace(GOOD, results=results(2.5, latency_ms=None)), "budgets"),
+    "results of other data": (replace(GOOD, disagreements=("the test split is another",)), "digests"),
+    "too slow": (replace(GOOD, latency_ms=5000.0), "budgets"),
+    "latency unknown": (replace(GOOD, latency_ms=None), "budgets"),
+    "too large": (replace(GOOD, memory_mib=50_000.0), "budgets"),
+    "nobody knows the licence": (replace(GOOD, licence=""), "card"),
     "a worn test": (replace(GOOD, test_uses=21), "test_uses"),
     "no results": (replace(GOOD, results=None), "balanced_accuracy"),
 }

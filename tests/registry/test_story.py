@@ -1,35 +1,42 @@
 """The whole story on real runs: promote, refuse, challenge, roll back, verify; in a real store, real processes."""
 
 import base64
-import io
+import contextlib
+import hashlib
 import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 import mlflow
 import pandas as pd
 import pytest
-from rich.console import Console
+import torch
 
 from fracture.config import TrainConfig
 from fracture.errors import ConfigError, GateError
 from fracture.evaluation.config import EvaluateConfig
-from fracture.progress import Terminal
 from fracture.runs import session
 from fracture.runs.evaluate import evaluate
 from fracture.runs.session import Session
-from fracture.tracking import query, store
-from registry import champion, package, promote, thresholds
-from registry.verify import expected, verify
+from fracture.tracking import artifacts, query
+from registry import champion, check, gates, package, promote, thresholds
+from registry.history import fold
+from registry.loading import load
+from registry.verify import verify
 from registry.versions import Registry
+from tests.registry.screens import quiet
 
 DEMO = thresholds.read(thresholds.DEMO)
 
 pytestmark = pytest.mark.slow
-
-
-def terminal() -> Terminal:
-    return Terminal(Console(file=io.StringIO(), width=200))
 
 
 def train(data: Path, seed: int) -> str:
@@ -37,7 +44,7 @@ def train(data: Path, seed: int) -> str:
         "model": "test_resnet", "image_size": 32, "epochs": 2, "batch_size": 8, "threads": 1, "weights": "none",
         "memory_format": "contiguous", "precision": "fp32", "data": str(data), "seed": seed, "lr": 0.003,
     }  # fmt: skip
-    session.train(TrainConfig.model_validate(wanted), Session(terminal(), None, "again"))
+    session.train(TrainConfig.model_validate(wanted), Session(quiet(), None, "again"))
     return query.finished(["train"])[0].id
 
 
@@ -47,25 +54,27 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def runs(folder: Path, monkeypatch: pytest.MonkeyPatch, make_images: Callable[..., Path]) -> list[str]:
-    """Two finished runs on the same data in a store of their own."""
+def runs(connected: str, folder: Path, monkeypatch: pytest.MonkeyPatch, make_images: Callable[..., Path]) -> list[str]:
+    """Two finished runs on the same data in a store of each kind."""
     monkeypatch.chdir(folder)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
-    mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
-    mlflow.set_registry_uri(f"sqlite:///{folder / 'mlflow.db'}")
-    store.connect()
-    ids = folder / "ids.json"
+    ids = folder / f"{hashlib.sha256(connected.encode()).hexdigest()[:8]}.json"
     if not ids.exists():
-        data = make_images(folder / "data", 20)
+        data = folder / "data" if (folder / "data").exists() else make_images(folder / "data", 20)
         ids.write_text(json.dumps([train(data, 0), train(data, 1)]))
     return list(json.loads(ids.read_text()))
 
 
+@pytest.fixture
+def sqlite_only(connected: str) -> None:
+    if not connected.startswith("sqlite"):
+        pytest.skip("nothing of it depends on the store")
+
+
 def test_the_whole_story(runs: list[str], folder: Path) -> None:
-    registry, screen = Registry("story"), terminal()
+    registry, screen = Registry("story"), quiet()
     waive = {"confounded": "test: brightness tells the classes apart"}
 
-    with pytest.raises(GateError, match=r"is not promoted, \d+ of 16 gates refuse") as refused:
+    with pytest.raises(GateError, match=r"is not promoted, \d+ of 18 gates refuse") as refused:
         promote.promote(runs[0], thresholds.read(thresholds.DEFAULT), "research", {}, registry, screen)
     assert "balanced_accuracy: " in str(refused.value)
     assert "balanced_accuracy" in query.run_of(runs[0]).tags["fracture.refused"]
@@ -89,20 +98,34 @@ def test_the_whole_story(runs: list[str], folder: Path) -> None:
 
     champion.rollback(registry, "the second one was worse in use", screen)
     assert (registry.alias("champion"), registry.alias("previous")) == (first.version, second.version)
-    history = registry.history()
-    assert [line.action for line in history] == ["candidate", "champion", "candidate", "champion", "rollback"]
+    history = registry.history.lines()
+    assert [line.entry.action for line in history] == ["candidate", "champion", "candidate", "champion", "rollback"]
     assert [line.number for line in history] == [1, 2, 3, 4, 5]
     assert verify(registry, screen) == []
+    card = (
+        artifacts.fetch_model("models:/story@champion", folder / f"card-{first.version}-{hash(str(runs))}")
+        / "model_card.md"
+    )
+    assert described.description[:4000] == card.read_text()[:4000]
+    assert "| balanced accuracy |" in card.read_text()
+    judged_at_promotion = artifacts.fetch(runs[0], ("promotion.json",), card.parent)[0].read_text()
+    assert {gate["name"] for gate in json.loads(judged_at_promotion)["gates"]} == set(gates.GATES)
 
     registry.point({"champion": second.version})  # by hand
     (finding,) = verify(registry, screen, repair=True)
     assert "moved by hand" in finding.what
-    assert registry.alias("champion") == first.version == expected(history)["champion"]
+    assert registry.alias("champion") == first.version == fold(history).aliases["champion"]
 
     judged = evaluate(
         "models:/story@champion", str(folder / "data"), EvaluateConfig(threads=1), folder / "judged", screen
     )
     assert judged.weights_sha256 == registry.version(first.version).tags["fracture.weights_sha256"]
+
+    quick = load("story@champion")
+    assert quick.sidecar.weights_sha256 == judged.weights_sha256
+    assert isinstance(quick.module, torch.nn.Module)
+    with pytest.raises(ConfigError, match="story@nobody: no such version"):
+        load("story@nobody")
 
     loaded = mlflow.pyfunc.load_model("models:/story@champion")
     images = sorted((folder / "data").rglob("*.png"))[:2]
@@ -110,19 +133,58 @@ def test_the_whole_story(runs: list[str], folder: Path) -> None:
     answers = loaded.predict(pd.DataFrame({"image": [encoded[0], "not base64 at all!", encoded[1]]}))
     assert list(answers["error"].astype(bool)) == [False, True, False]
     assert answers["probability_no_fracture"].notna().tolist() == [True, False, True]
+    assert [answer.label for answer in quick.predict([images[0], encoded[1]])] == [
+        answers["label"][0],
+        answers["label"][2],
+    ]
+    maps = loaded.predict(pd.DataFrame({"image": encoded}), params={"heat_map": True})["heat_map"]
+    assert base64.b64decode(maps[0]).startswith(b"\x89PNG")
     direct = loaded.unwrap_python_model().predictor.predict(images)
     assert [answer.label for answer in direct] == [answers["label"][0], answers["label"][2]]
     assert hasattr(loaded.unwrap_python_model().predictor, "module")
+    client = mlflow.MlflowClient()
+    client.log_model_artifact(first.model_uri.removeprefix("models:/"), str(images[0]), "code/fracture")
+    (changed,) = verify(registry, screen)
+    assert "its files are not those that were promoted" in changed.what
 
 
-def test_a_package_that_was_changed_is_found_out(runs: list[str], folder: Path) -> None:
+def test_the_package_of_another_run_is_found_out(sqlite_only: None, runs: list[str]) -> None:
     uri = package.package(runs[0])
-    assert package.check(uri, runs[0]).ok
-    assert not package.check(uri, runs[1]).ok, "the probe of another run is answered otherwise"
+    assert package.package(runs[0]) == uri, "what is packaged already is taken up again"
+    assert check.check(uri, runs[0]).ok
+    assert not check.check(uri, runs[1]).ok, "the probe of another run is answered otherwise"
 
 
-def test_what_cannot_be_promoted_is_said(runs: list[str]) -> None:
-    registry, screen = Registry("nothing"), terminal()
+def test_mlflow_itself_serves_the_package(sqlite_only: None, runs: list[str], folder: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    image = base64.b64encode(next((folder / "data").rglob("*.png")).read_bytes()).decode()
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", package.package(runs[0]),
+               "--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]  # fmt: skip
+    asked = urllib.request.Request(
+        f"http://127.0.0.1:{port}/invocations", headers={"content-type": "application/json"},
+        data=json.dumps({"dataframe_split": {"columns": ["image"], "data": [[image], ["%%%"]]}}).encode(),
+    )  # fmt: skip
+    with (folder / "serve.log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    try:
+        for _ in range(240):
+            with contextlib.suppress(urllib.error.URLError), urllib.request.urlopen(asked, timeout=60) as reply:
+                good, bad = json.load(reply)["predictions"]
+                break
+            assert server.poll() is None, (folder / "serve.log").read_text()
+            time.sleep(0.5)
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(30)
+    assert good["label"]
+    assert good["error"] == ""
+    assert bad["error"].startswith("not base64")
+
+
+def test_what_cannot_be_promoted_is_said(sqlite_only: None, runs: list[str]) -> None:
+    registry, screen = Registry("nothing"), quiet()
     with pytest.raises(ConfigError, match="--waive luck: no such gate"):
         promote.promote(runs[0], DEMO, "research", {"luck": "x"}, registry, screen)
     with pytest.raises(ConfigError, match="nothing is @candidate"):

@@ -1,0 +1,45 @@
+"""The images that a run was validated on, where they still are."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from fracture.data.manifest import Manifest, read_csv
+from fracture.errors import ConfigError
+from fracture.runs.record import Record
+from fracture.tracking import artifacts
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Paths and labels of images, in the order of the manifest."""
+
+    paths: tuple[Path, ...]
+    labels: tuple[str, ...]
+
+
+def read(run_id: str, most: int) -> Validation:
+    """The validation images of a run; where there are more than ``most``, as many, evenly taken.
+
+    Raises:
+        ConfigError: they are no longer where they were.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        artifacts.fetch(run_id, ("manifest.csv", "config.json"), place)
+        manifest = read_csv(place / "manifest.csv")
+        root = Path(Record.model_validate_json((place / "config.json").read_bytes()).data_root)
+    rows = [row for row in manifest.rows if row.split == "val"]
+    rows = [rows[i * len(rows) // most] for i in range(most)] if len(rows) > most else rows
+    return Validation(tuple(_find(root, manifest, row.path) for row in rows), tuple(row.label for row in rows))
+
+
+def _find(root: Path, manifest: Manifest, path: Path) -> Path:
+    relative = path.relative_to(manifest.root) if path.is_relative_to(manifest.root) else path
+    found = relative if relative.is_absolute() else root / relative
+    if not found.is_file():
+        raise ConfigError(
+            f"{found}: an image that the run was validated on is not there, so nothing can be measured on them.\n"
+            "Bring the data back; a promotion goes without: --waive robustness --reason ... --by ..."
+        )
+    return found

@@ -1,0 +1,178 @@
+"""The history and the aliases: many at once, deaths between any two steps, hands that meddle; in every store."""
+
+import multiprocessing
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+
+import mlflow
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fracture.errors import ConfigError
+from registry.history import Entry, Line, fold
+from registry.verify import verify
+from registry.versions import Registry
+from tests.registry import moves
+from tests.registry.made_up import GOOD
+from tests.registry.screens import quiet
+
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["tests.registry.moves"])
+
+pytestmark = pytest.mark.slow
+
+Die = Callable[[int, partial[object]], bool]
+ACTIONS = st.sampled_from(["candidate", "champion", "rollback"])
+VERSIONS = st.sampled_from(["", "1", "2", "3"])
+
+
+def line(number: int, action: str, version: str, before: str) -> Line:
+    return Line(number, Entry("now", "me", action, version, before, "", "", str(number), 0, ""), settled=True)
+
+
+@given(st.lists(st.tuples(ACTIONS, VERSIONS, VERSIONS), max_size=12))
+def test_whatever_was_written_champion_and_previous_belong_together(said: list[tuple[str, str, str]]) -> None:
+    lines = [line(number, *one) for number, one in enumerate(said, 1)]
+    state = fold(lines)
+    counted = [one.entry for one in lines if one.entry.action != "candidate" and one.number not in state.void]
+    champions = ["", *(one.version for one in counted)]
+    assert [one.before for one in counted] == champions[:-1], "each that counts replaces the one before it"
+    assert (state.aliases["champion"], state.aliases["previous"]) == (champions[-1], ["", *champions][-2])
+    candidates = [one.entry.version for one in lines if one.entry.action == "candidate"]
+    assert state.aliases["candidate"] == ["", *candidates][-1]
+
+
+def registered(count: int) -> Registry:
+    """A registered model with some versions that nobody loads."""
+    registry, client = Registry(f"m{uuid.uuid4().hex[:8]}"), mlflow.MlflowClient()
+    for number in range(count):
+        model = client.create_logged_model("0", f"model-{number}")
+        registry.register(f"models:/{model.model_id}", "", {}, f"number {number}")
+    return registry
+
+
+def test_many_at_once_leave_a_line_each_and_aliases_that_agree(connected: str) -> None:
+    registry, together = registered(4), PROCESSES.Barrier(4)
+    wanted = [("candidate", "1"), ("candidate", "2"), ("champion", "3"), ("champion", "4")]
+    asked = [
+        PROCESSES.Process(target=moves.move_at_once, args=(connected, registry.name, *one, "", together))
+        for one in wanted
+    ]
+    for one in asked:
+        one.start()
+    for one in asked:
+        one.join(120)
+    assert sorted(one.exitcode for one in asked) == [0, 0, 0, moves.REFUSED], "one of two becomes champion"  # type: ignore[type-var]
+    lines = registry.history.lines()
+    assert [one.number for one in lines] == [1, 2, 3, 4]
+    assert sorted((one.entry.action, one.entry.version) for one in lines) == wanted
+    assert all(one.settled for one in lines)
+    assert len(fold(lines).void) == 1
+    assert registry.astray() == {}
+    assert registry.history.damage() == []
+    assert registry.alias("champion") == next(one for one in lines if one.entry.action == "champion").entry.version
+
+
+@pytest.fixture
+def die(connected: str) -> Iterator[Die]:
+    """Let a process do something and die before the write to the store that follows so many others; whether it died."""
+    ours, theirs = PROCESSES.Pipe()
+    parent = PROCESSES.Process(target=moves.nursery, args=(connected, theirs))
+    parent.start()
+
+    def ask(writes: int, work: partial[object]) -> bool:
+        ours.send((writes, work))
+        assert ours.poll(120)
+        ended = ours.recv()
+        assert ended in (0, moves.DIED)
+        return bool(ended == moves.DIED)
+
+    yield ask
+    ours.send(None)
+    parent.join(30)
+
+
+def explained(registry: Registry) -> list[str]:
+    """What `verify` says, but for the contents of versions, which nobody has made here."""
+    return [one.what for one in verify(registry, quiet()) if "registered by hand" not in one.what]
+
+
+def test_a_promotion_that_dies_anywhere_is_explained_and_finished_by_the_next(die: Die) -> None:
+    client, said = mlflow.MlflowClient(), []
+    run = client.create_run("0").info.run_id
+    model = client.create_logged_model("0", "model", source_run_id=run)
+    evidence = replace(GOOD, run_id=run, package_digest="")
+    for writes in range(20):
+        name = f"m{uuid.uuid4().hex[:8]}"
+        work, registry = partial(moves.enter, name, evidence, f"models:/{model.model_id}"), Registry(name)
+        died = die(writes, work)
+        said += explained(registry)
+        work()
+        assert [one.entry.version for one in registry.history.lines()] == ["1"], "one line"
+        assert [str(one.version) for one in registry.versions()] == ["1"], "one version"
+        assert registry.alias("candidate") == "1"
+        assert explained(registry) == []
+        if not died:
+            break
+    assert not died
+    assert any(f"the promotion of run {run} was cut short" in one for one in said)
+    assert any("@candidate points to nothing, the history says version 1: line 1" in one for one in said)
+    assert any(one.startswith("line 1 of the history (candidate by ") for one in said)
+    assert not any("by hand" in one for one in said)
+
+
+@pytest.mark.parametrize("action", ["champion", "rollback"])
+def test_a_move_that_dies_anywhere_is_explained_and_finished_by_the_next(die: Die, action: str) -> None:
+    registry = registered(2)
+    registry.move("champion", "1", "", "first")
+    said, state, writes = [], ("1", ""), 0
+    while True:
+        other = "2" if state[0] == "1" else "1"
+        known = len(registry.history.lines())
+        died = die(writes, partial(moves.move, registry.name, action, other, state[0]))
+        said += explained(registry)
+        registry.ready()
+        if len(registry.history.lines()) > known:
+            state = (other, state[0])
+        assert (registry.alias("champion"), registry.alias("previous")) == state
+        assert explained(registry) == []
+        if not died:
+            break
+        writes += 1
+    assert sum("was cut short" in one for one in said) >= 2
+    assert not any("by hand" in one for one in said)
+
+
+def test_hands_that_meddle_are_found_and_nothing_is_built_upon_them(connected: str) -> None:
+    registry, client = registered(2), mlflow.MlflowClient()
+    registry.move("champion", "1", "", "first")
+    registry.move("champion", "2", "1", "second")
+    client.set_registered_model_alias(registry.name, "champion", "1")
+    assert "moved by hand" in registry.astray()["champion"]
+    with pytest.raises(ConfigError, match=r"moved by hand\n.*verify --repair"):
+        registry.ready()
+    verify(registry, quiet(), repair=True)
+    assert registry.ready() == []
+    assert registry.alias("champion") == "2"
+
+    client.set_model_version_tag(registry.history.name, "1", "fracture.line", client.get_model_version(
+        registry.history.name, "1").tags["fracture.line"].replace("first", "other"))  # fmt: skip
+    assert registry.history.damage() == ["line 1 of the history is not what it was when line 2 was written"]
+    client.delete_model_version(registry.history.name, "1")
+    assert registry.history.damage()[0] == "line 1 of the history was deleted"
+    client.set_model_version_tag(registry.history.name, "2", "fracture.line", "{")
+    assert "line 2 of the history cannot be read" in registry.history.damage()
+
+
+def test_a_version_that_was_deleted_stands_in_nobodys_way(connected: str) -> None:
+    registry, client = registered(2), mlflow.MlflowClient()
+    registry.move("champion", "1", "", "first")
+    registry.move("champion", "2", "1", "second")
+    client.delete_model_version(registry.name, "2")
+    assert registry.ready() == []
+    assert "was deleted; `python -m registry rollback`" in verify(registry, quiet())[0].what
+    registry.move("rollback", "1", "2", "the second is gone")
+    assert registry.alias("champion") == "1"

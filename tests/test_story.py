@@ -1,0 +1,39 @@
+"""docs/story.sh, as a reader would run it, with models that take seconds."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.slow
+def test_the_script_in_the_docs_tells_the_whole_story(tmp_path: Path, make_images: Callable[..., Path]) -> None:
+    if not shutil.which("bash") or not shutil.which("curl"):
+        pytest.skip("the script needs bash and curl")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = {
+        "MODELS": "test_efficientnet,test_convnext", "DATA": str(make_images(tmp_path / "images", 12)),
+        "MORE": "--epochs=1 --image-size=32 --batch-size=8 --threads=1 --weights=none --precision=fp32 "
+                "--memory-format=contiguous --audit=warn",
+        "WAIVE": "--waive confounded,audit --reason brightness-tells-the-classes --by test",
+        "MARGIN": "1", "PORT": str(port), "PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/s.db",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }  # fmt: skip
+    done = subprocess.run(
+        ["bash", str(ROOT / "docs" / "story.sh")], cwd=tmp_path, env=os.environ | settings, capture_output=True,
+        text=True, check=False, timeout=580,
+    )  # fmt: skip
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    for words in ('"ok":true', '"answers":[{"label"', "version 1 is @candidate", "version 2 is @candidate", "@previous",
+                  "aliases, history and artifacts agree", "worse in use", "Stopped"):  # fmt: skip
+        assert words in said, said
