@@ -198,10 +198,10 @@ def _console() -> Console:
 
 
 def shown(estimate: Estimate) -> str:
-    """A metric with its interval; results.json says why one is undefined."""
+    """A metric with its interval, marked where that is not to be believed; results.json says why one is undefined."""
     if estimate.value is None:
         return "undefined"
-    return f"{estimate.value:.3f} ({estimate.low:.3f}-{estimate.high:.3f})"
+    return f"{estimate.value:.3f} ({estimate.low:.3f}-{estimate.high:.3f})" + (" †" if estimate.caution else "")
 
 
 def _result_tables(results: Judged) -> list[Table]:
@@ -222,6 +222,8 @@ def _result_tables(results: Judged) -> list[Table]:
     for name in _TOTALS:
         if name in test.metrics:
             totals.add_row(name.replace("_", " "), shown(test.metrics[name]))
+    if any(estimate.caution for estimate in test.metrics.values()):
+        totals.caption = "† too narrow to be believed: fewer than ten groups, or all alike"
     return [overall, totals, confusion]
 
 

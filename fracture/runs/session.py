@@ -311,7 +311,10 @@ def _watch(run: TrackedRun, job: fit.Job, session: Session) -> Watch:
         session.terminal.console.print(message, markup=False)
         run.kill_from_outside(reason)
 
-    return Watch(job.config.stall_seconds, job.folder / "train.log", stalled)
+    def stopping(name: str) -> None:
+        session.terminal.say(f"{name}: stopping once the batch or step under way is done; what was learned is saved.")
+
+    return Watch(job.config.stall_seconds, job.folder / "train.log", stalled, stopping)
 
 
 def _name(config: TrainConfig, backbone: backbones.Backbone) -> str:

@@ -20,15 +20,22 @@ class Watch:
     ``mlflow run`` passes Ctrl-C on as SIGINT and SIGTERM at once, so that a second signal changes nothing.
     """
 
-    def __init__(self, stall_seconds: float, log: Path, on_stall: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        stall_seconds: float,
+        log: Path,
+        on_stall: Callable[[str], None],
+        on_signal: Callable[[str], None] | None = None,
+    ) -> None:
         """Prepare to watch.
 
         Args:
             stall_seconds: time without a beat after which the process ends with exit code 6.
             log: file that the stacks of all threads are appended to.
             on_stall: told the reason before the process ends; it may itself hang and gets ten seconds.
+            on_signal: told a signal's name, once and within a second; on another thread, as a handler must not print.
         """
-        self._stall, self._log, self._on_stall = stall_seconds, log, on_stall
+        self._stall, self._log, self._on_stall, self._on_signal = stall_seconds, log, on_stall, on_signal
         self._signal = ""
         self._last = time.monotonic()
         self._over = threading.Event()
@@ -68,7 +75,11 @@ class Watch:
         self._signal = self._signal or signal.Signals(number).name
 
     def _look(self) -> None:
+        told = False
         while not self._over.wait(min(1.0, self._stall / 4)):
+            if self._signal and not told and self._on_signal is not None:
+                told = True
+                self._on_signal(self._signal)
             if time.monotonic() - self._last > self._stall:
                 self._end()
 

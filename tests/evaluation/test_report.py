@@ -112,6 +112,32 @@ def test_a_class_without_a_single_hit_is_not_said_to_be_known_for_sure() -> None
     assert "values up to 0.20" in line
 
 
+def test_why_intervals_are_not_to_be_believed_is_said_once_in_a_row_of_metrics() -> None:
+    found = results(np.arange(6))  # three groups
+    assert found.splits["test"].metrics["accuracy"].caution.startswith("only 3 groups")
+    html = render(Contents("run", found, {}))
+    rows = html[html.index("<td>accuracy</td>") : html.index("<td>any fracture sensitivity</td>")]
+    assert rows.count("<tr>") > 5
+    assert rows.count("only 3 groups") == 1
+
+
+def test_training_images_are_counted_where_they_are_at_hand() -> None:
+    assert "<td>train</td>" not in render(Contents("run", results(), {}))
+    page = render(Contents("run", results(), {}, trained=dict(zip(CLASSES, (7, 1200, 5), strict=True))))
+    assert "<td>train</td><td>7</td><td>1,200</td><td>5</td><td>1,212</td>" in page
+
+
+@pytest.mark.parametrize("tiles", [1, 3, 4, 5])
+def test_titles_of_a_grid_are_not_cut_off(tiles: int) -> None:
+    made = grid_figure([Tile(np.zeros((64, 64), np.uint8), "class 50%\ntrue: other\nfile.png")] * tiles)
+    png(made)
+    frame = made.bbox
+    for axis in made.axes[:tiles]:
+        title = axis._left_title.get_window_extent()  # type: ignore[attr-defined]
+        assert frame.y0 <= title.y0
+        assert title.y1 <= frame.y1
+
+
 def test_intervals_not_to_be_believed_are_marked() -> None:
     found = results().splits["test"].metrics["accuracy"]
     assert not shown(found).endswith("†")

@@ -1,5 +1,6 @@
 """Signals and stalls, in real processes."""
 
+import queue
 import signal
 import subprocess
 import sys
@@ -46,6 +47,15 @@ def test_a_signal_waits_for_a_safe_moment(tmp_path: Path, number: signal.Signals
         with pytest.raises(Interrupted, match=number.name):
             watch.beat()
     signal.raise_signal(signal.SIGTERM)  # still ignored: the run is being ended in good order
+
+
+def test_a_signal_is_acknowledged_before_the_safe_moment_comes(tmp_path: Path, handlers: None) -> None:
+    told: queue.Queue[str] = queue.Queue()
+    with Watch(60, tmp_path / "log", lambda reason: None, told.put):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+        assert told.get(timeout=10) == "SIGINT"  # no beat has come: a step on a CPU may take a minute
+    assert told.empty()
 
 
 def test_without_a_signal_the_handlers_come_back(tmp_path: Path) -> None:
