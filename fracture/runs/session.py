@@ -275,6 +275,7 @@ def _accounted(run: TrackedRun, job: fit.Job, session: Session) -> Iterator[Watc
         raise
     run.end("FINISHED")
     state.delete(job.folder)
+    session.terminal.say(f"Done: report.html and the rest of run {run.id} are in {run.place}; `mlflow ui` shows them.")
 
 
 def _next(run: TrackedRun, job: fit.Job, session: Session) -> str:

@@ -54,9 +54,12 @@ def stop_in_second_epoch(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def test_a_finished_run_holds_all_its_evidence(store_root: Path, images: Path) -> None:
-    wanted = config(images)
-    results = train(wanted)
+    wanted, screen = config(images), terminal()
+    results = session.train(wanted, Session(screen, None, "again {run}"))
     run = newest()
+    place = store_root / "mlruns" / "0" / run.info.run_id / "artifacts"
+    assert f"are in {place};" in screen.console.file.getvalue(), "a person is told where to look"  # type: ignore[attr-defined]
+    assert (place / "report.html").is_file()
     assert run.info.status == "FINISHED"
     assert as_text(wanted).items() <= run.data.params.items()
     assert run.data.params["plan.micro_batch"] == "8"
@@ -186,6 +189,15 @@ def test_a_group_reports_what_failed_and_continues(
     assert client.get_run(parent.info.run_id).info.status == "FINISHED"
     finished = [run.data.params["model"] for run in children if run.info.status == "FINISHED"]
     assert sorted(finished) == ["test_convnext", "test_resnet"]  # the one that was done is not done again
+
+
+def test_an_interrupted_group_says_once_how_it_goes_on(
+    store_root: Path, images: Path, stop_in_second_epoch: pytest.MonkeyPatch
+) -> None:
+    wanted = config(images, model="test_resnet,test_convnext", seed=8)
+    with pytest.raises(Interrupted) as stop:
+        group.train_group(wanted, ["test_resnet", "test_convnext"], terminal(), "same again")
+    assert str(stop.value) == "stopped by the test. Go on with:\n  same again"
 
 
 def test_results_json_is_what_its_schema_says(store_root: Path, images: Path) -> None:
