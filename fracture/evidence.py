@@ -72,7 +72,7 @@ EPOCH_METRICS = {
 METRICS = {
     "accuracy": "share of images that are right",
     "balanced_accuracy": "mean recall over the classes that occur",
-    "macro_f1": "mean F1 over the classes that occur",
+    "macro_f1": "mean F1 over the classes that occur or are predicted",
     "mcc": "Matthews correlation coefficient, for several classes (Gorodkin 2004)",
     "cohen_kappa": "agreement beyond chance",
     "log_loss": "mean negative log-likelihood, in nats, with the temperature",
