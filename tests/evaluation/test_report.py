@@ -2,6 +2,7 @@
 
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -119,6 +120,16 @@ def test_why_intervals_are_not_to_be_believed_is_said_once_in_a_row_of_metrics()
     rows = html[html.index("<td>accuracy</td>") : html.index("<td>any fracture sensitivity</td>")]
     assert rows.count("<tr>") > 5
     assert rows.count("only 3 groups") == 1
+
+
+@pytest.mark.slow
+def test_no_table_of_the_page_is_cut_off_in_a_browser(browser: Any, tmp_path: Path) -> None:
+    for rows in (None, np.arange(6), np.flatnonzero(LABELS == 1)):  # the last two lack metrics, with long reasons
+        (tmp_path / "report.html").write_text(render(Contents("run", results(rows), {}, audit=AUDIT)))
+        browser.get((tmp_path / "report.html").as_uri())
+        widths = "return [...document.querySelectorAll('.scroll')].map(box => [box.scrollWidth, box.clientWidth])"
+        assert all(needed <= there for needed, there in browser.execute_script(widths))
+        assert not browser.get_log("browser"), "nothing is missing and nothing fails"
 
 
 def test_training_images_are_counted_where_they_are_at_hand() -> None:
