@@ -21,6 +21,7 @@ _EARLY = MemoryHandler(10_000, flushLevel=logging.CRITICAL + 1)  # what is said 
 LOG.addHandler(_EARLY)
 _EPOCHS_SHOWN = 8
 _PIPE_WIDTH = 180
+_WIDE = 100  # columns of a terminal from which figures have four digits and stand two spaces apart
 _COLUMNS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_balanced_accuracy", "val_macro_f1", "lr")
 
 _TOTALS = (
@@ -164,12 +165,14 @@ class Terminal:
         return Group(self._metrics_table(_EPOCHS_SHOWN), self._bars)
 
     def _metrics_table(self, rows: int) -> Table:
-        table = Table(box=None, pad_edge=False)
+        gap, digits = (2, 4) if self.console.width >= _WIDE else (1, 3)
+        table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
         for column in ("epoch", *_COLUMNS, *(unit for _, unit, _ in _COSTS)):
-            table.add_column(column.replace("_", " "), justify="right")
+            title = column.replace("balanced_accuracy", "bal. acc").replace("accuracy", "acc").replace("_", " ")
+            table.add_column(title, justify="right", no_wrap=" " not in title)  # others give way where room is short
         for number, metrics, best in self._history[-rows:]:
-            cells = [f"{metrics[name]:.4g}" for name in _COLUMNS]
-            more = [f"{metrics[name]:.{digits}f}" for name, _, digits in _COSTS]
+            cells = [f"{metrics[name]:.{digits}g}" for name in _COLUMNS]
+            more = [f"{metrics[name]:.{places}f}" for name, _, places in _COSTS]
             table.add_row(str(number) + ("*" if best else ""), *cells, *more, style="bold" if best else "")
         return table
 

@@ -28,7 +28,8 @@ def follow_move(database: Path) -> Path | None:
         there = {table for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if "experiments" not in there:
             return None
-        gone = next(filter(None, (_gone(*row, here) for row in db.execute(_EXPERIMENTS))), None)
+        places = [_gone(experiment, location, here) for experiment, location in db.execute(_EXPERIMENTS)]
+        gone = next(filter(None, places), None)
         for table, column in _COLUMNS if gone else ():
             if table in there:
                 db.execute(
