@@ -21,6 +21,7 @@ _EARLY = MemoryHandler(10_000, flushLevel=logging.CRITICAL + 1)  # what is said 
 LOG.addHandler(_EARLY)
 _EPOCHS_SHOWN = 8
 _PIPE_WIDTH = 180
+DOUBTED = "† too narrow to be believed: fewer than ten groups, or all alike"
 _WIDE = 100  # columns of a terminal from which figures have four digits and stand two spaces apart
 _COLUMNS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_balanced_accuracy", "val_macro_f1", "lr")
 
@@ -226,7 +227,7 @@ def _result_tables(results: Judged) -> list[Table]:
         if name in test.metrics:
             totals.add_row(name.replace("_", " "), shown(test.metrics[name]))
     if any(estimate.caution for estimate in test.metrics.values()):
-        totals.caption = "† too narrow to be believed: fewer than ten groups, or all alike"
+        totals.caption = DOUBTED
     return [overall, totals, confusion]
 
 
