@@ -4,6 +4,9 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
+from mlflow.utils.file_utils import local_file_uri_to_path
+from mlflow.utils.uri import is_local_uri
+
 _COLUMNS = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -13,37 +16,36 @@ _COLUMNS = (
 )
 
 
-def follow_move(database: Path) -> Path | None:
+def follow_move(database: Path) -> str:
     """Point the artifacts of a local store to ``mlruns/`` beside it, where the folder that they point to is gone.
 
     Left alone is what still exists, and what has no counterpart here: another place was then chosen on purpose.
 
     Returns:
-        the ``mlruns`` folder that is gone; None where nothing had to be done.
+        the address of the ``mlruns`` folder that is gone; empty where nothing had to be done.
     """
-    here = database.parent / "mlruns"
     if not database.is_file():
-        return None
+        return ""
+    here = database.parent / "mlruns"
     with contextlib.closing(sqlite3.connect(database, timeout=30)) as db, db:
         there = {table for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if "experiments" not in there:
-            return None
-        places = [_gone(experiment, location, here) for experiment, location in db.execute(_EXPERIMENTS)]
-        gone = next(filter(None, places), None)
+        rows = db.execute("SELECT experiment_id, artifact_location FROM experiments") if "experiments" in there else ()
+        gone = next(filter(None, [_gone(str(experiment), location, here) for experiment, location in rows]), "")
+        now = here.as_uri() if gone.startswith("file:") else str(here)
         for table, column in _COLUMNS if gone else ():
             if table in there:
                 db.execute(
-                    f"UPDATE {table} SET {column} = replace({column}, ?, ?) WHERE instr({column}, ?)",
-                    (f"{gone}/", f"{here}/", f"{gone}/"),
+                    f"UPDATE {table} SET {column} = replace({column}, ?, ?) WHERE {column} LIKE ?",
+                    (f"{gone}/", f"{now}/", f"{gone}/%"),
                 )
     return gone
 
 
-_EXPERIMENTS = "SELECT experiment_id, artifact_location FROM experiments"
-
-
-def _gone(experiment: int, location: str, here: Path) -> Path | None:
-    """The folder of all experiments that one experiment points to, where that is no more but its runs are here."""
-    place = Path(location.removeprefix("file://"))
-    moved = place.name == str(experiment) and place.parent.name == "mlruns" and place.parent != here
-    return place.parent if moved and not place.parent.exists() and (here / place.name).is_dir() else None
+def _gone(experiment: str, location: str, here: Path) -> str:
+    """The address of the folder of all experiments, where that is no more but its runs are here."""
+    if not is_local_uri(location):
+        return ""
+    place = Path(local_file_uri_to_path(location))
+    moved = place.name == experiment and place.parent.name == "mlruns" and place.parent != here
+    there = place.parent.exists() or not (here / experiment).is_dir()
+    return location.removesuffix(f"/{experiment}") if moved and not there else ""

@@ -52,8 +52,8 @@ def connect() -> str:
 
 
 def _say_moved(path: Path | None) -> None:
-    gone = follow_move(path) if path is not None else None
-    if gone is not None:
+    gone = follow_move(path) if path is not None else ""
+    if gone:
         print(f"{path}: its runs pointed to {gone}, which is gone; they now point here.", file=sys.stderr)
 
 
