@@ -104,6 +104,8 @@ def test_an_interrupted_run_is_killed_and_goes_on(
     assert run.info.status == "KILLED"
     assert run.data.tags["fracture.reason"] == "stopped by the test"
     stop_in_second_epoch.undo()
+    stop_in_second_epoch.chdir(store_root)
+    mlflow.MlflowClient().set_tag(run_id, "fracture.state", "/where/the/project/was")  # its folder was moved since
     results = session.resume(run_id, Session(terminal(), None, ""))
     assert mlflow.get_run(run_id).info.status == "FINISHED"
     assert [m.step for m in mlflow.MlflowClient().get_metric_history(run_id, "val_loss")] == [1, 2]
