@@ -99,6 +99,11 @@ def _images(folder: Path, problems: list[str]) -> list[Path]:
 
     for place, below, names in os.walk(folder, onerror=refused):
         below[:] = filter(_is_visible, below)
+        problems += [
+            f"{link}: is a link to a folder, which is not followed below a class; put the folder itself there"
+            for link in (Path(place, name) for name in below)
+            if link.is_symlink() and not folder.is_relative_to(link.resolve())  # a loop hides nothing
+        ]
         paths = [Path(place, name) for name in names if _is_image(name)]
         if odd := [path for path in paths if not is_text(str(path))]:
             problems.append(f"{as_text(str(odd[0]))}: its name is not valid UTF-8{_more(odd)}; rename it")

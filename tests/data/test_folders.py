@@ -154,6 +154,19 @@ def test_what_a_program_keeps_beside_the_images_is_none_of_them(tmp_path: Path) 
     assert names(manifest) == ["a/1.png", "b/x/2.png"]
 
 
+def test_links_to_folders_hide_no_images_unsaid(tmp_path: Path) -> None:
+    root = tree(tmp_path / "bones", "a/1.png", "b/2.png")
+    tree(tmp_path / "elsewhere", "3.png")
+    (root / "a" / "loop").symlink_to(root)
+    assert read(root)[1] == []
+    (root / "a" / "more").symlink_to(tmp_path / "elsewhere")
+    manifest, [problem] = read(root)
+    assert problem.startswith(f"{root / 'a' / 'more'}: is a link to a folder")
+    assert names(manifest) == ["a/1.png", "b/2.png"]
+    (root / "c").symlink_to(tmp_path / "elsewhere")
+    assert names(read(root)[0]) == ["a/1.png", "b/2.png", "c/3.png"], "a class may be a link itself"
+
+
 def test_names_that_are_not_utf8_are_refused_by_folder(tmp_path: Path) -> None:
     tree(tmp_path, "a/1.png", "b/2.png")
     for name in (b"caf\xe9.png", b"\xff.png"):
