@@ -210,7 +210,9 @@ def shown(estimate: Estimate) -> str:
 
 def _result_tables(results: Judged) -> list[Table]:
     test = results.splits["test"]
-    title = f"Test: {test.n} images, 95 % intervals by group" + (", SYNTHETIC images" if results.synthetic else "")
+    title = f"Test: {test.n} images, 95 % intervals by group" + (
+        ", SYNTHETIC images or training" if results.synthetic else ""
+    )
     overall = Table(title=title, title_justify="left", title_style="bold")
     for name in ("", "precision", "recall", "F1", "n"):
         overall.add_column(name, justify="right" if name else "left", no_wrap=True)

@@ -87,6 +87,8 @@ def test_images_that_were_trained_on_are_not_called_new() -> None:
     for seen, words in ((0, "has not learned from"), (7, "7 WERE USED IN ITS TRAINING"), (None, "nobody knows")):
         found = EvaluationResults(**shared, evaluated="run", split="all", seen_in_training=seen)
         assert words in summary(found, None)[0]
+    on_demo = found.model_copy(update={"synthetic": True})
+    assert summary(on_demo, None)[1].startswith("The images, or those that the model has learned from, are rendered")
     assert any("inflated" in line for line in limits(found.model_copy(update={"seen_in_training": 7}), None))
 
 
