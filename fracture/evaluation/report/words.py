@@ -45,9 +45,7 @@ def limits(results: Judged, audit: Mapping[str, Any] | None) -> list[str]:
     test = results.splits["test"]
     lines = ["Research software, not a medical device. It must not be used to diagnose or treat anyone."]
     if results.synthetic:
-        lines.append(
-            "Synthetic images, judged or learned from: the scores say that the software works, and nothing about radiographs."
-        )
+        lines.append("Synthetic images, judged or learned from: the scores show that the software works, and no more.")
     if audit is None:
         lines.append("Nobody has looked for leakage in the data (audit=off, or another data set than in training).")
     elif audit.get("verdict") == "leaking":
