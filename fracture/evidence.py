@@ -46,7 +46,7 @@ TAGS = {
     "fracture.test_digest": "of the test split: runs with different ones cannot be ranked against each other",
     "fracture.evaluated": "of an evaluation: the run or file whose model was judged",
     "fracture.members": "of an ensemble: its runs",
-    "fracture.synthetic": "true when the images are rendered: the score has no medical meaning",
+    "fracture.synthetic": "true when the images, judged or learned from, are rendered: no medical meaning",
     "fracture.audit": "clean, confounded, leaking or off",
     "fracture.confounded": "true when what is not anatomy tells classes apart: a high score proves little",
     "fracture.memory_corrected": "the plan and the reason, where the prediction was too low and a step was retried",
@@ -72,7 +72,7 @@ EPOCH_METRICS = {
 METRICS = {
     "accuracy": "share of images that are right",
     "balanced_accuracy": "mean recall over the classes that occur",
-    "macro_f1": "mean F1 over the classes that occur",
+    "macro_f1": "mean F1 over the classes that occur or are predicted",
     "mcc": "Matthews correlation coefficient, for several classes (Gorodkin 2004)",
     "cohen_kappa": "agreement beyond chance",
     "log_loss": "mean negative log-likelihood, in nats, with the temperature",
@@ -237,7 +237,7 @@ class Judged(BaseModel):
     schema_version: Literal[2] = Field(2, description="of this file")
     model: str = Field(description="timm's name with its tag")
     classes: tuple[str, ...] = Field(description="in the order of the logits")
-    synthetic: bool = Field(description="rendered images: the scores have no medical meaning")
+    synthetic: bool = Field(description="rendered images, judged or learned from: no medical meaning")
     data: str = Field(description="name of the data set")
     data_digest: str = Field(description="of all images")
     test_digest: str = Field(description="of the test split")

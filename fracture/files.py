@@ -26,3 +26,17 @@ def write_json(path: Path, value: Any) -> None:
     """Write JSON that a person can read, whole or not at all; NaN and infinity are refused."""
     with replacing(path) as part:
         part.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def is_text(name: str) -> bool:
+    """Whether a path is valid UTF-8, as everything that is written down must be."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def as_text(name: str) -> str:
+    """A path as it can be printed, with an escape for each byte that is not UTF-8."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -21,6 +21,8 @@ _EARLY = MemoryHandler(10_000, flushLevel=logging.CRITICAL + 1)  # what is said 
 LOG.addHandler(_EARLY)
 _EPOCHS_SHOWN = 8
 _PIPE_WIDTH = 180
+DOUBTED = "† too narrow to be believed: fewer than ten groups, or all alike"
+_WIDE = 100  # columns of a terminal from which figures have four digits and stand two spaces apart
 _COLUMNS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_balanced_accuracy", "val_macro_f1", "lr")
 
 _TOTALS = (
@@ -164,12 +166,14 @@ class Terminal:
         return Group(self._metrics_table(_EPOCHS_SHOWN), self._bars)
 
     def _metrics_table(self, rows: int) -> Table:
-        table = Table(box=None, pad_edge=False)
+        gap, digits = (2, 4) if self.console.width >= _WIDE else (1, 3)
+        table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
         for column in ("epoch", *_COLUMNS, *(unit for _, unit, _ in _COSTS)):
-            table.add_column(column.replace("_", " "), justify="right")
+            title = column.replace("balanced_accuracy", "bal. acc").replace("accuracy", "acc").replace("_", " ")
+            table.add_column(title, justify="right", no_wrap=" " not in title)  # others give way where room is short
         for number, metrics, best in self._history[-rows:]:
-            cells = [f"{metrics[name]:.4g}" for name in _COLUMNS]
-            more = [f"{metrics[name]:.{digits}f}" for name, _, digits in _COSTS]
+            cells = [f"{metrics[name]:.{digits}g}" for name in _COLUMNS]
+            more = [f"{metrics[name]:.{places}f}" for name, _, places in _COSTS]
             table.add_row(str(number) + ("*" if best else ""), *cells, *more, style="bold" if best else "")
         return table
 
@@ -198,15 +202,17 @@ def _console() -> Console:
 
 
 def shown(estimate: Estimate) -> str:
-    """A metric with its interval; results.json says why one is undefined."""
+    """A metric with its interval, marked where that is not to be believed; results.json says why one is undefined."""
     if estimate.value is None:
         return "undefined"
-    return f"{estimate.value:.3f} ({estimate.low:.3f}-{estimate.high:.3f})"
+    return f"{estimate.value:.3f} ({estimate.low:.3f}-{estimate.high:.3f})" + (" †" if estimate.caution else "")
 
 
 def _result_tables(results: Judged) -> list[Table]:
     test = results.splits["test"]
-    title = f"Test: {test.n} images, 95 % intervals by group" + (", SYNTHETIC images" if results.synthetic else "")
+    title = f"Test: {test.n} images, 95 % intervals by group" + (
+        ", SYNTHETIC images or training" if results.synthetic else ""
+    )
     overall = Table(title=title, title_justify="left", title_style="bold")
     for name in ("", "precision", "recall", "F1", "n"):
         overall.add_column(name, justify="right" if name else "left", no_wrap=True)
@@ -222,6 +228,8 @@ def _result_tables(results: Judged) -> list[Table]:
     for name in _TOTALS:
         if name in test.metrics:
             totals.add_row(name.replace("_", " "), shown(test.metrics[name]))
+    if any(estimate.caution for estimate in test.metrics.values()):
+        totals.caption = DOUBTED
     return [overall, totals, confusion]
 
 

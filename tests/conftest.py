@@ -1,10 +1,12 @@
 """Fixtures shared by all tests: nothing outside the temporary folders is read or written, and no network is asked."""
 
 import os
+import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,6 +90,23 @@ def real_weights() -> Path:
     if not path.is_file():
         pytest.skip("ImageNet weights are not beside this checkout")
     return path
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Any]:
+    """A headless Chromium of 1100 x 900 pixels, where there is one."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
+    driver, chromium = shutil.which("chromedriver"), shutil.which("chromium") or shutil.which("google-chrome")
+    if not driver or not chromium:
+        pytest.skip("needs chromium and its driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    profile = f"--user-data-dir={tmp_path / 'profile'}"
+    for flag in ("--headless", "--no-sandbox", "--disable-gpu", "--window-size=1100,900", profile):
+        options.add_argument(flag)
+    started = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield started
+    started.quit()
 
 
 def pytest_configure() -> None:

@@ -54,9 +54,9 @@ def run(project: Path, command: Sequence[str]) -> tuple[int, str]:
     return process.returncode, output
 
 
-def mlflow_run(entry: str = "main", **parameters: object) -> list[str]:
+def mlflow_run(entry: str = "main", manager: str = "local", **parameters: object) -> list[str]:
     flags = [part for name, value in parameters.items() for part in ("-P", f"{name}={value}")]
-    return [sys.executable, "-m", "mlflow", "run", ".", "--env-manager", "local", "-e", entry, *flags]
+    return [sys.executable, "-m", "mlflow", "run", ".", "--env-manager", manager, "-e", entry, *flags]
 
 
 def train(**parameters: object) -> list[str]:
@@ -101,6 +101,18 @@ def test_mlflow_run_trains_and_leaves_a_complete_run(project: Path) -> None:
     assert {"best.pth", "results.json", "train.log", "probe.npz"} <= {path.name for path in artifacts.iterdir()}
     assert "Data: demo (synthetic)" in (artifacts / "train.log").read_text()
     assert not list((project / "mlruns" / "state").iterdir())
+
+
+@pytest.mark.parametrize("manager", ["conda", "uv"])
+def test_other_environment_managers_train_too(project: Path, manager: str) -> None:
+    if shutil.which(manager) is None:
+        pytest.skip(f"{manager} is not installed here")
+    if not os.environ.get("FRACTURE_TEST_ENVIRONMENTS"):
+        pytest.skip("building an environment takes minutes and gigabytes: FRACTURE_TEST_ENVIRONMENTS=1 asks for it")
+    command = mlflow_run(manager=manager, **TINY, epochs=1, seed=3)
+    output = start(project, command).communicate(timeout=1800)[0]
+    assert re.search(r"^Run [0-9a-f]{32}", output, re.MULTILINE), output
+    assert "succeeded" in output, output
 
 
 def test_a_wrong_value_fails_with_its_reason_and_a_failed_run(project: Path) -> None:

@@ -1,1 +1,1 @@
-"""From what people have to batches on the device; imports only errors, config and progress."""
+"""From what people have to batches on the device; imports only errors, config, files and progress."""

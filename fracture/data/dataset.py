@@ -1,5 +1,6 @@
 """A data set ready for training: the manifest, split and checked, and its decoded images."""
 
+import shlex
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
@@ -123,8 +124,10 @@ def read(source: Source, cache_dir: Path, problems: list[str], progress: cache.P
         return read_folder(path, problems)
     if path.is_file() and path.suffix.lower() == ".csv":
         return read_csv(path)
-    found = "is neither a folder nor a .csv file" if path.exists() else "does not exist"
-    raise DataError(f"data={path.absolute()}: {found}", f"{LAYOUTS} data=demo renders synthetic images.")
+    if path.exists():
+        hint = f"`fracture prepare {shlex.quote(str(path))} --out manifest.csv` makes a manifest of an archive."
+        raise DataError(f"data={path.absolute()}: is neither a folder nor a .csv file", f"{hint} {LAYOUTS}")
+    raise DataError(f"data={path.absolute()}: does not exist", f"{LAYOUTS} data=demo renders synthetic images.")
 
 
 def split(manifest: Manifest, source: Source, problems: list[str]) -> Manifest:

@@ -1,12 +1,13 @@
 """Class folders, with or without split folders, as a manifest."""
 
-from collections.abc import Iterator
+import os
 from dataclasses import replace
 from pathlib import Path
 
 from fracture.data.groups import original_keys
 from fracture.data.images import SUFFIXES
 from fracture.data.manifest import SPLITS, Manifest, Row, split_name
+from fracture.files import as_text, is_text
 
 LAYOUTS = (
     "Allowed: DIR/{train,val,test}/CLASS/*.jpg, DIR/CLASS/{train,val,test}/*.jpg, or DIR/CLASS/*.jpg (split 70/15/15 "
@@ -37,7 +38,7 @@ def read_folder(root: Path, problems: list[str]) -> Manifest:
         problems += [
             f"{folder}: holds images but is none of train/, val/, test/; move it out"
             for folder in folders
-            if folder not in named and any(_images(folder))
+            if folder not in named and _images(folder, [])
         ]
         rows = [row for split, folder in splits.items() for row in _class_rows(folder, split, problems)]
     else:
@@ -49,11 +50,11 @@ def _class_rows(folder: Path, split: str, problems: list[str]) -> list[Row]:
     classes = _subfolders(folder)
     if not classes:
         problems.append(f"{folder}: no class folders")
-    if loose := sum(path.parent == folder for path in _images(folder)):
+    if loose := sum(_is_image(entry.name) and entry.is_file() for entry in folder.iterdir()):
         problems.append(f"{folder}: {loose} images lie beside the class folders, and so have no class")
     rows: list[Row] = []
     for place in classes:
-        files = list(_images(place))
+        files = _images(place, problems)
         if not files:
             problems.append(f"{place}: no images in this class")
         rows += [Row(path, place.name, split) for path in files]
@@ -86,10 +87,38 @@ def _without(split: str, scope: tuple[str, ...]) -> list[str]:
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith((".", "__")))
+    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and _is_visible(entry.name))
 
 
-def _images(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file():
-            yield path
+def _images(folder: Path, problems: list[str]) -> list[Path]:
+    """The images below a folder, hidden folders aside; what cannot be read or named is appended to ``problems``."""
+    found: list[Path] = []
+
+    def refused(error: OSError) -> None:
+        problems.append(f"{error.filename}: folder cannot be read: {error.strerror or error}")
+
+    for place, below, names in os.walk(folder, onerror=refused):
+        below[:] = filter(_is_visible, below)
+        problems += [
+            f"{link}: is a link to a folder, which is not followed below a class; put the folder itself there"
+            for link in (Path(place, name) for name in below)
+            if link.is_symlink() and not folder.is_relative_to(link.resolve())  # a loop hides nothing
+        ]
+        paths = [Path(place, name) for name in names if _is_image(name)]
+        if odd := [path for path in paths if not is_text(str(path))]:
+            problems.append(f"{as_text(str(odd[0]))}: its name is not valid UTF-8{_more(odd)}; rename it")
+        found += [path for path in paths if is_text(str(path)) and path.is_file()]
+    return sorted(found)
+
+
+def _more(paths: list[Path]) -> str:
+    return f", as {len(paths) - 1} more of its folder are not" if len(paths) > 1 else ""
+
+
+def _is_image(name: str) -> bool:
+    return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+
+
+def _is_visible(name: str) -> bool:
+    """Whether a folder is the user's, and not one that a program keeps: ``.ipynb_checkpoints``, ``__MACOSX``."""
+    return not name.startswith((".", "__"))

@@ -8,7 +8,7 @@ import warnings
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 Grey = npt.NDArray[np.uint8]
 
@@ -48,6 +48,8 @@ def decode(data: bytes) -> Grey:
         raise
     except Image.DecompressionBombError as error:
         raise ImageError(f"more than {MAX_PIXELS:,} pixels") from error
+    except UnidentifiedImageError as error:  # Pillow's own message is the address of a buffer
+        raise ImageError(f"not a readable image (not {', '.join(FORMATS)} or DICOM inside)") from error
     except (OSError, SyntaxError, ValueError, EOFError, KeyError, TypeError, IndexError, OverflowError) as error:
         raise ImageError(f"not a readable image ({_first_line(error)})") from error
 

@@ -105,10 +105,11 @@ def _reason(name: str) -> str:
 
 def _caution(name: str, low: float, high: float, groups: int) -> str:
     """What keeps an interval from being taken at its word."""
+    of = f"{groups} group{'' if groups == 1 else 's'}"
     if low == high in (0.0, 1.0) and name.startswith(_PROPORTIONS):
         plausible = min(1.0, 3 / groups)  # the rule of three (Hanley and Lippman-Hand 1983)
         bound = f"down to {1 - plausible:.2f}" if high == 1.0 else f"up to {plausible:.2f}"
-        return f"all alike in {groups} groups: values {bound} remain plausible"
+        return f"all alike in {of}: values {bound} remain plausible"
     if groups < _FEW_GROUPS:
-        return f"only {groups} groups: the interval is too narrow to be believed"
+        return f"only {of}: the interval is too narrow to be believed"
     return ""

@@ -35,8 +35,9 @@ def confusion(labels: Integers, predicted: Integers, classes: int) -> Integers:
 def scores(matrix: npt.NDArray[np.integer], names: Sequence[str]) -> dict[str, Floats]:
     """Metrics of confusion matrices [..., classes, classes], each of shape [...]; NaN where a metric is not defined.
 
-    Balanced accuracy and macro-F1 average over the classes that occur, as scikit-learn does; the correlation (Matthews;
-    Gorodkin 2004 for several classes) and Cohen's kappa need two classes that occur and two that are predicted.
+    Balanced accuracy averages over the classes that occur, macro-F1 over those that occur or are predicted, as
+    scikit-learn does; the correlation (Matthews; Gorodkin 2004 for several classes) and Cohen's kappa need two classes
+    that occur and two that are predicted.
     """
     counts = matrix.astype(np.float64)
     true, predicted, total = counts.sum(-1), counts.sum(-2), counts.sum((-2, -1))

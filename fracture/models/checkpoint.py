@@ -131,6 +131,7 @@ def same_preprocessing(path: Path, sidecar: Sidecar) -> None:
             "answers would be off. Load it with the version of this project that trained it, or train again."
         )
 
+
 def rebuild(sidecar: Sidecar, state: Mapping[str, torch.Tensor]) -> nn.Module:
     """The model that a sidecar describes with its tensors, on the CPU and in evaluation mode."""
     model = backbones.build(backbones.find(sidecar.model), len(sidecar.classes), scales=sidecar.scales)

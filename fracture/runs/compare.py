@@ -17,7 +17,7 @@ from fracture.evaluation.paired import Paired, compare
 from fracture.evaluation.sample import Decisions, Sample
 from fracture.evidence import Estimate, Judged
 from fracture.files import replacing, write_json
-from fracture.progress import LOG, Terminal, shown
+from fracture.progress import DOUBTED, LOG, Terminal, shown
 from fracture.tracking import artifacts, query
 from fracture.tracking.query import Found
 
@@ -141,7 +141,9 @@ def _report(table: list[Entry], config: CompareConfig, terminal: Terminal) -> di
         known = ", ".join(sorted(table[0].results.splits["test"].metrics))
         raise ConfigError(f"metric={metric}: not among the results. Allowed: {known}")
     columns = ["run", "model", f"val {metric}", f"test {metric}", "n", *names(config), "img/s", "s", "GiB", "ms", "MiB"]
-    title = f"Test data {digest}: {len(table)} runs, sorted by val {metric}; intervals are 95 %, by group"
+    runs = "1 run" if len(table) == 1 else f"{len(table)} runs, sorted by val {metric}"
+    doubted = any(entry.estimate("test", metric).caution for entry in table)
+    title = f"Test data {digest}: {runs}; intervals are 95 %, by group" + (f"; {DOUBTED}" if doubted else "")
     terminal.table(title, columns, [_cells(entry, config) for entry in table])
     pair = _paired(table[0], table[1]) if len(table) > 1 else None
     if pair is not None:

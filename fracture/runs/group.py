@@ -47,8 +47,9 @@ def train_members(
             member = config.model_copy(update={knob: value})
             _one(member, knob, Session(terminal, parent.id, again), done, failed)
     except (Interrupted, KeyboardInterrupt) as stop:
-        parent.end("KILLED", str(stop) or "interrupted")
-        raise Interrupted(f"{str(stop) or 'interrupted'}\nThe whole group goes on with:\n  {again}") from stop
+        reason = str(stop) or "interrupted"
+        parent.end("KILLED", reason)
+        raise Interrupted(reason if again in reason else f"{reason}\nGo on with:\n  {again}") from stop
     _show(knob, done, failed, terminal)
     if finish is not None and not failed:
         finish(parent)

@@ -70,8 +70,8 @@ def _write(
     if controls is not None:
         write_json(folder / "controls.json", controls.model_dump(mode="json"))
     contents = Contents(
-        subject.title, subject.results, pictures, controls, subject.audit, subject.facts, subject.settings,
-        subject.reproduce, problems,
+        subject.title, subject.results, pictures, controls, subject.trained, subject.audit, subject.facts,
+        subject.settings, subject.reproduce, problems,
     )  # fmt: skip
     with replacing(folder / "report.html") as part:
         part.write_text(render(contents), encoding="utf-8")

@@ -123,7 +123,8 @@ def _recorded(run_id: str) -> tuple[Path, Record]:
     tags = query.tags_of(run_id)
     if query.status_of(run_id) == "FINISHED":
         raise ConfigError(f"resume={run_id}: this run has finished; there is nothing to go on with")
-    folder = Path(tags.get("fracture.state") or state_folder(run_id))
+    noted, here = Path(tags.get("fracture.state") or "."), state_folder(run_id)
+    folder = here if here.is_dir() else noted  # here too where the project's folder was moved
     return folder, read_record(folder, run_id)
 
 
@@ -280,6 +281,7 @@ def _accounted(run: TrackedRun, job: fit.Job, session: Session) -> Iterator[Watc
         raise
     run.end("FINISHED")
     state.delete(job.folder)
+    session.terminal.say(f"Done: report.html and the rest of run {run.id} are in {run.place}; `mlflow ui` shows them.")
 
 
 def _next(run: TrackedRun, job: fit.Job, session: Session) -> str:
@@ -316,7 +318,10 @@ def _watch(run: TrackedRun, job: fit.Job, session: Session) -> Watch:
         session.terminal.console.print(message, markup=False)
         run.kill_from_outside(reason)
 
-    return Watch(job.config.stall_seconds, job.folder / "train.log", stalled)
+    def stopping(name: str) -> None:
+        session.terminal.say(f"{name}: stopping once the batch or step under way is done; what was learned is saved.")
+
+    return Watch(job.config.stall_seconds, job.folder / "train.log", stalled, stopping)
 
 
 def _name(config: TrainConfig, backbone: backbones.Backbone) -> str:

@@ -78,6 +78,12 @@ class Subject:
         rows = self.dataset.manifest.rows
         return [rows[i].group or f"alone {i}" for i in self.indices]
 
+    @property
+    def trained(self) -> dict[str, int]:
+        """Training images by class; empty where they are not among the images."""
+        labels = self.dataset.labels[self.train]
+        return {name: int((labels == k).sum()) for k, name in enumerate(self.dataset.classes)} if len(labels) else {}
+
     def answers(self, pixels: npt.NDArray[np.uint8]) -> Floats:
         """Logits of grey squares uint8 [n, size, size]."""
         parts = []
@@ -100,7 +106,7 @@ def subject_of(run_id: str, job: fit.Job, results: Results) -> Subject:
     answers = predictions.read(job.folder / "predictions_test.csv")
     given, defaults = knobs.as_text(job.config), knobs.defaults()
     audit = job.folder / "audit.json"
-    plan = {f"plan: {name}": str(value) for name, value in job.plan.model_dump(exclude={"reasons"}).items()}
+    plan = {f"plan: {name}": str(value) for name, value in job.plan.model_dump(exclude={"reasons", "recipe"}).items()}
     changed = {name: value for name, value in given.items() if value != defaults[name] and name != "resume"}
     flags = " ".join(f"--{name.replace('_', '-')} {shlex.quote(value)}" for name, value in changed.items())
     facts = {"run": run_id, "first weights": f"{job.weights.description} (licence: {job.weights.license})"}

@@ -9,6 +9,8 @@ import mlflow
 import pandas as pd
 from mlflow.data.sources import LocalArtifactDatasetSource
 from mlflow.exceptions import MlflowException
+from mlflow.utils.file_utils import local_file_uri_to_path
+from mlflow.utils.uri import is_local_uri
 
 from fracture.errors import ConfigError
 from fracture.evidence import ARTIFACTS, Judged
@@ -26,6 +28,12 @@ class TrackedRun:
         """Refer to a run that is active in this process."""
         self.id = run_id
         self._client = mlflow.MlflowClient()
+
+    @property
+    def place(self) -> str:
+        """Where the run's artifacts are: a local folder, else an address."""
+        uri = str(self._client.get_run(self.id).info.artifact_uri)
+        return local_file_uri_to_path(uri) if is_local_uri(uri) else uri
 
     @classmethod
     def begin(cls, name: str, *, parent: str | None = None, watched: bool = True) -> "TrackedRun":

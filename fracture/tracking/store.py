@@ -4,8 +4,10 @@ import contextlib
 import logging
 import os
 import sqlite3
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import mlflow
 from filelock import FileLock
@@ -13,6 +15,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from fracture.errors import ConfigError
+from fracture.tracking.moved import follow_move
 
 _SQLITE = "sqlite:///"
 
@@ -40,6 +43,7 @@ def connect() -> str:
         # a new store puts its artifacts below the current folder
         with _alone(uri, root), contextlib.chdir(root), _little_patience():
             mlflow.MlflowClient().get_experiment("0")
+            _say_moved(database(uri))
     except MlflowException as error:
         raise ConfigError(
             f"the tracking store {uri} cannot be used: {error.message}\nCheck MLFLOW_TRACKING_URI."
@@ -47,9 +51,18 @@ def connect() -> str:
     return uri
 
 
+def _say_moved(path: Path | None) -> None:
+    gone = follow_move(path) if path is not None else ""
+    if gone:
+        print(f"{path}: its runs pointed to {gone}, which is gone; they now point here.", file=sys.stderr)
+
+
 def database(uri: str) -> Path | None:
     """The file of a local SQLite store, None for any other."""
-    return Path(uri.removeprefix(_SQLITE)).absolute() if uri.startswith(_SQLITE) else None
+    if not uri.startswith(_SQLITE):
+        return None
+    path = uri.removeprefix(_SQLITE).partition("?")[0]
+    return Path(path if Path(path).exists() else unquote(path)).absolute()  # MLflow's default has %20 for a space
 
 
 def mend_artifact_location(run: Run) -> bool:

@@ -2,7 +2,9 @@
 
 import faulthandler
 import os
+import select
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -20,24 +22,38 @@ class Watch:
     ``mlflow run`` passes Ctrl-C on as SIGINT and SIGTERM at once, so that a second signal changes nothing.
     """
 
-    def __init__(self, stall_seconds: float, log: Path, on_stall: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        stall_seconds: float,
+        log: Path,
+        on_stall: Callable[[str], None],
+        on_signal: Callable[[str], None] | None = None,
+    ) -> None:
         """Prepare to watch.
 
         Args:
             stall_seconds: time without a beat after which the process ends with exit code 6.
             log: file that the stacks of all threads are appended to.
             on_stall: told the reason before the process ends; it may itself hang and gets ten seconds.
+            on_signal: told the name of the first signal, at once and on another thread: the main one may be deep in a
+                training step, where Python's own handlers wait until it returns.
         """
-        self._stall, self._log, self._on_stall = stall_seconds, log, on_stall
+        self._stall, self._log, self._on_stall, self._on_signal = stall_seconds, log, on_stall, on_signal
         self._signal = ""
         self._last = time.monotonic()
-        self._over = threading.Event()
+        self._over = False
+        self._ear: socket.socket
+        self._mouth: socket.socket
         self._previous: dict[signal.Signals, object] = {}
+        self._previous_mouth = -1
 
     def __enter__(self) -> "Watch":
-        """Catch the signals and start looking."""
+        """Catch the signals and start looking; the interpreter itself tells the thread of them through a socket."""
+        self._ear, self._mouth = socket.socketpair()
+        self._mouth.setblocking(False)
         self._last = time.monotonic()
         if threading.current_thread() is threading.main_thread():
+            self._previous_mouth = signal.set_wakeup_fd(self._mouth.fileno(), warn_on_full_buffer=False)
             self._previous = {number: signal.signal(number, self._note) for number in _SIGNALS}
         threading.Thread(target=self._look, name="stall watch", daemon=True).start()
         return self
@@ -46,9 +62,12 @@ class Watch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Give the signals back; after one has come, the next must not cut short what ends the run in good order."""
-        self._over.set()
+        if self._previous:
+            signal.set_wakeup_fd(self._previous_mouth)
         for number, handler in self._previous.items():
             signal.signal(number, signal.SIG_IGN if self._signal else handler)  # type: ignore[arg-type]
+        self._over = True
+        self._mouth.send(b"\0")
 
     def alive(self) -> None:
         """Say that there is progress, where stopping is not safe."""
@@ -68,9 +87,16 @@ class Watch:
         self._signal = self._signal or signal.Signals(number).name
 
     def _look(self) -> None:
-        while not self._over.wait(min(1.0, self._stall / 4)):
-            if time.monotonic() - self._last > self._stall:
-                self._end()
+        told = self._on_signal is None
+        with self._ear, self._mouth:
+            while not self._over:
+                ready, _, _ = select.select([self._ear], [], [], min(1.0, self._stall / 4))
+                heard = [number for number in self._ear.recv(64) if number in _SIGNALS] if ready else []
+                if heard and not told and self._on_signal is not None:
+                    told = True
+                    self._on_signal(signal.Signals(heard[0]).name)
+                if not self._over and time.monotonic() - self._last > self._stall:
+                    self._end()
 
     def _end(self) -> None:
         reason = f"no progress for {self._stall:g} s (stall_seconds); the stacks of all threads are in {self._log.name}"

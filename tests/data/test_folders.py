@@ -1,5 +1,7 @@
 """Class folders: what counts as an image, a class, a split, a group, and what is told about the rest."""
 
+import os
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -143,3 +145,46 @@ def test_subfolders_of_a_class_are_other_patients(tmp_path: Path) -> None:
 def test_the_order_is_that_of_the_names(tmp_path: Path) -> None:
     manifest, _ = read(tree(tmp_path, *(f"{label}/{i}.png" for label in "ba" for i in range(12))))
     assert [row.path for row in manifest.rows] == sorted(row.path for row in manifest.rows)
+
+
+def test_what_a_program_keeps_beside_the_images_is_none_of_them(tmp_path: Path) -> None:
+    hidden = ("a/.ipynb_checkpoints/1-checkpoint.png", "a/__MACOSX/1.png", "a/._1.png")
+    manifest, problems = read(tree(tmp_path, "a/1.png", "b/x/2.png", *hidden))
+    assert problems == []
+    assert names(manifest) == ["a/1.png", "b/x/2.png"]
+
+
+def test_links_to_folders_hide_no_images_unsaid(tmp_path: Path) -> None:
+    root = tree(tmp_path / "bones", "a/1.png", "b/2.png")
+    tree(tmp_path / "elsewhere", "3.png")
+    (root / "a" / "loop").symlink_to(root)
+    assert read(root)[1] == []
+    (root / "a" / "more").symlink_to(tmp_path / "elsewhere")
+    manifest, [problem] = read(root)
+    assert problem.startswith(f"{root / 'a' / 'more'}: is a link to a folder")
+    assert names(manifest) == ["a/1.png", "b/2.png"]
+    (root / "c").symlink_to(tmp_path / "elsewhere")
+    assert names(read(root)[0]) == ["a/1.png", "b/2.png", "c/3.png"], "a class may be a link itself"
+
+
+def test_names_that_are_not_utf8_are_refused_by_folder(tmp_path: Path) -> None:
+    tree(tmp_path, "a/1.png", "b/2.png")
+    for name in (b"caf\xe9.png", b"\xff.png"):
+        try:
+            Path(os.fsdecode(bytes(tmp_path / "b") + b"/" + name)).touch()
+        except OSError:
+            pytest.skip("this file system takes UTF-8 names only")
+    manifest, [problem] = read(tmp_path)
+    assert names(manifest) == ["a/1.png", "b/2.png"]
+    assert re.search(r"b/(caf\\xe9|\\xff)\.png: its name is not valid UTF-8, as 1 more .*; rename it", problem)
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    locked = tree(tmp_path, "a/1.png", "a/locked/2.png", "b/3.png") / "a" / "locked"
+    locked.chmod(0)
+    try:
+        if os.access(locked, os.R_OK):
+            pytest.skip("this user may read everything")
+        assert read(tmp_path)[1] == [f"{locked}: folder cannot be read: Permission denied"]
+    finally:
+        locked.chmod(0o755)

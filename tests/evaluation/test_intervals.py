@@ -108,7 +108,7 @@ def test_one_group_shows_that_nothing_is_known_of_others() -> None:
     found = estimate(*noisy(10, 0.5, 4), ["same patient"] * 10, NAMES)["accuracy"]
     assert found.groups == 1
     assert found.low == found.value == found.high
-    assert found.caution == "only 1 groups: the interval is too narrow to be believed"
+    assert found.caution == "only 1 group: the interval is too narrow to be believed"
 
 
 def test_without_errors_the_interval_says_what_remains_plausible() -> None:

@@ -2,6 +2,7 @@
 
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,8 @@ def test_images_that_were_trained_on_are_not_called_new() -> None:
     for seen, words in ((0, "has not learned from"), (7, "7 WERE USED IN ITS TRAINING"), (None, "nobody knows")):
         found = EvaluationResults(**shared, evaluated="run", split="all", seen_in_training=seen)
         assert words in summary(found, None)[0]
+    on_demo = found.model_copy(update={"synthetic": True})
+    assert summary(on_demo, None)[1].startswith("The images, or those that the model has learned from, are rendered")
     assert any("inflated" in line for line in limits(found.model_copy(update={"seen_in_training": 7}), None))
 
 
@@ -110,6 +113,42 @@ def test_a_class_without_a_single_hit_is_not_said_to_be_known_for_sure() -> None
     lines = summary(found.model_copy(update={"splits": found.splits | {"test": changed}}), None)
     line = next(line for line in lines if "of no fracture it recognises" in line)
     assert "values up to 0.20" in line
+
+
+def test_why_intervals_are_not_to_be_believed_is_said_once_in_a_row_of_metrics() -> None:
+    found = results(np.arange(6))  # three groups
+    assert found.splits["test"].metrics["accuracy"].caution.startswith("only 3 groups")
+    html = render(Contents("run", found, {}))
+    rows = html[html.index("<td>accuracy</td>") : html.index("<td>any fracture sensitivity</td>")]
+    assert rows.count("<tr>") > 5
+    assert rows.count("only 3 groups") == 1
+
+
+@pytest.mark.slow
+def test_no_table_of_the_page_is_cut_off_in_a_browser(browser: Any, tmp_path: Path) -> None:
+    for rows in (None, np.arange(6), np.flatnonzero(LABELS == 1)):  # the last two lack metrics, with long reasons
+        (tmp_path / "report.html").write_text(render(Contents("run", results(rows), {}, audit=AUDIT)))
+        browser.get((tmp_path / "report.html").as_uri())
+        widths = "return [...document.querySelectorAll('.scroll')].map(box => [box.scrollWidth, box.clientWidth])"
+        assert all(needed <= there for needed, there in browser.execute_script(widths))
+        assert not browser.get_log("browser"), "nothing is missing and nothing fails"
+
+
+def test_training_images_are_counted_where_they_are_at_hand() -> None:
+    assert "<td>train</td>" not in render(Contents("run", results(), {}))
+    page = render(Contents("run", results(), {}, trained=dict(zip(CLASSES, (7, 1200, 5), strict=True))))
+    assert "<td>train</td><td>7</td><td>1,200</td><td>5</td><td>1,212</td>" in page
+
+
+@pytest.mark.parametrize("tiles", [1, 3, 4, 5])
+def test_titles_of_a_grid_are_not_cut_off(tiles: int) -> None:
+    made = grid_figure([Tile(np.zeros((64, 64), np.uint8), "class 50%\ntrue: other\nfile.png")] * tiles)
+    png(made)
+    frame = made.bbox
+    for axis in made.axes[:tiles]:
+        title = axis._left_title.get_window_extent()  # type: ignore[attr-defined]
+        assert frame.y0 <= title.y0
+        assert title.y1 <= frame.y1
 
 
 def test_intervals_not_to_be_believed_are_marked() -> None:

@@ -19,7 +19,7 @@ from fracture.evaluation import predictions
 from fracture.evaluation.config import CompareConfig, EvaluateConfig
 from fracture.evaluation.metrics import softmax
 from fracture.evidence import Results
-from fracture.progress import Terminal
+from fracture.progress import DOUBTED, Terminal
 from fracture.runs import session
 from fracture.runs.compare import compare_runs
 from fracture.runs.ensemble import ensemble
@@ -172,6 +172,7 @@ def test_runs_are_sorted_by_validation_and_the_best_two_are_tested(runs: list[st
     assert table["best_two"]["n"] == table["runs"][0]["test_n"]
     assert set(table["best_two"]["differences"]) >= {"accuracy", "macro_f1", "log_loss"}
     assert "McNemar p = " in said(screen)
+    assert DOUBTED in said(screen), "nine test images bound nothing"
     with files[1].open(newline="") as file:
         assert [row["run"] for row in csv.DictReader(file)] == [row["run"] for row in table["runs"]]
     with pytest.raises(ConfigError, match=r"metric=f1: not among the results. Allowed: accuracy"):

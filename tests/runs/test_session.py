@@ -55,9 +55,12 @@ def stop_in_second_epoch(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def test_a_finished_run_holds_all_its_evidence(store_root: Path, images: Path) -> None:
-    wanted = config(images)
-    results = train(wanted)
+    wanted, screen = config(images), terminal()
+    results = session.train(wanted, Session(screen, None, "again {run}"))
     run = newest()
+    place = store_root / "mlruns" / "0" / run.info.run_id / "artifacts"
+    assert f"are in {place};" in screen.console.file.getvalue(), "a person is told where to look"  # type: ignore[attr-defined]
+    assert (place / "report.html").is_file()
     assert run.info.status == "FINISHED"
     assert as_text(wanted).items() <= run.data.params.items()
     assert run.data.params["plan.micro_batch"] == "8"
@@ -108,6 +111,8 @@ def test_an_interrupted_run_is_killed_and_goes_on(
     assert run.info.status == "KILLED"
     assert run.data.tags["fracture.reason"] == "stopped by the test"
     stop_in_second_epoch.undo()
+    stop_in_second_epoch.chdir(store_root)
+    mlflow.MlflowClient().set_tag(run_id, "fracture.state", "/where/the/project/was")  # its folder was moved since
     results = session.resume(run_id, Session(terminal(), None, ""))
     assert mlflow.get_run(run_id).info.status == "FINISHED"
     assert [m.step for m in mlflow.MlflowClient().get_metric_history(run_id, "val_loss")] == [1, 2]
@@ -193,6 +198,15 @@ def test_a_group_reports_what_failed_and_continues(
     assert client.get_run(parent.info.run_id).info.status == "FINISHED"
     finished = [run.data.params["model"] for run in children if run.info.status == "FINISHED"]
     assert sorted(finished) == ["test_convnext", "test_resnet"]  # the one that was done is not done again
+
+
+def test_an_interrupted_group_says_once_how_it_goes_on(
+    store_root: Path, images: Path, stop_in_second_epoch: pytest.MonkeyPatch
+) -> None:
+    wanted = config(images, model="test_resnet,test_convnext", seed=8)
+    with pytest.raises(Interrupted) as stop:
+        group.train_group(wanted, ["test_resnet", "test_convnext"], terminal(), "same again")
+    assert str(stop.value) == "stopped by the test. Go on with:\n  same again"
 
 
 def test_results_json_is_what_its_schema_says(store_root: Path, images: Path) -> None:

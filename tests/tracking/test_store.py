@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from fracture.tracking.moved import follow_move
+
 CREATE = "from fracture.tracking import store; print(store.connect())"
 
 
@@ -36,11 +38,12 @@ def test_two_first_processes_may_create_the_store_at_once(tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_a_run_from_a_subfolder_goes_to_the_project_root_even_after_mlflow_ui(tmp_path: Path) -> None:
-    (tmp_path / "MLproject").touch()
-    below = tmp_path / "notebooks"
-    below.mkdir()
-    assert python(CREATE, below).returncode == 0
-    with sqlite3.connect(tmp_path / "mlflow.db") as db:  # what `mlflow ui` does when it is first
+    root = tmp_path / "my project"  # which MLflow writes with %20
+    below = root / "notebooks"
+    below.mkdir(parents=True)
+    (root / "MLproject").touch()
+    assert python(CREATE, root).returncode == 0
+    with sqlite3.connect(root / "mlflow.db") as db:  # what `mlflow ui` does when it is first
         db.execute("UPDATE experiments SET artifact_location = 'mlflow-artifacts:/0'")
     begin = """
 from pathlib import Path
@@ -52,11 +55,61 @@ Path("train.log").write_text("hello")
 run.evidence(Path("."))
 run.end("FINISHED")
 """
-    for _ in range(2):
-        done = python(begin, below)
+    for place in (below, root):
+        done = python(begin, place)
         assert done.returncode == 0, done.stderr
-    assert len(list(tmp_path.glob("mlruns/0/*/artifacts/train.log"))) == 2
+    assert len(list(root.glob("mlruns/0/*/artifacts/train.log"))) == 2
     assert not (below / "mlruns").exists()
+
+
+@pytest.mark.slow
+def test_runs_follow_a_project_folder_that_was_moved(tmp_path: Path) -> None:
+    before, after = tmp_path / "a", tmp_path / "b c"
+    before.mkdir()
+    (before / "MLproject").touch()
+    (before / "train.log").write_text("hello")
+    begin = """
+from pathlib import Path
+from fracture.tracking import artifacts, query, store
+from fracture.tracking.run import TrackedRun
+store.connect()
+for run in query.finished([""]):
+    [path] = artifacts.fetch(run.id, ["train.log"], Path("fetched"))
+    print("FETCHED", path.read_text())
+run = TrackedRun.begin("first", watched=False)
+run.evidence(Path("."), only=["train.log"])
+run.end("FINISHED")
+"""
+    assert python(begin, before).returncode == 0
+    before.rename(after)
+    (after / "fetched").mkdir()
+    moved = python(begin, after)
+    assert moved.returncode == 0, moved.stderr
+    assert f"pointed to {before / 'mlruns'}, which is gone" in moved.stderr
+    assert "FETCHED hello" in moved.stdout
+    assert len(list(after.glob("mlruns/0/*/artifacts/train.log"))) == 2
+    assert not before.exists(), "the old place is not made anew"
+    assert "which is gone" not in python(CREATE, after).stderr, "once is enough"
+
+
+def test_artifacts_that_were_put_elsewhere_on_purpose_stay_there(tmp_path: Path) -> None:
+    place = tmp_path / "mlflow.db"
+    assert follow_move(place) == "", "no store yet"
+    with sqlite3.connect(place) as db:
+        db.execute("CREATE TABLE experiments (experiment_id INTEGER, artifact_location TEXT)")
+        for location in (
+            "s3://bucket/mlruns/0",
+            str(tmp_path / "disk" / "artifacts"),
+            str(tmp_path / "gone" / "mlruns" / "0"),
+        ):
+            db.execute("DELETE FROM experiments")
+            db.execute("INSERT INTO experiments VALUES (0, ?)", (location,))
+            db.commit()
+            assert follow_move(place) == "", "its counterpart is not here"
+            assert db.execute("SELECT artifact_location FROM experiments").fetchone() == (location,)
+        (tmp_path / "mlruns" / "0").mkdir(parents=True)
+        (tmp_path / "gone" / "mlruns").mkdir(parents=True)
+        assert follow_move(place) == "", "it exists"
 
 
 def test_a_store_that_cannot_be_reached_is_exit_2(tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
 """Signals and stalls, in real processes."""
 
+import hashlib
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,6 +49,18 @@ def test_a_signal_waits_for_a_safe_moment(tmp_path: Path, number: signal.Signals
         with pytest.raises(Interrupted, match=number.name):
             watch.beat()
     signal.raise_signal(signal.SIGTERM)  # still ignored: the run is being ended in good order
+
+
+def test_a_signal_is_acknowledged_while_a_step_runs(tmp_path: Path, handlers: None) -> None:
+    told: list[tuple[str, float]] = []
+    with Watch(60, tmp_path / "log", pytest.fail, lambda name: told.append((name, time.monotonic()))):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
+        hashlib.pbkdf2_hmac("sha256", b"a step", b"that no handler interrupts", 3_000_000)
+        done = time.monotonic()
+    assert len(told) == 1
+    assert told[0][0] in ("SIGINT", "SIGTERM")
+    assert told[0][1] < done
 
 
 def test_without_a_signal_the_handlers_come_back(tmp_path: Path) -> None:

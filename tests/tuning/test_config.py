@@ -14,7 +14,10 @@ from tuning.config import NOT_SHARED, TuneConfig, defaults, parse_tuning, powers
         ({"trials": "many"}, "trials=many"),
         ({"lr_low": "0.1", "lr_high": "0.01"}, "lr_low=0.1: must be below lr_high=0.01"),
         ({"batch_low": "9", "batch_high": "15"}, "no power of two from batch_low=9 to batch_high=15"),
-        ({"further": "momentum,drop_path"}, "further=momentum,drop_path: momentum unknown. Allowed: none, weight_decay"),
+        (
+            {"further": "momentum,drop_path"},
+            "further=momentum,drop_path: momentum unknown. Allowed: none, weight_decay",
+        ),
         ({"pruner": "asha"}, "pruner=asha"),
         ({"study": "a b"}, "study=a b"),
         ({"workers": "0"}, "workers=0"),

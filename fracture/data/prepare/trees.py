@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fracture.data.images import SUFFIXES, is_dicom
 from fracture.data.prepare.records import Exclusion
+from fracture.files import as_text, is_text
 
 _SKIPPED_FOLDERS = ("__MACOSX", "__pycache__")
 
@@ -46,8 +47,8 @@ def walk(root: Path, name: str = "") -> Tree:
         for file in names:
             place = os.path.join(folder, file)  # noqa: PTH118 - Path is slow for a million files
             kind = _kind(place, file)
-            if not _is_text(place):
-                excluded.append(Exclusion(_shown(place), "its name is not valid UTF-8: rename it", source=name))
+            if not is_text(place):
+                excluded.append(Exclusion(as_text(place), "its name is not valid UTF-8: rename it", source=name))
             elif kind == "image":
                 images.append(os.path.relpath(place, root))
             elif kind == "table":
@@ -63,7 +64,7 @@ def _folders(root: Path, excluded: list[Exclusion]) -> list[tuple[str, list[str]
     seen: set[tuple[int, int]] = set()
 
     def refused(error: OSError) -> None:
-        excluded.append(Exclusion(_shown(str(error.filename)), f"folder cannot be read: {error.strerror or error}"))
+        excluded.append(Exclusion(as_text(str(error.filename)), f"folder cannot be read: {error.strerror or error}"))
 
     for folder, below, files in os.walk(root, followlinks=True, onerror=refused):
         try:
@@ -97,15 +98,3 @@ def _has_dicom_mark(place: str) -> bool:
             return is_dicom(file.read(132))
     except OSError:
         return False
-
-
-def _is_text(place: str) -> bool:
-    try:
-        place.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _shown(place: str) -> str:
-    return place.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

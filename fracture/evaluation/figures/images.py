@@ -19,7 +19,7 @@ class Tile:
 
     Attributes:
         pixels: uint8 or float [size, size].
-        title: one or two lines below it.
+        title: lines above it.
         heat: float [size, size] in 0 to 1, laid over it, None for none.
     """
 
@@ -33,7 +33,9 @@ def grid_figure(tiles: Sequence[Tile], columns: int = 4) -> Figure:
     columns = min(columns, max(1, len(tiles)))
     rows = max(1, -(-len(tiles) // columns))
     with styled():
-        made, axes = figure(columns, rows, 2.3, 2.65)
+        lines = max((tile.title.count("\n") + 1 for tile in tiles if tile.title), default=0)
+        made, axes = figure(columns, rows, 2.3, 2.35 + 0.15 * lines)
+        made.set_layout_engine("constrained", h_pad=0.1)  # else the first row of titles is cut off
         for axis in axes:
             axis.axis("off")
         for axis, tile in zip(axes, tiles, strict=False):

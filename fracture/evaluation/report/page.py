@@ -25,6 +25,7 @@ class Contents:
         results: of the run.
         pictures: PNG bytes by name, see `CAPTIONS`.
         controls: of the maps, None where there are none.
+        trained: training images by class, empty where they are not at hand.
         audit: audit.json, None where nobody has looked.
         facts: of the run, by name: weights, plan, versions.
         settings: the knobs that differ from their defaults.
@@ -36,6 +37,7 @@ class Contents:
     results: Judged
     pictures: Mapping[str, bytes]
     controls: Controls | None = None
+    trained: Mapping[str, int] = field(default_factory=dict)
     audit: Mapping[str, Any] | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fracture.evidence import Estimate, Judged
+from fracture.evidence import Estimate, EvaluationResults, Judged
 
 _FEW = 100  # test images of a class below which its recall is said to be known roughly
 
@@ -17,7 +17,7 @@ def summary(results: Judged, audit: Mapping[str, Any] | None) -> list[str]:
         f"{test.n:,} images of {found['accuracy'].groups:,} patients or originals{_learned(results)}."
     ]
     if results.synthetic:
-        lines.append("The images are rendered, not radiographs: nothing here has a medical meaning.")
+        lines.append(f"{_rendered(results)} rendered, not radiographs: nothing here has a medical meaning.")
     lines.append(f"Of 100 images about {_of_100(found['accuracy'])} are sorted correctly.")
     sensitivity, specificity = found.get("any_fracture_sensitivity"), found.get("any_fracture_specificity")
     if _known(sensitivity) and _known(specificity):
@@ -45,7 +45,7 @@ def limits(results: Judged, audit: Mapping[str, Any] | None) -> list[str]:
     test = results.splits["test"]
     lines = ["Research software, not a medical device. It must not be used to diagnose or treat anyone."]
     if results.synthetic:
-        lines.append("Synthetic images: the scores say that the software works, and nothing about radiographs.")
+        lines.append("Synthetic images, judged or learned from: the scores show that the software works, and no more.")
     if audit is None:
         lines.append("Nobody has looked for leakage in the data (audit=off, or another data set than in training).")
     elif audit.get("verdict") == "leaking":
@@ -76,6 +76,12 @@ def _learned(results: Judged) -> str:
     if seen is None:
         return "; nobody knows whether it has learned from some of them"
     return f", of which {seen:,} WERE USED IN ITS TRAINING" if seen else " that it has not learned from"
+
+
+def _rendered(results: Judged) -> str:
+    """Which images are; a model of the demo set may be judged on radiographs."""
+    judged = isinstance(results, EvaluationResults)
+    return "The images, or those that the model has learned from, are" if judged else "The images are"
 
 
 def _referral(results: Judged) -> str:
