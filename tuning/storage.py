@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import time
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
@@ -23,11 +24,13 @@ from fracture.tracking import store
 VARIABLE = "FRACTURE_TUNING_STORAGE"  # keeps a password off command lines and runs
 HEARTBEAT, GRACE = 15, 60  # seconds between signs of life, and without one until a trial counts as stale
 _SQLITE_PATIENCE = 60  # seconds that a writer waits for another
-_DRIVERS = {"postgresql": ("psycopg", "postgresql"), "mysql": ("pymysql", "mysql")}  # module, extra of this project
+_DRIVERS = {"postgresql": ("psycopg", "postgres"), "mysql": ("pymysql", "mysql")}  # module, extra of this project
 _LOCKS = {  # held by a connection, so that they end with their holder
     "postgresql": ("SELECT pg_advisory_lock(:key)", "SELECT pg_advisory_unlock(:key)"),
     "mysql": ("SELECT GET_LOCK(:key, -1)", "SELECT RELEASE_LOCK(:key)"),
 }
+_TRIES, _LITTLE = 6, 0.5  # where several first processes make the tables at once, and seconds between
+_MADE_BY_ANOTHER = ("already exists", "duplicate key", "Duplicate")
 Stale = Callable[[optuna.Study, FrozenTrial], None]
 
 
@@ -71,19 +74,23 @@ def open_storage(url: str, stale: Stale) -> RDBStorage:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     parsed = make_url(url)
     options = {"connect_args": {"timeout": _SQLITE_PATIENCE}} if parsed.get_backend_name() == "sqlite" else {}
-    try:
-        with _alone(parsed), warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)  # signs of life are marked so since Optuna 2.9
-            return RDBStorage(
-                url,
-                engine_kwargs=options,
-                heartbeat_interval=HEARTBEAT,
-                grace_period=GRACE,
-                heartbeat_stale_trial_callback=stale,
-            )
-    except (SQLAlchemyError, StorageInternalError, OSError, RuntimeError) as error:
-        first = str(error.__cause__ or error).splitlines()[0]
-        raise ConfigError(f"storage={hidden(parsed)}: cannot be used: {first}") from error
+    for left in reversed(range(_TRIES)):
+        try:
+            with _alone(parsed), warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)  # signs of life are marked so since Optuna 2.9
+                return RDBStorage(
+                    url,
+                    engine_kwargs=options,
+                    heartbeat_interval=HEARTBEAT,
+                    grace_period=GRACE,
+                    heartbeat_stale_trial_callback=stale,
+                )
+        except (SQLAlchemyError, StorageInternalError, OSError, RuntimeError) as error:
+            first = str(error.__cause__ or error).splitlines()[0]
+            if not (left and any(sign in first for sign in _MADE_BY_ANOTHER)):
+                raise ConfigError(f"storage={hidden(parsed)}: cannot be used: {first}") from error
+            time.sleep(_LITTLE)
+    raise AssertionError("the last try returns or raises")
 
 
 @contextlib.contextmanager

@@ -31,6 +31,7 @@ def test_what_does_worse_than_the_others_is_pruned(kind: str) -> None:
         asked = own.ask()
         for epoch in range(1, 10):
             asked.report(quality, epoch)
+            asked.should_prune()  # Hyperband notes there how far a trial came
         own.tell(asked, quality)
     ended = []
     for _ in range(9):  # Hyperband lets some go to the end, by their number

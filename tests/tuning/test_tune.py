@@ -21,10 +21,12 @@ from fracture.config import absolute
 from fracture.errors import ConfigError, FractureError, MemoryLimitError
 from fracture.models import checkpoint
 from fracture.progress import Terminal
-from tuning import study, tracked, trial, worker
+from fracture.tracking import artifacts
+from tuning import study, tracked, worker
+from tuning import trial as tuning_trial
 from tuning import tune as story
-from tuning.config import parse_tuning
 from tuning.conclude import Summary
+from tuning.config import parse_tuning
 from tuning.trial import Work
 
 FAST = {
@@ -67,7 +69,7 @@ def study_of(root: Path) -> optuna.Study:
 def refused_memory(work: Work, connection: Connection) -> None:
     """A trial that the system gives less memory than was planned."""
     held = replace(work, task=replace(work.task, limit_gib=0.25))
-    trial.main(held, connection)
+    tuning_trial.main(held, connection)
 
 
 @pytest.fixture
@@ -114,8 +116,9 @@ def test_a_study_and_its_continuation(store_root: Path, tmp_path: Path, split_im
     assert f"--lr {own.best_params['lr']}" in summary.command
     assert summary.command in said
     assert tracked.holds(run.info.run_id) == own.best_trial.number
-    artifact(run, "best.json")
-    _, sidecar = checkpoint.load(artifact(run, "best.pth"))
+    (tmp_path / "best").mkdir()
+    artifacts.fetch(run.info.run_id, ("best.pth", "best.json"), tmp_path / "best")
+    _, sidecar = checkpoint.load(tmp_path / "best" / "best.pth")
     assert sidecar.model.startswith("test_resnet")
     assert artifact(run, "slice.png").stat().st_size > 1000
     assert not list((store_root / "mlruns" / "tuning").rglob("*.pth"))
@@ -132,7 +135,7 @@ def test_a_study_and_its_continuation(store_root: Path, tmp_path: Path, split_im
 @pytest.mark.slow
 def test_a_trial_that_diverges_is_pruned_with_its_reason(store_root: Path, tmp_path: Path, images: Path) -> None:
     weights = timm.create_model("test_resnet", num_classes=3).state_dict()
-    weights["fc.bias"][:] = torch.nan
+    next(iter(weights.values()))[:] = torch.nan
     torch.save(weights, tmp_path / "broken.pth")
     with pytest.raises(FractureError, match="none of 2 trials is complete"):
         tune(tmp_path, images, trials=2, weights=tmp_path / "broken.pth")

@@ -1,0 +1,75 @@
+"""Many workers at one study on a real PostgreSQL, with all runs under one parent."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import optuna
+import pytest
+from optuna.trial import TrialState
+from rich.console import Console
+
+from fracture.config import absolute
+from fracture.errors import ConfigError
+from fracture.progress import Terminal
+from tests.postgres import new_database
+from tests.tuning.test_storage import turns_are_exclusive
+from tests.tuning.test_tune import FAST
+from tuning import storage
+from tuning import tune as story
+from tuning.config import parse_tuning
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
+TRIALS = 13
+
+
+def tune(given: dict[str, str], **values: object) -> None:
+    given = given | {name: str(value) for name, value in values.items()}
+    tuning, config = parse_tuning(given)
+    story.tune(tuning, absolute(config), given, Terminal(Console(file=io.StringIO())))
+
+
+def test_four_workers_share_a_study(
+    store_root: Path, tmp_path: Path, images: Path, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = new_database(postgres)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv(storage.VARIABLE, url)
+    given = FAST | {"data": str(images), "epochs": "3"}
+    tune(given, trials=1)  # so that there is one to join
+    (name,) = optuna.get_all_study_names(storage.address("auto"))
+    command = [sys.executable, "-m", "tuning", "worker", "--study", name, "--trials", str(TRIALS)]
+    workers = [
+        subprocess.Popen(command, cwd=store_root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for _ in range(4)
+    ]
+    for one in workers:
+        said, _ = one.communicate(timeout=300)
+        assert one.returncode == 0, said
+    tune(given, trials=TRIALS + 2, workers=2)  # two more, and the end
+
+    own = optuna.load_study(study_name=name, storage=storage.address("auto"))
+    finished = [one for one in own.trials if one.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    assert len(finished) == len(own.trials) == TRIALS + 2  # not one more than asked for
+    assert len({str(one.params) for one in finished}) == TRIALS + 2
+    assert len({one.user_attrs["worker"]["pid"] for one in finished}) > 2  # processes
+    (parent,) = mlflow.MlflowClient().search_runs(
+        ["0"], f"tags.`fracture.study` = '{name}' and tags.`fracture.kind` = 'tune'"
+    )
+    assert parent.info.status == "FINISHED"
+    runs = mlflow.MlflowClient().search_runs(["0"], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
+    assert sorted(int(run.data.tags["fracture.trial"]) for run in runs) == list(range(TRIALS + 2))
+    assert {run.info.status for run in runs} <= {"FINISHED", "KILLED"}
+
+    other = Terminal(Console(file=io.StringIO()))
+    with pytest.raises(ConfigError, match=f"is not in this storage. Allowed: {name}"):
+        story.join("another", storage.address("auto"), {}, "x", other)
+    with pytest.raises(ConfigError, match="Bring the same ones here"):
+        story.join(name, storage.address("auto"), {"data": "demo"}, "x", other)
+
+
+def test_turns_on_a_server(postgres: str, tmp_path: Path) -> None:
+    turns_are_exclusive(storage.address(new_database(postgres)), tmp_path / "log")
