@@ -94,6 +94,16 @@ def open_storage(url: str, stale: Stale) -> RDBStorage:
 
 
 @contextlib.contextmanager
+def closing(storage: RDBStorage) -> Iterator[RDBStorage]:
+    """Give its connections back at the end."""
+    try:
+        yield storage
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+@contextlib.contextmanager
 def turn(storage: RDBStorage, study: str) -> Iterator[None]:
     """Only one worker of a study at a time, on whatever machine, is inside."""
     kind = storage.engine.dialect.name

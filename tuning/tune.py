@@ -66,7 +66,7 @@ def tune(tuning: TuneConfig, config: TrainConfig, given: Mapping[str, str], term
     attached = store.attached_run_id() is not None
     goes_on = again.command_line(given, attached, "tune")
     url = storage.address(tuning.storage)
-    with stoppable() as stop, gpus.own(config.device):
+    with gpus.own(config.device):
         process.warm_up()
         task, report = prepare(tuning, config, terminal)
         verdicts = budget(tuning, task, terminal)
@@ -74,10 +74,11 @@ def tune(tuning: TuneConfig, config: TrainConfig, given: Mapping[str, str], term
         name = record.name_of(tuning, task, space)
         shown = tuning.model_copy(update={"storage": storage.hidden(url)})  # it is kept, and seen by many
         wanted = record.record_of(shown, task, space, verdicts)
-        opened = _begin(url, name, wanted, task, report)
-        _say(opened, terminal)
-        _search(opened, task, stop, goes_on, terminal)
-    _finish(opened, task, attached, terminal)
+        with storage.closing(storage.open_storage(url, stale)) as kept:
+            opened = _begin(url, kept, name, wanted, task, report)
+            _say(opened, terminal)
+            _search(opened, task, goes_on, terminal)
+            _finish(opened, task, attached, terminal)
 
 
 def budget(tuning: TuneConfig, task: Task, terminal: Terminal) -> list[Verdict]:
@@ -109,7 +110,11 @@ def join(name: str, url: str, overrides: Mapping[str, str], worker: str, termina
         ConfigError: no such study, or other data, weights or hardware than its own.
         Interrupted: a signal asked for it.
     """
-    kept = storage.open_storage(url, stale)
+    with storage.closing(storage.open_storage(url, stale)) as kept:
+        _join(name, kept, overrides, worker, terminal)
+
+
+def _join(name: str, kept: RDBStorage, overrides: Mapping[str, str], worker: str, terminal: Terminal) -> None:
     try:
         own = optuna.load_study(study_name=name, storage=kept)
     except KeyError as error:
@@ -121,7 +126,7 @@ def join(name: str, url: str, overrides: Mapping[str, str], worker: str, termina
     trials = int(overrides.get("trials", found.tuning.trials))
     local = {key: value for key, value in overrides.items() if key != "trials"}
     config = TrainConfig.model_validate(found.config.model_dump() | local | {"recipe": "seed", "audit": "off"})
-    with stoppable() as stop, gpus.own(config.device):
+    with gpus.own(config.device):
         process.warm_up()
         task, _ = prepare(found.tuning.model_copy(update={"recipe": "seed"}), config, terminal)
         if task.digest() != found.task:
@@ -132,12 +137,14 @@ def join(name: str, url: str, overrides: Mapping[str, str], worker: str, termina
             )
         own.pruner = study.pruner_of(found.tuning.pruner, task.plan.epochs)
         folder = store.project_root() / "mlruns" / "tuning" / name
-        Worker(own, kept, found, task, trials, found.run, worker, folder, terminal, stop).work()
+        with stoppable() as stop:
+            Worker(own, kept, found, task, trials, found.run, worker, folder, terminal, stop).work()
 
 
-def _begin(url: str, name: str, wanted: StudyRecord, task: Task, report: AuditReport | None) -> Opened:
+def _begin(
+    url: str, kept: RDBStorage, name: str, wanted: StudyRecord, task: Task, report: AuditReport | None
+) -> Opened:
     """Begin a study, or take it up again; one worker at a time, so that it has one run and one first trial."""
-    kept = storage.open_storage(url, stale)
     direction = StudyDirection.MINIMIZE if task.minimised else StudyDirection.MAXIMIZE
     with storage.turn(kept, name):
         own = optuna.create_study(storage=kept, study_name=name, direction=direction, load_if_exists=True)
@@ -159,14 +166,14 @@ def _say(opened: Opened, terminal: Terminal) -> None:
     terminal.say(f"Study {opened.study.study_name} in {storage.hidden(opened.url)}, run {opened.run.id}{more}.")
 
 
-def _search(opened: Opened, task: Task, stop: Stop, goes_on: str, terminal: Terminal) -> None:
+def _search(opened: Opened, task: Task, goes_on: str, terminal: Terminal) -> None:
     """Work at the study, with as many more workers on this machine as asked for."""
     tuning = opened.record.tuning
     threads = max(1, task.plan.threads // tuning.workers)
     own = with_threads(task, threads) if task.plan.device == "cpu" and task.config.threads == "auto" else task
-    worker = _worker(opened, own, "0", terminal, stop)
     try:
-        with _more_workers(opened, own):
+        with stoppable() as stop, _more_workers(opened, own):
+            worker = _worker(opened, own, "0", terminal, stop)
             worker.work()
             worker.keep_best()
     except (Interrupted, KeyboardInterrupt) as stopped:

@@ -18,14 +18,14 @@ def nothing(*_: object) -> None:
 
 def take_turns(url: str, log: Path) -> None:
     """Note when this process enters and leaves its turn."""
-    kept = storage.open_storage(url, nothing)
-    for _ in range(5):
-        with storage.turn(kept, "study"):
-            with log.open("a") as file:
-                file.write("in\n")
-            time.sleep(0.02)
-            with log.open("a") as file:
-                file.write("out\n")
+    with storage.closing(storage.open_storage(url, nothing)) as kept:
+        for _ in range(5):
+            with storage.turn(kept, "study"):
+                with log.open("a") as file:
+                    file.write("in\n")
+                time.sleep(0.02)
+                with log.open("a") as file:
+                    file.write("out\n")
 
 
 def test_the_default_is_a_file_at_the_project_root(tmp_path: Path) -> None:

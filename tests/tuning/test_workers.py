@@ -8,6 +8,7 @@ from pathlib import Path
 import mlflow
 import optuna
 import pytest
+from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from rich.console import Console
 
@@ -40,7 +41,8 @@ def test_four_workers_share_a_study(
     monkeypatch.setenv(storage.VARIABLE, url)
     given = FAST | {"data": str(images), "epochs": "3"}
     tune(given, trials=1)  # so that there is one to join
-    (name,) = optuna.get_all_study_names(storage.address("auto"))
+    with storage.closing(RDBStorage(storage.address("auto"))) as kept:
+        (name,) = optuna.get_all_study_names(kept)
     command = [sys.executable, "-m", "tuning", "worker", "--study", name, "--trials", str(TRIALS)]
     workers = [
         subprocess.Popen(command, cwd=store_root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -51,9 +53,10 @@ def test_four_workers_share_a_study(
         assert one.returncode == 0, said
     tune(given, trials=TRIALS + 2, workers=2)  # two more, and the end
 
-    own = optuna.load_study(study_name=name, storage=storage.address("auto"))
-    finished = [one for one in own.trials if one.state in (TrialState.COMPLETE, TrialState.PRUNED)]
-    assert len(finished) == len(own.trials) == TRIALS + 2  # not one more than asked for
+    with storage.closing(RDBStorage(storage.address("auto"))) as kept:
+        trials = optuna.load_study(study_name=name, storage=kept).trials
+    finished = [one for one in trials if one.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    assert len(finished) == len(trials) == TRIALS + 2  # not one more than asked for
     assert len({str(one.params) for one in finished}) == TRIALS + 2
     assert len({one.user_attrs["worker"]["pid"] for one in finished}) > 2  # processes
     (parent,) = mlflow.MlflowClient().search_runs(
