@@ -37,8 +37,8 @@ class TuneConfig(BaseModel):
         False,
         description="let batches in that fit in parts only; never where batch normalisation makes that another one",
     )
-    pruner: Literal["median", "hyperband", "none"] = Field(
-        "median", description="ends trials early that do worse than others did by then"
+    pruner: Literal["hyperband", "median", "none"] = Field(
+        "hyperband", description="ends trials early that do worse than others did by then"
     )
     recipe: Literal["seed", "auto"] = Field(
         "seed", description="as in training; auto leaves lr and batch_size little to do where it trains the head alone"
