@@ -85,12 +85,12 @@ def _train(work: Work, connection: Connection) -> None:
             "memory_allocated_gib": round(fits.prediction.allocated_gib, 3),
         }
     )
-    hold(task.limit_gib, plan.device)
     config = task.with_values(work.values)
     job = fit.Job(config, plan, task.backbone, task.weights, task.dataset, work.folder)
     with fit.out_of_memory_explained(job):
         model = fit.build_model(job)
     job = replace(job, plan=fit.choose_memory_format(job, model, task.cache_dir))
+    hold(task.limit_gib, plan.device)  # only now: the timing of formats is no part of what was predicted
     with Watch(config.stall_seconds, work.folder / "train.log", lambda _: None) as watch:
         if config.head == "probe" and not state.exists(job.folder):
             _solve_head(job, model, watch)
@@ -111,14 +111,15 @@ def _solve_head(job: fit.Job, model: Any, watch: Watch) -> None:
 def hold(limit_gib: float, device: str) -> None:
     """Have the system refuse this process more main memory than the limit, on Linux; a GPU is held by `fit`.
 
-    What is counted is private writable memory, which is near the resident set: the code of libraries is left out, and
-    what was reserved but never touched is in.
+    What the system counts is private writable memory. It is more than the resident set by what was reserved and never
+    touched; that difference, as it is now, is added, so that the limit is one of the resident set.
     """
     if device == "cpu" and psutil.LINUX:
         import resource  # not on Windows
 
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        wanted = int(limit_gib * 2**30)
+        memory = psutil.Process().memory_info()
+        wanted = int(limit_gib * 2**30) + max(0, memory.data - memory.rss)
         resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard < 0 else min(wanted, hard), hard))
 
 

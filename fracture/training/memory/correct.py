@@ -3,7 +3,9 @@
 from fracture.training.execution import Plan
 from fracture.training.learner import Learner
 
-_NO_MEMORY = ("allocate memory", "out of memory", "ALLOC_FAILED")  # as torch, CUDA and cuBLAS say it
+_NO_MEMORY = (  # as torch, CUDA, cuBLAS and oneDNN say it
+    "allocate memory", "out of memory", "ALLOC_FAILED", "could not create a primitive",
+)  # fmt: skip
 
 
 def is_out_of_memory(error: BaseException) -> bool:
