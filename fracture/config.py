@@ -159,18 +159,18 @@ class TrainConfig(BaseModel):
         return self
 
 
-def parse(values: Mapping[str, Any]) -> TrainConfig:
+def parse(values: Mapping[str, Any], command: str = "fracture train") -> TrainConfig:
     """Make the configuration of a training run; see `parse_model`."""
-    return parse_model(TrainConfig, values, "train")
+    return parse_model(TrainConfig, values, command)
 
 
-def parse_model(model: type[M], values: Mapping[str, Any], verb: str) -> M:
+def parse_model(model: type[M], values: Mapping[str, Any], command: str) -> M:
     """Make a configuration of strings or values, as they come from a command line or a file.
 
     Args:
         model: which configuration.
         values: by name; what is left out takes its default.
-        verb: of the command, for the hint.
+        command: as the user calls it, for the hint.
 
     Raises:
         ConfigError: every unknown name and every value out of range, at once.
@@ -180,7 +180,7 @@ def parse_model(model: type[M], values: Mapping[str, Any], verb: str) -> M:
     except ValidationError as error:
         known = list(model.model_fields)
         lines = dict.fromkeys(_explain(dict(problem), known) for problem in error.errors(include_url=False))
-        hint = f"`fracture {verb} --help` lists every parameter with its range."
+        hint = f"`{command} --help` lists every parameter with its range."
         raise ConfigError("\n".join([*lines, hint])) from error
 
 

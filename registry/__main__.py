@@ -1,12 +1,12 @@
 """`python -m registry`: promote, list, show, challenge, rollback, verify, export, predict."""
 
-import sys
 from pathlib import Path
 
 import click
 from rich.console import Console
 
-from fracture.errors import ConfigError, FractureError
+from fracture import __main__ as command_line
+from fracture.errors import ConfigError
 from fracture.progress import Terminal
 
 _NAME = click.option("--name", default="fracture-classifier", show_default=True, help="of the registered model")
@@ -185,21 +185,5 @@ def _registry(name: str):  # type: ignore[no-untyped-def]
     return Registry(name)
 
 
-def main() -> None:
-    """Run the command line; the exit codes are those of `fracture.errors`."""
-    try:
-        cli(prog_name="python -m registry", standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except FractureError as error:
-        console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
-        console.print(f"[bold red]{type(error).__name__}[/] (exit code {error.exit_code})")
-        console.print(str(error), markup=False)
-        sys.exit(error.exit_code)
-
-
 if __name__ == "__main__":
-    main()
+    command_line.run(cli, "python -m registry")

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from fracture.config import TrainConfig, as_text, parse, parse_model
 
 FURTHER = {"weight_decay": 0.2, "label_smoothing": 0.2, "drop_path": 0.4}  # upper ends of ranges that begin at 0
+_COMMAND = "python -m tuning"
 NOT_SHARED = frozenset({"accumulation", "folds", "fold", "resume"})  # knobs of training that a study has no use for
 
 
@@ -102,5 +103,5 @@ def parse_tuning(values: Mapping[str, str]) -> tuple[TuneConfig, TrainConfig]:
     """
     own = {name: value for name, value in values.items() if name in TuneConfig.model_fields}
     rest = {name: value for name, value in values.items() if name not in own}
-    tuning = parse_model(TuneConfig, own, "tune")
-    return tuning, parse(rest | {"recipe": tuning.recipe, "memory_limit_gib": str(tuning.memory_limit_gib)})
+    tuning = parse_model(TuneConfig, own, _COMMAND)
+    return tuning, parse(rest | {"recipe": tuning.recipe, "memory_limit_gib": str(tuning.memory_limit_gib)}, _COMMAND)

@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import optuna
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from optuna.trial import FrozenTrial, TrialState
 
 from fracture.evaluation.figures.style import COLOURS, GREY, figure, plain, styled
@@ -44,6 +46,7 @@ def _history(shown: Sequence[FrozenTrial], study: optuna.Study, metric: str) -> 
             so_far = better.accumulate([float(one.value or 0.0) for one in done])
             axis.step([one.number for one in done], so_far, where="post", color=COLOURS[1], label="best so far")
         axis.set(xlabel="trial", ylabel=plain(metric), title="History")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.legend()
         return made
 
@@ -84,8 +87,6 @@ def _parallel(shown: Sequence[FrozenTrial], study: optuna.Study, metric: str) ->
     shade = Normalize(values.min(), values.max() if values.max() > values.min() else values.min() + 1)
     with styled():
         made, (axis,) = figure(1, 1, 1.6 * (len(names) + 2), 3.6)
-        from matplotlib import colormaps
-
         for row in np.argsort(values):  # the best are drawn last, above the others
             axis.plot(range(len(places)), scaled[row], color=colormaps["viridis_r"](shade(values[row])), linewidth=1.2)
         for at, (name, bottom, top) in enumerate(zip([*names, metric], low, high, strict=True)):
@@ -97,8 +98,8 @@ def _parallel(shown: Sequence[FrozenTrial], study: optuna.Study, metric: str) ->
         axis.set_xticks(range(len(places)), [plain(name) for name in [*names, metric]])
         axis.tick_params(axis="x", length=0, pad=16)
         axis.set_yticks([])
-        axis.set(ylim=(-0.03, 1.03), title="Parallel coordinates, the darker the better")
-        axis.title.set_position((0, 1.08))
+        axis.set_ylim(-0.03, 1.03)
+        axis.set_title("Parallel coordinates, the darker the better", pad=20)
         axis.spines[:].set_visible(False)
         axis.grid(visible=False)
         return made

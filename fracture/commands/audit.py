@@ -28,7 +28,7 @@ def command(data: Path, out: Path, **values: str | None) -> None:
 
     Exit code 0: no leakage; 3: leakage, and the message names the command that mends it.
     """
-    config = parse_model(AuditConfig, given(values), "audit")
+    config = parse_model(AuditConfig, given(values), "fracture audit")
     cache_dir = folder_of(config.cache_dir)
     terminal = Terminal()
     with attached.accounted("audit"):

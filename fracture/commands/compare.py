@@ -22,7 +22,7 @@ def command(runs: tuple[str, ...], out: Path, **values: str | None) -> None:
     ranked against each other.
     """
     with attached.accounted("compare"):
-        config = parse_model(CompareConfig, given(values), "compare")
+        config = parse_model(CompareConfig, given(values), "fracture compare")
         from fracture.runs.compare import compare_runs  # heavy imports only once the values are right
         from fracture.tracking import store
 

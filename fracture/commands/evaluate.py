@@ -22,7 +22,7 @@ def command(target: str, data: str, out: Path, **values: str | None) -> None:
     Temperature, operating point and referral are those that validation decided in training.
     """
     with accounted("evaluate"):
-        config = parse_model(EvaluateConfig, given(values), "evaluate")
+        config = parse_model(EvaluateConfig, given(values), "fracture evaluate")
         from fracture.runs.evaluate import evaluate  # heavy imports only once the values are right
         from fracture.tracking import store
 

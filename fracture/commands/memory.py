@@ -22,7 +22,7 @@ def command(as_json: bool, **values: str | None) -> None:
 
     The whole process is meant, as nvidia-smi shows it; what is over the limit is marked.
     """
-    config = parse_model(MemoryConfig, given(values), "memory")
+    config = parse_model(MemoryConfig, given(values), "fracture memory")
     from fracture.models import backbones  # heavy imports only once the values are right
 
     limit = config.memory_limit_gib

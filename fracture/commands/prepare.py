@@ -34,7 +34,7 @@ def command(sources: tuple[Path, ...], out: Path, regroup: Path | None, **values
         raise ConfigError("Give one SOURCE or more, or --regroup MANIFEST|DIR.\n`fracture prepare --help` shows both.")
     if out.suffix.lower() != ".csv":
         raise ConfigError(f"out={out}: must end in .csv")
-    config = parse_model(PrepareConfig, given(values), "prepare")
+    config = parse_model(PrepareConfig, given(values), "fracture prepare")
     terminal = Terminal()
     with attached.accounted("prepare"):
         with terminal.working() as progress:
