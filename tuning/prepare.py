@@ -30,15 +30,7 @@ def prepare(tuning: TuneConfig, config: TrainConfig, terminal: Terminal) -> tupl
         ConfigError: an unknown backbone, several of them, or a recipe that leaves nothing to tune.
         DataError: the data is refused.
     """
-    names = backbones.split_names(config.model)
-    if len(names) > 1:
-        raise ConfigError(f"model={config.model}: a study tunes one backbone; give each a command of its own")
-    backbone = backbones.find(names[0])
-    drop_path = FURTHER["drop_path"] if "drop_path" in tuning.searched else config.drop_path
-    backbones.check(
-        backbone, features=config.features, head=config.head, drop_path=drop_path,
-        checkpointing=config.checkpointing is True,
-    )  # fmt: skip
+    backbone = _backbone(tuning, config)
     size = backbone.image_size(config.image_size)
     weights = first_weights.find(config.weights, backbone)
     source = Source(
@@ -68,6 +60,20 @@ def prepare(tuning: TuneConfig, config: TrainConfig, terminal: Terminal) -> tupl
     )
     assert plan.memory_limit_gib is not None
     return Task(config, plan, backbone, weights, dataset, plan.memory_limit_gib, cache_dir), report
+
+
+def _backbone(tuning: TuneConfig, config: TrainConfig) -> Backbone:
+    """The one backbone that is tuned, once it is known to take what will be tried."""
+    names = backbones.split_names(config.model)
+    if len(names) > 1:
+        raise ConfigError(f"model={config.model}: a study tunes one backbone; give each a command of its own")
+    backbone = backbones.find(names[0])
+    drop_path = FURTHER["drop_path"] if "drop_path" in tuning.searched else config.drop_path
+    backbones.check(
+        backbone, features=config.features, head=config.head, drop_path=drop_path,
+        checkpointing=config.checkpointing is True,
+    )  # fmt: skip
+    return backbone
 
 
 def _audited(source: Source, config: TrainConfig, cache_dir: Path, terminal: Terminal) -> AuditReport | None:
