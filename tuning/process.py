@@ -85,10 +85,10 @@ def run(target: Callable[..., None], work: object, hears: Hears, stop: Stop) -> 
     except EOFError:
         pass
     finally:
+        ours.close()  # whoever still waits for an answer hears that nobody is there
         process.join(10)
         if process.is_alive():
             process.kill()
-        ours.close()
     return _ended(process.exitcode, _out_of_memory_kills() > kills)
 
 
