@@ -82,7 +82,7 @@ def run(target: Callable[..., None], work: object, hears: Hears, stop: Stop) -> 
                     return outcome
             elif not process.is_alive() and not ours.poll():
                 break
-    except EOFError:
+    except (EOFError, ConnectionError):  # a killed process resets what it had not read
         pass
     finally:
         ours.close()  # whoever still waits for an answer hears that nobody is there

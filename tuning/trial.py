@@ -15,6 +15,7 @@ from filelock import FileLock
 from fracture.errors import DivergedError, Interrupted, MemoryLimitError
 from fracture.progress import log_file
 from fracture.training import fit, state
+from fracture.training.memory.correct import is_out_of_memory
 from fracture.training.memory.plan import MemoryPlan
 from fracture.training.state import Position
 from fracture.training.watch import Watch
@@ -69,6 +70,8 @@ def _outcome(work: Work, connection: Connection) -> Outcome:
     except Interrupted as stop:
         return Outcome("interrupted", str(stop))
     except Exception as error:  # noqa: BLE001 - whatever it is, the study must hear of it
+        if is_out_of_memory(error):
+            return Outcome("memory", str(error))
         return Outcome("failed", str(error) or type(error).__name__, traceback.format_exc())
     return Outcome("done")
 

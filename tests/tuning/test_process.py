@@ -48,6 +48,13 @@ def killed(work: object, connection: Connection) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def killed_unread(work: object, connection: Connection) -> None:
+    """Killed before it has read the answer: its end of the line is reset, not closed."""
+    connection.send(Epoch(1, {}))
+    connection.poll(10)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def silent(work: object, connection: Connection) -> None:
     os._exit(3)
 
@@ -88,6 +95,7 @@ def test_a_trial_can_be_told_to_stop() -> None:
     ("target", "kind", "reason"),
     [
         (killed, "killed", "killed by signal 9"),
+        (killed_unread, "killed", "killed by signal 9"),
         (silent, "failed", "exit code 3"),
         (stalled, "killed", "stall_seconds"),
     ],

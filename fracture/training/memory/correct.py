@@ -3,8 +3,8 @@
 from fracture.training.execution import Plan
 from fracture.training.learner import Learner
 
-_NO_MEMORY = (  # as torch, CUDA, cuBLAS and oneDNN say it
-    "allocate memory", "out of memory", "ALLOC_FAILED", "could not create a primitive",
+_NO_MEMORY = (  # as torch, CUDA, cuBLAS, oneDNN and Python say it
+    "allocate memory", "out of memory", "ALLOC_FAILED", "could not create a primitive", "can't start new thread",
 )  # fmt: skip
 
 
