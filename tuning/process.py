@@ -18,7 +18,8 @@ R = TypeVar("R")
 _FORKS = "forkserver" in multiprocessing.get_all_start_methods()  # not on Windows: there each trial imports anew
 _CONTEXT = multiprocessing.get_context("forkserver") if _FORKS else multiprocessing.get_context("spawn")
 _PRELOADED = ["tuning.trial"]
-_CONTEXT.set_forkserver_preload(_PRELOADED)  # before the first process, which begins the one that is forked
+if _FORKS:
+    _CONTEXT.set_forkserver_preload(_PRELOADED)  # before the first process, which begins the one that is forked
 _POLL = 0.2  # seconds between looks at what asks to stop
 _VMSTAT = Path("/proc/vmstat")
 
