@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -65,11 +64,13 @@ def stalled(work: object, connection: Connection) -> None:
 
 def patient(work: object, connection: Connection) -> None:
     """Ends in good order when asked to."""
-    asked = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    asked: list[int] = []  # an Event set by a handler could wait for itself
+    signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
     connection.send(Epoch(1, {}))
     connection.recv()
-    asked.wait(30)
+    end = time.monotonic() + 30
+    while not asked and time.monotonic() < end:
+        time.sleep(0.02)
     connection.send(Outcome("interrupted", "asked to"))
 
 
