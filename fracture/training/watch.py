@@ -14,6 +14,7 @@ from types import FrameType, TracebackType
 from fracture.errors import Interrupted
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_END = b"\0"  # no signal has this number
 
 
 class Watch:
@@ -67,7 +68,7 @@ class Watch:
         for number, handler in self._previous.items():
             signal.signal(number, signal.SIG_IGN if self._signal else handler)  # type: ignore[arg-type]
         self._over = True
-        self._mouth.send(b"\0")
+        self._mouth.send(_END)
 
     def alive(self) -> None:
         """Say that there is progress, where stopping is not safe."""
@@ -89,9 +90,12 @@ class Watch:
     def _look(self) -> None:
         told = self._on_signal is None
         with self._ear, self._mouth:
-            while not self._over:
+            while True:
                 ready, _, _ = select.select([self._ear], [], [], min(1.0, self._stall / 4))
-                heard = [number for number in self._ear.recv(64) if number in _SIGNALS] if ready else []
+                received = self._ear.recv(64) if ready else b""
+                if _END in received:  # only then may the sockets be closed: the main thread writes to one until the end
+                    return
+                heard = [number for number in received if number in _SIGNALS]
                 if heard and not told and self._on_signal is not None:
                     told = True
                     self._on_signal(signal.Signals(heard[0]).name)

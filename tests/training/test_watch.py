@@ -51,6 +51,13 @@ def test_a_signal_waits_for_a_safe_moment(tmp_path: Path, number: signal.Signals
     signal.raise_signal(signal.SIGTERM)  # still ignored: the run is being ended in good order
 
 
+def test_the_end_waits_for_nobody(tmp_path: Path, handlers: None) -> None:
+    for _ in range(2000):  # a signal wakes the watching thread just while the context ends
+        with Watch(60, tmp_path / "log", lambda reason: None):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.set_wakeup_fd(-1) == -1
+
+
 def test_a_signal_is_acknowledged_while_a_step_runs(tmp_path: Path, handlers: None) -> None:
     told: list[tuple[str, float]] = []
     with Watch(60, tmp_path / "log", pytest.fail, lambda name: told.append((name, time.monotonic()))):
