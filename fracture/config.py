@@ -7,7 +7,7 @@ The run command: ``mlflow run . -P model=convnextv2`` or ``fracture train --mode
 
 import difflib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -175,13 +175,25 @@ def parse_model(model: type[M], values: Mapping[str, Any], command: str) -> M:
     Raises:
         ConfigError: every unknown name and every value out of range, at once.
     """
+    made, problems = validated(model, values)
+    if made is None:
+        raise refused(problems, command)
+    return made
+
+
+def validated(model: type[M], values: Mapping[str, Any], more: Iterable[str] = ()) -> tuple[M | None, list[str]]:
+    """A configuration, or None and what is wrong with each value; ``more`` names are known beside the model's own."""
     try:
-        return model.model_validate(dict(values))
+        return model.model_validate(dict(values)), []
     except ValidationError as error:
-        known = list(model.model_fields)
-        lines = dict.fromkeys(_explain(dict(problem), known) for problem in error.errors(include_url=False))
-        hint = f"`{command} --help` lists every parameter with its range."
-        raise ConfigError("\n".join([*lines, hint])) from error
+        known = list(dict.fromkeys([*model.model_fields, *more]))
+        return None, [_explain(dict(problem), known) for problem in error.errors(include_url=False)]
+
+
+def refused(problems: Iterable[str], command: str) -> ConfigError:
+    """The failure that tells all problems at once, and where to read on."""
+    hint = f"`{command} --help` lists every parameter with its range."
+    return ConfigError("\n".join([*dict.fromkeys(problems), hint]))
 
 
 def absolute(config: TrainConfig) -> TrainConfig:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from fracture.config import TrainConfig, as_text, parse, parse_model
+from fracture.config import TrainConfig, as_text, refused, validated
 
 FURTHER = {"weight_decay": 0.2, "label_smoothing": 0.2, "drop_path": 0.4}  # upper ends of ranges that begin at 0
 _COMMAND = "python -m tuning"
@@ -99,9 +99,13 @@ def parse_tuning(values: Mapping[str, str]) -> tuple[TuneConfig, TrainConfig]:
     """The study's knobs and those that its trials share, from text.
 
     Raises:
-        ConfigError: every value out of its range, at once.
+        ConfigError: every unknown name and every value out of its range, at once.
     """
     own = {name: value for name, value in values.items() if name in TuneConfig.model_fields}
     rest = {name: value for name, value in values.items() if name not in own}
-    tuning = parse_model(TuneConfig, own, _COMMAND)
-    return tuning, parse(rest | {"recipe": tuning.recipe, "memory_limit_gib": str(tuning.memory_limit_gib)}, _COMMAND)
+    tuning, problems = validated(TuneConfig, own)
+    told = {"recipe": tuning.recipe, "memory_limit_gib": str(tuning.memory_limit_gib)} if tuning else {}
+    config, more = validated(TrainConfig, rest | told, TuneConfig.model_fields)
+    if tuning is None or config is None:
+        raise refused([*problems, *more], _COMMAND)
+    return tuning, config

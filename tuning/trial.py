@@ -7,7 +7,6 @@ import traceback
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 import psutil
 from filelock import FileLock
@@ -15,6 +14,7 @@ from filelock import FileLock
 from fracture.errors import DivergedError, Interrupted, MemoryLimitError
 from fracture.progress import log_file
 from fracture.training import fit, state
+from fracture.training.head import solve_head
 from fracture.training.memory.correct import is_out_of_memory
 from fracture.training.memory.plan import MemoryPlan
 from fracture.training.state import Position
@@ -96,19 +96,10 @@ def _train(work: Work, connection: Connection) -> None:
     hold(task.limit_gib, plan.device)  # only now: the timing of formats is no part of what was predicted
     with Watch(config.stall_seconds, work.folder / "train.log", lambda _: None) as watch:
         if config.head == "probe" and not state.exists(job.folder):
-            _solve_head(job, model, watch)
+            with fit.out_of_memory_explained(job):
+                solve_head(job, model, watch.beat)
         connection.send(Planned(job.plan))
         fit.fit(job, model, watch, _Messenger(connection))
-
-
-def _solve_head(job: fit.Job, model: Any, watch: Watch) -> None:
-    from rich.console import Console
-
-    from fracture.progress import Terminal
-    from fracture.runs.session import solve_head  # it brings the tracker's library along
-
-    with fit.out_of_memory_explained(job):
-        solve_head(job, model, watch, Terminal(Console(quiet=True)))
 
 
 def hold(limit_gib: float, device: str) -> None:

@@ -5,8 +5,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 
 import optuna
@@ -136,9 +137,8 @@ def _join(name: str, kept: RDBStorage, overrides: Mapping[str, str], worker: str
                 f"from {task.weights.origin}. Bring the same ones here: --data, --weights."
             )
         own.pruner = study.pruner_of(found.tuning.pruner, task.plan.epochs)
-        folder = store.project_root() / "mlruns" / "tuning" / name
         with stoppable() as stop:
-            Worker(own, kept, found, task, trials, found.run, worker, folder, terminal, stop).work()
+            Worker(own, kept, found, task, trials, found.run, worker, folder_of(name), terminal, stop).work()
 
 
 def _begin(
@@ -227,14 +227,21 @@ def _finish(opened: Opened, task: Task, attached: bool, terminal: Terminal) -> N
         run.end("FAILED", str(error))
         raise
     run.end("FINISHED")
+    with suppress(OSError):  # a trial that failed for good has left something to look at
+        folder_of(own.study_name).rmdir()
 
 
 def _worker(opened: Opened, task: Task, name: str, terminal: Terminal, stop: Stop) -> Worker:
     trials = opened.record.tuning.trials
-    folder = store.project_root() / "mlruns" / "tuning" / opened.study.study_name
+    folder = folder_of(opened.study.study_name)
     return Worker(
         opened.study, opened.storage, opened.record, task, trials, opened.run.id, name, folder, terminal, stop
     )
+
+
+def folder_of(name: str) -> Path:
+    """Where the states of a study's trials lie on this machine."""
+    return store.project_root() / "mlruns" / "tuning" / name
 
 
 @contextmanager

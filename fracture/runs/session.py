@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from torch import nn
 
 from fracture import config as knobs
 from fracture.config import TrainConfig, as_text
@@ -30,9 +29,11 @@ from fracture.runs.subject import subject_of
 from fracture.tracking import environment, query, store
 from fracture.tracking.run import TrackedRun
 from fracture.tracking.summary import summary
-from fracture.training import execution, fit, probe, recipe, state
+from fracture.training import execution, fit, recipe, state
 from fracture.training.conclude import conclude
+from fracture.training.head import solve_head
 from fracture.training.memory.job import plan_memory, write_measured
+from fracture.training.probe import Head
 from fracture.training.watch import Watch
 
 
@@ -150,7 +151,7 @@ def _train(run: TrackedRun, job: fit.Job, session: Session, watch: Watch, *, fre
         job = replace(job, plan=plan)
         _record(run, job)
     if job.config.head == "probe" and not state.exists(job.folder):
-        solve_head(job, model, watch, terminal)
+        _say_head(solve_head(job, model, watch.beat), len(job.indices("train")), terminal)
     show_plan(job, terminal)
     reporter = Reporter(terminal, run, job)
     with terminal.training(job.plan.epochs):
@@ -168,18 +169,10 @@ def _train(run: TrackedRun, job: fit.Job, session: Session, watch: Watch, *, fre
     return results
 
 
-def solve_head(job: fit.Job, model: nn.Module, watch: Watch, terminal: Terminal) -> None:
-    """Solve the last layer on frozen features, and say what it is worth."""
-    execution.apply_threads(job.plan)
-    train = job.indices("train")
-    rows = job.dataset.manifest.rows
-    groups = [rows[i].group or f"alone {i}" for i in train]
-    found = probe.features(job.plan.place(model), job.plan, job.normalize, job.dataset.pixels, train, watch.beat)
-    head = probe.solve(found, job.dataset.labels[train], groups, len(job.dataset.classes), max(1, len(job.scales)))
-    probe.start_head(model, head)
+def _say_head(head: Head, images: int, terminal: Terminal) -> None:
     strengths = " and ".join(f"{strength:g}" for strength in head.strengths)
     terminal.say(
-        f"Head: solved on the frozen features of {len(train)} images (C = {strengths}; balanced log-loss "
+        f"Head: solved on the frozen features of {images} images (C = {strengths}; balanced log-loss "
         f"{head.loss:.3f} in cross-validation by group)."
     )
 

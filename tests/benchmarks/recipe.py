@@ -15,12 +15,12 @@ import statistics
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from rich.console import Console
-from scipy.stats import t as student
 from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 
@@ -28,6 +28,7 @@ from fracture.config import TrainConfig
 from fracture.data.folders import read_folder
 from fracture.data.manifest import Manifest, write_csv
 from fracture.evaluation import predictions
+from fracture.evaluation.folds import over_folds
 from fracture.progress import Terminal
 from fracture.runs import session
 from fracture.tracking import artifacts, query, store
@@ -35,6 +36,7 @@ from fracture.training.recipe import GENTLE, SOLVED
 from tests.benchmarks.machine import machine
 
 MODEL = "tf_efficientnet_lite0"
+_TEST_OVER_TRAINING = (1 / 5) / (4 / 5 * 6 / 7)  # shares of the images, see `folds`
 RECIPES: dict[str, dict[str, object]] = {"solved": SOLVED, "gentle": GENTLE, "seed": {}}
 
 
@@ -79,8 +81,6 @@ def folds(data: Path, seed: int) -> list[Manifest]:
 
 
 def _with(rows: Sequence, split: npt.NDArray, groups: npt.NDArray) -> list:  # type: ignore[type-arg]
-    from dataclasses import replace
-
     return [replace(row, split=str(s), group=str(g)) for row, s, g in zip(rows, split, groups, strict=True)]
 
 
@@ -124,7 +124,10 @@ def judge(found: predictions.Predictions) -> dict[str, float]:
 
 
 def report(scores: dict[str, list[dict[str, float]]], data: str) -> None:
-    """Means over folds with 95 % t intervals, and the differences from the first recipe, fold by fold."""
+    """Means over folds with 95 % intervals, and the differences from the first recipe, fold by fold.
+
+    Intervals are those of the corrected resampled t-test (Nadeau and Bengio 2003): the folds share training images.
+    """
     first = next(iter(scores))
     metrics = [name for name in scores[first][0] if name != "seconds"]
     print(f"\n{data}, {MODEL}, {len(scores[first])} of 5 folds by group; {machine()}\n")
@@ -142,12 +145,11 @@ def report(scores: dict[str, list[dict[str, float]]], data: str) -> None:
 
 
 def _interval(values: Sequence[float], *, signed: bool = False) -> str:
-    mean = statistics.mean(values)
-    text = f"{mean:+.3f}" if signed else f"{mean:.3f}"
+    sign = "+" if signed else ""
     if len(values) < 2:
-        return text
-    half = student.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
-    return f"{text} ± {half:.3f}"
+        return f"{values[0]:{sign}.3f}"
+    mean, low, high = over_folds(list(values), _TEST_OVER_TRAINING)
+    return f"{mean:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})"
 
 
 def _line(scores: dict[str, float]) -> str:

@@ -34,9 +34,11 @@ def test_bad_values_are_refused(values: dict[str, str], said: str) -> None:
 
 def test_all_bad_values_are_told_at_once() -> None:
     with pytest.raises(ConfigError) as raised:
-        parse_tuning({"trials": "0", "pruner": "asha"})
-    assert "trials=0" in str(raised.value)
-    assert "pruner=asha" in str(raised.value)
+        parse_tuning({"trials": "0", "pruner": "asha", "lr": "2", "worker": "3"})
+    said = str(raised.value).splitlines()
+    assert [line.split(":")[0] for line in said[:-1]] == ["trials=0", "pruner=asha", "lr=2", "worker"]
+    assert "workers" in said[3]  # the study's own names are near ones too
+    assert "--help" in said[-1]
 
 
 def test_the_limit_and_the_recipe_reach_the_trials() -> None:

@@ -24,7 +24,7 @@ from tuning.config import parse_tuning
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
-TRIALS = 13
+TRIALS = 9
 
 
 def tune(given: dict[str, str], **values: object) -> None:
@@ -39,7 +39,7 @@ def test_four_workers_share_a_study(
     url = new_database(postgres)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv(storage.VARIABLE, url)
-    given = FAST | {"data": str(images), "epochs": "3"}
+    given = FAST | {"data": str(images), "epochs": "2"}
     tune(given, trials=1)  # so that there is one to join
     with storage.closing(RDBStorage(storage.address("auto"))) as kept:
         (name,) = optuna.get_all_study_names(kept)
