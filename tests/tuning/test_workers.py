@@ -18,7 +18,7 @@ from fracture.progress import Terminal
 from tests.postgres import new_database
 from tests.tuning.test_storage import turns_are_exclusive
 from tests.tuning.test_tune import FAST
-from tuning import storage
+from tuning import record, storage
 from tuning import tune as story
 from tuning.config import parse_tuning
 
@@ -54,14 +54,14 @@ def test_four_workers_share_a_study(
     tune(given, trials=TRIALS + 2, workers=2)  # two more, and the end
 
     with storage.closing(RDBStorage(storage.address("auto"))) as kept:
-        trials = optuna.load_study(study_name=name, storage=kept).trials
+        own = optuna.load_study(study_name=name, storage=kept)
+        trials, found = own.trials, record.read(own)
     finished = [one for one in trials if one.state in (TrialState.COMPLETE, TrialState.PRUNED)]
     assert len(finished) == len(trials) == TRIALS + 2  # not one more than asked for
     assert len({str(one.params) for one in finished}) == TRIALS + 2
     assert len({one.user_attrs["worker"]["pid"] for one in finished}) > 2  # processes
-    (parent,) = mlflow.MlflowClient().search_runs(
-        ["0"], f"tags.`fracture.study` = '{name}' and tags.`fracture.kind` = 'tune'"
-    )
+    assert found is not None
+    parent = mlflow.MlflowClient().get_run(found.run)
     assert parent.info.status == "FINISHED"
     runs = mlflow.MlflowClient().search_runs(["0"], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
     assert sorted(int(run.data.tags["fracture.trial"]) for run in runs) == list(range(TRIALS + 2))
