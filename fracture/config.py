@@ -98,6 +98,10 @@ class TrainConfig(BaseModel):
     features: Literal["backbone", "pyramid"] = Field(
         "backbone", description="what the last layer reads; pyramid is mean, spread and largest value at two sizes"
     )
+    batch_norm: Literal["pretrained", "mixed", "auto"] = Field(
+        "pretrained",
+        description="its statistics with a solved head; mixed is half those of the training images, auto tries both",
+    )
     trained: Literal["all", "head"] = Field(
         "all", description="head leaves the backbone as it is, its batch statistics included"
     )
@@ -150,6 +154,8 @@ class TrainConfig(BaseModel):
             problems.append(f"val_fraction={self.val_fraction} and folds={self.folds} leave too little for training")
         if self.val_fraction + self.test_fraction >= 0.9:
             problems.append("val_fraction + test_fraction leave less than a tenth for training")
+        if self.batch_norm != "pretrained" and self.head != "probe":
+            problems.append(f"batch_norm={self.batch_norm} needs head=probe")
         if self.warmup_epochs and self.scheduler == "plateau":
             problems.append("warmup_epochs needs scheduler=cosine or scheduler=constant")
         if self.epochs != "auto" and 0 < self.epochs <= self.warmup_epochs:

@@ -334,7 +334,7 @@ def page() -> str:
         _fields(FoldEstimate),
         "## Parameters",
         "Every knob of `fracture train` under its own name, as given; what the recipe chose: `recipe.<name>`; what was "
-        "resolved for the machine: `plan.<name>`.",
+        "resolved for the machine: `plan.<name>`; what a solved head came to, in cross-validation: `solved.<name>`.",
     ]
     return "\n\n".join(parts) + "\n"
 

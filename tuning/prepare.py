@@ -68,11 +68,8 @@ def _backbone(tuning: TuneConfig, config: TrainConfig) -> Backbone:
     if len(names) > 1:
         raise ConfigError(f"model={config.model}: a study tunes one backbone; give each a command of its own")
     backbone = backbones.find(names[0])
-    drop_path = FURTHER["drop_path"] if "drop_path" in tuning.searched else config.drop_path
-    backbones.check(
-        backbone, features=config.features, head=config.head, drop_path=drop_path,
-        checkpointing=config.checkpointing is True,
-    )  # fmt: skip
+    searched = {name: FURTHER[name] for name in ("drop_path",) if name in tuning.searched}
+    backbones.check(backbone, config.model_copy(update=searched))
     return backbone
 
 

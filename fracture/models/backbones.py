@@ -7,8 +7,9 @@ from typing import Any, cast
 import timm
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from fracture.config import nearest
+from fracture.config import TrainConfig, nearest
 from fracture.errors import ConfigError
 from fracture.models.pyramid import SCALES, Pyramid, lack
 
@@ -135,19 +136,22 @@ def build(
     return cast(nn.Module, model)
 
 
-def check(backbone: Backbone, *, features: str, head: str, drop_path: float, checkpointing: bool) -> None:
-    """See that a backbone knows what `build` will ask of it, without taking memory for its weights.
+def check(backbone: Backbone, config: TrainConfig) -> None:
+    """See that a backbone knows what a configuration asks of it, without taking memory for its weights.
 
     Raises:
-        ConfigError: it knows no stochastic depth, no checkpointing, no pyramid or no solved head.
+        ConfigError: it knows no stochastic depth, no checkpointing, no pyramid, no solved head or no batch statistics.
     """
-    if drop_path or checkpointing:
+    checkpointing = config.checkpointing is True
+    if config.drop_path or checkpointing:
         with torch.device("meta"):
-            build(backbone, 2, drop_path=drop_path, checkpointing=checkpointing)
-    if features == "pyramid" and (reason := _no_pyramid(backbone)):
+            build(backbone, 2, drop_path=config.drop_path, checkpointing=checkpointing)
+    if config.features == "pyramid" and (reason := _no_pyramid(backbone)):
         raise ConfigError(f"features=pyramid: {backbone.name} cannot be read so ({reason}); use features=backbone")
-    if head == "probe" and features not in solvable(backbone):
+    if config.head == "probe" and config.features not in solvable(backbone):
         raise ConfigError(f"head=probe: the last layer of {backbone.name} is not linear; use head=random")
+    if config.batch_norm == "mixed" and not _normalises_batches(backbone):
+        raise ConfigError(f"batch_norm=mixed: {backbone.name} has no batch normalisation; use batch_norm=pretrained")
 
 
 def solvable(backbone: Backbone) -> tuple[str, ...]:
@@ -161,6 +165,11 @@ def solvable(backbone: Backbone) -> tuple[str, ...]:
 def _no_pyramid(backbone: Backbone) -> str:
     with torch.device("meta"):
         return lack(build(backbone, 2), backbone.own_size)
+
+
+def _normalises_batches(backbone: Backbone) -> bool:
+    with torch.device("meta"):
+        return any(isinstance(module, _BatchNorm) for module in build(backbone, 2).modules())
 
 
 def last_layer(model: nn.Module) -> nn.Linear | None:

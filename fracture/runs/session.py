@@ -31,9 +31,8 @@ from fracture.tracking.run import TrackedRun
 from fracture.tracking.summary import summary
 from fracture.training import execution, fit, recipe, state
 from fracture.training.conclude import conclude
-from fracture.training.head import solve_head
+from fracture.training.head import Solved, solve_head
 from fracture.training.memory.job import plan_memory, write_measured
-from fracture.training.probe import Head
 from fracture.training.watch import Watch
 
 
@@ -65,10 +64,7 @@ def train(config: TrainConfig, session: Session) -> Results:
     """
     execution.available_device(config.device)  # what costs nothing is checked before anything is decoded
     backbone = backbones.find(config.model)
-    backbones.check(
-        backbone, features=config.features, head=config.head, drop_path=config.drop_path,
-        checkpointing=config.checkpointing is True,
-    )  # fmt: skip
+    backbones.check(backbone, config)
     size = backbone.image_size(config.image_size)
     weights = first_weights.find(config.weights, backbone)
     dataset = _open(config, size, session.terminal)
@@ -151,7 +147,9 @@ def _train(run: TrackedRun, job: fit.Job, session: Session, watch: Watch, *, fre
         job = replace(job, plan=plan)
         _record(run, job)
     if job.config.head == "probe" and not state.exists(job.folder):
-        _say_head(solve_head(job, model, watch.beat), len(job.indices("train")), terminal)
+        solved = solve_head(job, model, watch.beat)
+        run.params(solved.described())
+        _say_head(solved, len(job.indices("train")), terminal)
     show_plan(job, terminal)
     reporter = Reporter(terminal, run, job)
     with terminal.training(job.plan.epochs):
@@ -169,11 +167,13 @@ def _train(run: TrackedRun, job: fit.Job, session: Session, watch: Watch, *, fre
     return results
 
 
-def _say_head(head: Head, images: int, terminal: Terminal) -> None:
-    strengths = " and ".join(f"{strength:g}" for strength in head.strengths)
+def _say_head(solved: Solved, images: int, terminal: Terminal) -> None:
+    strengths = " and ".join(f"{strength:g}" for strength in solved.head.strengths)
+    others = " and ".join(f"{loss:.3f} {way}" for way, loss in solved.losses.items() if way != solved.batch_norm)
     terminal.say(
         f"Head: solved on the frozen features of {images} images (C = {strengths}; balanced log-loss "
-        f"{head.loss:.3f} in cross-validation by group)."
+        f"{solved.head.loss:.3f} in cross-validation by group). Batch statistics: {solved.batch_norm}"
+        + (f" (the log-loss is {others})." if others else ".")
     )
 
 

@@ -25,6 +25,11 @@ def prepare(pixels: Tensor, plan: Plan, normalize: Normalize, generator: torch.G
     return normalize(grey).contiguous(memory_format=plan.format)
 
 
+def normalises_batches(model: nn.Module) -> bool:
+    """Whether there is batch normalisation in a model."""
+    return any(isinstance(module, _BatchNorm) for module in model.modules())
+
+
 class Learner:
     """Everything that learning changes, and how.
 
@@ -156,7 +161,7 @@ class Learner:
     @property
     def normalises_batches(self) -> bool:
         """Whether the model has batch normalisation, so that parts of a batch are not the batch."""
-        return any(isinstance(module, _BatchNorm) for module in self.model.modules())
+        return normalises_batches(self.model)
 
     @property
     def can_checkpoint(self) -> bool:

@@ -12,6 +12,7 @@ MANY = 5000  # from which the seed's recipe is kept: so many can teach a whole n
 SOLVED: dict[str, object] = {
     "head": "probe",
     "features": "pyramid",
+    "batch_norm": "auto",
     "image_size": 384,
     "trained": "head",
     "class_weights": "balanced",
@@ -22,6 +23,7 @@ SOLVED: dict[str, object] = {
 GENTLE: dict[str, object] = {
     "head": "probe",
     "features": "pyramid",
+    "batch_norm": "auto",
     "image_size": 384,
     "optimizer": "adamw",
     "lr": 0.0003,

@@ -16,6 +16,8 @@ from fracture.data.cache import default_folder
 from fracture.data.dataset import Dataset, Source, open_images
 from fracture.models import backbones, weights
 from fracture.training import execution, probe
+from fracture.training.learner import prepare
+from fracture.training.statistics import mix_statistics
 
 Integers = npt.NDArray[np.int64]
 Grey = npt.NDArray[np.uint8]
@@ -40,14 +42,19 @@ class Task:
 
 
 def load(folder: Path, pair: tuple[str, str], ways: Sequence[str], file: Path, kept: Path) -> Task:
-    """A data set with the features of every way of showing it, as ``224`` or ``224 clahe``."""
+    """A data set with the features of every way of showing it, as ``224 clahe`` or ``384 pyramid mixed 50``."""
     views: Views = {}
     for way in ways:
         size, _, show = way.partition(" ")
         dataset = open_images(Source(str(folder)), int(size), default_folder())
         path = kept / f"{folder.name}-{way.replace(' ', '-')}-{dataset.manifest.digest()}.npz"
         if not path.exists():
-            found = pyramid(dataset, file) if show == "pyramid" else features(dataset, file, SHOWN[show])
+            kind, _, share = show.partition(" mixed ")
+            found = (
+                pyramid(dataset, file, float(share or 0) / 100)
+                if kind == "pyramid"
+                else features(dataset, file, SHOWN[show])
+            )
             np.savez(path, **found)  # type: ignore[arg-type]
         with np.load(path) as found:
             views |= {f"{way} {layer}": found[layer] for layer in found.files}
@@ -76,16 +83,25 @@ def features(dataset: Dataset, file: Path, show: Callable[[Grey], Grey]) -> View
     return {layer: torch.cat(values).numpy() for layer, values in parts.items()}
 
 
-def pyramid(dataset: Dataset, file: Path) -> Views:
-    """What the recipe's head reads, computed as training computes it."""
+def pyramid(dataset: Dataset, file: Path, share: float) -> Views:
+    """What the recipe's head reads, computed as training computes it, but for the images of batch statistics.
+
+    Those are all images here, ``share`` of the statistics being theirs: no label is used, but test images are. The
+    whole runs of `tests.benchmarks.recipe` use training images alone.
+    """
     backbone = backbones.find(MODEL)
     first, scales = weights.read(weights.find(str(file), backbone)), backbone.scales("pyramid")
     size = dataset.cached.pixels.shape[-1]
     config = TrainConfig(model=MODEL, threads=1, batch_size=_BATCH, memory_format="channels_last")
     plan = execution.resolve(config, size, synthetic=False)
     model = plan.place(backbones.build(backbone, 2, scales=scales, weights=first))
-    indices = np.arange(len(dataset.labels))
-    found = probe.features(model, plan, Normalize(backbone.mean, backbone.std), dataset.pixels, indices, lambda: None)
+    normalize, indices = Normalize(backbone.mean, backbone.std), np.arange(len(dataset.labels))
+    if share:
+        order = np.array_split(np.random.default_rng(0).permutation(indices), len(indices) // _BATCH)
+        with plan.autocast():
+            batches = (prepare(torch.from_numpy(dataset.pixels(part)), plan, normalize) for part in order)
+            mix_statistics(model, batches, share)
+    found = probe.features(model, plan, normalize, dataset.pixels, indices, lambda: None)
     return {"": found.astype(np.float32)}
 
 

@@ -6,8 +6,9 @@ import pytest
 import timm
 import torch
 
+from fracture.config import TrainConfig
 from fracture.errors import ConfigError
-from fracture.models.backbones import NICKNAMES, build, find, split_names
+from fracture.models.backbones import NICKNAMES, build, check, find, split_names
 
 PARAMETERS = {"convnextv2": 87_695_875, "efficientnetv2": 20_181_331, "maxvit": 30_405_067, "swin": 27_521_661}
 SMALL = ["test_efficientnet", "test_convnext2", "test_vit", "test_resnet", "test_maxvit"]
@@ -66,6 +67,13 @@ def test_checkpointing_gives_the_same_gradients(name: str) -> None:
         model.eval()(pixels).square().sum().backward()
     for a, b in zip(plain.parameters(), saving.parameters(), strict=True):
         torch.testing.assert_close(a.grad, b.grad)
+
+
+def test_batch_statistics_are_asked_of_those_that_have_some() -> None:
+    asked = TrainConfig(batch_norm="mixed", head="probe")
+    check(find("test_efficientnet"), asked)
+    with pytest.raises(ConfigError, match=r"test_convnext\S* has no batch normalisation; use batch_norm=pretrained"):
+        check(find("test_convnext"), asked)
 
 
 @pytest.mark.parametrize(("nickname", "name"), NICKNAMES.items())

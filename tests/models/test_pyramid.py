@@ -146,11 +146,11 @@ def test_what_has_no_map_is_said() -> None:
 
 def test_a_backbone_without_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     backbone = backbones.find("test_efficientnet")
-    asked = {"head": "random", "drop_path": 0.0, "checkpointing": False}
-    backbones.check(backbone, features="pyramid", **asked)  # type: ignore[arg-type]
+    asked = TrainConfig(features="pyramid")
+    backbones.check(backbone, asked)
     monkeypatch.setattr(backbones, "lack", lambda *_: "it is flat")
     assert backbones.solvable(backbone) == ("backbone",)
     with pytest.raises(
         ConfigError, match=r"features=pyramid: test_efficientnet.* \(it is flat\); use features=backbone"
     ):
-        backbones.check(backbone, features="pyramid", **asked)  # type: ignore[arg-type]
+        backbones.check(backbone, asked)

@@ -84,7 +84,14 @@ def test_pretrained_weights_and_few_images_get_a_solved_head(store_root: Path, i
     run = newest()
     best = json.loads(mlflow.artifacts.load_text(f"{run.info.artifact_uri}/best.json"))
     assert best["scales"] == list(SCALES)
-    assert run.data.params["recipe.features"] == "pyramid"
+    assert (run.data.params["recipe.features"], run.data.params["recipe.batch_norm"]) == ("pyramid", "auto")
+    losses = {way: float(run.data.params[f"solved.loss_{way}"]) for way in ("pretrained", "mixed")}
+    assert run.data.params["solved.batch_norm"] == min(losses, key=lambda way: losses[way])
+    best_weights = Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="best.pth"))
+    kept, first = (torch.load(path, weights_only=True) for path in (best_weights, tmp_path / "weights.pth"))
+    assert torch.equal(kept["backbone.conv1.0.weight"], first["conv1.0.weight"]), "the backbone itself stays"
+    same = torch.equal(kept["backbone.conv1.1.running_mean"], first["conv1.1.running_mean"])
+    assert same == (run.data.params["solved.batch_norm"] == "pretrained")
     assert "maps_correct.png" in {
         Path(item.path).name for item in mlflow.MlflowClient().list_artifacts(run.info.run_id, "figures")
     }

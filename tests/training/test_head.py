@@ -1,0 +1,72 @@
+"""The solved head of a job: which batch statistics it is solved with, and that they come with it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from fracture.config import TrainConfig
+from fracture.data.dataset import Source, open_dataset
+from fracture.models import backbones, weights
+from fracture.training import execution, fit, probe
+from fracture.training.fit import Job
+from fracture.training.head import solve_head
+
+TINY = {"image_size": 32, "batch_size": 8, "threads": 1, "memory_format": "contiguous", "precision": "fp32"}
+
+
+@pytest.fixture
+def job(images: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Job:
+    model, batch_norm = request.param
+    config = TrainConfig.model_validate(TINY | {"model": model, "batch_norm": batch_norm, "head": "probe"})
+    backbone = backbones.find(model)
+    plan = execution.resolve(config, 32, synthetic=False)
+    dataset = open_dataset(Source(str(images)), 32, tmp_path / "cache")
+    return Job(config, plan, backbone, weights.find("none", backbone), dataset, tmp_path)
+
+
+def statistics(model: nn.Module) -> torch.Tensor:
+    return torch.cat([value for name, value in model.state_dict().items() if name.endswith("running_mean")])
+
+
+CASES = {
+    ("test_resnet", "pretrained"): ("pretrained",),
+    ("test_resnet", "mixed"): ("mixed",),
+    ("test_resnet", "auto"): ("pretrained", "mixed"),
+    ("test_convnext2", "auto"): ("pretrained",),  # it has none
+}
+
+
+@pytest.mark.parametrize(("job", "tried"), CASES.items(), indirect=["job"])
+def test_the_statistics_are_those_that_the_head_was_solved_with(job: Job, tried: tuple[str, ...]) -> None:
+    model = fit.build_model(job)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    solved = solve_head(job, model, lambda: None)
+    assert tuple(solved.losses) == tried
+    assert solved.head.loss == min(solved.losses.values()) == solved.losses[solved.batch_norm]
+    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert any("running" in name for name in changed) == (solved.batch_norm == "mixed")
+    train = job.indices("train")
+    found = probe.features(model, job.plan, job.normalize, job.dataset.pixels, train, lambda: None)
+    groups = [job.dataset.manifest.rows[i].group or f"alone {i}" for i in train]
+    again = probe.solve(found, job.dataset.labels[train], groups, 3)
+    assert again.loss == pytest.approx(solved.head.loss, rel=1e-4), "what is kept reads as what was judged"
+    assert solved.described()["solved.batch_norm"] == solved.batch_norm
+
+
+@pytest.mark.parametrize("job", [("test_resnet", "auto")], indirect=True)
+@pytest.mark.parametrize("better", ["pretrained", "mixed"])
+def test_the_better_in_cross_validation_is_kept(job: Job, better: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, seen = probe.solve, []
+
+    def solve(*arguments: object) -> probe.Head:
+        seen.append(("pretrained", "mixed")[len(seen)])
+        head = real(*arguments)  # type: ignore[arg-type]
+        return probe.Head(head.weight, head.bias, head.strengths, 0.1 if seen[-1] == better else 0.2)
+
+    monkeypatch.setattr(probe, "solve", solve)
+    model = fit.build_model(job)
+    before = statistics(model)
+    assert solve_head(job, model, lambda: None).batch_norm == better
+    assert torch.equal(statistics(model), before) == (better == "pretrained")
