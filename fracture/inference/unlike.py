@@ -5,6 +5,7 @@ The limits leave out none of 1,801 real radiographs of two collections, whose fi
 
 import io
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -27,7 +28,7 @@ def why_unlike(data: bytes, grey: Grey) -> str:
         return f"too small: {width} x {height} pixels, a radiograph has {SMALL} or more on each side"
     if max(height, width) > LARGE:
         return f"too large: {width} x {height} pixels"
-    if float(grey.std()) < BLANK:
+    if float(cv2.meanStdDev(grey)[1][0, 0]) < BLANK:  # many times faster than numpy's
         return "blank: hardly any contrast"
     colour = _colour(data)
     if colour > COLOUR:
