@@ -1,12 +1,8 @@
 """One tracked run: from a configuration to its evidence in the store, begun afresh or taken up again."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from fracture import config as knobs
 from fracture.config import TrainConfig, as_text
@@ -15,13 +11,14 @@ from fracture.data.audit.audit import write_report
 from fracture.data.audit.report import AuditReport
 from fracture.data.dataset import Dataset, Source, open_dataset, resized
 from fracture.data.manifest import SPLITS
-from fracture.errors import ConfigError, DataError, FractureError, Interrupted
+from fracture.errors import ConfigError, DataError
 from fracture.evidence import Results
 from fracture.files import write_json
 from fracture.models import backbones
 from fracture.models import weights as first_weights
-from fracture.progress import LOG, Terminal, log_file
+from fracture.progress import Terminal
 from fracture.runs.audit import audit_before_training
+from fracture.runs.lifetime import accounted, only_here
 from fracture.runs.record import Record, read_record
 from fracture.runs.report import make_report
 from fracture.runs.show import Reporter, show_dataset, show_plan
@@ -80,7 +77,7 @@ def train(config: TrainConfig, session: Session) -> Results:
     plan = plan.model_copy(update={"recipe": chosen, "reasons": plan.reasons | {"recipe": why}})
     run = TrackedRun.begin(_name(config, backbone), parent=session.parent)
     job = fit.Job(config, plan, backbone, weights, dataset, state_folder(run.id))
-    with _only_here(job.folder, run.id), _accounted(run, job, session) as watch:
+    with only_here(job.folder, run.id), accounted(run, job, session.terminal, session.again) as watch:
         run.tag(_audit_tags(report))
         if report is not None:
             write_report(report, job.folder / "audit.json")
@@ -105,9 +102,9 @@ def resume(run_id: str, session: Session) -> Results:
             "A run goes on with the data it began with: bring it back, or start a new run.",
         )
     job = fit.Job(config, record.plan, backbone, weights, dataset, folder)
-    with _only_here(folder, run_id):  # before the run is touched: another process may be training it
+    with only_here(folder, run_id):  # before the run is touched: another process may be training it
         run = TrackedRun.go_on(run_id, parent=session.parent)
-        with _accounted(run, job, session) as watch:
+        with accounted(run, job, session.terminal, session.again) as watch:
             return _train(run, job, session, watch, fresh=False)
 
 
@@ -249,72 +246,6 @@ def _publish(run: TrackedRun, job: fit.Job, results: Results) -> None:
     run.tag({"fracture.weights_sha256": results.weights_sha256})
     plan = job.plan.model_dump(exclude={"reasons", "recipe"})
     run.describe(summary(results, {key: str(value) for key, value in plan.items()}, job.weights.license))
-
-
-@contextmanager
-def _accounted(run: TrackedRun, job: fit.Job, session: Session) -> Iterator[Watch]:
-    """Whatever happens, the run says how it ended, and its state is kept exactly when it can go on."""
-    session.terminal.say(f"Run {run.id}")
-    try:
-        with _watch(run, job, session) as watch:
-            with log_file(job.folder / "train.log"):
-                yield watch
-            watch.alive()
-            run.evidence(job.folder)
-    except (Interrupted, KeyboardInterrupt) as stop:
-        reason = str(stop) or "interrupted"
-        _end_badly(run, job, "KILLED", reason)
-        raise Interrupted(f"{reason}. {_next(run, job, session)}") from stop
-    except BaseException as error:
-        _end_badly(run, job, "FAILED", str(error), error)
-        if state.exists(job.folder):
-            session.terminal.say(_next(run, job, session))
-        else:
-            state.delete(job.folder)
-        raise
-    run.end("FINISHED")
-    state.delete(job.folder)
-    session.terminal.say(f"Done: report.html and the rest of run {run.id} are in {run.place}; `mlflow ui` shows them.")
-
-
-def _next(run: TrackedRun, job: fit.Job, session: Session) -> str:
-    """What to do about a run that has not finished."""
-    if (job.folder / "config.json").is_file():
-        return "Go on with:\n  " + session.again.replace("{run}", run.id)
-    return "Nothing was learned yet: the same command starts again."
-
-
-def _end_badly(run: TrackedRun, job: fit.Job, status: str, reason: str, error: BaseException | None = None) -> None:
-    """Note the reason on the run and in its log, as far as the store still answers."""
-    with log_file(job.folder / "train.log"):
-        LOG.error("%s: %s", status, reason, exc_info=None if isinstance(error, FractureError) else error)
-    try:
-        run.evidence(job.folder, only=("train.log", "config.json", "environment.json", "uncommitted.diff"))
-        run.end(status, reason)
-    except Exception as unreachable:  # noqa: BLE001 - the first failure is what the user must hear of
-        LOG.error("the run could not be ended in the store: %s", unreachable)
-
-
-@contextmanager
-def _only_here(folder: Path, run_id: str) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / ".lock", timeout=0):
-            yield
-    except Timeout as error:
-        raise ConfigError(f"run {run_id} is being trained by another process on this machine") from error
-
-
-def _watch(run: TrackedRun, job: fit.Job, session: Session) -> Watch:
-    def stalled(reason: str) -> None:
-        message = f"Interrupted (exit code 6)\n{reason}. {_next(run, job, session)}"
-        session.terminal.console.print(message, markup=False)
-        run.kill_from_outside(reason)
-
-    def stopping(name: str) -> None:
-        session.terminal.say(f"{name}: stopping once the batch or step under way is done; what was learned is saved.")
-
-    return Watch(job.config.stall_seconds, job.folder / "train.log", stalled, stopping)
 
 
 def _name(config: TrainConfig, backbone: backbones.Backbone) -> str:
