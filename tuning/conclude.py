@@ -100,7 +100,7 @@ def publish(summary: Summary, own: optuna.Study, run: TrackedRun) -> None:
 
 def show(summary: Summary, own: optuna.Study, terminal: Terminal) -> None:
     """The best trials, what matters, and what to do next."""
-    rows = [_cells(one) for one in ranked(own)[:_SHOWN]]
+    rows = [_cells(one) for one in study.ranked(own)[:_SHOWN]]
     counts = ", ".join(f"{count} {state.lower()}" for state, count in summary.states.items() if count)
     names = list(summary.best_values)
     terminal.table(
@@ -113,13 +113,6 @@ def show(summary: Summary, own: optuna.Study, terminal: Terminal) -> None:
         "The best value is that of the best of many trials on validation, and so is optimistic; the test split has not "
         f"been opened.\nTrain with the best values:\n  {summary.command}"
     )
-
-
-def ranked(own: optuna.Study) -> list[FrozenTrial]:
-    """The complete trials, the best first."""
-    done = [one for one in own.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)) if one.value is not None]
-    less = own.direction is optuna.study.StudyDirection.MINIMIZE
-    return sorted(done, key=lambda one: float(one.value or 0.0) * (1 if less else -1))
 
 
 def _cells(one: FrozenTrial) -> list[str]:

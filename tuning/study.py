@@ -14,6 +14,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import TPESampler
 from optuna.storages import RetryHeartbeatStaleTrialCallback
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 MOST_RETRIES = 3  # of one trial whose process or worker was killed
@@ -57,12 +58,17 @@ def count(study: optuna.Study) -> Count:
     return Count(sum(state in _FINISHED for state in states), states.count(TrialState.RUNNING))
 
 
+def ranked(study: optuna.Study) -> list[FrozenTrial]:
+    """The complete trials that kept within the limit, the best first; of equals, the earlier one."""
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    fit = [one for one in complete if one.value is not None and all(excess <= 0 for excess in one.constraints.values())]
+    sign = 1 if study.direction is StudyDirection.MINIMIZE else -1
+    return sorted(fit, key=lambda one: (sign * float(one.value or 0.0), one.number))
+
+
 def best(study: optuna.Study) -> FrozenTrial | None:
-    """The best complete trial that kept within the limit; None where there is none."""
-    try:
-        return study.best_trial
-    except ValueError:
-        return None
+    """The first of `ranked`; None where there is none. Optuna's own choice among equals differs between storages."""
+    return next(iter(ranked(study)), None)
 
 
 def origin(trial: FrozenTrial) -> int:

@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=["solved", "gentle"])
     parser.add_argument("--folds", type=int, default=5, help="of five, how many are run")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", default="auto", help="1 where other work goes on beside")
     options = parser.parse_args()
     weights, data = options.weights.resolve(), options.data.resolve()
     scores: dict[str, list[dict[str, float]]] = {name: [] for name in options.recipes}
@@ -59,7 +60,7 @@ def main() -> None:
             path = Path(folder) / f"fold{fold}.csv"
             write_csv(manifest, path)
             for name in options.recipes:
-                scores[name].append(run(RECIPES[name], path, weights))
+                scores[name].append(run(RECIPES[name] | {"threads": options.threads}, path, weights))
                 print(f"fold {fold}, {name}: {_line(scores[name][-1])}", flush=True)
     report(scores, data.name)
 

@@ -1,6 +1,7 @@
 """The study: seeds, pruners, counts, and trials whose worker is gone."""
 
 import os
+from pathlib import Path
 
 import optuna
 import pytest
@@ -76,6 +77,19 @@ def test_the_best_keeps_within_the_limit(direction: str) -> None:
     found = study.best(own)
     assert found is not None
     assert found.value == (3.0 if direction == "maximize" else 2.0)
+    assert [one.value for one in study.ranked(own)] == ([3.0, 2.0] if direction == "maximize" else [2.0, 3.0])
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_the_earlier_of_equals_is_the_best(direction: str, tmp_path: Path) -> None:
+    for storage in (None, f"sqlite:///{tmp_path / 'optuna.db'}"):
+        own = optuna.create_study(direction=direction, storage=storage)
+        for value in (1.0, 2.0, 1.0, 2.0, 2.0, 1.0):
+            own.tell(own.ask(), value)
+        assert [one.number for one in study.ranked(own)] == (
+            [1, 3, 4, 0, 2, 5] if direction == "maximize" else [0, 2, 5, 1, 3, 4]
+        )
+        assert study.best(own) == study.ranked(own)[0]
 
 
 def test_a_lost_trial_is_tried_again_with_its_values_but_not_for_ever() -> None:
