@@ -155,7 +155,7 @@ class TrainConfig(BaseModel):
         if self.val_fraction + self.test_fraction >= 0.9:
             problems.append("val_fraction + test_fraction leave less than a tenth for training")
         if self.batch_norm != "pretrained" and self.head != "probe":
-            problems.append(f"batch_norm={self.batch_norm} needs head=probe")
+            problems.append(f"batch_norm={self.batch_norm} needs head=probe beside it")
         if self.warmup_epochs and self.scheduler == "plateau":
             problems.append("warmup_epochs needs scheduler=cosine or scheduler=constant")
         if self.epochs != "auto" and 0 < self.epochs <= self.warmup_epochs:

@@ -43,6 +43,19 @@ def own(device: str) -> Iterator[str]:
         yield name
 
 
+def enough(workers: int, device: str) -> None:
+    """See that each worker of this machine can have a GPU of its own.
+
+    Raises:
+        ConfigError: there are fewer.
+    """
+    names = [] if device == "cpu" else visible()
+    if names and workers > len(names):
+        raise ConfigError(
+            f"workers={workers}: {len(names)} GPUs are visible, and each worker takes one; use {len(names)}"
+        )
+
+
 def visible() -> list[str]:
     """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; asked without beginning with CUDA."""
     if _GIVEN is not None:

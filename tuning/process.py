@@ -90,6 +90,8 @@ def run(target: Callable[..., None], work: object, hears: Hears, stop: Stop) -> 
         process.join(10)
         if process.is_alive():
             process.kill()
+    if stop.reason:
+        return Outcome("killed", stop.reason)
     return _ended(process.exitcode, _out_of_memory_kills() > kills)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import optuna
 import psutil
-from optuna.exceptions import ExperimentalWarning
+from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import TPESampler
 from optuna.storages import RetryHeartbeatStaleTrialCallback
@@ -94,6 +94,18 @@ def orphans(study: optuna.Study) -> list[FrozenTrial]:
     """Trials under way whose worker, on this machine, is gone; those of other machines are told by their heartbeat."""
     running = study.get_trials(deepcopy=True, states=(TrialState.RUNNING,))
     return [trial for trial in running if _is_gone(trial.user_attrs.get(WORKER, {}))]
+
+
+def fail_stale(study: optuna.Study) -> None:
+    """End trials whose worker, on whatever machine, gives no sign of life; Optuna itself only looks between trials."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        optuna.storages.fail_stale_trials(study)
+
+
+def is_taken(error: Exception) -> bool:
+    """Whether a trial could not be told because it had been ended by another worker."""
+    return isinstance(error, UpdateFinishedTrialError) or str(error).startswith("Cannot tell a ")
 
 
 def fail(study: optuna.Study, trial: FrozenTrial) -> None:

@@ -48,7 +48,7 @@ class Task:
         """Of all that every trial has in common, wherever the files lie."""
         fixed = {name: value for name, value in as_text(self.config).items() if name not in _OF_THE_MACHINE}
         manifest = self.dataset.manifest
-        parts = [fixed, [manifest.digest(name) for name in SEEN], self.weights.origin, self.weights.sha256()]
+        parts = [fixed, [manifest.digest(name) for name in SEEN], self.weights.sha256() or self.weights.origin]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     def step(self) -> StepSpec:

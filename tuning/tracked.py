@@ -7,7 +7,6 @@ import mlflow
 
 from fracture.config import as_text
 from fracture.data.audit.report import AuditReport
-from fracture.errors import ConfigError
 from fracture.tracking import attached, environment, query
 from fracture.tracking.run import TrackedRun
 from fracture.training.execution import Plan
@@ -21,11 +20,7 @@ BEST = "fracture.best_trial"  # tag of the study's run: the trial whose weights 
 
 def open_parent(record: StudyRecord | None, name: str) -> TrackedRun:
     """The study's run: taken up again where it has one that is still in the store, else new."""
-    if record is not None and record.run:
-        try:
-            query.tags_of(record.run)
-        except ConfigError:  # deleted, or in another store
-            return TrackedRun.begin(name, watched=False)
+    if record is not None and query.is_there(record.run):
         return TrackedRun.go_on(record.run, watched=False)
     return TrackedRun.begin(name, watched=False)
 
@@ -106,12 +101,17 @@ class TrialRun:
 def holds(run_id: str) -> int | None:
     """The trial whose weights the study's run holds, None for none."""
     number = query.tags_of(run_id).get(BEST)
-    return None if number is None else int(number)
+    return int(number) if number else None
 
 
 def hold(run_id: str, number: int, files: Iterable[Path]) -> None:
-    """Upload the weights of a trial to the study's run, in place of those of an earlier one."""
-    attached.keep(run_id, files, {BEST: str(number)})
+    """Upload the weights of a trial to the study's run, in place of those of an earlier one.
+
+    While they are on their way the run holds nobody's: whoever is killed then does not leave a wrong number.
+    """
+    attached.keep(run_id, (), {BEST: ""})
+    attached.keep(run_id, files, {})
+    attached.keep(run_id, (), {BEST: str(number)})
 
 
 def close(run_id: str, reason: str) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import multiprocessing
+import signal
 import time
 import traceback
 from dataclasses import dataclass, replace
@@ -9,10 +10,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import psutil
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from fracture.errors import DivergedError, Interrupted, MemoryLimitError
-from fracture.progress import log_file
+from fracture.progress import LOG, log_file
 from fracture.training import fit, state
 from fracture.training.head import solve_head
 from fracture.training.memory.correct import is_out_of_memory
@@ -25,6 +26,7 @@ from tuning.space import Value
 from tuning.task import Task
 
 _EVERY = 0.5  # seconds between two messages about batches
+_PATIENCE = 60  # seconds that an earlier process of the same trial has to end
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,14 @@ class Pruned(Exception):  # noqa: N818 - it is no error
 
 def main(work: Work, connection: Connection) -> None:
     """Train, and say how it ended; what a process needs is all in its arguments."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of a terminal; the study itself asks with SIGTERM
     die_with(multiprocessing.parent_process())
     work.folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(work.folder / ".lock", timeout=60), log_file(work.folder / "train.log"):
-        outcome = _outcome(work, connection)
+    try:
+        with FileLock(work.folder / ".lock", timeout=_PATIENCE), log_file(work.folder / "train.log"):
+            outcome = _outcome(work, connection)
+    except Timeout:
+        outcome = Outcome("killed", "an earlier process of this trial has not ended yet")
     with contextlib.suppress(OSError):  # nobody is there any more
         connection.send(outcome)
 
@@ -97,7 +103,7 @@ def _train(work: Work, connection: Connection) -> None:
     with Watch(config.stall_seconds, work.folder / "train.log", lambda _: None) as watch:
         if config.head == "probe" and not state.exists(job.folder):
             with fit.out_of_memory_explained(job):
-                solve_head(job, model, watch.beat)
+                LOG.info("%s", solve_head(job, model, watch.beat).described())
         connection.send(Planned(job.plan))
         fit.fit(job, model, watch, _Messenger(connection))
 

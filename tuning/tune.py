@@ -14,17 +14,19 @@ import optuna
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 
-from fracture.config import TrainConfig, changed
+from fracture.config import TrainConfig, changed, parse
 from fracture.data.audit.report import AuditReport
 from fracture.errors import ConfigError, Interrupted
 from fracture.progress import Terminal
 from fracture.runs import again
-from fracture.runs.session import Session, train
+from fracture.runs.session import Session
 from fracture.tracking import store
 from fracture.tracking.run import TrackedRun
+from fracture.training.memory.limit import find_limit
 from tuning import conclude, gpus, process, record, storage, study, tracked
 from tuning.budget import Verdict, judge_batches
 from tuning.config import TuneConfig, powers_of_two
+from tuning.final import train_best
 from tuning.prepare import prepare
 from tuning.process import Stop
 from tuning.record import StudyRecord
@@ -67,9 +69,11 @@ def tune(tuning: TuneConfig, config: TrainConfig, given: Mapping[str, str], term
     attached = store.attached_run_id() is not None
     goes_on = again.command_line(given, attached, "tune")
     url = storage.address(tuning.storage)
+    gpus.enough(tuning.workers, config.device)
     with gpus.own(config.device):
         process.warm_up()
         task, report = prepare(tuning, config, terminal)
+        _warn_of_memory(tuning.workers, task, terminal)
         verdicts = budget(tuning, task, terminal)
         space = space_of(tuning, task.config, tuple(one.batch_size for one in verdicts if one.plan))
         name = record.name_of(tuning, task, space)
@@ -126,7 +130,7 @@ def _join(name: str, kept: RDBStorage, overrides: Mapping[str, str], worker: str
         raise ConfigError(f"study={name}: is not begun yet; start it with `python -m tuning`, then join")
     trials = int(overrides.get("trials", found.tuning.trials))
     local = {key: value for key, value in overrides.items() if key != "trials"}
-    config = TrainConfig.model_validate(found.config.model_dump() | local | {"recipe": "seed", "audit": "off"})
+    config = parse(found.config.model_dump() | local | {"recipe": "seed", "audit": "off"}, "python -m tuning worker")
     with gpus.own(config.device):
         process.warm_up()
         task, _ = prepare(found.tuning.model_copy(update={"recipe": "seed"}), config, terminal)
@@ -134,11 +138,14 @@ def _join(name: str, kept: RDBStorage, overrides: Mapping[str, str], worker: str
             digests = {split: task.dataset.manifest.digest(split) for split in found.data}
             raise ConfigError(
                 f"study={name}: has data {found.data} and weights from {found.weights}; here they are {digests} and "
-                f"from {task.weights.origin}. Bring the same ones here: --data, --weights."
+                f"from {task.weights.origin}. Bring the same ones here (--data, --weights), and the same version of "
+                "this project."
             )
         own.pruner = study.pruner_of(found.tuning.pruner, task.plan.epochs)
         with stoppable() as stop:
-            Worker(own, kept, found, task, trials, found.run, worker, folder_of(name), terminal, stop).work()
+            joined = Worker(own, kept, found, task, trials, found.run, worker, folder_of(name), terminal, stop)
+            joined.keep_best()  # that of a worker here which died before it could
+            joined.work()
 
 
 def _begin(
@@ -172,7 +179,7 @@ def _search(opened: Opened, task: Task, goes_on: str, terminal: Terminal) -> Non
     threads = max(1, task.plan.threads // tuning.workers)
     own = with_threads(task, threads) if task.plan.device == "cpu" and task.config.threads == "auto" else task
     try:
-        with stoppable() as stop, _more_workers(opened, own):
+        with stoppable() as stop, _more_workers(opened, own, terminal):
             worker = _worker(opened, own, "0", terminal, stop)
             worker.work()
             worker.keep_best()
@@ -186,7 +193,7 @@ def _search(opened: Opened, task: Task, goes_on: str, terminal: Terminal) -> Non
 
 
 @contextmanager
-def _more_workers(opened: Opened, task: Task) -> Iterator[None]:
+def _more_workers(opened: Opened, task: Task, terminal: Terminal) -> Iterator[None]:
     """Further workers on this machine, which end with the study, or are asked to when this one ends early."""
     tuning, config = opened.record.tuning, task.config
     command = [sys.executable, "-m", "tuning", "worker", "--study", opened.study.study_name]
@@ -204,8 +211,9 @@ def _more_workers(opened: Opened, task: Task) -> Iterator[None]:
             one.terminate()
         raise
     finally:
-        for one in more:
-            one.wait()
+        codes = [one.wait() for one in more]
+    if failed := [str(code) for code in codes if code]:
+        terminal.warn(f"{len(failed)} of {tuning.workers} workers ended with exit code {', '.join(failed)}; see above")
 
 
 def _finish(opened: Opened, task: Task, attached: bool, terminal: Terminal) -> None:
@@ -217,9 +225,14 @@ def _finish(opened: Opened, task: Task, attached: bool, terminal: Terminal) -> N
         summary = conclude.summarise(own, kept, again.command_line(changed(best), attached))
         conclude.publish(summary, own, run)
         conclude.show(summary, own, terminal)
+        if tracked.holds(run.id) != summary.best_trial:
+            terminal.warn(
+                f"best.pth of run {run.id} is not of trial {summary.best_trial}, whose weights are on the machine that "
+                "trained it: `python -m tuning worker` there brings them."
+            )
         if kept.tuning.train_best:
-            terminal.say("\nTraining the final model with the best values", style="bold")
-            train(best, Session(terminal, run.id, again.command_line({"resume": "{run}"}, attached)))
+            again_with = again.command_line({"resume": "{run}"}, attached)
+            train_best(best, summary.best_values, Session(terminal, run.id, again_with))
     except (Interrupted, KeyboardInterrupt) as stopped:
         run.end("KILLED", str(stopped) or "interrupted")
         raise
@@ -229,6 +242,16 @@ def _finish(opened: Opened, task: Task, attached: bool, terminal: Terminal) -> N
     run.end("FINISHED")
     with suppress(OSError):  # a trial that failed for good has left something to look at
         folder_of(own.study_name).rmdir()
+
+
+def _warn_of_memory(workers: int, task: Task, terminal: Terminal) -> None:
+    """Without a GPU each trial is held to the limit, and nobody holds all of them together to what there is."""
+    free = find_limit("auto", "cpu").gib
+    if task.plan.device == "cpu" and workers * task.limit_gib > free:
+        terminal.warn(
+            f"{workers} x {task.limit_gib:g} GiB (workers, memory_limit_gib) is more than the {free:.1f} GiB of main "
+            "memory that are free: trials may swap or be killed. Lower one of them."
+        )
 
 
 def _worker(opened: Opened, task: Task, name: str, terminal: Terminal, stop: Stop) -> Worker:

@@ -1,6 +1,8 @@
 """A worker: takes its turn at the study, trains one trial after the other, and tells the study what came of each."""
 
 import contextlib
+import hashlib
+import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import optuna
-from optuna.exceptions import TrialPruned
+from optuna.exceptions import TrialPruned, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 
@@ -32,6 +34,10 @@ _UNKNOWN_EXCESS = 1.0  # GiB, where all that is known is that it did not fit
 
 
 class TrialLostError(FractureError):
+    """A trial was stopped or killed; `study.MOST_RETRIES` says how often the same is tried again."""
+
+
+class TrialFailedError(TrialLostError):
     """A trial's process ended without a word, or with an unforeseen error."""
 
 
@@ -80,18 +86,21 @@ class Worker:
                     self._one(bars)
                     failures = 0
                 except TrialLostError as error:
-                    failures += 1
+                    failures += isinstance(error, TrialFailedError)
                     self.terminal.warn(str(error))
                     if failures == _MOST_FAILURES:
                         raise FractureError(f"{failures} trials in a row failed; the last one: {error}") from error
+                except (UpdateFinishedTrialError, ValueError) as error:
+                    if not study.is_taken(error):
+                        raise
+                    self.terminal.warn("this worker gave no sign of life in time, and its trial was given to another")
 
     def _begin(self, bars: Working) -> bool:
         """Whether another trial is due; waits for those under way elsewhere, which may still be lost."""
         while True:
             if self.stop.reason:
                 raise Interrupted(self.stop.reason)
-            for gone in study.orphans(self.study):
-                self.lost(self.study, gone, "its worker is gone")
+            self._put_back()
             have = study.count(self.study)
             bars("trials", have.finished, self.trials)
             if have.finished >= self.trials:
@@ -99,6 +108,13 @@ class Worker:
             if have.finished + have.running < self.trials:
                 return True
             process.wait(_LOOK_AGAIN, self.stop)
+
+    def _put_back(self) -> None:
+        """End the trials that nobody trains any more; in turn, for one that has just begun is not yet told apart."""
+        with storage.turn(self.storage, self.study.study_name):
+            for gone in study.orphans(self.study):
+                self.lost(self.study, gone, "its worker is gone")
+            study.fail_stale(self.study)
 
     def _one(self, bars: Working) -> None:
         """One trial, unless another worker was quicker to take the last one."""
@@ -118,11 +134,11 @@ class Worker:
         values = self.record.space.suggest(asked)
         asked.set_user_attr(study.WORKER, study.me())
         give_turn()
-        number, source = asked.number, study.origin(self.study.trials[asked.number])
+        number = asked.number
         run = tracked.TrialRun(self.run, self.study.study_name, number, self.task, values)
         asked.set_user_attr(study.RUN, run.id)
         plan = self._plans[int(values["batch_size"])]
-        work = trial.Work(self.task, values, plan, self.folder / str(source))
+        work = trial.Work(self.task, values, plan, self._place(self.study.trials[number]))
         hears = _Ears(asked, run, self.task, bars)
         with _ended_badly(run):
             outcome = process.run(trial.main, work, hears, self.stop)
@@ -139,7 +155,7 @@ class Worker:
             run.end("FAIL" if kind == "failed" else "LOST", outcome.details or reason)
             if kind == "failed":
                 LOG.error("%s", outcome.details)
-                raise TrialLostError(f"trial {asked.number} failed: {reason}")
+                raise TrialFailedError(f"trial {asked.number} failed: {reason}")
             again = study.retry(self.study, self.study.trials[asked.number])
             if kind == "interrupted":
                 raise Interrupted(self.stop.reason or reason)
@@ -159,22 +175,27 @@ class Worker:
         found = study.best(self.study)
         values = {"trial_value": ended.value, "best_value": found.value if found else None}
         parent.metrics({name: value for name, value in values.items() if value is not None}, step=ended.number)
-        with storage.turn(self.storage, self.study.study_name):
-            self.keep_best()
-        shutil.rmtree(self.folder / str(study.origin(ended)), ignore_errors=True)
+        self.keep_best()
+        shutil.rmtree(self._place(ended), ignore_errors=True)
 
     def keep_best(self) -> None:
         """Let the study's run hold the weights of its best trial, where they lie on this machine."""
-        found = study.best(self.study)
-        if found is None or tracked.holds(self.run) == found.number:
-            return
-        folder = self.folder / str(study.origin(found))
-        if (folder / fit.BEST).is_file():
-            tracked.hold(self.run, found.number, [folder / fit.BEST, (folder / fit.BEST).with_suffix(".json")])
+        with storage.turn(self.storage, self.study.study_name):
+            found = study.best(self.study)
+            if found is None or tracked.holds(self.run) == found.number:
+                return
+            weights = self._place(found) / fit.BEST
+            if weights.is_file():
+                tracked.hold(self.run, found.number, [weights, weights.with_suffix(".json")])
+
+    def _place(self, one: FrozenTrial) -> Path:
+        """Where a trial's state lies: of this number and these values, whichever storage they are from."""
+        values = json.dumps(one.params, sort_keys=True)
+        return self.folder / f"{study.origin(one)}-{hashlib.sha256(values.encode()).hexdigest()[:8]}"
 
     def lost(self, own: optuna.Study, gone: FrozenTrial, reason: str) -> None:
         """End a trial that nobody trains any more, and put it back in the queue."""
-        with contextlib.suppress(ValueError, optuna.exceptions.UpdateFinishedTrialError):  # another worker was quicker
+        with contextlib.suppress(ValueError, UpdateFinishedTrialError):  # another worker was quicker
             study.fail(own, gone)
             again = study.retry(own, gone)
             close_run(gone, reason)

@@ -169,8 +169,8 @@ def _say_head(solved: Solved, images: int, terminal: Terminal) -> None:
     others = " and ".join(f"{loss:.3f} {way}" for way, loss in solved.losses.items() if way != solved.batch_norm)
     terminal.say(
         f"Head: solved on the frozen features of {images} images (C = {strengths}; balanced log-loss "
-        f"{solved.head.loss:.3f} in cross-validation by group). Batch statistics: {solved.batch_norm}"
-        + (f" (the log-loss is {others})." if others else ".")
+        f"{solved.head.loss:.3f} in cross-validation by group)."
+        + (f" Batch statistics: {solved.batch_norm} (the log-loss is {others})." if others else "")
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import mlflow
-from mlflow.entities import Run, ViewType
+from mlflow.entities import LifecycleStage, Run, ViewType
 from mlflow.exceptions import MlflowException
 
 from fracture.errors import ConfigError
@@ -22,6 +22,14 @@ def tags_of(run_id: str) -> dict[str, str]:
         raise ConfigError(f"run {run_id}: {error.message}\n`mlflow ui` shows the ids of all runs.") from error
 
 
+def is_there(run_id: str) -> bool:
+    """Whether the store has a run that is not deleted."""
+    try:
+        return bool(run_id) and mlflow.MlflowClient().get_run(run_id).info.lifecycle_stage == LifecycleStage.ACTIVE
+    except MlflowException:
+        return False
+
+
 def status_of(run_id: str) -> str:
     """RUNNING, FINISHED, FAILED or KILLED."""
     return str(mlflow.MlflowClient().get_run(run_id).info.status)
@@ -37,6 +45,12 @@ def child(parent: str, name: str, value: str) -> Run | None:
     """The run below a group with this value of a parameter: the finished one if there is one, else the newest."""
     runs = _search(f"tags.`mlflow.parentRunId` = '{parent}' and params.{name} = '{value}'")
     return next((run for run in runs if run.info.status == "FINISHED"), runs[0] if runs else None)
+
+
+def children(parent: str, kind: str) -> "list[Found]":
+    """The runs of a kind below another one, newest first."""
+    runs = _search(f"tags.`mlflow.parentRunId` = '{parent}' and tags.`fracture.kind` = '{kind}'")
+    return [_found(run) for run in runs]
 
 
 @dataclass(frozen=True)

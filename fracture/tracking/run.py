@@ -45,7 +45,10 @@ class TrackedRun:
             watched: log system metrics.
         """
         try:
-            active = mlflow.start_run(nested=parent is not None, parent_run_id=parent, log_system_metrics=watched)
+            place = mlflow.MlflowClient().get_run(parent).info.experiment_id if parent else None
+            active = mlflow.start_run(
+                experiment_id=place, nested=parent is not None, parent_run_id=parent, log_system_metrics=watched
+            )
         except MlflowException as error:
             raise ConfigError(
                 f"the run of `mlflow run` is not in the store {mlflow.get_tracking_uri()}: {error.message}\n"

@@ -30,7 +30,9 @@ def start(folder: Path, data: Path) -> subprocess.Popen[str]:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"}
     command = [sys.executable, "-m", "tuning", *OPTIONS, "--data", str(data)]
     with (folder / "out.txt").open("a") as out:
-        return subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=out, text=True)
+        return subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=out, stderr=out, text=True, start_new_session=True
+        )
 
 
 def opened(folder: Path) -> optuna.Study | None:
@@ -60,21 +62,26 @@ def learning(folder: Path, number: int) -> Callable[[], bool]:
 
 def trial_process(parent: subprocess.Popen[str]) -> psutil.Process:
     """The process of the trial under way: the one below the fork server."""
+    return max(grandchildren(parent), key=lambda one: one.create_time())
+
+
+def grandchildren(parent: subprocess.Popen[str]) -> list[psutil.Process]:
     below = psutil.Process(parent.pid).children(recursive=True)
-    grandchildren = [one for one in below if one.ppid() != parent.pid]
-    return max(grandchildren, key=lambda one: one.create_time())
+    return [one for one in below if one.ppid() != parent.pid]
 
 
-@pytest.mark.parametrize("how", ["kill", "interrupt", "kill the trial"])
+@pytest.mark.parametrize("how", ["kill", "ctrl-c", "kill the trial"])
 def test_the_same_command_goes_on(tmp_path: Path, images: Path, how: str) -> None:
     process = start(tmp_path, images)
-    eventually(learning(tmp_path, 0), tmp_path)
+    began = (
+        (lambda: bool((own := opened(tmp_path)) and own.trials and grandchildren(process))) if how == "ctrl-c" else None
+    )
+    eventually(began or learning(tmp_path, 0), tmp_path)
     victim = trial_process(process)
     if how == "kill":
         process.kill()
-    elif how == "interrupt":
-        process.send_signal(signal.SIGINT)
-        process.send_signal(signal.SIGTERM)  # as `mlflow run` does
+    elif how == "ctrl-c":  # to all of the terminal's processes, before the trial has learned anything
+        os.killpg(process.pid, signal.SIGINT)
     else:
         victim.kill()
         eventually(learning(tmp_path, 1), tmp_path)

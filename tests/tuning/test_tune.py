@@ -16,13 +16,14 @@ import torch
 from mlflow.entities import Run
 from optuna.trial import TrialState
 from rich.console import Console
+from sqlalchemy import text
 
 from fracture.config import absolute
 from fracture.errors import ConfigError, FractureError, MemoryLimitError
 from fracture.models import checkpoint
 from fracture.progress import Terminal
 from fracture.tracking import artifacts
-from tuning import study, tracked, worker
+from tuning import record, storage, study, tracked, worker
 from tuning import trial as tuning_trial
 from tuning import tune as story
 from tuning.conclude import Summary
@@ -82,6 +83,50 @@ def split_images(tmp_path: Path, make_images: Callable[..., Path]) -> Path:
         writer.writerow(["path", "label", "split"])
         writer.writerows([p, p.parent.name, p.parents[1].name] for p in sorted(folder.rglob("*.png")))
     return path
+
+
+@pytest.mark.slow
+def test_a_trial_of_a_machine_that_is_gone_is_tried_again(store_root: Path, tmp_path: Path, images: Path) -> None:
+    tune(tmp_path, images, trials=1)
+    url = f"sqlite:///{tmp_path / 'optuna.db'}"
+    asked = study_of(tmp_path).ask()
+    found = record.read(study_of(tmp_path))
+    assert found is not None
+    values = found.space.suggest(asked)
+    asked.set_user_attr(study.WORKER, study.me() | {"machine": "elsewhere"})
+    with storage.closing(storage.open_storage(url, lambda own, gone: None)) as kept:
+        kept.record_heartbeat(asked._trial_id)
+        with kept.engine.begin() as connection:
+            connection.execute(text("UPDATE trial_heartbeats SET heartbeat = '2020-01-01 00:00:00'"))
+    said = tune(tmp_path, images, trials=2)
+    first, lost, again = study_of(tmp_path).trials
+    assert (first.state, lost.state) == (TrialState.COMPLETE, TrialState.FAIL)
+    assert again.params == lost.params == values
+    assert again.state in (TrialState.COMPLETE, TrialState.PRUNED)
+    assert "2 of 2" in said
+
+
+@pytest.mark.slow
+def test_a_study_whose_run_was_deleted_gets_a_new_one(store_root: Path, tmp_path: Path, images: Path) -> None:
+    tune(tmp_path, images, trials=1)
+    before = parent()
+    mlflow.MlflowClient().delete_run(before.info.run_id)
+    said = tune(tmp_path, images, trials=1)
+    assert parent().info.run_id != before.info.run_id
+    assert "best.pth of run" in said, "its weights went with the run"
+
+
+@pytest.mark.slow
+def test_half_an_upload_is_nobodys(
+    store_root: Path, tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tune(tmp_path, images, trials=1)
+    run_id = parent().info.run_id
+    assert tracked.holds(run_id) == 0
+    monkeypatch.setattr(mlflow.MlflowClient, "log_artifact", lambda *_: pytest.fail("the server is gone"))
+    with pytest.raises(pytest.fail.Exception):
+        tracked.hold(run_id, 7, [tmp_path / "best.pth"])
+    assert tracked.holds(run_id) is None
 
 
 @pytest.mark.slow
@@ -172,6 +217,10 @@ def test_the_best_is_trained_when_wanted(store_root: Path, tmp_path: Path, image
     assert kinds["train"].info.status == "FINISHED"
     assert kinds["train"].data.params["lr"] == "0.0001"
     assert "Training the final model" in said
+    said = tune(tmp_path, images, trials=1, train_best="true", epochs=1)
+    assert f"has been trained before: run {kinds['train'].info.run_id}" in said
+    mlflow.MlflowClient().set_terminated(kinds["train"].info.run_id, "FAILED")  # and its state is gone: once more
+    assert "Training the final model" in tune(tmp_path, images, trials=1, train_best="true", epochs=1)
 
 
 @pytest.mark.parametrize(
