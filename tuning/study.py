@@ -104,8 +104,9 @@ def fail_stale(study: optuna.Study) -> None:
 
 
 def is_taken(error: Exception) -> bool:
-    """Whether a trial could not be told because it had been ended by another worker."""
-    return isinstance(error, UpdateFinishedTrialError) or str(error).startswith("Cannot tell a ")
+    """Whether a trial could not be told because another worker had ended it; Optuna says so in three ways."""
+    said = str(error)
+    return isinstance(error, UpdateFinishedTrialError) or said.startswith(("Cannot tell a ", "Should not reach"))
 
 
 def fail(study: optuna.Study, trial: FrozenTrial) -> None:

@@ -90,7 +90,7 @@ class Worker:
                     self.terminal.warn(str(error))
                     if failures == _MOST_FAILURES:
                         raise FractureError(f"{failures} trials in a row failed; the last one: {error}") from error
-                except (UpdateFinishedTrialError, ValueError) as error:
+                except (UpdateFinishedTrialError, ValueError, AssertionError) as error:
                     if not study.is_taken(error):
                         raise
                     self.terminal.warn("this worker gave no sign of life in time, and its trial was given to another")

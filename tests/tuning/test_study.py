@@ -92,6 +92,22 @@ def test_the_earlier_of_equals_is_the_best(direction: str, tmp_path: Path) -> No
         assert study.best(own) == study.ranked(own)[0]
 
 
+@pytest.mark.parametrize("how", ["reports", "ends"])
+def test_a_trial_that_another_worker_has_ended_is_known(how: str) -> None:
+    own = new()
+
+    def objective(asked: optuna.Trial) -> float:
+        study.fail(own, own.trials[asked.number])  # as another worker would, once there was no sign of life
+        if how == "reports":
+            asked.report(0.5, 1)
+        return 0.5
+
+    with pytest.raises((ValueError, AssertionError, optuna.exceptions.UpdateFinishedTrialError)) as raised:
+        own.optimize(objective, n_trials=1)
+    assert study.is_taken(raised.value)
+    assert not study.is_taken(ValueError("something else"))
+
+
 def test_a_lost_trial_is_tried_again_with_its_values_but_not_for_ever() -> None:
     own = new()
     asked = own.ask()
