@@ -19,7 +19,7 @@ _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 def cli(context: click.Context, /, **values: str | None) -> None:
     """Search learning rate and batch size under a memory limit, as an Optuna study that can be continued.
 
-    Every option is also a parameter of `mlflow run . -e tune -P NAME=VALUE`. The test split is never opened.
+    Every option is also a parameter of `mlflow run . -e tune -P NAME=VALUE`. No trial opens the test split.
     """
     if context.invoked_subcommand is not None:
         return

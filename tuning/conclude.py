@@ -110,8 +110,8 @@ def show(summary: Summary, own: optuna.Study, terminal: Terminal) -> None:
         shares = ", ".join(f"{name} {share:.2f}" for name, share in summary.importances.items())
         terminal.say(f"Share of the variance explained: {shares} (fANOVA over complete trials).")
     terminal.say(
-        "The best value is that of the best of many trials on validation, and so is optimistic; the test split has not "
-        f"been opened.\nTrain with the best values:\n  {summary.command}"
+        "The best value is that of the best of many trials on validation, and so is optimistic; no trial has opened "
+        f"the test split.\nTrain with the best values:\n  {summary.command}"
     )
 
 
@@ -150,7 +150,7 @@ def markdown(summary: Summary) -> str:
     return (
         f"**Study {summary.study}**: {counts}; {summary.seconds / 60:.1f} minutes of trials.\n\n"
         f"Best: trial {summary.best_trial}, {summary.metric} **{summary.best_value:.4f}** on validation, {values}. The "
-        "best of many on one validation split is optimistic; the test split has not been opened.\n\n"
+        "best of many on one validation split is optimistic; no trial has opened the test split.\n\n"
         f"Train with it:\n\n    {summary.command}\n\n"
         f"Batches under {summary.record.tuning.memory_limit_gib:g} GiB:\n\n"
         f"| batch | predicted GiB | searched | why |\n|---|---|---|---|\n{verdicts}\n\n"
