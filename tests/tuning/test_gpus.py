@@ -1,7 +1,7 @@
 """GPUs: each worker takes one that no other holds; whose numbers they are does not matter here."""
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import pytest
@@ -39,3 +39,12 @@ def test_a_processor_takes_none(two_gpus: None) -> None:
 def test_hidden_gpus_are_none(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
     monkeypatch.setattr(gpus, "_GIVEN", given)
     assert gpus.visible() == []
+
+
+@pytest.mark.parametrize(("workers", "device", "fits"), [(2, "auto", True), (3, "auto", False), (3, "cpu", True)])
+def test_each_worker_needs_a_gpu_of_its_own(
+    workers: int, device: str, fits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpus, "_GIVEN", "0,1")
+    with nullcontext() if fits else pytest.raises(ConfigError, match="workers=3: 2 GPUs are visible"):
+        gpus.enough(workers, device)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import optuna
@@ -104,6 +105,19 @@ def test_a_trial_of_a_machine_that_is_gone_is_tried_again(store_root: Path, tmp_
     assert again.params == lost.params == values
     assert again.state in (TrialState.COMPLETE, TrialState.PRUNED)
     assert "2 of 2" in said
+
+
+def test_a_state_belongs_to_a_number_and_its_values(tmp_path: Path) -> None:
+    own = optuna.create_study()
+    for lr in (0.1, 0.2):
+        own.enqueue_trial({"lr": lr})
+        asked = own.ask()
+        asked.suggest_float("lr", 0, 1)
+        own.tell(asked, lr)
+    first, second = (worker.Worker._place(SimpleNamespace(folder=tmp_path), one) for one in own.trials)  # type: ignore[arg-type]
+    assert first.name.startswith("0-")
+    assert second.name.startswith("1-")
+    assert first.name.split("-")[1] != second.name.split("-")[1], "another storage's trial 0 has other values"
 
 
 @pytest.mark.slow
