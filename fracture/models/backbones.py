@@ -150,8 +150,13 @@ def check(backbone: Backbone, config: TrainConfig) -> None:
         raise ConfigError(f"features=pyramid: {backbone.name} cannot be read so ({reason}); use features=backbone")
     if config.head == "probe" and config.features not in solvable(backbone):
         raise ConfigError(f"head=probe: the last layer of {backbone.name} is not linear; use head=random")
-    if config.batch_norm == "mixed" and not _normalises_batches(backbone):
-        raise ConfigError(f"batch_norm=mixed: {backbone.name} has no batch normalisation; use batch_norm=pretrained")
+    if config.batch_norm == "mixed":
+        with torch.device("meta"):
+            model = build(backbone, 2)
+        if not normalises_batches(model):
+            raise ConfigError(
+                f"batch_norm=mixed: {backbone.name} has no batch normalisation; use batch_norm=pretrained"
+            )
 
 
 def solvable(backbone: Backbone) -> tuple[str, ...]:
@@ -167,9 +172,9 @@ def _no_pyramid(backbone: Backbone) -> str:
         return lack(build(backbone, 2), backbone.own_size)
 
 
-def _normalises_batches(backbone: Backbone) -> bool:
-    with torch.device("meta"):
-        return any(isinstance(module, _BatchNorm) for module in build(backbone, 2).modules())
+def normalises_batches(model: nn.Module) -> bool:
+    """Whether there is batch normalisation in a model."""
+    return any(isinstance(module, _BatchNorm) for module in model.modules())
 
 
 def last_layer(model: nn.Module) -> nn.Linear | None:

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fracture.models.backbones import normalises_batches
 from fracture.training import execution, probe
 from fracture.training.fit import Job
-from fracture.training.learner import normalises_batches, prepare
+from fracture.training.learner import prepare
 from fracture.training.statistics import mix_statistics
 
 

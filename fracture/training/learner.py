@@ -8,12 +8,11 @@ import torch
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from fracture.config import TrainConfig
 from fracture.data.batches import Normalize, augment, to_float
 from fracture.errors import ConfigError
-from fracture.models.backbones import last_layer
+from fracture.models.backbones import last_layer, normalises_batches
 from fracture.training.execution import Plan
 from fracture.training.optim import Schedule, make_optimizer
 
@@ -23,11 +22,6 @@ def prepare(pixels: Tensor, plan: Plan, normalize: Normalize, generator: torch.G
     pixels = pixels.to(plan.device, non_blocking=True)
     grey = to_float(pixels) if generator is None else augment(pixels, generator)
     return normalize(grey).contiguous(memory_format=plan.format)
-
-
-def normalises_batches(model: nn.Module) -> bool:
-    """Whether there is batch normalisation in a model."""
-    return any(isinstance(module, _BatchNorm) for module in model.modules())
 
 
 class Learner:

@@ -23,7 +23,7 @@ def mix_statistics(model: nn.Module, batches: Iterable[Tensor], share: float = S
         share: of what the batches say, the rest is what the model knew.
     """
     model.eval()
-    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
     known = [{name: value.clone() for name, value in norm.named_buffers()} for norm in norms]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
