@@ -6,6 +6,7 @@ import queue
 import threading
 import urllib.error
 import urllib.request
+import warnings
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -16,7 +17,7 @@ from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError
 
 from fracture.errors import ConfigError
-from fracture.models.backbones import Backbone
+from fracture.models.backbones import Backbone, build
 
 HUB_PATIENCE = 4.0  # seconds; with no network, timm's own download tries for 47
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -85,6 +86,23 @@ def read(weights: Weights) -> dict[str, torch.Tensor] | None:
     if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise ConfigError(f"weights={weights.path}: holds no state dict (tensors by name)")
     return dict(state)
+
+
+def check(weights: Weights, backbone: Backbone) -> None:
+    """See that weights can be read and are the backbone's, before anything that takes time is begun.
+
+    Raises:
+        ConfigError: they cannot or are not, with the file's name.
+    """
+    state = read(weights)
+    if state is None:
+        return
+    try:
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of every tensor that it compares and does not copy
+            build(backbone, 2, weights=state)
+    except ConfigError as error:
+        raise ConfigError(f"weights={weights.path}: {error}\nGive the file of this model.") from error
 
 
 def hub_answers(patience: float = HUB_PATIENCE) -> bool:

@@ -64,6 +64,7 @@ def train(config: TrainConfig, session: Session) -> Results:
     backbones.check(backbone, config)
     size = backbone.image_size(config.image_size)
     weights = first_weights.find(config.weights, backbone)
+    first_weights.check(weights, backbone)
     dataset = _open(config, size, session.terminal)
     refused, cache_dir = store.project_root() / "mlruns" / "audit", cache.folder_of(config.cache_dir)
     report = audit_before_training(dataset.manifest, config.data, config.audit, cache_dir, refused, session.terminal)

@@ -13,7 +13,7 @@ import torch
 from fracture.config import TrainConfig
 from fracture.data.batches import Normalize
 from fracture.data.dataset import Dataset
-from fracture.errors import ConfigError, DivergedError, Interrupted, MemoryLimitError
+from fracture.errors import DivergedError, Interrupted, MemoryLimitError
 from fracture.evaluation.metrics import confusion, log_loss, scores
 from fracture.models import backbones, checkpoint
 from fracture.models.weights import Weights
@@ -97,23 +97,17 @@ def build_model(job: Job) -> torch.nn.Module:
     """The backbone with its first weights and a new head; the same for the same seed.
 
     Raises:
-        ConfigError: the weights cannot be read or are another model's, with the file's name.
+        ConfigError: the weights cannot be read or are another model's.
     """
     torch.manual_seed(job.config.seed)
-    weights = read_weights(job.weights)
-    try:
-        return backbones.build(
-            job.backbone,
-            len(job.dataset.classes),
-            scales=job.scales,
-            drop_path=job.config.drop_path,
-            weights=weights,
-            checkpointing=job.plan.checkpointing,
-        )
-    except ConfigError as error:
-        if job.weights.path is None:
-            raise
-        raise ConfigError(f"weights={job.weights.path}: {error}\nGive the file of this model.") from error
+    return backbones.build(
+        job.backbone,
+        len(job.dataset.classes),
+        scales=job.scales,
+        drop_path=job.config.drop_path,
+        weights=read_weights(job.weights),
+        checkpointing=job.plan.checkpointing,
+    )
 
 
 def choose_memory_format(job: Job, model: torch.nn.Module, cache_dir: Path) -> Plan:

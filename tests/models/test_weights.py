@@ -18,7 +18,7 @@ from fracture.data.images import decode, letterbox
 from fracture.errors import ConfigError
 from fracture.models import backbones, weights
 from fracture.models.backbones import Backbone
-from fracture.models.weights import Weights, find, hub_answers, read
+from fracture.models.weights import Weights, check, find, hub_answers, read
 
 NAME = "test_efficientnet"
 REPOSITORY = "timm/test_efficientnet.r160_in1k"
@@ -306,6 +306,19 @@ def test_weights_of_another_model(backbone: Backbone, tmp_path: Path) -> None:
     save_file(timm.create_model("test_vit").state_dict(), path)
     with pytest.raises(ConfigError, match=r"the weights do not fit test_efficientnet\.r160_in1k"):
         backbones.build(backbone, 3, weights=read(find(str(path), backbone)))
+    with pytest.raises(ConfigError, match=r"^weights=\S+vit\.safetensors: the weights do not fit(.|\n)*of this model"):
+        check(find(str(path), backbone), backbone)
+
+
+@pytest.mark.parametrize("classes", [3, 7, 1000])
+def test_weights_with_any_head_pass_the_check(
+    classes: int, backbone: Backbone, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    path = tmp_path / "own.safetensors"
+    save_file(timm.create_model(backbone.name, num_classes=classes).state_dict(), path)
+    check(find(str(path), backbone), backbone)
+    check(find("none", backbone), backbone)
+    assert not recwarn.list
 
 
 def features(model: torch.nn.Module, squares: np.ndarray, backbone: Backbone) -> torch.Tensor:

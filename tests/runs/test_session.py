@@ -257,6 +257,17 @@ def test_class_names_may_hold_what_mlflow_does_not_take(store_root: Path, images
     assert "test_recall_comminuted _3__" in newest().data.metrics
 
 
+def test_weights_of_another_model_are_refused_before_anything_is_decoded(
+    store_root: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save(backbones.build(backbones.find("test_convnext"), 2).state_dict(), tmp_path / "other.pth")
+    monkeypatch.setattr(session, "open_dataset", lambda *_: pytest.fail("the data was opened"))
+    before = len(mlflow.MlflowClient().search_runs(["0"]))
+    with pytest.raises(ConfigError, match=r"^weights=\S+other\.pth: the weights do not fit test_resnet"):
+        train(config(images, weights=str(tmp_path / "other.pth")))
+    assert len(mlflow.MlflowClient().search_runs(["0"])) == before
+
+
 def test_ctrl_c_before_training_says_that_nothing_can_go_on(
     store_root: Path, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

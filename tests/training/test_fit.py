@@ -11,7 +11,7 @@ import torch
 
 from fracture.config import TrainConfig
 from fracture.data.dataset import Source, open_dataset
-from fracture.errors import ConfigError, FractureError, Interrupted, MemoryLimitError
+from fracture.errors import FractureError, Interrupted, MemoryLimitError
 from fracture.models import backbones, checkpoint, weights
 from fracture.training import engine, execution, fit, state
 from fracture.training.conclude import conclude
@@ -157,16 +157,6 @@ def test_early_stopping_counts_from_the_best_epoch(make_job: Callable[..., Job])
 def test_best_epoch_is_the_earliest_of_equals(metric: str, best: int) -> None:
     history = [{"val_macro_f1": f, "val_loss": loss} for f, loss in [(0.5, 3.0), (0.7, 2.0), (0.7, 1.0), (0.6, 1.0)]]
     assert Position(history=history).best(metric) == best
-
-
-def test_the_weights_of_another_model_are_refused_with_their_files_name(
-    make_job: Callable[..., Job], tmp_path: Path
-) -> None:
-    job = make_job()
-    other = tmp_path / "other.pth"
-    torch.save(backbones.build(backbones.find("test_convnext"), 2).state_dict(), other)
-    with pytest.raises(ConfigError, match=r"^weights=\S+other\.pth: (.|\n)*test_resnet"):
-        fit.build_model(replace(job, weights=weights.find(str(other), job.backbone)))
 
 
 def test_a_loss_that_is_not_finite_names_the_files(make_job: Callable[..., Job]) -> None:
