@@ -32,7 +32,7 @@ def mix_statistics(model: nn.Module, batches: Iterable[Tensor], share: float = S
         norm.train()
     with torch.no_grad():
         for batch in batches:
-            model.forward_features(batch)  # type: ignore[operator]
+            model.forward_head(model.forward_features(batch), pre_logits=True)  # type: ignore[operator]
     model.eval()
     for norm, old, momentum in zip(norms, known, momenta, strict=True):
         norm.momentum = momentum

@@ -1,9 +1,11 @@
 """The pyramid head: what it reads of every family, that it explains itself exactly, and that it can be saved."""
 
+import copy
 from pathlib import Path
 
 import pytest
 import torch
+from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 from fracture.config import TrainConfig
@@ -105,6 +107,65 @@ def test_it_comes_back_from_a_file(tmp_path: Path) -> None:
     assert found.scales == SCALES
     assert torch.equal(again(images()), model(images()))
     assert type(torch.load(tmp_path / "best.pth", weights_only=True)) is dict
+
+
+def statistics(model: Pyramid) -> dict[str, Tensor]:
+    """What is found in a state dict of the second scale alone."""
+    return {name: value for name, value in model.state_dict().items() if name.startswith("twins.")}
+
+
+def test_only_batch_statistics_are_apart() -> None:
+    model = build()
+    own = statistics(model)
+    assert own
+    assert all(name.rsplit(".", 1)[1] in ("running_mean", "running_var", "num_batches_tracked") for name in own)
+    assert sum(p.numel() for p in model.parameters()) == sum(p.numel() for p in build(scales=(1.0,)).parameters()) + (
+        model.classifier.weight.numel() // 2
+    )
+
+
+def test_statistics_apart_come_back_from_a_state_dict() -> None:
+    model, again = build(), build()
+    x = images()
+    for name, value in model.twins.named_buffers():
+        if name.endswith("running_mean"):
+            value += 0.3
+    assert not torch.equal(model(x), again(x))
+    again.load_state_dict(model.state_dict())
+    assert torch.equal(model(x), again(x))
+    moved = copy.deepcopy(model)
+    moved.load_state_dict(
+        {name: value * 1.01 for name, value in model.state_dict().items() if value.is_floating_point()}, strict=False
+    )
+    assert torch.equal(moved.twins[0].conv_stem.weight, moved.backbone.conv_stem.weight)  # type: ignore[union-attr]
+    assert not torch.equal(moved(x), model(x))
+
+
+def test_a_state_dict_without_them_gives_both_scales_the_same() -> None:
+    model, again = build(), build()
+    for name, value in model.backbone.named_buffers():
+        if name.endswith("running_mean"):
+            value += 0.3
+    again.load_state_dict({name: value for name, value in model.state_dict().items() if name not in statistics(model)})
+    buffers = dict(again.backbone.named_buffers())
+    assert all(torch.equal(value, buffers[name]) for name, value in again.twins[0].named_buffers())
+    missing = {name: value for name, value in model.state_dict().items() if name != "backbone.bn1.bias"}
+    with pytest.raises(RuntimeError, match=r"backbone\.bn1\.bias"):
+        again.load_state_dict(missing)
+
+
+def test_a_step_moves_what_is_shared_and_an_average_follows() -> None:
+    model = build().train()
+    average = ModelEmaV3(model, decay=0.5)
+    weight = model.backbone.conv_stem.weight
+    before = weight.detach().clone()
+    model(images()).sum().backward()
+    torch.optim.SGD(model.parameters(), lr=0.1).step()
+    average.update(model)
+    followed = average.module
+    assert followed.twins[0].conv_stem.weight is followed.backbone.conv_stem.weight
+    torch.testing.assert_close(followed.backbone.conv_stem.weight, (before + weight) / 2)
+    assert not torch.equal(model.backbone.bn1.running_mean, model.twins[0].bn1.running_mean)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("name", ["test_efficientnet", "test_convnext2", "test_vit3"])
