@@ -6,6 +6,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+_PROGRAMS = {"main": "fracture train", "tune": "python -m tuning", "regroup": "fracture prepare"}
+
 
 def command_line(values: Mapping[str, str], attached: bool, entry: str = "main") -> str:
     """A command line for a shell.
@@ -20,7 +22,12 @@ def command_line(values: Mapping[str, str], attached: bool, entry: str = "main")
         where = [] if entry == "main" else [f"-e {entry}"]
         return " ".join(["mlflow run .", *where, *_manager(), *_experiment(), *given])
     flags = [f"--{name.replace('_', '-')} {_quoted(value)}" for name, value in values.items()]
-    return " ".join(["fracture train" if entry == "main" else "python -m tuning", *flags])
+    return " ".join([_PROGRAMS[entry], *flags])
+
+
+def regroup_line(data: str, out: str, attached: bool) -> str:
+    """As `command_line`, for the manifest ``out`` of ``data`` with groups that lie in one split each."""
+    return command_line({"data" if attached else "regroup": data, "out": out}, attached, "regroup")
 
 
 def _manager() -> list[str]:

@@ -1,6 +1,5 @@
 """The audit before training: its findings on the screen, and whether they refuse."""
 
-import shlex
 from pathlib import Path
 
 from rich.markup import escape
@@ -11,7 +10,8 @@ from fracture.data.audit.report import AuditReport
 from fracture.data.manifest import Manifest
 from fracture.errors import DataError
 from fracture.progress import LOG, Terminal
-from fracture.runs import attached
+from fracture.runs import again, attached
+from fracture.tracking import store
 
 _STYLES = {"ok": "green", "note": "cyan", "warning": "yellow", "leak": "bold red", "skipped": "dim"}
 
@@ -69,5 +69,5 @@ def refuse(report: AuditReport, data: str) -> None:
     """
     if report.leaks:
         name = Path(data).expanduser().resolve().with_suffix("").name
-        mend = ["fracture", "prepare", "--regroup", data, "--out", f"{name}.regrouped.csv"]
-        raise DataError(report.problems(), f"Mend it: {shlex.join(mend)}")
+        mend = again.regroup_line(data, f"{name}.regrouped.csv", store.attached_run_id() is not None)
+        raise DataError(report.problems(), f"Mend it: {mend}")
