@@ -102,11 +102,15 @@ class TrainConfig(BaseModel):
         "pretrained",
         description="its statistics with a solved head; mixed is half those of the training images, auto tries both",
     )
-    trained: Literal["all", "head"] = Field(
-        "all", description="head leaves the backbone as it is, its batch statistics included"
+    trained: Literal["all", "backbone", "head"] = Field(
+        "all", description="backbone leaves a solved head as it is, head the backbone; both leave batch statistics"
     )
     ema_decay: float = Field(
-        0.0, ge=0, lt=1, description="moving average of the weights, evaluated and saved in their place; 0 is off"
+        0.0,
+        ge=0,
+        le=1,
+        description="moving average of the weights, evaluated and saved in their place; 0 is off, 1 the "
+        "plain mean of all steps",
     )
     clip_norm: float = Field(0.0, ge=0, description="largest gradient norm; 0 is off")
     augmentation: Literal["standard", "none"] = Field(
@@ -156,6 +160,8 @@ class TrainConfig(BaseModel):
             problems.append("val_fraction + test_fraction leave less than a tenth for training")
         if self.batch_norm != "pretrained" and self.head != "probe":
             problems.append(f"batch_norm={self.batch_norm} needs head=probe beside it")
+        if self.trained == "backbone" and self.head != "probe":
+            problems.append("trained=backbone needs head=probe beside it: a random head would stay random")
         if self.warmup_epochs and self.scheduler == "plateau":
             problems.append("warmup_epochs needs scheduler=cosine or scheduler=constant")
         if self.epochs != "auto" and 0 < self.epochs <= self.warmup_epochs:

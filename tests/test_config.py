@@ -37,6 +37,8 @@ BAD = [
     ({"val_fraction": "0.45", "test_fraction": "0.46"}, "less than a tenth for training"),
     ({"warmup_epochs": "3", "epochs": "3", "scheduler": "cosine"}, "warmup_epochs=3 leaves none of epochs=3"),
     ({"batch_norm": "mixed"}, "batch_norm=mixed needs head=probe"),
+    ({"trained": "backbone"}, "trained=backbone needs head=probe"),
+    ({"ema_decay": "1.1"}, "ema_decay=1.1: "),
     ({"warmup_epochs": "2"}, "warmup_epochs needs scheduler=cosine or scheduler=constant"),
     ({"optimizer": "sgd"}, "optimizer=sgd: input should be 'adam' or 'adamw'"),
     ({"precision": "fp8"}, "precision=fp8: "),

@@ -172,9 +172,14 @@ def _no_pyramid(backbone: Backbone) -> str:
         return lack(build(backbone, 2), backbone.own_size)
 
 
+def batch_norms(model: nn.Module) -> list[nn.Module]:
+    """The layers of batch normalisation in a model."""
+    return [module for module in model.modules() if isinstance(module, _BatchNorm)]
+
+
 def normalises_batches(model: nn.Module) -> bool:
     """Whether there is batch normalisation in a model."""
-    return any(isinstance(module, _BatchNorm) for module in model.modules())
+    return bool(batch_norms(model))
 
 
 def last_layer(model: nn.Module) -> nn.Linear | None:

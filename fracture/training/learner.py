@@ -12,7 +12,7 @@ from torch.nn import functional
 from fracture.config import TrainConfig
 from fracture.data.batches import Normalize, augment, to_float
 from fracture.errors import ConfigError
-from fracture.models.backbones import last_layer, normalises_batches
+from fracture.models.backbones import batch_norms, last_layer, normalises_batches
 from fracture.training.execution import Plan
 from fracture.training.optim import Schedule, make_optimizer
 
@@ -43,25 +43,25 @@ class Learner:
         """Move the model to its device and make its optimiser; ``class_counts`` are those of the training split."""
         self.config, self.plan, self.normalize = config, plan, normalize
         self.model = plan.place(model)
-        if config.trained == "head":
-            self._freeze()
+        if config.trained != "all":
+            self._freeze(config.trained)
         self.optimizer = make_optimizer(self.model, config)
         self.schedule = Schedule(self.optimizer, config, max(1, plan.epochs - self.solved), steps_per_epoch)
         self.scaler = torch.amp.GradScaler(plan.device, enabled=plan.precision == "fp16")
-        self.ema = ModelEmaV3(self.model, decay=config.ema_decay, use_warmup=True) if config.ema_decay else None
+        self.ema = _average(self.model, config.ema_decay) if config.ema_decay else None
         self.class_weights = _class_weights(class_counts, plan.device) if config.class_weights == "balanced" else None
 
-    def _freeze(self) -> None:
-        """Leave only the last layer to be learned.
+    def _freeze(self, trained: str) -> None:
+        """Leave only the last layer, or only what is below it, to be learned.
 
         Raises:
             ConfigError: the model has no linear one.
         """
         layer = last_layer(self.model)
         if layer is None:
-            raise ConfigError("trained=head: the last layer of this backbone is not linear; use trained=all")
-        self.model.requires_grad_(False)
-        layer.requires_grad_(True)
+            raise ConfigError(f"trained={trained}: the last layer of this backbone is not linear; use trained=all")
+        self.model.requires_grad_(trained == "backbone")
+        layer.requires_grad_(trained == "head")
 
     @property
     def solved(self) -> bool:
@@ -119,7 +119,7 @@ class Learner:
         Returns:
             As `step`.
         """
-        self.model.train(self.config.trained == "all")  # else batch statistics would move
+        self._to_learn()
         weights = self.class_weights
         total = weights[targets].sum() if weights is not None else torch.tensor(len(targets), device=targets.device)
         loss = torch.zeros((), device=targets.device)
@@ -133,6 +133,13 @@ class Learner:
             loss += share.detach()
             correct += (logits.argmax(1) == target).sum()
         return loss, correct
+
+    def _to_learn(self) -> None:
+        """Training mode for what learns; batch statistics move with everything or not at all."""
+        self.model.train(self.config.trained != "head")
+        if self.config.trained == "backbone":
+            for module in batch_norms(self.model):
+                module.eval()
 
     def _loss(self, logits: Tensor, targets: Tensor, reduction: str) -> Tensor:
         smoothing = self.config.label_smoothing
@@ -199,6 +206,11 @@ class Learner:
         torch.set_rng_state(state["rng"]["cpu"].cpu())
         if state["rng"]["cuda"]:
             torch.cuda.set_rng_state_all([s.cpu() for s in state["rng"]["cuda"]])
+
+
+def _average(model: nn.Module, decay: float) -> ModelEmaV3:
+    """A moving average whose memory grows with the steps, up to ``decay``, or with all of them alike where it is 1."""
+    return ModelEmaV3(model, decay=decay, use_warmup=True, warmup_power=1.0 if decay == 1 else 2 / 3)
 
 
 def _class_weights(counts: npt.NDArray[np.int64], device: str) -> Tensor:

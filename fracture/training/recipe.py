@@ -19,22 +19,23 @@ SOLVED: dict[str, object] = {
     "epochs": 1,
 }
 
-# from the solved head, everything gently; the first epoch judges that head as it is, and stays where none is better
+# what is below a solved head, gently; the first epoch judges that head as it is, and stays where none is better
 GENTLE: dict[str, object] = {
     "head": "probe",
     "features": "pyramid",
     "batch_norm": "auto",
     "image_size": 384,
+    "trained": "backbone",
     "optimizer": "adamw",
-    "lr": 0.0003,
+    "lr": 0.0002,
     "weight_decay": 0.05,
-    "layer_decay": 0.8,
+    "layer_decay": 0.9,
     "scheduler": "cosine",
     "warmup_epochs": 1,
-    "epochs": 9,
+    "epochs": 7,
     "class_weights": "balanced",
     "label_smoothing": 0.1,
-    "ema_decay": 0.98,
+    "ema_decay": 1.0,
     "select_metric": "val_loss",
     "early_stop_patience": 0,
 }

@@ -83,7 +83,7 @@ RECIPES = [
     {"accumulation": 2, "clip_norm": 1.0, "label_smoothing": 0.1, "class_weights": "balanced", "layer_decay": 0.8},
     {"model": "test_convnext", "drop_path": 0.3, "precision": "bf16"},
     {"trained": "head", "lr": 0.01},
-    {"head": "probe", "features": "pyramid", "scheduler": "cosine", "ema_decay": 0.9},
+    {"head": "probe", "features": "pyramid", "trained": "backbone", "scheduler": "cosine", "ema_decay": 1.0},
 ]
 
 
