@@ -80,6 +80,9 @@ class TrainConfig(BaseModel):
     layer_decay: float = Field(
         1.0, gt=0, le=1, description="factor of the learning rate from each layer to the one below; 1 is off"
     )
+    layer_decay_cutoff: float = Field(
+        0.0, ge=0, lt=1, description="layers whose factor would be smaller are not learned at all, which saves time"
+    )
     scheduler: Literal["plateau", "cosine", "constant"] = Field(
         "plateau", description="plateau watches val_loss; cosine ends at zero"
     )
@@ -158,17 +161,23 @@ class TrainConfig(BaseModel):
             problems.append(f"val_fraction={self.val_fraction} and folds={self.folds} leave too little for training")
         if self.val_fraction + self.test_fraction >= 0.9:
             problems.append("val_fraction + test_fraction leave less than a tenth for training")
-        if self.batch_norm != "pretrained" and self.head != "probe":
-            problems.append(f"batch_norm={self.batch_norm} needs head=probe beside it")
-        if self.trained == "backbone" and self.head != "probe":
-            problems.append("trained=backbone needs head=probe beside it: a random head would stay random")
-        if self.warmup_epochs and self.scheduler == "plateau":
-            problems.append("warmup_epochs needs scheduler=cosine or scheduler=constant")
         if self.epochs != "auto" and 0 < self.epochs <= self.warmup_epochs:
             problems.append(f"warmup_epochs={self.warmup_epochs} leaves none of epochs={self.epochs}")
+        problems += self._lacking()
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def _lacking(self) -> list[str]:
+        """What needs another knob beside it that stands otherwise."""
+        solved, falls = self.head == "probe", self.layer_decay < 1
+        needs = [
+            (self.batch_norm != "pretrained", solved, f"batch_norm={self.batch_norm} needs head=probe beside it"),
+            (self.trained == "backbone", solved, "trained=backbone needs head=probe: a random head would stay random"),
+            (self.layer_decay_cutoff > 0, falls, "layer_decay_cutoff needs layer_decay below 1 beside it"),
+            (self.warmup_epochs > 0, self.scheduler != "plateau", "warmup_epochs needs scheduler=cosine or constant"),
+        ]
+        return [problem for asked, met, problem in needs if asked and not met]
 
 
 def parse(values: Mapping[str, Any], command: str = "fracture train") -> TrainConfig:

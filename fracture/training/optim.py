@@ -11,13 +11,17 @@ from fracture.config import TrainConfig
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """Adam or AdamW (fused); no decay on norms, biases and GRN; a rate that falls from layer to layer if wished."""
+    """Adam or AdamW (fused); no decay on norms, biases and GRN; a rate that falls from layer to layer if wished.
+
+    Layers below the cut-off of that fall are frozen.
+    """
     optimizer: torch.optim.Optimizer = create_optimizer_v2(
         model,
         opt=config.optimizer,
         lr=config.lr,
         weight_decay=config.weight_decay,
         layer_decay=config.layer_decay if config.layer_decay < 1 else None,
+        layer_decay_no_opt_scale=config.layer_decay_cutoff or None,
         fused=True,
     )
     for group in optimizer.param_groups:  # torch's schedulers know no lr_scale, timm's optimiser only notes it

@@ -30,6 +30,7 @@ GENTLE: dict[str, object] = {
     "lr": 0.0002,
     "weight_decay": 0.05,
     "layer_decay": 0.9,
+    "layer_decay_cutoff": 0.3,
     "scheduler": "cosine",
     "warmup_epochs": 1,
     "epochs": 7,

@@ -63,6 +63,17 @@ def test_what_a_step_moves(wanted: dict[str, object], moves: set[str], features:
     assert set(after) == set(before)
 
 
+def test_layers_below_the_cut_off_stay() -> None:
+    made = learner(features="pyramid", head="probe", trained="backbone", layer_decay=0.5, layer_decay_cutoff=0.3)
+    before = {name: value.clone() for name, value in made.model.state_dict().items()}
+    made.step(*batch(), seed=0, number=0)
+    after = made.model.state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert "backbone.conv_head.weight" in moved
+    assert not any(name.startswith(("backbone.conv_stem", "backbone.blocks.0")) for name in moved)
+    assert all(parameter.grad is None for name, parameter in made.model.named_parameters() if name not in moved)
+
+
 def test_the_mirror_image_is_not_learned_from() -> None:
     made = learner(features="pyramid", head="probe", trained="backbone")
     seen: list[int] = []
