@@ -175,6 +175,11 @@ class TrainConfig(BaseModel):
             (self.batch_norm != "pretrained", solved, f"batch_norm={self.batch_norm} needs head=probe beside it"),
             (self.trained == "backbone", solved, "trained=backbone needs head=probe: a random head would stay random"),
             (self.layer_decay_cutoff > 0, falls, "layer_decay_cutoff needs layer_decay below 1 beside it"),
+            (
+                self.trained == "backbone",
+                self.layer_decay >= self.layer_decay_cutoff,
+                "layer_decay is below its cutoff",
+            ),
             (self.warmup_epochs > 0, self.scheduler != "plateau", "warmup_epochs needs scheduler=cosine or constant"),
         ]
         return [problem for asked, met, problem in needs if asked and not met]

@@ -41,6 +41,10 @@ BAD = [
     ({"ema_decay": "1.1"}, "ema_decay=1.1: "),
     ({"warmup_epochs": "2"}, "warmup_epochs needs scheduler=cosine or constant"),
     ({"layer_decay_cutoff": "0.3"}, "layer_decay_cutoff needs layer_decay below 1"),
+    (
+        {"head": "probe", "trained": "backbone", "layer_decay": "0.2", "layer_decay_cutoff": "0.3"},
+        "layer_decay is below its cutoff",
+    ),
     ({"layer_decay": "0.9", "layer_decay_cutoff": "1"}, "layer_decay_cutoff=1: "),
     ({"optimizer": "sgd"}, "optimizer=sgd: input should be 'adam' or 'adamw'"),
     ({"precision": "fp8"}, "precision=fp8: "),

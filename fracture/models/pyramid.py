@@ -104,6 +104,7 @@ def lack(backbone: nn.Module, size: int) -> str:
         with torch.device("meta"), torch.inference_mode():
             model = Pyramid(backbone, 2, SCALES[:1]).eval()
             model.forward_head(model.forward_features(torch.empty(2, 3, size, size)), pre_logits=True)
+            model.group_matcher()
     except Exception as error:  # noqa: BLE001 - models that do not fit fail in as many ways as there are families
         return (str(error).splitlines() or [type(error).__name__])[0][:120]
     return ""

@@ -1,5 +1,6 @@
 """Where a backbone's first weights come from: the hub's cache, the hub, a file, or nowhere."""
 
+import contextlib
 import hashlib
 import os
 import queue
@@ -20,6 +21,7 @@ from fracture.errors import ConfigError
 from fracture.models.backbones import Backbone, build
 
 HUB_PATIENCE = 4.0  # seconds; with no network, timm's own download tries for 47
+WORDS = ("auto", "hub", "none")  # any other value is a file
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
@@ -57,7 +59,7 @@ def find(wanted: str, backbone: Backbone) -> Weights:
     """
     if wanted == "none":
         return Weights("random", None, "random initialisation", "none")
-    if wanted not in ("auto", "hub"):
+    if wanted not in WORDS:
         return _from_file(wanted)
     repository = timm.get_pretrained_cfg(backbone.name).hf_hub_id
     if not repository:
@@ -97,10 +99,12 @@ def check(weights: Weights, backbone: Backbone) -> None:
     state = read(weights)
     if state is None:
         return
-    try:
-        with torch.device("meta"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch warns of every tensor that it compares and does not copy
-            build(backbone, 2, weights=state)
+    with contextlib.suppress(ConfigError), torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns of every tensor that it compares and does not copy
+        build(backbone, 2, weights=state)
+        return
+    try:  # in memory: timm resizes the tables of positions of some, which needs their contents
+        build(backbone, 2, weights=state)
     except ConfigError as error:
         raise ConfigError(f"weights={weights.path}: {error}\nGive the file of this model.") from error
 

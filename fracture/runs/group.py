@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from fracture.config import TrainConfig, as_text
 from fracture.errors import FractureError, Interrupted
 from fracture.evidence import Results
+from fracture.models import backbones
+from fracture.models import weights as first_weights
 from fracture.progress import Terminal, shown
 from fracture.runs import session
 from fracture.runs.session import Session
@@ -18,9 +20,13 @@ def train_group(config: TrainConfig, names: list[str], terminal: Terminal, again
     """Train each backbone of ``names``.
 
     Raises:
+        ConfigError: the weights are a file, and not that of each of them.
         FractureError: some failed; the others are done, and the same command goes on with what is missing.
         Interrupted: a signal asked for it; the same command goes on.
     """
+    if config.weights not in first_weights.WORDS:  # a file fits one backbone only, so that one here must be wrong
+        for backbone in map(backbones.find, names):
+            first_weights.check(first_weights.find(config.weights, backbone), backbone)
     train_members(config, "model", names, terminal, again)
 
 

@@ -96,6 +96,7 @@ def resume(run_id: str, session: Session) -> Results:
     execution.available_device(record.plan.device)
     config, backbone = record.config, backbones.find(record.config.model)
     weights = record.weights(begun=state.exists(folder))
+    first_weights.check(weights, backbone)
     dataset = _open(config, record.plan.image_size, session.terminal)
     if dataset.manifest.digest() != record.data_digest:
         raise DataError(

@@ -78,7 +78,7 @@ class Learner:
 
     @property
     def lr(self) -> float:
-        """Learning rate of the head, which is the largest."""
+        """The largest learning rate: that of the head, or of what is next below where the head stays."""
         return max(float(group["lr"]) for group in self.optimizer.param_groups)
 
     def step(self, pixels: Tensor, labels: Tensor, seed: int, number: int) -> tuple[Tensor, Tensor]:
@@ -157,12 +157,12 @@ class Learner:
         self.optimizer.zero_grad(set_to_none=True)
         self.schedule.after_step()
         if self.ema is not None:
-            self.ema.update(self.model, step=number)
+            self.ema.update(self.model, step=number + 1)
 
     @property
     def normalises_batches(self) -> bool:
-        """Whether the model has batch normalisation, so that parts of a batch are not the batch."""
-        return normalises_batches(self.model)
+        """Whether a batch is normalised by its own statistics, so that parts of it are not the batch."""
+        return self.config.trained == "all" and normalises_batches(self.model)
 
     @property
     def can_checkpoint(self) -> bool:

@@ -97,4 +97,6 @@ def _changes(config: TrainConfig, backbone: Backbone, facts: Facts, features: st
     changes = {name: value for name, value in wished.items() if given[name] == known[name] != str(value)}
     if given["scheduler"] not in (known["scheduler"], "cosine"):
         changes.pop("warmup_epochs", None)
+    if given["layer_decay"] != known["layer_decay"]:
+        changes.pop("layer_decay_cutoff", None)  # it was chosen for another fall, and could leave nothing to learn
     return changes

@@ -321,6 +321,15 @@ def test_weights_with_any_head_pass_the_check(
     assert not recwarn.list
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:timm")
+def test_weights_for_another_size_pass_the_check_where_timm_resizes_them(tmp_path: Path) -> None:
+    """That takes their contents, which tensors on the meta device do not have."""
+    found = backbones.find("maxvit_pico_rw_256")
+    path = tmp_path / "larger.safetensors"
+    save_file(timm.create_model(found.name, img_size=320, num_classes=3).state_dict(), path)
+    check(find(str(path), found), found)
+
+
 def features(model: torch.nn.Module, squares: np.ndarray, backbone: Backbone) -> torch.Tensor:
     """Unit vectors [n, features]."""
     inputs = Normalize(backbone.mean, backbone.std)(to_float(torch.from_numpy(squares)))

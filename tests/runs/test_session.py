@@ -265,6 +265,10 @@ def test_weights_of_another_model_are_refused_before_anything_is_decoded(
     before = len(mlflow.MlflowClient().search_runs(["0"]))
     with pytest.raises(ConfigError, match=r"^weights=\S+other\.pth: the weights do not fit test_resnet"):
         train(config(images, weights=str(tmp_path / "other.pth")))
+    with pytest.raises(ConfigError, match=r"^weights=\S+other\.pth: the weights do not fit test_resnet"):
+        group.train_group(
+            config(images, weights=str(tmp_path / "other.pth")), ["test_convnext", "test_resnet"], terminal(), "again"
+        )
     assert len(mlflow.MlflowClient().search_runs(["0"])) == before
 
 

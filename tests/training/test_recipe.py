@@ -54,6 +54,12 @@ def test_what_the_user_gave_stays() -> None:
     assert config.scheduler == "cosine", "the default is the recipe's to change, whoever spelt it"
 
 
+def test_a_fall_of_ones_own_has_no_cutoff_of_the_recipe() -> None:
+    config, changes, _ = chosen(FEW + 1, layer_decay=0.25)
+    assert (config.layer_decay, config.layer_decay_cutoff) == (0.25, 0.0)
+    assert "layer_decay_cutoff" not in changes
+
+
 def test_a_backbone_of_one_size_keeps_it() -> None:
     config, changes, _ = chosen(model="swin")
     assert config.features == "pyramid"

@@ -237,6 +237,14 @@ def test_the_best_is_trained_when_wanted(store_root: Path, tmp_path: Path, image
     assert "Training the final model" in tune(tmp_path, images, trials=1, train_best="true", epochs=1)
 
 
+def test_weights_of_another_model_are_refused_before_the_data_is_looked_at(
+    store_root: Path, images: Path, tmp_path: Path
+) -> None:
+    torch.save(timm.create_model("test_vit").state_dict(), tmp_path / "other.pth")
+    with pytest.raises(ConfigError, match=r"^weights=\S+other\.pth: the weights do not fit test_resnet"):
+        tune(tmp_path, images, weights=tmp_path / "other.pth", data="nowhere")
+
+
 @pytest.mark.parametrize(
     ("values", "error", "said"),
     [

@@ -40,6 +40,9 @@ class StepSpec(BaseModel):
     batch_size: int = Field(16, ge=1, le=4096, description="images that go through the model at once")
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="what autocast computes in")
     optimizer: str = Field("adam", description="as in the knobs of training")
+    trained: Literal["all", "backbone", "head"] = Field("all", description="as in the knobs of training")
+    layer_decay: float = Field(1.0, gt=0, le=1, description="as in the knobs of training")
+    layer_decay_cutoff: float = Field(0.0, ge=0, lt=1, description="as in the knobs of training")
     ema: bool = Field(False, description="whether a moving average of the weights is kept")
     checkpointing: bool = Field(False, description="whether activations are computed again in the backward pass")
     device: Literal["cpu", "cuda"] = Field("cuda", description="whose allocator is modelled; neither needs to be there")
@@ -58,7 +61,7 @@ class Prediction(BaseModel):
     context_gib: float = Field(description="allowance for what no allocator of torch sees; see `allocators`")
     parts: dict[str, float] = Field(description="what the allocated peak is made of, by the names in PARTS")
     phase: str = Field(description="where the peak is: forward, backward, update or evaluation")
-    batch_norm: bool = Field(description="whether the model normalises over the batch, so that its parts matter")
+    batch_norm: bool = Field(description="whether a step normalises over the batch, so that its parts matter")
 
     @property
     def process_gib(self) -> float:

@@ -61,6 +61,8 @@ def _model() -> torch.nn.Module:
         ({"evaluation": True}, {}),
         ({"image_size": 64}, {"image_size": 96}),
         ({}, {"scales": (1.0, 0.6)}),
+        ({"trained": "head"}, {}),
+        ({"trained": "backbone", "layer_decay": 0.5, "layer_decay_cutoff": 0.2}, {"trained": "backbone"}),
     ],
 )
 def test_what_takes_less(less: dict[str, object], more: dict[str, object], tapes: Path) -> None:
@@ -70,6 +72,8 @@ def test_what_takes_less(less: dict[str, object], more: dict[str, object], tapes
 def test_batch_norm_is_told(tapes: Path) -> None:
     assert not predict(spec(), tapes).batch_norm
     assert predict(spec(model="test_efficientnet"), tapes).batch_norm
+    for trained in ("backbone", "head"):  # the statistics stay as they are
+        assert not predict(spec(model="test_efficientnet", trained=trained), tapes).batch_norm
 
 
 def test_the_second_time_comes_from_the_disk(tapes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
