@@ -48,7 +48,8 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=["solved", "gentle"])
     parser.add_argument("--folds", type=int, default=5, help="of five, how many are run")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of the folds, the first one")
+    parser.add_argument("--seeds", type=int, default=1, help="how many times the images are divided into folds")
     parser.add_argument("--threads", default="auto", help="1 where other work goes on beside")
     options = parser.parse_args()
     weights, data = options.weights.resolve(), options.data.resolve()
@@ -56,12 +57,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         store.connect()
-        for fold, manifest in enumerate(folds(data, options.seed)[: options.folds]):
-            path = Path(folder) / f"fold{fold}.csv"
-            write_csv(manifest, path)
-            for name in options.recipes:
-                scores[name].append(run(RECIPES[name] | {"threads": options.threads}, path, weights))
-                print(f"fold {fold}, {name}: {_line(scores[name][-1])}", flush=True)
+        for seed in range(options.seed, options.seed + options.seeds):
+            for fold, manifest in enumerate(folds(data, seed)[: options.folds]):
+                path = Path(folder) / f"seed{seed}-fold{fold}.csv"
+                write_csv(manifest, path)
+                for name in options.recipes:
+                    scores[name].append(run(RECIPES[name] | {"threads": options.threads}, path, weights))
+                    print(f"seed {seed}, fold {fold}, {name}: {_line(scores[name][-1])}", flush=True)
     report(scores, data.name)
 
 
@@ -132,7 +134,7 @@ def report(scores: dict[str, list[dict[str, float]]], data: str) -> None:
     """
     first = next(iter(scores))
     metrics = [name for name in scores[first][0] if name != "seconds"]
-    print(f"\n{data}, {MODEL}, {len(scores[first])} of 5 folds by group; {machine()}\n")
+    print(f"\n{data}, {MODEL}, {len(scores[first])} folds by group, each a fifth of the images; {machine()}\n")
     print("| recipe | " + " | ".join(metrics) + " | minutes a fold |\n|" + "---|" * (len(metrics) + 2))
     for name, found in scores.items():
         cells = [_interval([fold[metric] for fold in found]) for metric in metrics]
