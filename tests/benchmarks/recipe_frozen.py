@@ -159,6 +159,12 @@ def logistic(factor: float = 1.0, balanced: bool = True) -> Fit:
     return fit
 
 
+def adjusted(train: Floats, labels: Integers, groups: Sequence[str], rest: Floats) -> Floats:
+    """Classes as they are, and their frequencies taken from the logits afterwards (Menon et al. 2021)."""
+    frequencies = np.bincount(labels) / len(labels)
+    return logistic(balanced=False)(train, labels, groups, rest) - np.log(frequencies)
+
+
 def solved(parts: int = 1) -> Fit:
     """As the recipe solves it: C by cross-validation within the training images, for each of ``parts`` scales."""
 
@@ -244,6 +250,7 @@ INGREDIENTS = (
     Ingredient("C x 0.1", _PLAIN, logistic(0.1)),
     Ingredient("C x 10", _PLAIN, logistic(10.0)),
     Ingredient("classes not balanced", _PLAIN, logistic(balanced=False)),
+    Ingredient("logit adjustment: not balanced, frequencies taken off", _PLAIN, adjusted),
     Ingredient("320 px", ("320 mean",), logistic()),
     Ingredient("224 and 320 px, mean of two probes", ("224 mean", "320 mean"), mixed(2)),
     Ingredient("local contrast (CLAHE)", ("224 clahe mean",), logistic()),
