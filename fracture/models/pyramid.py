@@ -75,8 +75,7 @@ class Pyramid(nn.Module):
         if pre_logits:
             return found
         with torch.autocast(found.device.type, enabled=False):  # bf16 would round small differences of large features
-            logits: Tensor = self.classifier(found)
-        return logits
+            return functional.linear(found, self.classifier.weight.float(), self.classifier.bias.float())
 
     def get_classifier(self) -> nn.Linear:
         """The linear layer."""
@@ -139,7 +138,10 @@ def _resized(x: Tensor, scale: float) -> Tensor:
     if scale == 1:
         return x
     side = max(_STRIDE, round(scale * x.shape[-1] / _STRIDE) * _STRIDE)
-    return functional.interpolate(x, (side, side), mode="bicubic", antialias=True)
+    small = functional.interpolate(
+        x.float(), (side, side), mode="bicubic", antialias=True
+    )  # torch has no other on CPUs
+    return small.to(x.dtype)
 
 
 def _below(patterns: object) -> object:

@@ -76,6 +76,15 @@ def test_the_answer_is_linear_in_what_is_read_and_exact_in_half_precision() -> N
     torch.testing.assert_close(logits, found @ model.classifier.weight.T + model.classifier.bias)
 
 
+def test_it_answers_in_half_precision_throughout() -> None:
+    """As an exported model of half the size does."""
+    model, x = build(), images()
+    whole = model(x)
+    half = model.to(torch.bfloat16)(x.to(torch.bfloat16))
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, whole, atol=0.05, rtol=0.05)
+
+
 def test_the_map_sums_up_to_the_answer() -> None:
     model, x = build(), images(320)
     with torch.no_grad():

@@ -12,6 +12,7 @@ from fracture.data.images import decode, letterbox
 from fracture.errors import ConfigError, GateError
 from fracture.inference.predictor import Predictor
 from fracture.models import backbones, checkpoint
+from fracture.models.pyramid import SCALES
 from registry import export, onnx
 from registry.validation import Validation
 
@@ -19,13 +20,14 @@ CLASSES = ("comminuted_fracture", "no_fracture", "simple_fracture")
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def predictor() -> Predictor:
+@pytest.fixture(params=[(), SCALES], ids=["backbone", "pyramid"])
+def predictor(request: pytest.FixtureRequest) -> Predictor:
     backbone = backbones.find("test_resnet")
     torch.manual_seed(0)
-    model = backbones.build(backbone, 3)
+    model = backbones.build(backbone, 3, scales=request.param)
     sidecar = checkpoint.Sidecar(
-        model=backbone.name, classes=CLASSES, image_size=32, mean=backbone.mean, std=backbone.std, parameters=1,
+        model=backbone.name, classes=CLASSES, image_size=32, scales=request.param, mean=backbone.mean, std=backbone.std,
+        parameters=1,
         weights_sha256=checkpoint.weights_sha256(model.state_dict()), epoch=1, synthetic=True, license="none",
     )  # fmt: skip
     return Predictor(model, sidecar)
