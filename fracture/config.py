@@ -112,8 +112,7 @@ class TrainConfig(BaseModel):
         0.0,
         ge=0,
         le=1,
-        description="moving average of the weights, evaluated and saved in their place; 0 is off, 1 the "
-        "plain mean of all steps",
+        description="moving average of the weights, saved in their place; 0 is off, 1 the plain mean of all steps",
     )
     clip_norm: float = Field(0.0, ge=0, description="largest gradient norm; 0 is off")
     augmentation: Literal["standard", "none"] = Field(
@@ -171,6 +170,7 @@ class TrainConfig(BaseModel):
     def _lacking(self) -> list[str]:
         """What needs another knob beside it that stands otherwise."""
         solved, falls = self.head == "probe", self.layer_decay < 1
+        fall = f"layer_decay={self.layer_decay} is below layer_decay_cutoff={self.layer_decay_cutoff}"
         needs = [
             (self.batch_norm != "pretrained", solved, f"batch_norm={self.batch_norm} needs head=probe beside it"),
             (self.trained == "backbone", solved, "trained=backbone needs head=probe: a random head would stay random"),
@@ -178,7 +178,7 @@ class TrainConfig(BaseModel):
             (
                 self.trained == "backbone",
                 self.layer_decay >= self.layer_decay_cutoff,
-                "layer_decay is below its cutoff",
+                f"{fall}: nothing would be learned",
             ),
             (self.warmup_epochs > 0, self.scheduler != "plateau", "warmup_epochs needs scheduler=cosine or constant"),
         ]

@@ -172,7 +172,7 @@ def _no_pyramid(backbone: Backbone) -> str:
         return lack(build(backbone, 2), backbone.own_size)
 
 
-def batch_norms(model: nn.Module) -> list[nn.Module]:
+def batch_norms(model: nn.Module) -> list[_BatchNorm]:
     """The layers of batch normalisation in a model."""
     return [module for module in model.modules() if isinstance(module, _BatchNorm)]
 

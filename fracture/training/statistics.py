@@ -9,7 +9,8 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+
+from fracture.models.backbones import batch_norms
 
 SHARE = 0.5  # of the training images' statistics; docs/recipe.md has what others are worth
 
@@ -23,7 +24,7 @@ def mix_statistics(model: nn.Module, batches: Iterable[Tensor], share: float = S
         share: of what the batches say, the rest is what the model knew.
     """
     model.eval()
-    norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+    norms = [norm for norm in batch_norms(model) if norm.track_running_stats]
     known = [{name: value.clone() for name, value in norm.named_buffers()} for norm in norms]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
