@@ -119,7 +119,7 @@ _ASK = """
 import sys
 sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in getattr(finder, "__module__", "").lower()
                     and "editable" not in repr(finder).lower()]
-sys.path[:] = [place for place in sys.path if not place.startswith(sys.argv[3])]
+sys.path[:] = [place for place in sys.path if place != sys.argv[3]]  # what lies below it may be the environment
 try:
     import fracture
     raise SystemExit("the repository can be imported: this is no clean process")

@@ -149,6 +149,14 @@ def test_the_whole_story(runs: list[str], folder: Path) -> None:
     assert "its files are not those that were promoted" in changed.what
 
 
+def test_an_environment_inside_the_checkout_is_still_one(
+    sqlite_only: None, runs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check, "ROOT", Path(sys.prefix))
+    found = check.check(package.package(runs[0]), runs[0])
+    assert found.ok, found.reason
+
+
 def test_the_package_of_another_run_is_found_out(sqlite_only: None, runs: list[str]) -> None:
     uri = package.package(runs[0])
     assert package.package(runs[0]) == uri, "what is packaged already is taken up again"
