@@ -14,7 +14,7 @@ from PIL import Image
 from fracture.data.audit import traits
 from fracture.data.inspection import inspect as inspection
 from fracture.data.inspection import pool
-from fracture.data.inspection.inspect import inspect, inspect_file, patient_key, phash
+from fracture.data.inspection.inspect import inspect, open_file, patient_key, phash
 
 KEY = bytes(32)
 GREY = (np.arange(48 * 40).reshape(48, 40) % 251).astype(np.uint8)
@@ -85,7 +85,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
 def test_images_of_every_kind_are_decoded(tmp_path: Path, name: str) -> None:
     make, size = GOOD[name]
     (tmp_path / name).write_bytes(make())
-    found = inspect_file(tmp_path / name, KEY)
+    found, _ = open_file(tmp_path / name, KEY, sign=False)
     assert found.error == ""
     assert (found.width, found.height) == size
     assert len(found.traits) == len(traits.NAMES)
@@ -96,7 +96,7 @@ def test_images_of_every_kind_are_decoded(tmp_path: Path, name: str) -> None:
 def test_broken_files_are_told_in_words(tmp_path: Path, name: str) -> None:
     make, reason = BAD[name]
     (tmp_path / name).write_bytes(make())
-    found = inspect_file(tmp_path / name, KEY)
+    found, _ = open_file(tmp_path / name, KEY, sign=False)
     assert reason in found.error
     assert not found.traits
 

@@ -66,11 +66,6 @@ def inspect(
     return [missing.get(digest) or known.get(digest, changed) for digest in digests]
 
 
-def inspect_file(path: Path, key: bytes) -> Inspection:
-    """Inspect one file; the error is told in the result."""
-    return open_file(path, key, sign=False)[0]
-
-
 def open_file(path: Path, key: bytes, sign: bool) -> tuple[Inspection, Signature | None]:
     """Inspect one file and, if asked, make its signature; it is decoded once."""
     try:

@@ -6,7 +6,7 @@ Two stages, candidates and verification. How much they find, at what price in fa
 
 import math
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -119,22 +119,6 @@ def find_near_duplicates(
         pool=len(signatures),
         featureless=tuple(i for i in range(len(signatures)) if i not in known),
     )
-
-
-def clusters(count: int, pairs: Iterable[Pair]) -> list[int]:
-    """Give each of ``count`` images the number of its cluster: the lowest position it is linked to by the pairs."""
-    root = list(range(count))
-
-    def find(image: int) -> int:
-        while root[image] != image:
-            root[image] = root[root[image]]
-            image = root[image]
-        return image
-
-    for pair in pairs:
-        low, high = sorted((find(pair.first), find(pair.second)))
-        root[high] = low
-    return [find(image) for image in range(count)]
 
 
 def _quiet(done: int, total: int) -> None:

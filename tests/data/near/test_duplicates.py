@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fracture.data.demo import render_patient
 from fracture.data.near import duplicates
-from fracture.data.near.duplicates import Pair, clusters, duplicate_threshold, find_near_duplicates
+from fracture.data.near.duplicates import Pair, duplicate_threshold, find_near_duplicates
 from fracture.data.near.signatures import Signature, signature
 from tests.planted import CHANGES, planted_copy
 
@@ -69,7 +69,7 @@ def test_two_changes_of_the_same_image_make_one_cluster(pictures: list[npt.NDArr
     both = planted_copy(planted_copy(pictures[0], "flip_horizontal", rng), "invert", rng)
     family = [pictures[0], planted_copy(pictures[0], "half_size", rng), pictures[1], both]
     found = find_near_duplicates([signature(picture) for picture in family])
-    assert clusters(4, found.duplicates) == [0, 0, 2, 0]
+    assert {image for pair in linked(found.duplicates) for image in pair} == {0, 1, 3}
     assert "mirror+invert" in {pair.transform for pair in found.duplicates}
 
 
@@ -104,7 +104,7 @@ def test_positions_count_featureless_images(pool: list[Signature]) -> None:
 
 def test_many_copies_of_one_image_are_one_cluster(pool: list[Signature]) -> None:
     found = find_near_duplicates([pool[0]] * 40 + pool[1:])
-    assert set(clusters(40, [pair for pair in found.duplicates if pair.second < 40])) == {0}
+    assert {image for pair in linked(found.duplicates) for image in pair} >= set(range(40))
 
 
 def test_other_processes_find_the_same(
@@ -138,14 +138,6 @@ def test_impossible_arguments_are_refused(workers: int, threshold: float | None)
 @given(st.integers(0, 10**7), st.integers(0, 10**7))
 def test_a_larger_pool_is_never_judged_more_leniently(one: int, other: int) -> None:
     assert duplicate_threshold(min(one, other)) <= duplicate_threshold(max(one, other)) <= 0.88 + 1e-9
-
-
-@given(st.lists(st.tuples(st.integers(0, 19), st.integers(0, 19)), max_size=30))
-def test_clusters_are_what_pairs_connect(ends: list[tuple[int, int]]) -> None:
-    numbers = clusters(20, [Pair(first, second, 1.0, "identity", 9) for first, second in ends])
-    assert all(numbers[first] == numbers[second] for first, second in ends)
-    assert all(numbers[number] == number <= image for image, number in enumerate(numbers))
-    assert len(set(numbers)) >= 20 - len(ends)
 
 
 def test_real_radiographs_twice(real_data: Path) -> None:
