@@ -28,6 +28,8 @@ from fracture.runs.target import Target
 from fracture.tracking.run import TrackedRun
 from fracture.training import engine, execution
 
+Logits = npt.NDArray[np.float32]
+
 
 @dataclass(frozen=True)
 class Chosen:
@@ -113,43 +115,16 @@ def judge_target(
     sidecar, manifest = target.sidecar, chosen.manifest
     plan = _plan(config, sidecar, manifest.synthetic)
     execution.apply_threads(plan)
-    model = plan.place(target.model)
-    normalize = Normalize(sidecar.mean, sidecar.std)
+    model, normalize = plan.place(target.model), Normalize(sidecar.mean, sidecar.std)
     with terminal.working() as working:
         logits = engine.predict(
             model, plan, normalize, chosen.dataset, chosen.indices,
             lambda done, total: working("evaluating", done, total),
         )  # fmt: skip
-    decisions = Decisions(sidecar.temperature, sidecar.fracture_threshold, sidecar.refer_below)
-    groups = [row.group for row in manifest.rows]
-    everything = range(len(manifest.rows))
-    out.mkdir(parents=True, exist_ok=True)
-    predictions.write(out / "predictions_test.csv", manifest, everything, sidecar.classes, logits, sidecar.temperature)
-    with replacing(out / "manifest.csv") as part:
-        write_csv(manifest, part)
-    seen = None if target.trained_on is None else sum(row.sha256 in target.trained_on for row in manifest.rows)
-    if seen:
-        terminal.warn(f"{seen} of {len(groups)} images were trained on or chosen by: the score is INFLATED.")
-    note = sidecar.decided or "nothing was decided in training"
-    results = EvaluationResults(
-        model=sidecar.model,
-        classes=sidecar.classes,
-        synthetic=manifest.synthetic or sidecar.synthetic,
-        data=manifest.name,
-        data_digest=manifest.digest(),
-        test_digest=manifest.digest("test"),
-        weights_sha256=sidecar.weights_sha256,
-        calibration=Calibration(temperature=sidecar.temperature, note=note),
-        operating_point=OperatingPoint(fracture_threshold=sidecar.fracture_threshold, rule="decided in training"),
-        referral=Referral(refer_below=sidecar.refer_below, note="decided in training"),
-        splits={"test": judge(logits, chosen.labels, groups, sidecar.classes, decisions)},
-        slices=judge_slices(manifest.columns(everything), logits, chosen.labels, groups, sidecar.classes, decisions),
-        latency_ms=engine.latency_ms(model, plan, normalize, chosen.dataset, chosen.indices),
-        checkpoint_mib=target.path.stat().st_size / 2**20,
-        evaluated=target.name,
-        split=chosen.split,
-        seen_in_training=seen,
-    )
+    latency = engine.latency_ms(model, plan, normalize, chosen.dataset, chosen.indices)
+    _write_answers(chosen, logits, sidecar, out)
+    seen = _seen_in_training(target, manifest, terminal)
+    results = _results(target, chosen, logits, latency, seen)
     write_json(out / "results.json", results.model_dump(mode="json"))
     subject = Subject(
         title=f"{sidecar.model} on {manifest.name}",
@@ -166,6 +141,54 @@ def judge_target(
     )
     make_report(subject, out, terminal)
     return results
+
+
+def _write_answers(chosen: Chosen, logits: Logits, sidecar: Sidecar, out: Path) -> None:
+    """Predictions and the manifest of the images that were judged."""
+    manifest, everything = chosen.manifest, range(len(chosen.indices))
+    out.mkdir(parents=True, exist_ok=True)
+    predictions.write(out / "predictions_test.csv", manifest, everything, sidecar.classes, logits, sidecar.temperature)
+    with replacing(out / "manifest.csv") as part:
+        write_csv(manifest, part)
+
+
+def _seen_in_training(target: Target, manifest: Manifest, terminal: Terminal) -> int | None:
+    """How many images the model was trained on or chosen by, said aloud; unknown where its run is not at hand."""
+    if target.trained_on is None:
+        return None
+    seen = sum(row.sha256 in target.trained_on for row in manifest.rows)
+    if seen:
+        terminal.warn(f"{seen} of {len(manifest.rows)} images were trained on or chosen by: the score is INFLATED.")
+    return seen
+
+
+def _results(
+    target: Target, chosen: Chosen, logits: Logits, latency_ms: float | None, seen: int | None
+) -> EvaluationResults:
+    """Everything that follows from the answers, under the decisions that were taken in training."""
+    sidecar, manifest = target.sidecar, chosen.manifest
+    decisions = Decisions(sidecar.temperature, sidecar.fracture_threshold, sidecar.refer_below)
+    groups, columns = [row.group for row in manifest.rows], manifest.columns(range(len(manifest.rows)))
+    note = sidecar.decided or "nothing was decided in training"
+    return EvaluationResults(
+        model=sidecar.model,
+        classes=sidecar.classes,
+        synthetic=manifest.synthetic or sidecar.synthetic,
+        data=manifest.name,
+        data_digest=manifest.digest(),
+        test_digest=manifest.digest("test"),
+        weights_sha256=sidecar.weights_sha256,
+        calibration=Calibration(temperature=sidecar.temperature, note=note),
+        operating_point=OperatingPoint(fracture_threshold=sidecar.fracture_threshold, rule="decided in training"),
+        referral=Referral(refer_below=sidecar.refer_below, note="decided in training"),
+        splits={"test": judge(logits, chosen.labels, groups, sidecar.classes, decisions)},
+        slices=judge_slices(columns, logits, chosen.labels, groups, sidecar.classes, decisions),
+        latency_ms=latency_ms,
+        checkpoint_mib=target.path.stat().st_size / 2**20,
+        evaluated=target.name,
+        split=chosen.split,
+        seen_in_training=seen,
+    )
 
 
 def _plan(config: EvaluateConfig, sidecar: Sidecar, synthetic: bool) -> execution.Plan:

@@ -32,18 +32,11 @@ def conclude(job: Job, position: Position, watch: Watch, listener: Listener) -> 
     _write_probe(job, model)
     model = job.plan.place(model)
 
-    def answers(split: str) -> npt.NDArray[np.float32]:
-        def tick(done: int, total: int) -> None:
-            listener.batch(split, done, total, position)
-            watch.beat()
-
-        return engine.predict(model, job.plan, job.normalize, job.dataset, job.indices(split), tick)
-
-    logits = {"val": answers("val")}
+    logits = {"val": _answers(job, model, "val", position, watch, listener)}
     fitted = fit_decisions(logits["val"], job.dataset.labels[job.indices("val")], job.dataset.classes)
     sidecar = sidecar.decided_by(fitted.calibration, fitted.operating_point, fitted.referral)
     checkpoint.write_sidecar(job.folder / BEST, sidecar)
-    logits["test"] = answers("test")
+    logits["test"] = _answers(job, model, "test", position, watch, listener)
     splits = {split: _judge(job, split, logits[split], fitted) for split in logits}
     watch.beat()
     manifest = job.dataset.manifest
@@ -74,6 +67,18 @@ def conclude(job: Job, position: Position, watch: Watch, listener: Listener) -> 
     with replacing(job.folder / "manifest.csv") as part:
         write_csv(manifest, part)
     return results
+
+
+def _answers(
+    job: Job, model: nn.Module, split: str, position: Position, watch: Watch, listener: Listener
+) -> npt.NDArray[np.float32]:
+    """Logits of a split; the run is known to live, and the display moves on, after every batch."""
+
+    def tick(done: int, total: int) -> None:
+        listener.batch(split, done, total, position)
+        watch.beat()
+
+    return engine.predict(model, job.plan, job.normalize, job.dataset, job.indices(split), tick)
 
 
 def _judge(job: Job, split: str, logits: npt.NDArray[np.float32], fitted: Fitted) -> SplitResults:

@@ -1,0 +1,55 @@
+"""The evidence of a run: what training leaves on it, and what evaluation, tuning and the registry may rely on.
+
+Imports nothing of this project. It is the one place that names artifacts, tags and metrics; `python -m
+fracture.evidence` writes docs/evidence.md from it.
+"""
+
+from fracture.evidence.names import (
+    ARTIFACTS,
+    CLASS_METRICS,
+    EPOCH_METRICS,
+    FOLD_ARTIFACTS,
+    METRICS,
+    SINGLE_METRICS,
+    TAGS,
+)
+from fracture.evidence.results import (
+    SCHEMA_VERSION,
+    Bin,
+    Calibration,
+    Controls,
+    EnsembleResults,
+    Estimate,
+    EvaluationResults,
+    FoldEstimate,
+    FoldResults,
+    Judged,
+    OperatingPoint,
+    Referral,
+    Results,
+    SplitResults,
+)
+
+__all__ = [
+    "ARTIFACTS",
+    "CLASS_METRICS",
+    "EPOCH_METRICS",
+    "FOLD_ARTIFACTS",
+    "METRICS",
+    "SCHEMA_VERSION",
+    "SINGLE_METRICS",
+    "TAGS",
+    "Bin",
+    "Calibration",
+    "Controls",
+    "EnsembleResults",
+    "Estimate",
+    "EvaluationResults",
+    "FoldEstimate",
+    "FoldResults",
+    "Judged",
+    "OperatingPoint",
+    "Referral",
+    "Results",
+    "SplitResults",
+]

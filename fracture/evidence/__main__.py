@@ -1,0 +1,114 @@
+"""docs/evidence.md, as text: `python -m fracture.evidence > docs/evidence.md`."""
+
+import sys
+
+from pydantic import BaseModel
+
+from fracture.evidence.names import ARTIFACTS, CLASS_METRICS, EPOCH_METRICS, FOLD_ARTIFACTS, METRICS, TAGS
+from fracture.evidence.results import (
+    SCHEMA_VERSION,
+    Calibration,
+    Controls,
+    EnsembleResults,
+    Estimate,
+    EvaluationResults,
+    FoldEstimate,
+    FoldResults,
+    Judged,
+    OperatingPoint,
+    Referral,
+    Results,
+    SplitResults,
+)
+
+
+def page() -> str:
+    """docs/evidence.md."""
+    return "\n\n".join([*_run(), *_results(), *_other_files()]) + "\n"
+
+
+def _run() -> list[str]:
+    """What is on a run, and the metrics that MLflow shows."""
+    return [
+        "# The evidence of a run",
+        "What training leaves on a run, and what evaluation, tuning and the registry may rely on. "
+        "Written by `python -m fracture.evidence > docs/evidence.md`; schema version " + f"{SCHEMA_VERSION}.",
+        "## Artifacts",
+        _table("file", ARTIFACTS),
+        "Not kept on the run: the full training state (weights, optimiser, schedule, random generators, position). It "
+        "lies in `mlruns/state/<run id>` until the run succeeds.",
+        "On the parent of the runs of `folds`, which also has `test_<name>`, `test_<name>_low` and `test_<name>_high`:",
+        _table("file", FOLD_ARTIFACTS),
+        "## Tags",
+        _table("tag", TAGS),
+        "## Metrics, once an epoch",
+        _table("metric", EPOCH_METRICS),
+        "On CUDA also `peak_allocated_gib`, what was in tensors at most; memory.json puts both beside the prediction.",
+        "At the end come `test_<name>` for every metric of the test split below, `best_val_<name>` of the chosen "
+        "epoch, `best_epoch`, `latency_ms`, `checkpoint_mib` and `temperature`. System metrics (`system/...`) are "
+        "MLflow's own.",
+    ]
+
+
+def _results() -> list[str]:
+    """What results.json holds."""
+    return [
+        "## results.json",
+        "Of a training run; that of `fracture evaluate` and of an ensemble has fields of its own in place of the last.",
+        _fields(Results),
+        "Of an evaluation, beside those that it shares with a run:",
+        _own_fields(EvaluationResults),
+        "Of an ensemble:",
+        _own_fields(EnsembleResults),
+        "### splits.<val, test>",
+        _fields(SplitResults),
+        "### metrics.<name>",
+        "Averages and single numbers: "
+        + _names(METRICS)
+        + ". With a class's name behind: "
+        + _names(CLASS_METRICS)
+        + ". For two classes of fracture: `<one>_vs_<other>_auroc`, among the images of the two.",
+        _table("metric", METRICS | CLASS_METRICS),
+        _fields(Estimate),
+    ]
+
+
+def _other_files() -> list[str]:
+    """The other JSON files, what several of them share, and parameters."""
+    return [
+        "## controls.json",
+        _fields(Controls),
+        "### calibration, operating_point, referral",
+        _fields(Calibration),
+        _fields(OperatingPoint),
+        _fields(Referral),
+        "## folds.json",
+        _fields(FoldResults),
+        "### metrics.<name> of folds.json",
+        _fields(FoldEstimate),
+        "## Parameters",
+        "Every knob of `fracture train` under its own name, as given; what the recipe chose: `recipe.<name>`; what was "
+        "resolved for the machine: `plan.<name>`; what a solved head came to, in cross-validation: `solved.<name>`.",
+    ]
+
+
+def _names(meanings: dict[str, str]) -> str:
+    return ", ".join(f"`{name}`" for name in meanings)
+
+
+def _table(kind: str, meanings: dict[str, str]) -> str:
+    lines = [f"| {kind} | meaning |", "|---|---|", *(f"| `{name}` | {text} |" for name, text in meanings.items())]
+    return "\n".join(lines)
+
+
+def _own_fields(model: type[BaseModel]) -> str:
+    shared = Judged.model_fields
+    return _table("field", {n: f.description or "" for n, f in model.model_fields.items() if n not in shared})
+
+
+def _fields(model: type[BaseModel]) -> str:
+    return _table("field", {name: field.description or "" for name, field in model.model_fields.items()})
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
