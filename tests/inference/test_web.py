@@ -2,12 +2,12 @@
 
 import base64
 import io
-import shutil
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -155,36 +155,28 @@ def test_a_table_goes_on_where_it_was_cut(predictor: Predictor, tmp_path: Path) 
         table.images_of([tmp_path / "none"])
 
 
-@pytest.mark.slow
-def test_the_page_answers_in_a_browser(predictor: Predictor, tmp_path: Path) -> None:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
-    driver = shutil.which("chromedriver")
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if not driver or not chromium:
-        pytest.skip("needs chromium and its driver")
+@pytest.fixture
+def address(predictor: Predictor) -> Iterator[str]:
+    """Where the application is served from, on a free port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     server = uvicorn.Server(uvicorn.Config(application(predictor), port=port, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in ("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"):
-        options.add_argument(flag)
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    try:
-        (tmp_path / "x.png").write_bytes(png(0, 300))
-        browser.get(f"http://127.0.0.1:{port}/")
-        browser.find_element("id", "file").send_keys(str(tmp_path / "x.png"))
-        until = time.monotonic() + 20
-        while "%" not in browser.find_element("id", "shares").text and time.monotonic() < until:
-            time.sleep(0.1)
-        assert browser.find_element("id", "shares").text.count("%") == 3
-        assert "Refer to a person" in browser.find_element("id", "advice").text
-        assert browser.find_element("id", "heat").get_attribute("src").startswith("data:image/png")
-        assert browser.save_screenshot(str(tmp_path / "page.png"))
-    finally:
-        browser.quit()
-        server.should_exit = True
-        thread.join(20)
+    yield f"http://127.0.0.1:{port}/"
+    server.should_exit = True
+    thread.join(20)
+
+
+@pytest.mark.slow
+def test_the_page_answers_in_a_browser(browser: Any, address: str, tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_bytes(png(0, 300))
+    browser.get(address)
+    browser.find_element("id", "file").send_keys(str(tmp_path / "x.png"))
+    until = time.monotonic() + 20
+    while "%" not in browser.find_element("id", "shares").text and time.monotonic() < until:
+        time.sleep(0.1)
+    assert browser.find_element("id", "shares").text.count("%") == 3
+    assert "Refer to a person" in browser.find_element("id", "advice").text
+    assert browser.find_element("id", "heat").get_attribute("src").startswith("data:image/png")
