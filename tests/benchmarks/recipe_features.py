@@ -25,6 +25,7 @@ Views = dict[str, npt.NDArray[np.float32]]  # by way of showing and layer: [imag
 
 MODEL = "tf_efficientnet_lite0"
 STAGES = (2, 3, 4)  # of the backbone's five, counted from 0, beside the last layer
+COPIES = 2  # augmented ones of every image
 _BATCH = 16
 
 
@@ -49,13 +50,7 @@ def load(folder: Path, pair: tuple[str, str], ways: Sequence[str], file: Path, k
         dataset = open_images(Source(str(folder)), int(size), default_folder())
         path = kept / f"{folder.name}-{way.replace(' ', '-')}-{dataset.manifest.digest()}.npz"
         if not path.exists():
-            kind, _, share = show.partition(" mixed ")
-            found = (
-                pyramid(dataset, file, float(share or 0) / 100)
-                if kind == "pyramid"
-                else features(dataset, file, SHOWN[show])
-            )
-            np.savez(path, **found)  # type: ignore[arg-type]
+            np.savez(path, **_compute(dataset, file, show))  # type: ignore[arg-type]
         with np.load(path) as found:
             views |= {f"{way} {layer}": found[layer] for layer in found.files}
     names = [dataset.manifest.relative(row) for row in dataset.manifest.rows]
@@ -63,6 +58,13 @@ def load(folder: Path, pair: tuple[str, str], ways: Sequence[str], file: Path, k
     groups = tuple(known.get(name) or name for name in names)
     digests = tuple(row.sha256 for row in dataset.manifest.rows)
     return Task(folder.name, dataset.classes, dataset.labels, groups, digests, pair, views)
+
+
+def _compute(dataset: Dataset, file: Path, show: str) -> Views:
+    if not show.startswith("pyramid"):
+        return features(dataset, file, SHOWN[show])
+    _, _, share = show.partition(" mixed ")
+    return pyramid(dataset, file, float(share or 0) / 100, COPIES if show.endswith(" copies") else 0)
 
 
 def features(dataset: Dataset, file: Path, show: Callable[[Grey], Grey]) -> Views:
@@ -83,8 +85,10 @@ def features(dataset: Dataset, file: Path, show: Callable[[Grey], Grey]) -> View
     return {layer: torch.cat(values).numpy() for layer, values in parts.items()}
 
 
-def pyramid(dataset: Dataset, file: Path, share: float) -> Views:
+def pyramid(dataset: Dataset, file: Path, share: float, copies: int = 0) -> Views:
     """What the recipe's head reads, computed as training computes it, but for the images of batch statistics.
+
+    With ``copies`` that of so many augmented copies of every image, in place of the image and its mirror image.
 
     Those are all images here, ``share`` of the statistics being theirs: no label is used, but test images are. The
     whole runs of `tests.benchmarks.recipe` use training images alone.
@@ -101,8 +105,19 @@ def pyramid(dataset: Dataset, file: Path, share: float) -> Views:
         with plan.autocast():
             batches = (prepare(torch.from_numpy(dataset.pixels(part)), plan, normalize) for part in order)
             mix_statistics(model, batches, share)
-    found = probe.features(model, plan, normalize, dataset.pixels, indices, lambda: None)
-    return {"": found.astype(np.float32)}
+    if not copies:
+        found = probe.features(model, plan, normalize, dataset.pixels, indices, lambda: None)
+        return {"": found.astype(np.float32)}
+    generator, model = torch.Generator().manual_seed(0), model.eval()
+    views: Views = {}
+    for number in range(1, copies + 1):
+        parts = []
+        for part in np.array_split(indices, -(-len(indices) // _BATCH)):
+            inputs = prepare(torch.from_numpy(dataset.pixels(part)), plan, normalize, generator)
+            with torch.inference_mode(), plan.autocast():
+                parts.append(model.forward_head(model.forward_features(inputs), pre_logits=True).float().numpy())  # type: ignore[operator]
+        views[str(number)] = np.concatenate(parts)
+    return views
 
 
 def _pooled(model: torch.nn.Module, batch: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -10,17 +10,14 @@ the gains are those of the corrected resampled t-test, for training sets overlap
 
 import argparse
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
-from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from fracture.data.cache import default_folder
@@ -28,18 +25,28 @@ from fracture.data.split import assign
 from fracture.evaluation.calibration import bin_table, error_of, expected_error
 from fracture.evaluation.folds import over_folds
 from fracture.evaluation.metrics import softmax
-from fracture.training import probe
 from tests.benchmarks.machine import machine
-from tests.benchmarks.recipe_features import Task, load
+from tests.benchmarks.recipe_features import COPIES, Task, load
+from tests.benchmarks.recipe_heads import (
+    Fit,
+    adjusted,
+    chosen,
+    copied,
+    curved,
+    discriminant,
+    hierarchy,
+    logistic,
+    mixed,
+    solved,
+    whitened,
+)
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
-Fit = Callable[[Floats, Integers, Sequence[str], Floats], Floats]  # of training images and others: logits
 
 FOLDS = 5
 MIXED = tuple(f"384 pyramid mixed {percent}" for percent in (25, 50, 75))
-WAYS = (*MIXED, "224 clahe", "224 window", "320 clahe", "384 pyramid", "224", "320", "384")
-WIDTH, STRENGTH = 1280, 1e-3  # the plain probe's C at so many features; with more it is divided by as much
+WAYS = (*MIXED, "384 pyramid copies", "224 clahe", "224 window", "320 clahe", "384 pyramid", "224", "320", "384")
 METRICS = ("balanced accuracy", "macro F1", "AUC", "ECE, debiased")
 
 
@@ -66,12 +73,12 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.kept.mkdir(parents=True, exist_ok=True)
-    chosen = [one for k, one in enumerate(INGREDIENTS) if not k or options.only in one.name]
-    needed = {next(way for way in WAYS if view.startswith(way)) for one in chosen for view in one.views}
+    wanted = [one for k, one in enumerate(INGREDIENTS) if not k or options.only in one.name]
+    needed = {next(way for way in WAYS if view.startswith(way)) for one in wanted for view in one.views}
     task = load(options.data, tuple(options.pair), sorted(needed), options.weights, options.kept)
     with threadpool_limits(1):
         seeds = range(options.first, options.first + options.seeds)
-        report(task, seeds, chosen)
+        report(task, seeds, wanted)
     print(f"\n{machine()}")
 
 
@@ -133,103 +140,6 @@ def _gain(gains: Floats) -> str:
     return f"{mean:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
-def _scaled(train: Floats, rest: Floats) -> tuple[Floats, Floats]:
-    """Standardised, and turned into the space that the training images span: the same to a head, and far smaller."""
-    mean, spread = train.mean(axis=0), train.std(axis=0) + 1e-6
-    train, rest = (train - mean) / spread, (rest - mean) / spread
-    powers, axes = np.linalg.eigh(train @ train.T)  # of the images: they are fewer than features
-    kept = powers > 1e-6 * powers[-1]
-    turn = train.T @ (axes[:, kept] / np.sqrt(powers[kept]))[:, ::-1]
-    return train @ turn, rest @ turn
-
-
-def _two_sided(decision: Floats) -> Floats:
-    return decision if decision.ndim == 2 else np.stack([-decision, decision], axis=1) / 2
-
-
-def logistic(factor: float = 1.0, balanced: bool = True) -> Fit:
-    """Logistic regression, its C ``factor`` times the plain probe's."""
-
-    def fit(train: Floats, labels: Integers, groups: Sequence[str], rest: Floats) -> Floats:
-        strength = STRENGTH * factor * WIDTH / train.shape[1]
-        a, b = _scaled(train, rest)
-        head = LogisticRegression(C=strength, class_weight="balanced" if balanced else None, max_iter=300)
-        return _two_sided(head.fit(a, labels).decision_function(b))
-
-    return fit
-
-
-def adjusted(train: Floats, labels: Integers, groups: Sequence[str], rest: Floats) -> Floats:
-    """Classes as they are, and their frequencies taken from the logits afterwards (Menon et al. 2021)."""
-    frequencies = np.bincount(labels) / len(labels)
-    return logistic(balanced=False)(train, labels, groups, rest) - np.log(frequencies)
-
-
-def solved(parts: int = 1) -> Fit:
-    """As the recipe solves it: C by cross-validation within the training images, for each of ``parts`` scales."""
-
-    def fit(train: Floats, labels: Integers, groups: Sequence[str], rest: Floats) -> Floats:
-        head = probe.solve(train, labels, groups, int(labels.max()) + 1, parts)
-        return rest @ head.weight.T + head.bias
-
-    return fit
-
-
-def chosen(train: Floats, labels: Integers, groups: Sequence[str], rest: Floats) -> Floats:
-    """The better half of the columns in cross-validation within the training images, each solved at two scales."""
-    ways = zip(np.split(train, 2, axis=1), np.split(rest, 2, axis=1), strict=True)
-    heads = [(probe.solve(a, labels, groups, int(labels.max()) + 1, 2), b) for a, b in ways]
-    head, values = min(heads, key=lambda pair: pair[0].loss)
-    return np.asarray(values @ head.weight.T + head.bias)
-
-
-def discriminant(train: Floats, labels: Integers, groups: Sequence[str], rest: Floats) -> Floats:
-    """Linear discriminant analysis with a shrunk covariance (Ledoit and Wolf 2004), of the features as they are.
-
-    In the turned space shrinkage would blow up the least axes: scikit-learn standardises before it shrinks.
-    """
-    mean, spread = train.mean(axis=0), train.std(axis=0) + 1e-6
-    a, b = (train - mean) / spread, (rest - mean) / spread
-    classes = int(labels.max()) + 1
-    head = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto", priors=np.full(classes, 1 / classes))
-    return _two_sided(head.fit(a, labels).decision_function(b))
-
-
-def whitened(train: Floats, labels: Integers, groups: Sequence[str], rest: Floats) -> Floats:
-    """Logistic regression on 64 whitened principal components."""
-    a, b = (part[:, :64] for part in _scaled(train, rest))
-    spread = a.std(axis=0)
-    head = LogisticRegression(C=0.01, class_weight="balanced", max_iter=300)
-    return _two_sided(head.fit(a / spread, labels).decision_function(b / spread))
-
-
-def curved(train: Floats, labels: Integers, groups: Sequence[str], rest: Floats) -> Floats:
-    """A support vector machine with a Gaussian kernel; its one-against-rest values are no probabilities."""
-    a, b = _scaled(train, rest)
-    return _two_sided(SVC(C=1.0, class_weight="balanced").fit(a, labels).decision_function(b))
-
-
-def hierarchy(train: Floats, labels: Integers, groups: Sequence[str], rest: Floats) -> Floats:
-    """Class 1 (no fracture) against the rest, then the rest among themselves; the same as the probe for two classes."""
-    if labels.max() < 2:
-        return logistic()(train, labels, groups, rest)
-    broken = labels != 1
-    any_fracture = logistic()(train, broken.astype(np.int64), groups, rest)
-    kind = logistic()(train[broken], (labels[broken] == 2).astype(np.int64), groups, rest)
-    p, q = softmax(any_fracture), softmax(kind)
-    return np.log(np.stack([p[:, 1] * q[:, 0], p[:, 0], p[:, 1] * q[:, 1]], axis=1) + 1e-9)
-
-
-def mixed(parts: int) -> Fit:
-    """The mean of the logits of one probe for each of ``parts`` equal shares of the columns."""
-
-    def fit(train: Floats, labels: Integers, groups: Sequence[str], rest: Floats) -> Floats:
-        pairs = zip(np.split(train, parts, axis=1), np.split(rest, parts, axis=1), strict=True)
-        return np.asarray(np.mean([logistic()(a, labels, groups, b) for a, b in pairs], axis=0))
-
-    return fit
-
-
 def _statistics(*ways: int | str) -> tuple[str, ...]:
     """Mean, spread and largest value of the last layer, shown each way."""
     return tuple(f"{way} {kind}" for way in ways for kind in ("mean", "spread", "max"))
@@ -243,6 +153,7 @@ _PLAIN = ("224 mean",)
 _STAGES = ("224 stage 2 mean", "224 stage 3 mean", "224 stage 4 mean")
 _LARGER = ("320 mean", "320 max", "320 stage 2 mean", "320 stage 3 mean", "320 stage 4 mean")
 _PYRAMID = ("384 pyramid ",)
+_COPIES = (*_PYRAMID, *(f"384 pyramid copies {number}" for number in range(1, COPIES + 1)))
 _BOTH = tuple(view for size in (224, 384) for view in _statistics(size) + _stages(size))
 INGREDIENTS = (
     Ingredient("plain probe: 224 px, mean, C = 0.001", _PLAIN, logistic()),
@@ -275,6 +186,8 @@ INGREDIENTS = (
     Ingredient("statistics: 224, 320 and 384 px, mean of three", _statistics(224, 320, 384), mixed(3)),
     Ingredient("the pyramid, one probe on both scales", _PYRAMID, logistic()),
     Ingredient("the pyramid, mean of two probes, C by cross-validation", _PYRAMID, solved(2)),
+    Ingredient("the same, augmented copies of the training images beside them", _COPIES, copied(answered=False)),
+    Ingredient("the same, the answer a mean over augmented copies too", _COPIES, copied(answered=True)),
     *(Ingredient(f"the same, {way[-3:].strip()} % mixed statistics", (f"{way} ",), solved(2)) for way in MIXED),
     Ingredient("the recipe: the same, statistics by cross-validation", (*_PYRAMID, "384 pyramid mixed 50 "), chosen),
     Ingredient("shrunk linear discriminant", _PLAIN, discriminant),
