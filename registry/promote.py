@@ -43,12 +43,16 @@ class Promotion:
 def best_run(metric: str) -> Found:
     """The finished training run of the experiment with the highest validation metric among those of the newest data.
 
+    The folds of a cross-validation are left out: they say how good a recipe is, each of them on other data.
+
     Raises:
         ConfigError: there is none, or none with that metric.
     """
-    runs = query.finished(["train"])
+    trained = query.finished(["train"])
+    runs = [run for run in trained if run.params.get("folds", "1") == "1"]
     if not runs:
-        raise ConfigError("no finished training run in this experiment; `fracture train` makes one")
+        folds = f", only folds of cross-validations ({len(trained)}), of which none is the best" if trained else ""
+        raise ConfigError(f"no finished training run in this experiment{folds}; `fracture train` makes one")
     digest = runs[0].tags.get("fracture.data_digest")
     known = [run for run in runs if run.tags.get("fracture.data_digest") == digest and f"best_{metric}" in run.metrics]
     if not known:

@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from fracture.data.images import PREPROCESSING_VERSION, ImageError, decode, letterbox
 
-_OWN = ("images", "demo", "near", "archives", "signatures*", "inspections*", "timings.json", "memory", "patient.key")
+_OWN = ("images", "demo", "near", "archives", "signatures*", "inspections*", "timings.json", "memory")
 _ARRAY, _INDEX = "images.npy", "index.json"
 Progress = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
 
@@ -104,7 +104,10 @@ def usage(folder: Path) -> tuple[int, int]:
 
 
 def clear(folder: Path) -> int:
-    """Delete what the project keeps there, and nothing else; returns the bytes freed. It is built again when needed."""
+    """Delete what the project keeps there and builds again when needed; returns the bytes freed.
+
+    The key of DICOM patients stays: with another, a patient of old manifests and of new ones would be two.
+    """
     before = usage(folder)[1]
     for name in _OWN:
         for entry in folder.glob(name):

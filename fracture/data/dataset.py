@@ -131,14 +131,14 @@ def read(source: Source, cache_dir: Path, problems: list[str], progress: cache.P
 
 
 def split(manifest: Manifest, source: Source, problems: list[str]) -> Manifest:
-    """Split by group and stratified by label, unless the rows name their splits; then look for missing classes."""
+    """Split by group and stratified by label, unless the rows name their splits; then look for missing classes.
+
+    Folds divide all images anew, whatever splits the rows name.
+    """
+    if source.folds > 1:
+        manifest = manifest.with_rows(replace(row, split="") for row in manifest.rows)
     unsplit = sum(not row.split for row in manifest.rows)
-    if source.folds > 1 and unsplit < len(manifest.rows):
-        problems.append(
-            f"folds={source.folds}: {len(manifest.rows) - unsplit} of {len(manifest.rows)} rows name a split already; "
-            "give a folder of classes or a CSV without the column split, or leave folds out"
-        )
-    elif 0 < unsplit < len(manifest.rows):
+    if 0 < unsplit < len(manifest.rows):
         problems.append(f"{unsplit} of {len(manifest.rows)} rows name no split: fill or empty the whole column")
     elif unsplit:
         manifest = manifest.with_rows(_split_rows(manifest.rows, source))

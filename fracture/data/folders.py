@@ -1,6 +1,8 @@
 """Class folders, with or without split folders, as a manifest."""
 
 import os
+import shlex
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +35,9 @@ def read_folder(root: Path, problems: list[str]) -> Manifest:
             if splits[split := split_name(folder.name)] is not folder
         ]
         problems += [
-            f"{root}: no {split}/ folder beside {'/, '.join(splits)}/" for split in SPLITS if split not in splits
+            f"{root}: no {split}/ folder beside {'/, '.join(splits)}/" + _taken_from_train(split, splits, root)
+            for split in SPLITS
+            if split not in splits
         ]
         problems += [
             f"{folder}: holds images but is none of train/, val/, test/; move it out"
@@ -44,6 +48,12 @@ def read_folder(root: Path, problems: list[str]) -> Manifest:
     else:
         rows = _split_below(_class_rows(root, "", problems), root, problems)
     return Manifest(root.name, root, _grouped(rows, root))
+
+
+def _taken_from_train(split: str, splits: Iterable[str], root: Path) -> str:
+    if split == "train" or "train" not in splits:
+        return ""
+    return f"; `fracture prepare {shlex.quote(str(root))} --out manifest.csv` takes it from train"
 
 
 def _class_rows(folder: Path, split: str, problems: list[str]) -> list[Row]:

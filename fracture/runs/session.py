@@ -69,7 +69,13 @@ def train(config: TrainConfig, session: Session) -> Results:
     refused, cache_dir = store.project_root() / "mlruns" / "audit", cache.folder_of(config.cache_dir)
     report = audit_before_training(dataset.manifest, config.data, config.audit, cache_dir, refused, session.terminal)
     facts = recipe.Facts(len(dataset.manifest.indices("train")), weights.origin != "random", dataset.manifest.synthetic)
-    config, chosen, why = recipe.resolve(config, backbone, facts)
+    given = config
+    config, chosen, why = recipe.resolve(given, backbone, facts)
+    if idle := recipe.idle(given, config):
+        session.terminal.warn(
+            f"{', '.join(idle)}: without effect, for the head is solved and nothing is learned by steps; recipe=seed "
+            "learns by steps, and so does a number of epochs above 1"
+        )
     if backbone.image_size(config.image_size) != size:
         size = backbone.image_size(config.image_size)
         with session.terminal.working() as working:
@@ -131,6 +137,10 @@ def _open(config: TrainConfig, size: int, terminal: Terminal) -> Dataset:
     )  # fmt: skip
     with terminal.working() as working:
         dataset = open_dataset(source, size, cache.folder_of(config.cache_dir), working)
+    if source.folds > 1:
+        terminal.say(
+            f"Fold {source.fold} of {source.folds} (from 0) is the test; splits that the data names are put aside."
+        )
     show_dataset(dataset, terminal)
     return dataset
 

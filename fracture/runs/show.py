@@ -45,6 +45,8 @@ def show_plan(job: Job, terminal: Terminal) -> None:
     )
     _show_memory(job, terminal)
     why = "; ".join(f"{name}: {reason}" for name, reason in plan.reasons.items())
+    if plan.recipe:
+        terminal.say("Recipe: " + ", ".join(f"{name}={value}" for name, value in plan.recipe.items()) + ".")
     machine = f"{plan.device} ({hardware(plan.device)}), {plan.threads} threads"
     terminal.say(
         f"Plan: {machine}, {plan.precision}, {plan.memory_format}." + (f" Chosen by itself: {why}." if why else "")

@@ -46,7 +46,7 @@ def solve_head(job: Job, model: nn.Module, tick: Callable[[], None]) -> Solved:
     Args:
         job: what is trained.
         model: its model, which is placed on the job's device.
-        tick: called after every batch.
+        tick: called after every batch and every regression.
     """
     execution.apply_threads(job.plan)
     model = job.plan.place(model)
@@ -78,7 +78,7 @@ def _solve(job: Job, model: nn.Module, tick: Callable[[], None]) -> probe.Head:
     train, data = job.indices("train"), job.dataset
     groups = [data.manifest.rows[i].group or f"alone {i}" for i in train]
     found = probe.features(model, job.plan, job.normalize, data.pixels, train, tick)
-    return probe.solve(found, data.labels[train], groups, len(data.classes), max(1, len(job.scales)))
+    return probe.solve(found, data.labels[train], groups, len(data.classes), max(1, len(job.scales)), tick)
 
 
 def _mixed(job: Job, tick: Callable[[], None]) -> Iterator[Tensor]:

@@ -31,6 +31,10 @@ _FOLDS = 5
 _ITERATIONS = 500
 
 
+def _quiet() -> None:
+    """Nobody is told."""
+
+
 @dataclass(frozen=True)
 class Head:
     """A linear head for the features as they are.
@@ -63,12 +67,19 @@ def features(
     return np.concatenate(parts).astype(np.float64)
 
 
-def solve(found: Floats, labels: Integers, groups: Sequence[str], classes: int, parts: int = 1) -> Head:
+def solve(
+    found: Floats,
+    labels: Integers,
+    groups: Sequence[str],
+    classes: int,
+    parts: int = 1,
+    tick: Callable[[], None] = _quiet,
+) -> Head:
     """As `solve_part` for each of ``parts`` equal shares of the features, as one head: it answers the mean of theirs.
 
     What several scales of an image say is worth more as a mean of opinions than to one regression on all of them.
     """
-    heads = [solve_part(part, labels, groups, classes) for part in np.split(found, parts, axis=1)]
+    heads = [solve_part(part, labels, groups, classes, tick) for part in np.split(found, parts, axis=1)]
     return Head(
         np.concatenate([head.weight for head in heads], axis=1) / parts,
         np.mean([head.bias for head in heads], axis=0),
@@ -77,7 +88,9 @@ def solve(found: Floats, labels: Integers, groups: Sequence[str], classes: int, 
     )
 
 
-def solve_part(found: Floats, labels: Integers, groups: Sequence[str], classes: int) -> Head:
+def solve_part(
+    found: Floats, labels: Integers, groups: Sequence[str], classes: int, tick: Callable[[], None] = _quiet
+) -> Head:
     """The class-balanced logistic regression on standardised features whose strength does best by group.
 
     Args:
@@ -85,11 +98,12 @@ def solve_part(found: Floats, labels: Integers, groups: Sequence[str], classes: 
         labels: [n], each class among them.
         groups: [n], what cross-validation keeps together.
         classes: how many there are.
+        tick: called after every regression; thousands of images take seconds for each.
     """
     mean, spread = found.mean(axis=0), found.std(axis=0) + 1e-6
     with threadpool_limits(1):  # two threads wait for each other on matrices this small, and sum in another order
         scaled, turn = _turned((found - mean) / spread)
-        losses = [_cross_validated(scaled, labels, groups, strength) for strength in STRENGTHS]
+        losses = [_cross_validated(scaled, labels, groups, strength, tick) for strength in STRENGTHS]
         best = int(np.argmin(losses))
         fitted = _fit(scaled, labels, STRENGTHS[best])
     weight, bias = fitted.coef_ @ turn.T, fitted.intercept_
@@ -127,7 +141,9 @@ def _fit(scaled: Floats, labels: Integers, strength: float) -> LogisticRegressio
     return LogisticRegression(C=strength, class_weight="balanced", max_iter=_ITERATIONS).fit(scaled, labels)
 
 
-def _cross_validated(scaled: Floats, labels: Integers, groups: Sequence[str], strength: float) -> float:
+def _cross_validated(
+    scaled: Floats, labels: Integers, groups: Sequence[str], strength: float, tick: Callable[[], None]
+) -> float:
     """Balanced log-loss over group folds; infinite where there are too few groups for folds."""
     known = np.unique(labels)
     per_class = [len({group for group, label in zip(groups, labels, strict=True) if label == k}) for k in known]
@@ -139,5 +155,6 @@ def _cross_validated(scaled: Floats, labels: Integers, groups: Sequence[str], st
         if len(np.unique(labels[train])) < len(known):
             return 0.0 if strength == 1e-3 else np.inf
         shares[rest] = _fit(scaled[train], labels[train], strength).predict_proba(scaled[rest])
+        tick()
     weights = compute_sample_weight("balanced", labels)
     return float(log_loss(labels, shares, sample_weight=weights, labels=known))

@@ -42,6 +42,13 @@ GENTLE: dict[str, object] = {
 }
 
 
+# what has no meaning while nothing is learned by steps
+OF_STEPS = (
+    "optimizer", "lr", "weight_decay", "layer_decay", "layer_decay_cutoff", "scheduler", "plateau_patience",
+    "plateau_factor", "warmup_epochs", "label_smoothing", "drop_path", "augmentation", "ema_decay", "clip_norm",
+)  # fmt: skip
+
+
 class Facts(NamedTuple):
     """What a recipe follows from, beside the backbone.
 
@@ -72,10 +79,19 @@ def resolve(config: TrainConfig, backbone: Backbone, facts: Facts) -> tuple[Trai
     changes = _changes(config, backbone, facts, heads[0])
     chosen = TrainConfig.model_validate(config.model_dump() | changes)
     few = facts.images <= FEW
-    what = "only the head is solved" if few else "the head is solved first, then all is fine-tuned gently"
+    what = "only the head is solved" if few else "the head is solved, then the layers below it are fine-tuned gently"
     plain = "" if chosen.features == "pyramid" else ", reading the backbone's own features only"
-    reason = f"{facts.images:,} images and pretrained weights: {what}{plain}"
+    size = f", at its only size of {backbone.own_size} px" if backbone.fixed_size else ""
+    reason = f"{facts.images:,} images and pretrained weights: {what}{plain}{size}"
     return chosen, {name: as_text(chosen)[name] for name in changes}, reason
+
+
+def idle(given: TrainConfig, trained: TrainConfig) -> list[str]:
+    """Knobs that were given and mean nothing, as nothing is learned by steps: a solved head's only epoch judges it."""
+    if trained.head != "probe" or trained.epochs != 1:
+        return []
+    values, usual = as_text(given), defaults()
+    return [f"{name}={values[name]}" for name in OF_STEPS if values[name] != usual[name]]
 
 
 def _why_seed(config: TrainConfig, facts: Facts) -> str:

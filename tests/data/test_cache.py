@@ -203,6 +203,8 @@ def test_clearing_keeps_what_is_not_the_projects(tmp_path: Path) -> None:
     (folder / "thesis" / "chapter.txt").write_text("years of work")
     (folder / "images" / "entry").mkdir(parents=True)
     (folder / "images" / "entry" / "images.npy").write_bytes(b"x" * 100)
+    (folder / "patient.key").write_bytes(b"k" * 32)
     assert cache.clear(folder) == 100
+    assert (folder / "patient.key").is_file(), "another key would make two patients of one"
     assert (folder / "thesis" / "chapter.txt").is_file()
     assert not (folder / "images").exists()

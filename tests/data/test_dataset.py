@@ -129,9 +129,11 @@ def test_folds_test_every_image_once_and_tear_no_group(images: Path) -> None:
     assert sorted(tested) == sorted(row.sha256 for row in found)
 
 
-def test_folds_of_data_that_names_its_splits_are_refused(images: Path) -> None:
-    problems = refused(write(images, rows_of(images, split="train")), folds=5)
-    assert "folds=5: 30 of 30 rows name a split already; give a folder of classes" in problems[0]
+def test_folds_divide_anew_whatever_splits_the_data_names(images: Path) -> None:
+    rows = rows_of(images)
+    named = [replace(row, split="test" if i < 3 else "train" if i % 2 else "") for i, row in enumerate(rows)]
+    found = [opened(write(images, some), folds=5, fold=2).manifest.rows for some in (rows, named)]
+    assert [(row.sha256, row.split) for row in found[0]] == [(row.sha256, row.split) for row in found[1]]
 
 
 def test_every_problem_is_shown_at_once(tmp_path: Path, make_images: Callable[..., Path]) -> None:

@@ -92,8 +92,9 @@ BAD = {
         ["train/a/1.png", "val/a/2.png", "test/a/3.png", "more/a/4.png"],
         ["more: holds images but is none of train/, val/, test/"],
     ),
-    "no val": (["train/a/1.png", "test/a/2.png"], ["no val/ folder beside test/, train/"]),
+    "no val": (["train/a/1.png", "test/a/2.png"], ["no val/ folder beside test/, train/; `fracture prepare"]),
     "only train": (["train/a/1.png"], ["no val/ folder", "no test/ folder"]),
+    "no train": (["val/a/1.png", "test/a/2.png"], ["no train/ folder beside test/, val/"]),
     "empty split": (["train/a/1.png", "val/a/2.png", "test/"], ["test: no class folders"]),
     "two names of a split": (
         ["train/a/1.png", "val/a/2.png", "validation/a/3.png", "test/a/4.png"],

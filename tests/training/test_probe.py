@@ -49,6 +49,13 @@ def test_more_features_than_images_are_solved_as_they_are() -> None:
     )
 
 
+def test_every_regression_is_told() -> None:
+    told: list[int] = []
+    features, labels, groups = case(2)
+    solve(features, labels, groups, 2, parts=2, tick=lambda: told.append(1))
+    assert len(told) == 2 * len(STRENGTHS) * 5
+
+
 def test_two_groups_a_class_are_too_few_to_choose_and_enough_to_solve() -> None:
     features, labels, _ = case(2, 8)
     head = solve(features, labels, [str(label) for label in labels], 2)

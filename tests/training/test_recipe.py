@@ -60,8 +60,18 @@ def test_a_fall_of_ones_own_has_no_cutoff_of_the_recipe() -> None:
     assert "layer_decay_cutoff" not in changes
 
 
+def test_knobs_of_steps_that_are_never_made_are_told() -> None:
+    given = TrainConfig(lr=0.01, batch_size=4, ema_decay=0.9)
+    knobs = {"lr": 0.01, "batch_size": 4, "ema_decay": 0.9}
+    assert recipe.idle(given, chosen(**knobs)[0]) == ["lr=0.01", "ema_decay=0.9"]  # type: ignore[arg-type]
+    assert recipe.idle(given, chosen(FEW + 1, **knobs)[0]) == []  # type: ignore[arg-type]
+    assert recipe.idle(given, given) == []
+    assert set(recipe.OF_STEPS) <= defaults().keys()
+
+
 def test_a_backbone_of_one_size_keeps_it() -> None:
-    config, changes, _ = chosen(model="swin")
+    config, changes, said = chosen(model="swin")
+    assert "at its only size of 224 px" in said
     assert config.features == "pyramid"
     assert config.image_size == "auto"
     assert "image_size" not in changes
