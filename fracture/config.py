@@ -160,12 +160,17 @@ class TrainConfig(BaseModel):
             problems.append(f"val_fraction={self.val_fraction} and folds={self.folds} leave too little for training")
         if self.val_fraction + self.test_fraction >= 0.9:
             problems.append("val_fraction + test_fraction leave less than a tenth for training")
-        if self.epochs != "auto" and 0 < self.epochs <= self.warmup_epochs:
-            problems.append(f"warmup_epochs={self.warmup_epochs} leaves none of epochs={self.epochs}")
+        if self.epochs != "auto" and self.epochs and self.leaves_none(self.epochs):
+            looks = ", the first of which judges the solved head" if self.head == "probe" else ""
+            problems.append(f"warmup_epochs={self.warmup_epochs} leaves none of epochs={self.epochs}{looks}")
         problems += self._lacking()
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def leaves_none(self, epochs: int) -> bool:
+        """Whether the warm-up takes all epochs that learn: the first one of a solved head only judges it."""
+        return 0 < self.warmup_epochs >= epochs - (self.head == "probe")
 
     def _lacking(self) -> list[str]:
         """What needs another knob beside it that stands otherwise."""

@@ -90,10 +90,11 @@ def _by_recipe(
 ) -> TrainConfig:
     facts = recipe.Facts(len(manifest.indices("train")), weights.origin != "random", manifest.synthetic)
     chosen, changes, why = recipe.resolve(config, backbone, facts)
-    if "trained" in changes and chosen.trained == "head":
+    if chosen.head == "probe" and chosen.epochs == 1:
         raise ConfigError(
-            f"recipe=auto: {why}, so that lr and batch_size mean next to nothing and there is nothing to tune.\n"
-            "Tune with recipe=seed, or train with recipe=auto without tuning."
+            f"recipe={config.recipe} ({why}), head=probe, epochs=1: nothing is learned by steps, so that lr and "
+            "batch_size mean next to nothing and there is nothing to tune.\n"
+            "Tune with recipe=seed and head=random, give more epochs, or train without tuning."
         )
     if changes:
         terminal.say(f"Recipe: {why}; {', '.join(f'{name}={value}' for name, value in changes.items())}.")

@@ -44,6 +44,11 @@ class Task:
         """Whether less is better of what chooses."""
         return self.config.select_metric.endswith("loss")
 
+    @property
+    def judged_first(self) -> int:
+        """Epochs that learn nothing: the first one of a solved head, which is the same whatever is tried."""
+        return int(self.config.head == "probe")
+
     def digest(self) -> str:
         """Of all that every trial has in common, wherever the files lie."""
         fixed = {name: value for name, value in as_text(self.config).items() if name not in _OF_THE_MACHINE}

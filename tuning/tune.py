@@ -141,7 +141,7 @@ def _join(name: str, kept: RDBStorage, overrides: Mapping[str, str], worker: str
                 f"from {task.weights.origin}. Bring the same ones here (--data, --weights), and the same version of "
                 "this project."
             )
-        own.pruner = study.pruner_of(found.tuning.pruner, task.plan.epochs)
+        own.pruner = study.pruner_of(found.tuning.pruner, task.plan.epochs - task.judged_first)
         with stoppable() as stop:
             joined = Worker(own, kept, found, task, trials, found.run, worker, folder_of(name), terminal, stop)
             joined.keep_best()  # that of a worker here which died before it could
@@ -163,7 +163,7 @@ def _begin(
         tracked.describe_parent(run, name, now, task, report)
         if found is None:
             own.enqueue_trial(now.space.first(task.config), skip_if_exists=True)
-    own.pruner = study.pruner_of(now.tuning.pruner, task.plan.epochs)
+    own.pruner = study.pruner_of(now.tuning.pruner, task.plan.epochs - task.judged_first)
     return Opened(url, kept, own, now, run)
 
 

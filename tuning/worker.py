@@ -225,7 +225,7 @@ def line(ended: FrozenTrial, own: optuna.Study, trials: int, metric: str) -> str
     reason = f"  ({costs['reason'].splitlines()[0]})" if costs.get("reason") else ""
     return (
         f"trial {ended.number} ({have.finished} of {trials}) {ended.state.name.lower()}  {value} ({top})  {values}  "
-        f"{len(ended.intermediate_values)} epochs  {costs.get('seconds', 0):.1f} s  {memory}{reason}"
+        f"{costs.get('epochs', 0):.0f} epochs  {costs.get('seconds', 0):.1f} s  {memory}{reason}"
     )
 
 
@@ -271,8 +271,11 @@ class _Ears:
         self.measured_gib = max(self.measured_gib, metrics["peak_memory_gib"] + context)
         value = metrics[self._task.config.select_metric]
         self.values.append(value)
-        self._asked.report(value, message.number)
         self._bars(f"trial {self._asked.number}, epochs", message.number, self._task.plan.epochs)
+        learned = message.number - self._task.judged_first
+        if not learned:
+            return True
+        self._asked.report(value, learned)
         return not self._asked.should_prune()
 
     def costs(self, seconds: float, plan: MemoryPlan) -> None:

@@ -30,10 +30,17 @@ def over_folds(values: Sequence[float], ratio: float) -> tuple[float, float, flo
 def summarise(results: Sequence[Results]) -> dict[str, FoldEstimate]:
     """Every metric of the test split over the folds, by name; one that some fold cannot tell has no value."""
     n = sum(one.splits["test"].n for one in results)
+    ratio = float(np.mean([_ratio(one, n) for one in results]))
     found = {}
     for name in results[0].splits["test"].metrics:
         values = tuple(one.splits["test"].metrics[name].value for one in results)
         known = [value for value in values if value is not None]
-        mean, low, high = over_folds(known, 1 / (len(known) - 1)) if len(known) == len(values) else (None, None, None)
+        mean, low, high = over_folds(known, ratio) if len(known) == len(values) else (None, None, None)
         found[name] = FoldEstimate(value=mean, low=low, high=high, n=n, folds=values)
     return found
+
+
+def _ratio(one: Results, images: int) -> float:
+    """Images tested over images trained on, which those of validation are not."""
+    test = one.splits["test"].n
+    return test / (images - test - one.splits["val"].n)

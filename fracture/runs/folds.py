@@ -2,10 +2,12 @@
 
 import csv
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 from fracture.config import TrainConfig
-from fracture.errors import FractureError
+from fracture.data.manifest import read_csv
+from fracture.errors import DataError, FractureError
 from fracture.evaluation.folds import summarise
 from fracture.evidence import FoldResults, Results
 from fracture.files import write_json
@@ -22,6 +24,7 @@ def train_folds(config: TrainConfig, terminal: Terminal, again: str) -> None:
     """Train ``config.folds`` runs, each tested on another part of the data, and sum them up on their parent.
 
     Raises:
+        DataError: the data is refused, or has changed since a fold that is done.
         FractureError: some failed; the others are done, and the same command goes on with what is missing.
         Interrupted: a signal asked for it; the same command goes on.
     """
@@ -40,7 +43,7 @@ def train_folds(config: TrainConfig, terminal: Terminal, again: str) -> None:
 
 def _gather(parent: TrackedRun, config: TrainConfig, folder: Path) -> FoldResults:
     """The folds' results as one, and their answers as one file, into ``folder``."""
-    results, runs = [], []
+    results, runs, contents = [], [], []
     with (folder / ANSWERS).open("w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out)
         for fold in range(config.folds):
@@ -49,7 +52,13 @@ def _gather(parent: TrackedRun, config: TrainConfig, folder: Path) -> FoldResult
                 raise FractureError(f"fold {fold} has no finished run below {parent.id}; the same command trains it")
             place = folder / str(fold)
             place.mkdir()
-            artifacts.fetch(run.info.run_id, ("results.json", "predictions_test.csv"), place)
+            artifacts.fetch(run.info.run_id, ("results.json", "predictions_test.csv", "manifest.csv"), place)
+            contents.append(Counter((row.sha256, row.label) for row in read_csv(place / "manifest.csv").rows))
+            if contents[-1] != contents[0]:
+                raise DataError(
+                    f"fold {fold} was trained on other images or labels than fold 0: the data has changed between them",
+                    f"Bring it back, or train all: mlflow runs delete --run-id {parent.id}, then the same command",
+                )
             results.append(Results.model_validate_json((place / "results.json").read_bytes()))
             runs.append(run.info.run_id)
             with (place / "predictions_test.csv").open(newline="", encoding="utf-8") as file:

@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from fracture.config import TrainConfig, as_text
-from fracture.errors import FractureError, Interrupted
+from fracture.errors import ConfigError, DataError, FractureError, Interrupted, MemoryLimitError
 from fracture.evidence import Results
 from fracture.models import backbones
 from fracture.models import weights as first_weights
@@ -46,23 +46,26 @@ def train_members(
     """
     key = hashlib.sha256(json.dumps(as_text(config), sort_keys=True).encode()).hexdigest()[:16]
     parent = _open_parent(key, f"{len(values)} {knob}s", terminal)
-    failed: dict[str, str] = {}
+    failed: dict[str, Exception] = {}
     done: dict[str, Results] = {}
     try:
         for value in values:
             member = config.model_copy(update={knob: value})
             _one(member, knob, Session(terminal, parent.id, again), done, failed)
+        _show(knob, done, failed, terminal)
+        if finish is not None and not failed:
+            finish(parent)
     except (Interrupted, KeyboardInterrupt) as stop:
         reason = str(stop) or "interrupted"
         parent.end("KILLED", reason)
         raise Interrupted(reason if again in reason else f"{reason}\nGo on with:\n  {again}") from stop
-    _show(knob, done, failed, terminal)
-    if finish is not None and not failed:
-        finish(parent)
-    parent.end("FAILED" if failed else "FINISHED", "; ".join(f"{name}: {why}" for name, why in failed.items()))
+    except FractureError as refused:  # for what no other member could do better, or all of them together
+        parent.end("FAILED", str(refused))
+        raise
+    parent.end("FAILED" if failed else "FINISHED", "; ".join(f"{name}: {_said(why)}" for name, why in failed.items()))
     if failed:
-        reasons = "\n".join(f"- {name}: {why}" for name, why in failed.items())
-        raise FractureError(
+        reasons = "\n".join(f"- {name}: {_said(why)}" for name, why in failed.items())
+        raise _common(failed.values())(
             f"{len(failed)} of {len(values)} {knob}s failed:\n{reasons}\nGo on with what is missing:\n  {again}"
         )
 
@@ -79,8 +82,25 @@ def _open_parent(key: str, title: str, terminal: Terminal) -> TrackedRun:
     return parent
 
 
-def _one(config: TrainConfig, knob: str, part: Session, done: dict[str, Results], failed: dict[str, str]) -> None:
-    """Train, take up or skip one run of the group."""
+def _said(error: Exception) -> str:
+    """What an error says, its kind where it says nothing."""
+    return str(error) or type(error).__name__
+
+
+def _common(errors: Iterable[Exception]) -> type[FractureError]:
+    """The kind of all errors, which has an exit code, or that of anything unforeseen."""
+    kinds = {type(error) for error in errors}
+    kind = kinds.pop()
+    return kind if not kinds and issubclass(kind, FractureError) else FractureError
+
+
+def _one(config: TrainConfig, knob: str, part: Session, done: dict[str, Results], failed: dict[str, Exception]) -> None:
+    """Train, take up or skip one run of the group.
+
+    Raises:
+        FractureError: the rest would be refused for the same: the data, and of folds anything that is foreseen.
+        Interrupted: a signal asked for it.
+    """
     assert part.parent is not None
     value = as_text(config)[knob]
     name = value if knob == "model" else f"{knob} {value}"
@@ -94,14 +114,16 @@ def _one(config: TrainConfig, knob: str, part: Session, done: dict[str, Results]
             done[name] = session.resume(earlier.info.run_id, part)
         else:
             done[name] = session.train(config, part)
-    except Interrupted:
+    except (Interrupted, DataError):
         raise
-    except Exception as error:  # noqa: BLE001 - one run must not stop the rest, whatever it fails of
-        failed[name] = str(error) or type(error).__name__
-        part.terminal.warn(f"{name} failed: {failed[name]}")
+    except Exception as error:
+        if knob == "fold" and isinstance(error, ConfigError | MemoryLimitError):
+            raise
+        failed[name] = error
+        part.terminal.warn(f"{name} failed: {_said(error)}")
 
 
-def _show(knob: str, done: dict[str, Results], failed: dict[str, str], terminal: Terminal) -> None:
+def _show(knob: str, done: dict[str, Results], failed: Iterable[str], terminal: Terminal) -> None:
     rows = [
         [
             name,

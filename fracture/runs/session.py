@@ -68,7 +68,7 @@ def train(config: TrainConfig, session: Session) -> Results:
     dataset = _open(config, size, session.terminal)
     refused, cache_dir = store.project_root() / "mlruns" / "audit", cache.folder_of(config.cache_dir)
     report = audit_before_training(dataset.manifest, config.data, config.audit, cache_dir, refused, session.terminal)
-    facts = recipe.Facts(len(dataset.manifest.indices("train")), weights.origin != "random", dataset.manifest.synthetic)
+    facts = recipe.Facts(_training_images(dataset, config), weights.origin != "random", dataset.manifest.synthetic)
     given = config
     config, chosen, why = recipe.resolve(given, backbone, facts)
     if idle := recipe.idle(given, config):
@@ -89,6 +89,13 @@ def train(config: TrainConfig, session: Session) -> Results:
         if report is not None:
             write_report(report, job.folder / "audit.json")
         return _train(run, job, session, watch, fresh=True)
+
+
+def _training_images(dataset: Dataset, config: TrainConfig) -> int:
+    """Images of the training split; with folds their nominal number, so that every fold has the same recipe."""
+    if config.folds == 1:
+        return len(dataset.manifest.indices("train"))
+    return round(len(dataset.manifest.rows) * (1 - 1 / config.folds - config.val_fraction))
 
 
 def resume(run_id: str, session: Session) -> Results:
@@ -156,7 +163,8 @@ def _train(run: TrackedRun, job: fit.Job, session: Session, watch: Watch, *, fre
         job = replace(job, plan=plan)
         _record(run, job)
     if job.config.head == "probe" and not state.exists(job.folder):
-        solved = solve_head(job, model, watch.beat)
+        with fit.out_of_memory_explained(job):
+            solved = solve_head(job, model, watch.beat)
         run.params(solved.described())
         _say_head(solved, len(job.indices("train")), terminal)
     show_plan(job, terminal)
@@ -179,9 +187,11 @@ def _train(run: TrackedRun, job: fit.Job, session: Session, watch: Watch, *, fre
 def _say_head(solved: Solved, images: int, terminal: Terminal) -> None:
     strengths = " and ".join(f"{strength:g}" for strength in solved.head.strengths)
     others = " and ".join(f"{loss:.3f} {way}" for way, loss in solved.losses.items() if way != solved.batch_norm)
+    judged = "not cross-validated, since some class has too few groups"
+    if solved.losses:
+        judged = f"balanced log-loss {solved.losses[solved.batch_norm]:.3f} in cross-validation by group"
     terminal.say(
-        f"Head: solved on the frozen features of {images} images (C = {strengths}; balanced log-loss "
-        f"{solved.head.loss:.3f} in cross-validation by group)."
+        f"Head: solved on the frozen features of {images} images (C = {strengths}; {judged})."
         + (f" Batch statistics: {solved.batch_norm} (the log-loss is {others})." if others else "")
     )
 

@@ -84,7 +84,7 @@ def resolve(config: TrainConfig, image_size: int, synthetic: bool) -> Plan:
     if config.epochs == "auto":
         reasons["epochs"] = "3 for the demo set, to see the whole story in minutes" if synthetic else "the seed's 30"
     epochs = (3 if synthetic else 30) if config.epochs == "auto" else config.epochs
-    if config.warmup_epochs >= epochs:
+    if config.leaves_none(epochs):
         raise ConfigError(f"warmup_epochs={config.warmup_epochs}: leaves none of {epochs} epochs; give epochs=N")
     parts = 1 if config.accumulation == "auto" else config.accumulation
     return Plan(

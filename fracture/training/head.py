@@ -23,7 +23,8 @@ class Solved:
     Attributes:
         head: the linear layer.
         batch_norm: the statistics that its features were computed with, ``pretrained`` or ``mixed``.
-        losses: balanced log-loss in cross-validation, in nats, of each that was tried.
+        losses: balanced log-loss in cross-validation, in nats, of each that was tried; empty where there were too few
+            groups for it, and the weights' own statistics are kept.
     """
 
     head: probe.Head
@@ -52,10 +53,11 @@ def solve_head(job: Job, model: nn.Module, tick: Callable[[], None]) -> Solved:
     model = job.plan.place(model)
     ways = {way: _read(way, job, model, tick) for way in _ways(job, model)}
     heads = {way: _solve(job, read, tick) for way, read in ways.items()}
-    best = min(heads, key=lambda way: heads[way].loss)
+    losses = {way: head.loss for way, head in heads.items() if head.loss is not None}
+    best = min(losses, key=lambda way: losses[way], default=next(iter(heads)))
     model.load_state_dict(ways[best].state_dict())
     probe.start_head(model, heads[best])
-    return Solved(heads[best], best, {way: head.loss for way, head in heads.items()})
+    return Solved(heads[best], best, losses)
 
 
 def _ways(job: Job, model: nn.Module) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ Integers = npt.NDArray[np.int64]
 Pixels = Callable[[Integers], npt.NDArray[np.uint8]]  # positions to grey squares
 
 STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1)  # C of the logistic regression, tried by cross-validation
+USUAL = 1e-3  # of them, where cross-validation cannot tell
 _FOLDS = 5
 _ITERATIONS = 500
 
@@ -43,13 +44,13 @@ class Head:
         weight: float64 [classes, features].
         bias: float64 [classes].
         strengths: the C that cross-validation has chosen, for each part of the features.
-        loss: the balanced log-loss there, in nats, the mean over parts.
+        loss: the balanced log-loss there, in nats, the mean over parts; None where there were too few groups for it.
     """
 
     weight: Floats
     bias: Floats
     strengths: tuple[float, ...]
-    loss: float
+    loss: float | None
 
 
 def features(
@@ -84,7 +85,7 @@ def solve(
         np.concatenate([head.weight for head in heads], axis=1) / parts,
         np.mean([head.bias for head in heads], axis=0),
         tuple(strength for head in heads for strength in head.strengths),
-        float(np.mean([head.loss for head in heads])),
+        None if heads[0].loss is None else float(np.mean([head.loss for head in heads])),
     )
 
 
@@ -103,14 +104,15 @@ def solve_part(
     mean, spread = found.mean(axis=0), found.std(axis=0) + 1e-6
     with threadpool_limits(1):  # two threads wait for each other on matrices this small, and sum in another order
         scaled, turn = _turned((found - mean) / spread)
-        losses = [_cross_validated(scaled, labels, groups, strength, tick) for strength in STRENGTHS]
-        best = int(np.argmin(losses))
-        fitted = _fit(scaled, labels, STRENGTHS[best])
+        folds = _parts(labels, groups)
+        losses = {c: _cross_validated(scaled, labels, folds, c, tick) for c in (STRENGTHS if folds else ())}
+        best = min(losses, key=lambda c: losses[c], default=USUAL)
+        fitted = _fit(scaled, labels, best)
     weight, bias = fitted.coef_ @ turn.T, fitted.intercept_
     if classes == 2:  # scikit-learn keeps one row for two classes
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
     weight = weight / spread
-    return Head(weight, bias - weight @ mean, (STRENGTHS[best],), losses[best])
+    return Head(weight, bias - weight @ mean, (best,), losses.get(best))
 
 
 def start_head(model: nn.Module, head: Head) -> None:
@@ -141,20 +143,28 @@ def _fit(scaled: Floats, labels: Integers, strength: float) -> LogisticRegressio
     return LogisticRegression(C=strength, class_weight="balanced", max_iter=_ITERATIONS).fit(scaled, labels)
 
 
-def _cross_validated(
-    scaled: Floats, labels: Integers, groups: Sequence[str], strength: float, tick: Callable[[], None]
-) -> float:
-    """Balanced log-loss over group folds; infinite where there are too few groups for folds."""
+def _parts(labels: Integers, groups: Sequence[str]) -> list[tuple[Integers, Integers]]:
+    """Positions of group folds to learn from and to judge by; none where there are too few groups for that."""
     known = np.unique(labels)
     per_class = [len({group for group, label in zip(groups, labels, strict=True) if label == k}) for k in known]
     folds = min(_FOLDS, *per_class)
     if folds < 2:
-        return 0.0 if strength == 1e-3 else np.inf
-    shares = np.zeros((len(labels), len(known)))
-    for train, rest in StratifiedGroupKFold(folds, shuffle=True, random_state=0).split(scaled, labels, groups):
-        if len(np.unique(labels[train])) < len(known):
-            return 0.0 if strength == 1e-3 else np.inf
+        return []
+    parts = list(StratifiedGroupKFold(folds, shuffle=True, random_state=0).split(labels, labels, groups))
+    return parts if all(len(np.unique(labels[train])) == len(known) for train, _ in parts) else []
+
+
+def _cross_validated(
+    scaled: Floats,
+    labels: Integers,
+    parts: Sequence[tuple[Integers, Integers]],
+    strength: float,
+    tick: Callable[[], None],
+) -> float:
+    """Balanced log-loss over folds."""
+    shares = np.zeros((len(labels), len(np.unique(labels))))
+    for train, rest in parts:
         shares[rest] = _fit(scaled[train], labels[train], strength).predict_proba(scaled[rest])
         tick()
     weights = compute_sample_weight("balanced", labels)
-    return float(log_loss(labels, shares, sample_weight=weights, labels=known))
+    return float(log_loss(labels, shares, sample_weight=weights, labels=np.unique(labels)))

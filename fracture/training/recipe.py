@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from fracture.config import TrainConfig, as_text, defaults
+from fracture.config import TrainConfig, as_text, defaults, validated
+from fracture.errors import ConfigError
 from fracture.models.backbones import Backbone, solvable
 
 FEW = 2000  # training images up to which nothing but the head is learned; docs/recipe.md says what was measured
@@ -70,6 +71,9 @@ def resolve(config: TrainConfig, backbone: Backbone, facts: Facts) -> tuple[Trai
 
     Returns:
         The configuration, the knobs that the recipe has chosen, and why.
+
+    Raises:
+        ConfigError: what the recipe chooses does not go with what the user gave.
     """
     if why := _why_seed(config, facts):
         return config, {}, f"the seed's{why}"
@@ -77,7 +81,13 @@ def resolve(config: TrainConfig, backbone: Backbone, facts: Facts) -> tuple[Trai
     if not heads:
         return config, {}, f"the seed's: {backbone.name} has no head that could be solved"
     changes = _changes(config, backbone, facts, heads[0])
-    chosen = TrainConfig.model_validate(config.model_dump() | changes)
+    chosen, problems = validated(TrainConfig, config.model_dump() | changes)
+    if chosen is None:
+        given = ", ".join(f"{name}={value}" for name, value in changes.items())
+        raise ConfigError(
+            f"recipe=auto chooses {given} for {facts.images:,} images, which does not go with what was given: "
+            f"{'; '.join(problems)}.\nGive these knobs values of your own too, or leave yours out, or use recipe=seed."
+        )
     few = facts.images <= FEW
     what = "only the head is solved" if few else "the head is solved, then the layers below it are fine-tuned gently"
     plain = "" if chosen.features == "pyramid" else ", reading the backbone's own features only"
@@ -111,7 +121,10 @@ def _changes(config: TrainConfig, backbone: Backbone, facts: Facts, features: st
     if backbone.fixed_size or features == "backbone":
         del wished["image_size"]
     changes = {name: value for name, value in wished.items() if given[name] == known[name] != str(value)}
-    if given["scheduler"] not in (known["scheduler"], "cosine"):
+    if given["trained"] == "backbone":  # whoever wants to learn below the solved head wants epochs for it
+        changes = {name: value for name, value in changes.items() if name != "epochs" or value != 1}
+    few_epochs = config.epochs != "auto" and config.epochs <= 2  # the first judges the solved head
+    if given["scheduler"] not in (known["scheduler"], "cosine") or few_epochs:
         changes.pop("warmup_epochs", None)
     if given["layer_decay"] != known["layer_decay"]:
         changes.pop("layer_decay_cutoff", None)  # it was chosen for another fall, and could leave nothing to learn

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from fracture.evaluation.folds import over_folds
+from fracture.evaluation.folds import over_folds, summarise
+from tests.registry.made_up import results
 
 
 def test_the_interval_is_that_of_the_corrected_resampled_t_test() -> None:
@@ -19,3 +20,10 @@ def test_folds_that_agree_leave_no_doubt() -> None:
 def test_overlapping_folds_are_worth_less_than_apart() -> None:
     values = [0.6, 0.7, 0.8, 0.7, 0.7]
     assert over_folds(values, 0.25)[2] > over_folds(values, 0.0)[2]
+
+
+def test_images_of_validation_are_not_trained_on() -> None:
+    folds = [results(skill) for skill in (1.0, 2.0, 3.0)]  # 600 images each of validation and test, so 600 to train on
+    found = summarise(folds)["accuracy"]
+    values = [one.splits["test"].metrics["accuracy"].value for one in folds]
+    assert (found.value, found.low, found.high) == pytest.approx(over_folds(values, 1.0))  # type: ignore[arg-type]

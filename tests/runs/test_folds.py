@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import mlflow
@@ -11,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from fracture.config import TrainConfig
-from fracture.errors import FractureError
+from fracture.errors import ConfigError, DataError, FractureError
 from fracture.evidence import FOLD_ARTIFACTS, FoldResults
 from fracture.progress import Terminal
 from fracture.runs import folds
@@ -70,3 +71,31 @@ def test_folds_are_summed_up_and_done_once(store_root: Path, images: Path, monke
     answered = Counter(row["fold"] for row in rows)
     assert set(answered) == {"0", "1", "2"}
     assert all(9 <= count <= 12 for count in answered.values()), "ten of each class do not go by three"
+
+
+def test_what_no_fold_could_do_is_refused_once(store_root: Path, images: Path) -> None:
+    with pytest.raises(ConfigError, match="batch_norm=mixed") as refused:
+        train(images, model="test_vit", image_size=160, head="probe", batch_norm="mixed", recipe="seed", seed=3)
+    assert "folds failed" not in str(refused.value)
+    assert mlflow.MlflowClient().get_run(newest_parent()).info.status == "FAILED"
+
+
+def test_folds_of_data_that_has_changed_are_not_put_together(
+    store_root: Path, tmp_path: Path, make_images: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = make_images(tmp_path / "data", 10)
+    real = engine.train_epoch
+
+    def interrupted(learner, *rest):  # type: ignore[no-untyped-def]
+        if learner.config.fold == 2:
+            raise ValueError("out of luck")
+        real(learner, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "train_epoch", interrupted)
+        with pytest.raises(FractureError, match="1 of 3 folds failed"):
+            train(data)
+    next(data.rglob("*.png")).unlink()
+    with pytest.raises(DataError, match="other images or labels than fold 0: the data has changed between them"):
+        train(data)
+    assert mlflow.MlflowClient().get_run(newest_parent()).info.status == "FAILED"

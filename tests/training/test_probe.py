@@ -60,6 +60,8 @@ def test_two_groups_a_class_are_too_few_to_choose_and_enough_to_solve() -> None:
     features, labels, _ = case(2, 8)
     head = solve(features, labels, [str(label) for label in labels], 2)
     assert head.strengths == (1e-3,)
+    assert head.loss is None, "nothing was measured"
+    assert solve(np.tile(features, 2), labels, [str(label) for label in labels], 2, parts=2).loss is None
     assert np.isfinite(head.weight).all()
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from fracture.config import TrainConfig, as_text, defaults
+from fracture.errors import ConfigError
 from fracture.models import backbones
 from fracture.training import recipe
 from fracture.training.recipe import FEW, GENTLE, MANY, SOLVED, Facts, resolve
@@ -58,6 +59,36 @@ def test_a_fall_of_ones_own_has_no_cutoff_of_the_recipe() -> None:
     config, changes, _ = chosen(FEW + 1, layer_decay=0.25)
     assert (config.layer_decay, config.layer_decay_cutoff) == (0.25, 0.0)
     assert "layer_decay_cutoff" not in changes
+
+
+@pytest.mark.parametrize(
+    ("images", "given", "problem"),
+    [
+        (300, {"scheduler": "cosine", "warmup_epochs": 2}, "warmup_epochs=2 leaves none of epochs=1"),
+        (FEW + 1, {"scheduler": "cosine", "warmup_epochs": 10}, "warmup_epochs=10 leaves none of epochs=7"),
+        (FEW + 1, {"layer_decay": 0.5, "layer_decay_cutoff": 0.9}, "nothing would be learned"),
+    ],
+)
+def test_what_does_not_go_with_the_recipe_is_refused_in_words(
+    images: int, given: dict[str, object], problem: str
+) -> None:
+    with pytest.raises(ConfigError, match="or use recipe=seed") as refused:
+        chosen(images, **given)
+    assert f"for {images:,} images, which does not go with what was given" in str(refused.value)
+    assert problem in str(refused.value)
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_few_epochs_of_ones_own_leave_no_room_for_a_warm_up(epochs: int) -> None:
+    config, changes, _ = chosen(FEW + 1, epochs=epochs)
+    assert (config.epochs, config.warmup_epochs, config.trained) == (epochs, 0, "backbone")
+    assert "warmup_epochs" not in changes
+
+
+def test_whoever_wants_to_learn_below_the_head_gets_epochs_for_it() -> None:
+    config, changes, _ = chosen(300, head="probe", trained="backbone")
+    assert (config.trained, config.epochs) == ("backbone", "auto")
+    assert "epochs" not in changes
 
 
 def test_knobs_of_steps_that_are_never_made_are_told() -> None:

@@ -9,6 +9,7 @@ from fracture.errors import ConfigError
 from fracture.models.backbones import find
 from fracture.training.memory.allocators import CONTEXT_GIB
 from fracture.training.memory.plan import MemoryPlan, Wish, find_plan, options
+from fracture.training.memory.spec import UnpredictableError
 
 Change = Callable[[Wish], Iterator[tuple[str, Wish]]]
 
@@ -66,7 +67,7 @@ def _first_that_fits(wish: Wish, kinds: tuple[str, ...]) -> tuple[str, MemoryPla
     for text, changed in _changed(wish, kinds):
         try:
             found = find_plan(changed)
-        except ConfigError:  # a size or a checkpointing that the backbone does not take
+        except (ConfigError, UnpredictableError):  # a size or a checkpointing that the backbone does not take
             continue
         if found is not None:
             return text, found
@@ -129,7 +130,8 @@ def _model(name: str) -> Change:
     def change(wish: Wish) -> Iterator[tuple[str, Wish]]:
         other = find(name)
         if find(wish.spec.model).name != other.name:
-            yield f"model={name}", _with(wish, model=name, image_size=other.image_size("auto"))
+            scales = other.scales("pyramid") if wish.spec.scales else ()
+            yield f"model={name}", _with(wish, model=name, image_size=other.image_size("auto"), scales=scales)
 
     return change
 

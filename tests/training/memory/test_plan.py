@@ -94,6 +94,14 @@ def test_when_no_change_is_enough_the_memory_needed_is_told(wish: Callable[..., 
         plan(wish(0.25))
 
 
+def test_ways_out_of_a_pyramid_are_looked_for_among_backbones_of_one_size(tapes: Path) -> None:
+    step = {"model": "test_efficientnet", "scales": (1.0, 0.6), "image_size": 384, "precision": "bf16"}
+    spec = StepSpec.model_validate(step | {"batch_size": 16, "trained": "head", "evaluation": True})
+    with pytest.raises(MemoryLimitError) as refused:
+        plan(Wish(spec, 0.51, cache_dir=tapes))
+    assert refused.value.exit_code == 4
+
+
 @pytest.mark.parametrize(
     ("model", "precision", "checkpointing"),
     [("test_convnext", "bf16", False), ("test_efficientnet", "fp32", False), ("test_convnext", "fp32", True)],
