@@ -8,7 +8,7 @@ set -euo pipefail
 MODELS=${MODELS:-tf_efficientnet_lite0,swin} # two, with a comma
 DATA=${DATA:-demo}                           # a folder of classes, a manifest, or demo
 MORE=${MORE:-}                               # more knobs of training, as --epochs=3
-THRESHOLDS=${THRESHOLDS:-demo}               # demo lets anything pass: nothing that passes it may be deployed
+THRESHOLDS=${THRESHOLDS:-demo}               # demo lets any score pass: nothing that passes it may be deployed
 WAIVE=${WAIVE:-}                             # as --waive confounded --reason known --by me
 MARGIN=${MARGIN:-0.02}                       # of balanced accuracy that the challenger may be worse by
 PORT=${PORT:-8000}

@@ -24,7 +24,7 @@ def require() -> None:
         ConfigError: a package is missing.
     """
     if missing := [name for name in _PACKAGES if importlib.util.find_spec(name) is None]:
-        raise ConfigError(f"--format onnx needs {', '.join(missing)}: pip install 'fracture-classifier[export]'")
+        raise ConfigError(f"--format onnx needs {', '.join(missing)}: pip install -e '.[export]'")
 
 
 def write(model: nn.Module, squares: Tensor, path: Path) -> None:

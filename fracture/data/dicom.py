@@ -52,7 +52,7 @@ def _read(data: bytes, only: tuple[str, ...] = ()) -> "Dataset":
     try:
         import pydicom
     except ImportError as error:
-        raise ImageError("DICOM needs pydicom: install the extra [dicom]") from error
+        raise ImageError("DICOM needs pydicom: pip install -e '.[dicom]'") from error
     try:
         return pydicom.dcmread(io.BytesIO(data), stop_before_pixels=bool(only), specific_tags=list(only) or None)
     except Exception as error:  # as above

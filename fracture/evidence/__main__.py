@@ -41,6 +41,9 @@ def _run() -> list[str]:
         _table("file", FOLD_ARTIFACTS),
         "## Tags",
         _table("tag", TAGS),
+        "A study's runs also have `fracture.study`, `fracture.trial`, `fracture.trial_state` and `fracture.best_trial` "
+        "([tuning.md](tuning.md)); promotion adds `model_card.md`, `promotion.json` and, where it refuses, the tag "
+        "`fracture.refused` ([registry.md](registry.md)).",
         "## Metrics, once an epoch",
         _table("metric", EPOCH_METRICS),
         "On CUDA also `peak_allocated_gib`, what was in tensors at most; memory.json puts both beside the prediction.",

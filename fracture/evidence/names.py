@@ -7,7 +7,7 @@ ARTIFACTS = {
     "predictions_val.csv": "path, label, predicted, group, source, sha256, logit_<class>, probability_<class>",
     "predictions_test.csv": "the same of the test split, which is used once; probabilities are calibrated",
     "probe.npz": "images: uint8 [n, size, size], the first test images; logits: float32 [n, classes], fp32, CPU",
-    "config.json": "every parameter as given, and the plan that was resolved from it",
+    "config.json": "every parameter as trained with, the recipe's choices included, and the plan resolved from it",
     "environment.json": "package versions, hardware, git commit",
     "uncommitted.diff": "the working tree against the commit; only where it was dirty",
     "manifest.csv": "the data: path, label, split, group, source, content hash of every image",
@@ -27,7 +27,7 @@ FOLD_ARTIFACTS = {
 }
 
 TAGS = {
-    "fracture.kind": "train, evaluate, ensemble, prepare, audit, group (a parent of several), pointer (a resume)",
+    "fracture.kind": "train, evaluate, ensemble, compare, prepare, audit, tune, trial, group, pointer (a resume)",
     "fracture.model": "timm's name with its tag",
     "fracture.weights": "hub, file or random",
     "fracture.weights_license": "of the first weights",

@@ -83,7 +83,7 @@ def test_what_is_not_offered_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"--format pt2 --variant int8: not offered\. Allowed: onnx: fp32, int8; pt2"):
         export.check_variant("pt2", "int8")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"needs onnx, onnxruntime, onnxscript: pip install '.*\[export\]'"):
+    with pytest.raises(ConfigError, match=r"needs onnx, onnxruntime, onnxscript: pip install -e '.*\[export\]'"):
         export.check_variant("onnx", "fp32")
 
 
