@@ -63,7 +63,7 @@ def load(folder: Path, pair: tuple[str, str], ways: Sequence[str], file: Path, k
 def _compute(dataset: Dataset, file: Path, show: str) -> Views:
     if not show.startswith("pyramid"):
         return features(dataset, file, SHOWN[show])
-    _, _, share = show.partition(" mixed ")
+    _, _, share = show.removesuffix(" copies").partition(" mixed ")
     return pyramid(dataset, file, float(share or 0) / 100, COPIES if show.endswith(" copies") else 0)
 
 

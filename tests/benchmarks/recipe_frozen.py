@@ -46,7 +46,18 @@ Integers = npt.NDArray[np.int64]
 
 FOLDS = 5
 MIXED = tuple(f"384 pyramid mixed {percent}" for percent in (25, 50, 75))
-WAYS = (*MIXED, "384 pyramid copies", "224 clahe", "224 window", "320 clahe", "384 pyramid", "224", "320", "384")
+WAYS = (
+    "384 pyramid mixed 50 copies",
+    *MIXED,
+    "384 pyramid copies",
+    "224 clahe",
+    "224 window",
+    "320 clahe",
+    "384 pyramid",
+    "224",
+    "320",
+    "384",
+)
 METRICS = ("balanced accuracy", "macro F1", "AUC", "ECE, debiased")
 
 
@@ -153,7 +164,10 @@ _PLAIN = ("224 mean",)
 _STAGES = ("224 stage 2 mean", "224 stage 3 mean", "224 stage 4 mean")
 _LARGER = ("320 mean", "320 max", "320 stage 2 mean", "320 stage 3 mean", "320 stage 4 mean")
 _PYRAMID = ("384 pyramid ",)
-_COPIES = (*_PYRAMID, *(f"384 pyramid copies {number}" for number in range(1, COPIES + 1)))
+_MIXED = ("384 pyramid mixed 50 ",)
+_COPIES, _MIXED_COPIES = (
+    (*way, *(f"{way[0]}copies {number}" for number in range(1, COPIES + 1))) for way in (_PYRAMID, _MIXED)
+)
 _BOTH = tuple(view for size in (224, 384) for view in _statistics(size) + _stages(size))
 INGREDIENTS = (
     Ingredient("plain probe: 224 px, mean, C = 0.001", _PLAIN, logistic()),
@@ -189,7 +203,9 @@ INGREDIENTS = (
     Ingredient("the same, augmented copies of the training images beside them", _COPIES, copied(answered=False)),
     Ingredient("the same, the answer a mean over augmented copies too", _COPIES, copied(answered=True)),
     *(Ingredient(f"the same, {way[-3:].strip()} % mixed statistics", (f"{way} ",), solved(2)) for way in MIXED),
-    Ingredient("the recipe: the same, statistics by cross-validation", (*_PYRAMID, "384 pyramid mixed 50 "), chosen),
+    Ingredient("the recipe: the same, statistics by cross-validation", (*_PYRAMID, *_MIXED), chosen),
+    Ingredient("50 % mixed, augmented copies of the training images beside them", _MIXED_COPIES, copied(answered=False)),
+    Ingredient("50 % mixed, the answer a mean over augmented copies too", _MIXED_COPIES, copied(answered=True)),
     Ingredient("shrunk linear discriminant", _PLAIN, discriminant),
     Ingredient("64 whitened components", _PLAIN, whitened),
     Ingredient("Gaussian support vector machine", _PLAIN, curved),
