@@ -46,18 +46,10 @@ Integers = npt.NDArray[np.int64]
 
 FOLDS = 5
 MIXED = tuple(f"384 pyramid mixed {percent}" for percent in (25, 50, 75))
-WAYS = (
-    "384 pyramid mixed 50 copies",
-    *MIXED,
-    "384 pyramid copies",
-    "224 clahe",
-    "224 window",
-    "320 clahe",
-    "384 pyramid",
-    "224",
-    "320",
-    "384",
-)
+WAYS = (  # a longer name before a shorter one that it begins with
+    "384 pyramid mixed 50 copies", *MIXED, "384 pyramid copies", "384 pyramid", "224 clahe", "224 window", "320 clahe",
+    "224", "320", "384",
+)  # fmt: skip
 METRICS = ("balanced accuracy", "macro F1", "AUC", "ECE, debiased")
 
 
@@ -204,7 +196,7 @@ INGREDIENTS = (
     Ingredient("the same, the answer a mean over augmented copies too", _COPIES, copied(answered=True)),
     *(Ingredient(f"the same, {way[-3:].strip()} % mixed statistics", (f"{way} ",), solved(2)) for way in MIXED),
     Ingredient("the recipe: the same, statistics by cross-validation", (*_PYRAMID, *_MIXED), chosen),
-    Ingredient("50 % mixed, augmented copies of the training images beside them", _MIXED_COPIES, copied(answered=False)),
+    Ingredient("50 % mixed, augmented copies of training images beside them", _MIXED_COPIES, copied(answered=False)),
     Ingredient("50 % mixed, the answer a mean over augmented copies too", _MIXED_COPIES, copied(answered=True)),
     Ingredient("shrunk linear discriminant", _PLAIN, discriminant),
     Ingredient("64 whitened components", _PLAIN, whitened),
