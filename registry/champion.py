@@ -120,8 +120,8 @@ def _judge(registry: Registry, candidate: str, champion: str, margin: float) -> 
     if digest != other:
         raise ConfigError(
             f"versions {candidate} and {champion} were judged on different test data ({digest}, {other}), so they "
-            "cannot be compared. Keep the test split as it is and give new images to train and val, or begin another "
-            "model: promote --name NAME, challenge --name NAME."
+            "cannot be compared. `fracture prepare OLD.csv NEW --test-fraction 0 --out next.csv` keeps the test split "
+            "of an old manifest; or begin another model: promote --name NAME, challenge --name NAME."
         )
     paired = compare(new, old, groups)
     gain = paired.differences["balanced_accuracy"]

@@ -150,6 +150,32 @@ def test_a_users_own_splits_are_kept_and_regrouping_mends_them(tmp_path: Path, t
         assert all(len(splits) == 1 for splits in _split_by_group(mended).values())
 
 
+def test_new_images_leave_the_test_split_as_it_is(tmp_path: Path, textured: Callable[..., Path]) -> None:
+    for i in range(40):
+        textured(f"{'new' if i < 16 else 'old'}/{'A' if i % 2 else 'B'}/p{i}.png", i)
+    before = write(_prepare(tmp_path, tmp_path / "old"), tmp_path / "before.csv", PrepareConfig())[0]
+    grown = _prepare(tmp_path, before, tmp_path / "new", test_fraction=0)
+    assert len(grown.manifest.rows) == 40
+    assert grown.manifest.digest("test") == read_csv(before).digest("test")
+    fresh = [row.split for row in grown.manifest.rows if "/new/" in str(row.path)]
+    assert fresh.count("train") > fresh.count("val") > 0
+    with pytest.raises(ConfigError, match="test_fraction=0: no image is in a test split"):
+        _prepare(tmp_path, tmp_path / "new", test_fraction=0)
+
+
+def test_new_images_of_patients_of_the_test_split_are_told(tmp_path: Path, textured: Callable[..., Path]) -> None:
+    for i in range(24):
+        textured(f"old/{'A' if i % 2 else 'B'}/p{i}_1.png", i)
+        textured(f"new/{'A' if i % 2 else 'B'}/p{i}_2.png", 100 + i)
+    patients = {"group_pattern": r"(p\d+)", "source": "clinic"}
+    before = _prepare(tmp_path, tmp_path / "old", **patients)
+    count = sum(row.split == "test" for row in before.manifest.rows)
+    listed = write(before, tmp_path / "before.csv", PrepareConfig())[0]
+    grown = _prepare(tmp_path, listed, tmp_path / "new", test_fraction=0, **patients)
+    assert all(len(splits) == 1 for splits in _split_by_group(grown).values())
+    assert any(note.startswith(f"{count} images joined the test split that the data names") for note in grown.notes)
+
+
 def test_folds_are_a_column_that_regrouping_drops(tmp_path: Path, images: Path) -> None:
     prepared = _prepare(tmp_path, images, folds=3)
     path = write(prepared, tmp_path / "m.csv", PrepareConfig())[0]

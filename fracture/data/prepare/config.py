@@ -35,7 +35,12 @@ class PrepareConfig(BaseModel):
     root: str = Field("", description="folder that the paths of a CSV start from and stay in; else the CSV's own")
     # how they are split
     val_fraction: float = Field(0.15, gt=0, lt=0.5, description="share for validation where the data names no split")
-    test_fraction: float = Field(0.15, gt=0, lt=0.5, description="share for the test where the data names no split")
+    test_fraction: float = Field(
+        0.15,
+        ge=0,
+        lt=0.5,
+        description="share for the test where the data names no split; 0 adds none to one that it names",
+    )
     folds: int = Field(
         0, ge=0, le=20, description="folds, in the column fold, of all but the test; fold 0 is then val; 0 is off"
     )

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Sequence
 from fracture.data.manifest import SPLITS
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.split import assign
+from fracture.errors import ConfigError
 
 Strata = Sequence[Hashable]
 
@@ -26,15 +27,22 @@ def assign_splits(
 
     Returns:
         The splits, and sentences on what was done beyond splitting everything.
+
+    Raises:
+        ConfigError: nothing would be in the test split.
     """
     splits = _follow(groups, given)
     notes = []
     free = [i for i, split in enumerate(splits) if not split]
     if any(given):
         notes.append(f"{len(given) - given.count('')} of {len(given)} images keep the split that the data names")
+    if joined := sum(split == "test" and not own for split, own in zip(splits, given, strict=True)):
+        notes.append(f"{joined} images joined the test split that the data names, since it holds others of their group")
     shares = (1 - config.val_fraction - config.test_fraction, config.val_fraction, config.test_fraction)
-    for image, part in _among(free, strata, groups, shares, config.seed):
+    for image, part in _among(free, strata, groups, [share for share in shares if share], config.seed):
         splits[image] = SPLITS[part]
+    if not config.test_fraction and "test" not in splits:
+        raise ConfigError("test_fraction=0: no image is in a test split; a source must name one, or give it a share")
     for split, share in (("val", config.val_fraction), ("test", config.test_fraction)):
         if splits and split not in splits:
             train = [i for i, own in enumerate(splits) if own == "train"]

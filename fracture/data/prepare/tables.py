@@ -117,7 +117,9 @@ def _record(
     if problem:
         return named[:300], problem
     origin = text.get("source") or source
-    patient = f"{origin}/{text['patient']}" if text.get("patient") else ""
+    patient = text.get("patient", "")
+    if patient and not patient.startswith(f"{origin}/"):  # a manifest of ours names the source already
+        patient = f"{origin}/{patient}"
     extra = {name: value or "" for name, value in row.items() if isinstance(name, str) and name not in known}
     return Record(Path(file), text["label"], split_name(given), patient, "", origin, extra)
 
