@@ -40,6 +40,7 @@ class Task:
     sha256: tuple[str, ...]
     pair: tuple[str, str]
     views: Views
+    about: tuple[dict[str, str], ...]  # each image's row of SOURCES.csv, empty where there is none
 
 
 def load(folder: Path, pair: tuple[str, str], ways: Sequence[str], file: Path, kept: Path) -> Task:
@@ -54,10 +55,11 @@ def load(folder: Path, pair: tuple[str, str], ways: Sequence[str], file: Path, k
         with np.load(path) as found:
             views |= {f"{way} {layer}": found[layer] for layer in found.files}
     names = [dataset.manifest.relative(row) for row in dataset.manifest.rows]
-    known = _groups(folder / "SOURCES.csv")
-    groups = tuple(known.get(name) or name for name in names)
+    known = _sources(folder / "SOURCES.csv")
+    about = tuple(known.get(name, {}) for name in names)
+    groups = tuple(row.get("group") or name for name, row in zip(names, about, strict=True))
     digests = tuple(row.sha256 for row in dataset.manifest.rows)
-    return Task(folder.name, dataset.classes, dataset.labels, groups, digests, pair, views)
+    return Task(folder.name, dataset.classes, dataset.labels, groups, digests, pair, views, about)
 
 
 def _compute(dataset: Dataset, file: Path, show: str) -> Views:
@@ -141,11 +143,11 @@ def _window(grey: Grey) -> Grey:
     return np.asarray(np.clip((grey - low) / max(high - low, 1) * 255, 0, 255), np.uint8)
 
 
-def _groups(sources: Path) -> dict[str, str]:
-    if not sources.exists():
+def _sources(path: Path) -> dict[str, dict[str, str]]:
+    if not path.exists():
         return {}
-    with sources.open(newline="", encoding="utf-8") as table:
-        return {row["file"]: row.get("group", "") for row in csv.DictReader(table)}
+    with path.open(newline="", encoding="utf-8") as table:
+        return {row["file"]: row for row in csv.DictReader(table)}
 
 
 SHOWN: dict[str, Callable[[Grey], Grey]] = {"": lambda grey: grey, "clahe": _clahe, "window": _window}

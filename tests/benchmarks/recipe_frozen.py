@@ -72,6 +72,7 @@ def main() -> None:
     parser.add_argument("--kept", type=Path, default=default_folder() / "recipe")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first", type=int, default=0, help="the first of the seeds; 100 for folds that chose nothing")
+    parser.add_argument("--by", nargs="+", default=[], help="columns of SOURCES.csv: the AUC where one of them is 1")
     parser.add_argument("--only", default="", help="ingredients with this in their name, beside the plain probe")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -82,6 +83,8 @@ def main() -> None:
     with threadpool_limits(1):
         seeds = range(options.first, options.first + options.seeds)
         report(task, seeds, wanted)
+        if options.by:
+            slices(task, seeds, wanted[-1], options.by)
     print(f"\n{machine()}")
 
 
@@ -102,6 +105,19 @@ def report(task: Task, seeds: Sequence[int], ingredients: Sequence[Ingredient]) 
         print(f"| {one.name} | " + " | ".join(cells) + f" | {found[:, 3].mean():.3f} | {seconds:.0f} |", flush=True)
 
 
+def slices(task: Task, seeds: Sequence[int], one: Ingredient, columns: Sequence[str]) -> None:
+    """The AUC of one ingredient among the images of each fold that have 1 in a column of SOURCES.csv."""
+    print(f"\n{one.name}, where a column of SOURCES.csv is 1\n\n| column | images | {task.pair[0]} | AUC |")
+    print("|---" * 4 + "|")
+    answered = [(answers(one, task, *split), split[1]) for split in folds(task, seeds)]
+    for column in columns:
+        inside = np.array([row.get(column) == "1" for row in task.about])
+        found = [score(logits[inside[test]], test[inside[test]], task)[2] for logits, test in answered]
+        mean, low, high = over_folds(found, 1 / (FOLDS - 1))
+        first = (task.labels[inside] == task.classes.index(task.pair[0])).sum()
+        print(f"| {column} | {inside.sum()} | {first} | {mean:.3f} ({low:.3f} to {high:.3f}) |")
+
+
 def folds(task: Task, seeds: Sequence[int]) -> Iterator[tuple[Integers, Integers]]:
     """Positions of training and test images of every fold of every seed."""
     for seed in seeds:
@@ -112,12 +128,17 @@ def folds(task: Task, seeds: Sequence[int]) -> Iterator[tuple[Integers, Integers
 
 def measure(one: Ingredient, task: Task, train: Integers, test: Integers) -> Floats:
     """The metrics of one ingredient on one fold."""
+    return score(answers(one, task, train, test), test, task)
+
+
+def answers(one: Ingredient, task: Task, train: Integers, test: Integers) -> Floats:
+    """Logits of the test images of one fold."""
     if one.share < 1:
         labels, groups = task.labels[train].tolist(), [task.groups[i] for i in train]
         train = train[np.array(assign(labels, groups, (one.share, 1 - one.share), 0)) == 0]
     values = np.concatenate([task.views[view] for view in one.views], axis=1).astype(np.float64)
     groups = [task.groups[i] for i in train]
-    return score(one.fit(values[train], task.labels[train], groups, values[test]), test, task)
+    return one.fit(values[train], task.labels[train], groups, values[test])
 
 
 def score(logits: Floats, test: Integers, task: Task) -> Floats:
