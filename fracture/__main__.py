@@ -58,7 +58,7 @@ def run(command: click.Command, name: str) -> None:
         console.print(str(error), markup=False)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("Interrupted (exit code 6) before anything was begun: the same command starts again.", err=True)
+        click.echo("Interrupted (exit code 6): the same command starts again, or finishes what was begun.", err=True)
         sys.exit(6)
 
 

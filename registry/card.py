@@ -18,7 +18,8 @@ def render(evidence: Evidence, gates: Sequence[Gate], use: str) -> str:
     results, excused = evidence.results, any(gate.name == "card" and gate.waived for gate in gates)
     if results is None or (evidence.unknown and not excused):
         raise GateError(f"the model card would have holes: {', '.join(evidence.unknown)}")
-    audit = {"confounded": evidence.confounded, "verdict": evidence.audit}
+    looked = evidence.audit not in ("", "off")
+    audit = {"confounded": evidence.confounded, "verdict": evidence.audit} if looked else None
     test = results.splits["test"]
     lines = [
         f"# {results.model}", "", f"For {use} use. Research software, not a medical device.", "",

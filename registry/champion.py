@@ -11,9 +11,9 @@ from fracture.evaluation.sample import Decisions, Sample
 from fracture.evidence import Results
 from fracture.progress import Terminal
 from fracture.tracking import artifacts
-from registry import check
+from registry import check, thresholds
 from registry.history import Line, fold
-from registry.versions import Registry
+from registry.versions import THRESHOLDS, Registry
 
 _SHOWN = ("balanced_accuracy", "macro_f1", "latency_ms", "memory_mib", "checkpoint_mib")
 MARGIN = 0.02  # balanced accuracy that a challenger may be worse by, at the lower end of the paired interval
@@ -43,14 +43,20 @@ def challenge(registry: Registry, terminal: Terminal, margin: float = MARGIN) ->
     Raises:
         ConfigError: no candidate, it is the champion already, the two were judged on different test data, or another
             process made another champion meanwhile.
-        GateError: it loses.
+        GateError: it loses, its files are not those that were promoted, or it passed less than the champion had to.
     """
+    begun = cut_short(registry, "champion")
     aliases = begin(registry, terminal)
     candidate, champion = aliases["candidate"], aliases["champion"]
+    if begun is not None and begun.entry.version == champion:
+        terminal.say(f"Version {champion} is @champion: the challenge that was cut short is finished.")
+        return Contest(champion, begun.entry.before, None, True, begun.entry.reason)
     if not candidate:
         raise ConfigError(f"{registry.name}: nothing is @candidate; `python -m registry promote` makes one")
     if candidate == champion:
         raise ConfigError(f"{registry.name}: version {candidate} is champion already")
+    if problem := _unfit(registry, candidate, champion):
+        raise GateError(f"version {candidate} cannot challenge: {problem}")
     contest = _first(candidate) if not champion else _judge(registry, candidate, champion, margin)
     _show(registry, contest, terminal)
     if not contest.won:
@@ -64,12 +70,18 @@ def challenge(registry: Registry, terminal: Terminal, margin: float = MARGIN) ->
 def rollback(registry: Registry, reason: str, terminal: Terminal) -> Line:
     """Bring the previous champion back, after seeing that it still loads and is what was promoted.
 
+    One that was cut short is finished, not undone by a second one.
+
     Raises:
         ConfigError: there is no previous one, or another process made another champion meanwhile.
         GateError: it does not load.
     """
+    begun = cut_short(registry, "rollback")
     aliases = begin(registry, terminal)
     previous, champion = aliases["previous"], aliases["champion"]
+    if begun is not None and begun.entry.version == champion:
+        terminal.say(f"Version {champion} is @champion again: the rollback that was cut short is finished.")
+        return begun
     if not previous:
         raise ConfigError(f"{registry.name}: nothing is @previous, so there is nothing to roll back to")
     if problem := check.problem(registry.name, registry.version(previous)):
@@ -78,6 +90,27 @@ def rollback(registry: Registry, reason: str, terminal: Terminal) -> Line:
     line = registry.move("rollback", previous, champion, reason or "rolled back", gates)
     terminal.say(f"Version {previous} is @champion again, version {champion} @previous.")
     return line
+
+
+def cut_short(registry: Registry, action: str) -> Line | None:
+    """The last line of the history, where it is of this action and its writer did not come to the end."""
+    lines = registry.history.lines()
+    return lines[-1] if lines and not lines[-1].settled and lines[-1].entry.action == action else None
+
+
+def _unfit(registry: Registry, candidate: str, champion: str) -> str:
+    """Why a candidate may not challenge, empty where it may."""
+    new = registry.version(candidate)
+    if problem := check.changed(registry.name, new):
+        return problem
+    if not champion:
+        return ""
+    old = registry.version(champion).tags
+    if old.get("fracture.use") == "commercial" != new.tags.get("fracture.use"):
+        return "it was promoted for research use, the champion for commercial use; promote it with --use commercial"
+    if new.tags.get(THRESHOLDS) == thresholds.read(thresholds.DEMO).digest != old.get(THRESHOLDS):
+        return "it passed thresholds for demonstrations only, the champion real ones; promote it without them"
+    return ""
 
 
 def begin(registry: Registry, terminal: Terminal) -> dict[str, str]:

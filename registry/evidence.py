@@ -29,7 +29,7 @@ class Evidence:
         broken: what is there and cannot be used, one sentence each.
         disagreements: between manifest, predictions and results, one sentence each.
         audit: clean, confounded, leaking, off, or empty where nobody has looked.
-        confounded: whether the class can be told from the source.
+        confounded: whether the class can be told from the source; None where nobody has looked.
         licence: of the first weights.
         commit: of the code.
         selected_on: what chose the epoch.
@@ -38,8 +38,8 @@ class Evidence:
         package_difference: largest difference of a logit of the packaged model from the run's; None before packaging.
         package_problem: why the packaged model cannot be used, empty where it can.
         package_digest: of the packaged model's files, empty before packaging.
-        latency_ms: median time of one image through the model alone; the smaller one of the run's and of promotion's,
-            as a busy machine only adds to it.
+        latency_ms: median time of one image through the model alone, on a CPU in fp32; the smaller one of promotion's
+            and of the run's, where that was measured so too, as a busy machine only adds to it.
         memory_mib: largest resident memory of a process that answers with it; measured at promotion.
     """
 
@@ -51,7 +51,7 @@ class Evidence:
     broken: tuple[str, ...] = ()
     disagreements: tuple[str, ...] = ()
     audit: str = ""
-    confounded: bool = False
+    confounded: bool | None = False
     licence: str = ""
     commit: str = ""
     selected_on: str = ""
@@ -87,13 +87,13 @@ def read(run_id: str) -> Evidence:
         results, broken = _results(place, there)
         broken += _checkpoint(place, there, run.tags)
         disagreements = _disagreements(place, results) if results and not missing else []
-    uses = 0 if results is None else sum(
-        one.tags.get("fracture.test_digest") == results.test_digest for one in query.finished(("train", "ensemble"))
-    )  # fmt: skip
+    uses = 0 if results is None else query.judged_on(results.test_digest, ("train", "ensemble"))
+    alike = (run.params.get("plan.device"), run.params.get("plan.precision")) == ("cpu", "fp32")
+    audited = run.tags.get("fracture.confounded", "")
     return Evidence(
         run_id=run_id, name=run.name, status=run.status, results=results, missing=missing, broken=tuple(broken),
-        disagreements=tuple(disagreements), latency_ms=results.latency_ms if results else None,
-        audit=run.tags.get("fracture.audit", ""), confounded=run.tags.get("fracture.confounded") == "true",
+        disagreements=tuple(disagreements), latency_ms=results.latency_ms if results and alike else None,
+        audit=run.tags.get("fracture.audit", ""), confounded=audited == "true" if audited else None,
         licence=run.tags.get("fracture.weights_license", ""), commit=run.tags.get("mlflow.source.git.commit", ""),
         selected_on=results.select_metric if results else "", test_uses=uses,
     )  # fmt: skip

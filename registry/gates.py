@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from fracture.evaluation.intervals import wilson_low
 from fracture.evidence import Estimate
 from registry.evidence import Evidence
 from registry.thresholds import Thresholds
@@ -87,10 +88,10 @@ def audit_clean(e: Evidence, t: Thresholds, use: str) -> Gate:
 
 def not_confounded(e: Evidence, t: Thresholds, use: str) -> Gate:
     """The class cannot be told from the source."""
-    return Gate(
-        "confounded", not e.confounded, str(e.confounded).lower(), "false",
-        "what is not anatomy does not tell the classes apart",
-    )  # fmt: skip
+    if e.confounded is None:
+        return Gate("confounded", False, "unknown", "false", "nobody has looked whether the class equals its source")
+    text = "what is not anatomy does not tell the classes apart"
+    return Gate("confounded", not e.confounded, str(e.confounded).lower(), "false", text)
 
 
 def selection(e: Evidence, t: Thresholds, use: str) -> Gate:
@@ -108,12 +109,14 @@ def packaged(e: Evidence, t: Thresholds, use: str) -> Gate:
     )
 
 
-def _floor(name: str, found: Estimate | None, least: float, what: str) -> Gate:
+def _floor(name: str, found: Estimate | None, least: float, what: str, *, share: bool = True) -> Gate:
+    """Hold the lower end of an interval; of a ``share`` also Wilson's over groups: a bootstrap of few says too much."""
     if found is None or found.value is None or found.low is None:
         why = found.reason if found is not None else "not among the results"
         return Gate(name, least <= 0, "absent", f"{least:g}", f"{what}: {why}")
-    text = f"{what}: {found.value:.3f}, its interval begins at {found.low:.3f} (n = {found.n})"
-    return Gate(name, found.low >= least, f"{found.low:.3f}", f">= {least:g}", text)
+    low = min(found.low, wilson_low(found.value, found.groups)) if share else found.low
+    text = f"{what}: {found.value:.3f}, its interval begins at {low:.3f} (n = {found.n}, {found.groups} groups)"
+    return Gate(name, low >= least, f"{low:.3f}", f">= {least:g}", text)
 
 
 def _metric(e: Evidence, name: str) -> Estimate | None:
@@ -122,7 +125,8 @@ def _metric(e: Evidence, name: str) -> Estimate | None:
 
 def balanced(e: Evidence, t: Thresholds, use: str) -> Gate:
     """Balanced accuracy is above its floor."""
-    return _floor("balanced_accuracy", _metric(e, "balanced_accuracy"), t.floors.balanced_accuracy, "balanced accuracy")
+    found, floor = _metric(e, "balanced_accuracy"), t.floors.balanced_accuracy
+    return _floor("balanced_accuracy", found, floor, "balanced accuracy", share=False)
 
 
 def recalls(e: Evidence, t: Thresholds, use: str) -> Gate:

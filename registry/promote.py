@@ -20,7 +20,7 @@ from registry.evidence import Evidence
 from registry.gates import Gate
 from registry.history import fold, who
 from registry.thresholds import Thresholds
-from registry.versions import Registry, is_of
+from registry.versions import THRESHOLDS, Registry, is_of
 
 _SHOWN = ("balanced_accuracy", "macro_f1")
 
@@ -86,7 +86,7 @@ def promote(
     if refused or not uri:
         _refuse(run_id, judged, refused)
     passed = time.perf_counter()
-    version = enter(registry, found, judged, use, uri)
+    version = enter(registry, found, judged, use, uri, thresholds)
     spent = (
         f"evidence, packaging and gates {passed - began:.1f} s, register to alias {time.perf_counter() - passed:.1f} s"
     )
@@ -94,7 +94,9 @@ def promote(
     return Promotion(version, uri, judged)
 
 
-def enter(registry: Registry, found: Evidence, judged: Sequence[Gate], use: str, uri: str) -> str:
+def enter(
+    registry: Registry, found: Evidence, judged: Sequence[Gate], use: str, uri: str, thresholds: Thresholds
+) -> str:
     """Register what has passed and make it the candidate; the version.
 
     Each step leaves what the next run of the same command takes up: the card, the version, the line of the history,
@@ -102,7 +104,7 @@ def enter(registry: Registry, found: Evidence, judged: Sequence[Gate], use: str,
     """
     text = card.render(found, judged, use)
     _keep(found, judged, text, uri)
-    about = tags(found, judged, use)
+    about = tags(found, judged, use) | {THRESHOLDS: thresholds.digest}
     before = fold(registry.history.lines()).aliases["candidate"]
     if before and is_of(registry.version(before), uri, about):
         return before  # an earlier promotion got as far as the history

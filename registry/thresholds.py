@@ -1,5 +1,6 @@
 """The thresholds that gates hold evidence against, read from one file."""
 
+import hashlib
 import tomllib
 from pathlib import Path
 
@@ -44,6 +45,11 @@ class Thresholds(BaseModel):
     floors: Floors
     ceilings: Ceilings
     licences: dict[str, tuple[str, ...]]
+
+    @property
+    def digest(self) -> str:
+        """Of all values, so that a version tells what it was held against."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
 
 def read(path: Path) -> Thresholds:

@@ -11,7 +11,8 @@ from fracture.errors import ConfigError
 from registry.history import History, Line, fold, patiently, versions_of
 
 MODEL = "fracture-classifier"
-_VERDICT = ("fracture.gates", "fracture.waived", "fracture.use", "fracture.package_sha256")  # tags of a version
+THRESHOLDS = "fracture.thresholds"  # digest of what the gates held it against
+_VERDICT = ("fracture.gates", "fracture.waived", "fracture.use", "fracture.package_sha256", THRESHOLDS)  # of a version
 _DESCRIPTION = 5000  # characters
 _MORE = "\n\nThe whole card is model_card.md, beside the model and on its run.\n"
 _ABSENT = (

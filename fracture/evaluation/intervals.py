@@ -1,5 +1,6 @@
 """Every metric of a split with its 95 % interval, from one bootstrap over groups."""
 
+import math
 from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
@@ -72,6 +73,13 @@ def draws(groups: int, rounds: int, seed: int) -> Iterator[npt.NDArray[np.float6
     for start in range(0, rounds, _CHUNK):
         size = min(_CHUNK, rounds - start)
         yield rng.multinomial(groups, np.full(groups, 1 / groups), size=size).astype(np.float64)
+
+
+def wilson_low(share: float, n: int) -> float:
+    """Lower end of the 95 % interval of Wilson (1927) of a share of ``n``: a bootstrap's says 1 where all are alike."""
+    z = 1.959964
+    middle, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
+    return max(0.0, (middle - half) / (1 + z * z / n))
 
 
 def _estimate(name: str, value: float, spread: Floats, member: Integers, among: npt.NDArray[np.bool_]) -> Estimate:

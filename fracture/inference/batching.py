@@ -1,5 +1,6 @@
 """One model asked by many: requests wait in a short queue and are answered together."""
 
+import contextlib
 import queue
 import threading
 from collections.abc import Sequence
@@ -52,7 +53,10 @@ class Batcher:
 
     def close(self) -> None:
         """Answer those who wait, then stop."""
-        self._queue.put(None)
+        while self.alive:
+            with contextlib.suppress(queue.Full):  # a full line moves on
+                self._queue.put(None, timeout=0.1)
+                break
         self._thread.join()
 
     def _work(self) -> None:
@@ -68,7 +72,8 @@ class Batcher:
             if last:
                 return
 
-    def _answer(self, together: Sequence[_Request]) -> None:
+    def _answer(self, waiting: Sequence[_Request]) -> None:
+        together = [one for one in waiting if one.answers.set_running_or_notify_cancel()]  # the rest were given up
         try:
             found = self._predictor.predict([image for one in together for image in one.images])
         except Exception as error:  # noqa: BLE001 - the thread answers the next ones; who asked is told

@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fracture.data.images import SUFFIXES
 from fracture.data.manifest import read_csv
 from fracture.errors import ConfigError, DataError
+from fracture.files import as_text, replacing
 from fracture.inference.predictor import Answer, Predictor
-
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".dcm"}
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def images_of(sources: Sequence[Path]) -> list[Path]:
 
 
 def write(predictor: Predictor, paths: Sequence[Path], out: Path, progress: Callable[[str, int, int], None]) -> Written:
-    """Add a row for each image that ``out`` does not hold yet, a batch at a time.
+    """Add a row for each image that ``out`` has no answer for yet, a batch at a time.
 
     Raises:
         ConfigError: ``out`` holds something else, or the answers of another model.
@@ -57,7 +57,7 @@ def write(predictor: Predictor, paths: Sequence[Path], out: Path, progress: Call
     sidecar = predictor.sidecar
     header = ["path", "label", *sidecar.classes, "refer", "error"]
     done = _begin(out, header, sidecar.weights_sha256)
-    left, bad, size = [path for path in paths if str(path) not in done], [], predictor.batch_size
+    left, bad, size = [path for path in paths if as_text(str(path)) not in done], [], predictor.batch_size
     with out.open("a", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         for start in range(0, len(left), size):
@@ -65,18 +65,18 @@ def write(predictor: Predictor, paths: Sequence[Path], out: Path, progress: Call
             answers = predictor.predict(batch)
             table.writerows(_row(path, answer, sidecar.classes) for path, answer in zip(batch, answers, strict=True))
             file.flush()
-            bad += [(str(p), answer.error) for p, answer in zip(batch, answers, strict=True) if answer.error]
+            bad += [(as_text(str(p)), answer.error) for p, answer in zip(batch, answers, strict=True) if answer.error]
             progress("images", start + len(batch), len(left))
     return Written(len(left), len(paths) - len(left), tuple(bad))
 
 
 def _row(path: Path, answer: Answer, classes: Sequence[str]) -> list[object]:
     shares = [f"{answer.probabilities[name]:.6f}" if answer.probabilities else "" for name in classes]
-    return [str(path), answer.label, *shares, str(answer.refer).lower(), " ".join(answer.error.split())]
+    return [as_text(str(path)), answer.label, *shares, str(answer.refer).lower(), " ".join(answer.error.split())]
 
 
 def _begin(out: Path, header: list[str], weights: str) -> set[str]:
-    """Paths that ``out`` answers to already; a row that a kill has cut is dropped, a missing file begun."""
+    """Paths that ``out`` answers to already; rows that a kill has cut or that hold an error are dropped."""
     note = out.with_name(out.name + ".model")
     if not out.exists():
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -88,9 +88,10 @@ def _begin(out: Path, header: list[str], weights: str) -> set[str]:
         raise ConfigError(f"{out}: is not of this model; choose another --out, or delete it with {note.name}")
     data = out.read_bytes()
     whole = data[: data.rfind(b"\n") + 1]
-    with out.open("r+b") as file:
-        file.truncate(len(whole))
     rows = list(csv.reader(whole.decode("utf-8").splitlines()))
     if not rows or rows[0] != header:
         raise ConfigError(f"{out}: has other columns than {', '.join(header)}; choose another --out")
-    return {row[0] for row in rows[1:]}
+    answered = [row for row in rows[1:] if not row[-1]]
+    with replacing(out) as part, part.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *answered])
+    return {row[0] for row in answered}

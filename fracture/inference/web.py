@@ -5,10 +5,12 @@ import base64
 import json
 import queue
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Semaphore
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
@@ -56,6 +58,7 @@ def application(predictor: Predictor, limits: Limits | None = None) -> FastAPI:
         yield
         await asyncio.to_thread(batcher.close)
 
+    maps, asked_for = ThreadPoolExecutor(1, "maps"), Semaphore(allowed.waiting)  # as long a line as for answers
     app = FastAPI(title="fracture", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     page = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
 
@@ -78,11 +81,12 @@ def application(predictor: Predictor, limits: Limits | None = None) -> FastAPI:
         began, status = time.perf_counter(), 500
         try:
             asked = await _read(request, allowed)
-            answers = await _answer(asked, batcher)
-            counters.images(len(answers), sum(bool(answer.error) for answer in answers))
-            rows = [asdict(answer) for answer in answers]
-            if asked.heat:
-                await asyncio.to_thread(_add_heat, predictor, asked, rows)
+            with _in_line(asked_for) if asked.heat else nullcontext():
+                answers = await _answer(asked, batcher)
+                counters.images(len(answers), sum(bool(answer.error) for answer in answers))
+                rows = [asdict(answer) for answer in answers]
+                if asked.heat:
+                    await asyncio.get_running_loop().run_in_executor(maps, _add_heat, predictor, asked, rows)
             status = 200
             return JSONResponse({"model": predictor.sidecar.model, "answers": rows})
         except HTTPException as error:
@@ -92,6 +96,17 @@ def application(predictor: Predictor, limits: Limits | None = None) -> FastAPI:
             counters.request(status, time.perf_counter() - began)
 
     return app
+
+
+@contextmanager
+def _in_line(line: Semaphore) -> Iterator[None]:
+    """A place in a line that has an end."""
+    if not line.acquire(blocking=False):
+        raise HTTPException(429, "too many requests wait; try again", {"Retry-After": "1"})
+    try:
+        yield
+    finally:
+        line.release()
 
 
 async def _answer(asked: _Asked, batcher: Batcher) -> list[Answer]:
@@ -108,14 +123,18 @@ async def _read(request: Request, limits: Limits) -> _Asked:
     await _buffer(request, limits.body)
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind == "application/json":
-        asked = _from_json(await request.body())
+        asked = await asyncio.to_thread(_from_json, await request.body(), limits.images)
     elif kind == "multipart/form-data":
         asked = await _from_form(request, limits)
     else:
         raise HTTPException(415, "send multipart/form-data with files, or application/json with images in base64")
-    if not 1 <= len(asked.images) <= limits.images:
-        raise HTTPException(400, f"{len(asked.images)} images: 1 to {limits.images} are allowed in a request")
+    _check_count(len(asked.images), limits.images)
     return asked
+
+
+def _check_count(count: int, most: int) -> None:
+    if not 1 <= count <= most:
+        raise HTTPException(400, f"{count} images: 1 to {most} are allowed in a request")
 
 
 async def _buffer(request: Request, most: int) -> None:
@@ -129,13 +148,14 @@ async def _buffer(request: Request, most: int) -> None:
     request._body = b"".join(parts)  # where `Request.body` and `Request.stream` keep it
 
 
-def _from_json(body: bytes) -> _Asked:
+def _from_json(body: bytes, most: int) -> _Asked:
     try:
         asked = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise HTTPException(400, "the body is not JSON") from error
     if not isinstance(asked, dict) or not isinstance(asked.get("images"), list):
         raise HTTPException(400, 'expected {"images": ["<base64>", ...], "heat_map": false}')
+    _check_count(len(asked["images"]), most)  # before anything is decoded
     return _Asked([_decoded(text) for text in asked["images"]], asked.get("heat_map") is True)
 
 

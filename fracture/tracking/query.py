@@ -1,6 +1,6 @@
 """Looking runs up."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import mlflow
@@ -77,6 +77,14 @@ def finished(kinds: Iterable[str]) -> list[Found]:
     return [run for run in runs if run.kind in wanted]
 
 
+def judged_on(test_digest: str, kinds: Iterable[str]) -> int:
+    """How many finished runs of these kinds were judged on one test split, in all experiments of the store."""
+    condition = f"tags.`fracture.test_digest` = '{test_digest}' and attributes.status = 'FINISHED'"
+    experiments = [one.experiment_id for one in mlflow.MlflowClient().search_experiments()]
+    wanted = set(kinds)
+    return sum(_found(run).kind in wanted for run in _search(condition, experiments))
+
+
 def run_of(run_id: str) -> Found:
     """One run.
 
@@ -92,14 +100,14 @@ def _found(run: Run) -> Found:
     return Found(info.run_id, info.run_name or "", info.status, dict(data.params), dict(data.metrics), dict(data.tags))
 
 
-def _search(condition: str) -> list[Run]:
-    """All runs of the current experiment that meet a condition, newest first."""
-    experiment = str(mlflow.tracking.fluent._get_experiment_id())
+def _search(condition: str, experiments: Sequence[str] = ()) -> list[Run]:
+    """All runs of some experiments, or of the current one, that meet a condition, newest first."""
+    among = list(experiments) or [str(mlflow.tracking.fluent._get_experiment_id())]
     order = ["attributes.start_time DESC"]
     client, found = mlflow.MlflowClient(), []
-    page = client.search_runs([experiment], condition, ViewType.ACTIVE_ONLY, 200, order)
+    page = client.search_runs(among, condition, ViewType.ACTIVE_ONLY, 200, order)
     found += list(page)
     while page.token:
-        page = client.search_runs([experiment], condition, ViewType.ACTIVE_ONLY, 200, order, page.token)
+        page = client.search_runs(among, condition, ViewType.ACTIVE_ONLY, 200, order, page.token)
         found += list(page)
     return found

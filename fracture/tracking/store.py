@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import re
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import mlflow
 from filelock import FileLock
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 from fracture.errors import ConfigError
 from fracture.tracking.moved import follow_move
@@ -44,11 +46,16 @@ def connect() -> str:
         with _alone(uri, root), contextlib.chdir(root), _little_patience():
             mlflow.MlflowClient().get_experiment("0")
             _say_moved(database(uri))
-    except MlflowException as error:
+    except (MlflowException, SQLAlchemyError) as error:
         raise ConfigError(
-            f"the tracking store {uri} cannot be used: {error.message}\nCheck MLFLOW_TRACKING_URI."
-        ) from error
+            hidden(f"the tracking store {uri} cannot be used: {error}\nCheck MLFLOW_TRACKING_URI.")
+        ) from None  # what it came from shows passwords
     return uri
+
+
+def hidden(text: str) -> str:
+    """A text without the user and password of the addresses in it."""
+    return re.sub(r"//[^/@\s]+@", "//***@", text)
 
 
 def _say_moved(path: Path | None) -> None:

@@ -88,8 +88,8 @@ def enter(name: str, evidence: Evidence, uri: str) -> str:
     """Register what has passed, as `promote` does."""
     registry = Registry(name)
     registry.ready()
-    judged = gates.judge(evidence, thresholds.read(thresholds.DEFAULT), "research")
-    return promote.enter(registry, evidence, judged, "research", uri)
+    limits = thresholds.read(thresholds.DEFAULT)
+    return promote.enter(registry, evidence, gates.judge(evidence, limits, "research"), "research", uri, limits)
 
 
 def move(name: str, action: str, version: str, before: str) -> None:

@@ -3,11 +3,24 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
+from fracture.evaluation.judge import judge
+from fracture.evaluation.sample import Decisions
+from fracture.evidence import Results
 from registry import card, gates, thresholds
 from registry.evidence import Evidence
-from tests.registry.made_up import DISTURBED, GOOD, results
+from tests.registry.made_up import CLASSES, DISTURBED, GOOD, results
+
+
+def tiny() -> Results:
+    """A perfect model judged on two comminuted and four simple fractures."""
+    labels = np.repeat([0, 1, 2], [2, 60, 4])
+    logits = 5 * np.eye(3)[labels]
+    split = judge(logits, labels, [str(i) for i in range(len(labels))], CLASSES, Decisions(fracture_threshold=0.5))
+    return results(2.5, splits={"val": split, "test": split})
+
 
 LIMITS = thresholds.read(thresholds.DEFAULT)
 
@@ -18,6 +31,9 @@ REFUSED: dict[str, tuple[Evidence, str]] = {
     "leaking data": (replace(GOOD, audit="leaking"), "audit"),
     "nobody has looked": (replace(GOOD, audit="off"), "audit"),
     "class equals source": (replace(GOOD, audit="confounded", confounded=True), "confounded"),
+    "nobody has looked at the source": (replace(GOOD, audit="off", confounded=None), "confounded"),
+    "two images all right": (replace(GOOD, results=tiny()), "recall"),
+    "six fractures all found": (replace(GOOD, results=tiny()), "sensitivity"),
     "chosen by the test": (replace(GOOD, selected_on="test_macro_f1"), "selection"),
     "another answer": (replace(GOOD, package_difference=0.1), "packaged"),
     "it does not load": (replace(GOOD, package_problem="ModuleNotFoundError"), "packaged"),
@@ -63,6 +79,19 @@ def test_what_each_gate_refuses(case: str) -> None:
 def test_licences_against_the_use(licence: str, use: str, allowed: bool) -> None:
     found = {gate.name: gate for gate in gates.judge(replace(GOOD, licence=licence), LIMITS, use)}
     assert found["licence"].passed is allowed
+
+
+def test_what_few_images_do_not_show_passes_where_nothing_is_asked() -> None:
+    evidence, asked = replace(GOOD, results=tiny()), thresholds.read(thresholds.DEMO)
+    found = {gate.name: gate for gate in gates.judge(evidence, asked, "research")}
+    assert found["recall"].passed
+    assert found["sensitivity"].passed
+    assert found["recall"].sentence.endswith("(n = 2, 2 groups)")
+
+
+def test_the_card_says_that_nobody_has_looked() -> None:
+    unseen = replace(GOOD, audit="off", confounded=None)
+    assert "Nobody has looked for leakage" in card.render(unseen, gates.judge(unseen, LIMITS, "research"), "research")
 
 
 def test_a_waived_gate_is_told_and_does_not_refuse() -> None:
