@@ -34,6 +34,8 @@ def command(sources: tuple[Path, ...], out: Path, regroup: Path | None, **values
         raise ConfigError("Give one SOURCE or more, or --regroup MANIFEST|DIR.\n`fracture prepare --help` shows both.")
     if out.suffix.lower() != ".csv":
         raise ConfigError(f"out={out}: must end in .csv")
+    if out.resolve() in {source.expanduser().resolve() for source in (*sources, *((regroup,) if regroup else ()))}:
+        raise ConfigError(f"out={out}: is a source too, and would be overwritten; give another --out")
     config = parse_model(PrepareConfig, given(values), "fracture prepare")
     terminal = Terminal()
     with attached.accounted("prepare"):

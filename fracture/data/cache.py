@@ -4,6 +4,7 @@ An entry is a folder named by the digest of what it holds: the contents of the f
 preprocessing. It is built under a temporary name and renamed; a lock keeps two processes from building the same one.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -20,6 +21,7 @@ import platformdirs
 from filelock import FileLock
 
 from fracture.data.images import PREPROCESSING_VERSION, ImageError, decode, letterbox
+from fracture.errors import FractureError
 
 _OWN = ("images", "demo", "near", "archives", "signatures*", "inspections*", "timings.json", "memory")
 _ARRAY, _INDEX = "images.npy", "index.json"
@@ -176,6 +178,7 @@ def _build(entry: Path, files: dict[str, list[Path]], size: int, report: Progres
     work = Path(tempfile.mkdtemp(prefix=f"{entry.name}.", suffix=".part", dir=entry.parent))
     try:
         array = np.lib.format.open_memmap(work / _ARRAY, mode="w+", dtype=np.uint8, shape=(len(files), size, size))
+        _reserve(work / _ARRAY)
         reasons = _decode_into(array, [same[0] for same in files.values()], size, report)
         if reasons:
             bad = (same for same in files.values() if same[0] in reasons)
@@ -186,6 +189,27 @@ def _build(entry: Path, files: dict[str, list[Path]], size: int, report: Progres
         work.rename(entry)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _reserve(path: Path) -> None:
+    """Take the space of a file that is still empty: a page that finds none later would end the process.
+
+    Raises:
+        FractureError: the disk is full.
+    """
+    size = path.stat().st_size
+    try:
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, size)  # not on Windows and macOS
+    except AttributeError:
+        return
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            return  # a file system that cannot
+        raise FractureError(
+            f"{path.parent.parent}: no space for {size / 2**20:.0f} MiB of decoded images. Free some "
+            "(`fracture cache --clear`), or give cache_dir=DIR on a larger disk."
+        ) from error
 
 
 def _decode_into(array: npt.NDArray[np.uint8], paths: Sequence[Path], size: int, report: Progress) -> dict[Path, str]:

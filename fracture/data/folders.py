@@ -117,7 +117,11 @@ def _images(folder: Path, problems: list[str]) -> list[Path]:
         paths = [Path(place, name) for name in names if _is_image(name)]
         if odd := [path for path in paths if not is_text(str(path))]:
             problems.append(f"{as_text(str(odd[0]))}: its name is not valid UTF-8{_more(odd)}; rename it")
-        found += [path for path in paths if is_text(str(path)) and path.is_file()]
+        here = [path for path in paths if is_text(str(path))]
+        if gone := [path for path in here if not path.is_file()]:
+            more = f", and {len(gone) - 1} more of its folder" if len(gone) > 1 else ""
+            problems.append(f"{gone[0]}: is a broken link or no regular file{more}; mend or remove it")
+        found += [path for path in here if path.is_file()]
     return sorted(found)
 
 

@@ -4,19 +4,29 @@ The same two functions serve training, evaluation and serving, so that a model a
 """
 
 import io
+import struct
 import warnings
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 Grey = npt.NDArray[np.uint8]
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".dcm", ".dicom"})
+SUFFIXES = frozenset({
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".dcm", ".dicom",
+})  # fmt: skip
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF")  # Pillow knows others, some of which start programs (EPS)
 MAX_PIXELS = 100_000_000  # a 10,000 x 10,000 film; more is a decompression bomb or a mistake
 MAX_ASPECT = 50
 PREPROCESSING_VERSION = 1  # raise it whenever a pixel of decode() or letterbox() changes: caches and models carry it
+
+
+_TURNS = {  # by EXIF orientation; 1 is upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
 
 
 class ImageError(ValueError):
@@ -43,7 +53,7 @@ def decode(data: bytes) -> Grey:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             check_size(*image.size)
             image.load()
-            return _grey(ImageOps.exif_transpose(image))
+            return _grey(_upright(image))
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
@@ -52,6 +62,15 @@ def decode(data: bytes) -> Grey:
         raise ImageError(f"not a readable image (not {', '.join(FORMATS)} or DICOM inside)") from error
     except (OSError, SyntaxError, ValueError, EOFError, KeyError, TypeError, IndexError, OverflowError) as error:
         raise ImageError(f"not a readable image ({_first_line(error)})") from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF orientation says; metadata that cannot be read say nothing."""
+    try:
+        turn = _TURNS.get(int(image.getexif().get(ExifTags.Base.Orientation, 1)))
+    except (OSError, SyntaxError, ValueError, KeyError, TypeError, AttributeError, struct.error):
+        return image
+    return image.transpose(turn) if turn is not None else image
 
 
 def letterbox(grey: Grey, size: int) -> Grey:

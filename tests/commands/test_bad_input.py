@@ -52,6 +52,7 @@ PREPARE: dict[str, tuple[Build, int, str]] = {
     "no source": (lambda r, i: ["prepare"], 2, "Give one SOURCE or more"),
     "source and regroup": (lambda r, i: ["prepare", str(i), "--regroup", str(i)], 2, "Give one SOURCE or more"),
     "out is no csv": (lambda r, i: ["prepare", str(i), "--out", "m.txt"], 2, "must end in .csv"),
+    "out is a source": (lambda r, i: ["prepare", str(r / "l.csv"), "--out", str(r / "l.csv")], 2, "is a source too"),
     "unknown option": (lambda r, i: ["prepare", str(i), "--splits", "3"], 2, "No such option"),
     "wrong values at once": (
         lambda r, i: ["prepare", str(i), "--val-fraction", "2", "--seed", "x"], 2, "val_fraction=2: .*\nseed=x: ",

@@ -1,7 +1,9 @@
 """The cache: built once, found again, built anew when damaged, shared by processes, and honest about bad files."""
 
+import errno
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +15,7 @@ import pytest
 from fracture.data import cache
 from fracture.data.cache import UnreadableImagesError, clear, default_folder, open_cache, usage
 from fracture.data.images import decode, letterbox
+from fracture.errors import FractureError
 
 ROOT = Path(__file__).parents[2]
 
@@ -208,3 +211,16 @@ def test_clearing_keeps_what_is_not_the_projects(tmp_path: Path) -> None:
     assert (folder / "patient.key").is_file(), "another key would make two patients of one"
     assert (folder / "thesis" / "chapter.txt").is_file()
     assert not (folder / "images").exists()
+
+
+def test_a_full_disk_is_said_before_anything_is_decoded(
+    files: list[Path], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with pytest.raises(FractureError, match=r"no space for \d+ MiB of decoded images"):
+        open_cache(files, 48, folder)
+    monkeypatch.undo()
+    assert not list(folder.rglob("*.part"))

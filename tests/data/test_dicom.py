@@ -6,6 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fracture.data.audit.audit import audit_manifest
+from fracture.data.audit.config import AuditConfig
+from fracture.data.folders import read_folder
 from fracture.data.images import ImageError, decode, is_dicom
 from fracture.data.inspection.inspect import inspect
 
@@ -108,3 +111,16 @@ def test_an_element_of_a_wrong_length_is_a_reason_and_no_crash(length: int) -> N
     data = b"\0" * 128 + b"DICM" + b"\2\0\0\0UL" + bytes([length, 0]) + b"\0" * length
     with pytest.raises(ImageError, match="not a readable DICOM"):
         decode(data)
+
+
+def test_the_audit_knows_patients_that_no_row_names(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for i in range(6):
+        for split in ("train", "val", "test"):
+            folder = tmp_path / "data" / split / "ab"[i % 2]
+            folder.mkdir(parents=True, exist_ok=True)
+            pixels = rng.integers(0, 4000, (64, 48)).astype(np.uint16)
+            (folder / f"{split}{i}.dcm").write_bytes(make(pixels, f"patient {i}"))
+    manifest = read_folder(tmp_path / "data", [])
+    report = audit_manifest(manifest, tmp_path / "cache", config=AuditConfig(near_duplicates=False))
+    assert report.verdict == "leaking"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from PIL import Image
+from PIL import Image, ImageOps
 
 from fracture.data import images
 from fracture.data.images import ImageError, check_size, decode, letterbox, stretch
@@ -279,3 +279,21 @@ def test_all_real_radiographs_are_read(real_data: Path) -> None:
     for path in files:
         square = letterbox(decode(path.read_bytes()), 64)
         assert square.std() > 5, path
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pixels_are_turned_as_the_metadata_say(orientation: int) -> None:
+    grey = Image.fromarray(np.arange(48 * 40, dtype=np.uint8).reshape(48, 40))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    buffer = io.BytesIO()
+    grey.save(buffer, "PNG", exif=exif)
+    np.testing.assert_array_equal(decode(buffer.getvalue()), np.asarray(ImageOps.exif_transpose(Image.open(buffer))))
+
+
+def test_odd_metadata_beside_the_orientation_do_no_harm() -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x0128] = 6, "inch"  # the unit of resolution as text
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((48, 40), np.uint8)).save(buffer, "JPEG", exif=exif)
+    assert decode(buffer.getvalue()).shape == (40, 48)

@@ -266,3 +266,70 @@ def test_slips_of_the_pen(tmp_path: Path, images: Path, values: dict[str, object
 def test_one_class_is_not_enough(tmp_path: Path, images: Path) -> None:
     with pytest.raises(DataError, match=r"10 usable images of 1 class\(es\) \(no_fracture\)"):
         _prepare(tmp_path, images / "no_fracture")
+
+
+def test_a_group_of_two_sources_stays_one_however_often_it_is_read(
+    tmp_path: Path, textured: Callable[..., Path]
+) -> None:
+    for i in range(20):
+        textured(f"site/{'A' if i % 2 else 'B'}/p{i}_1.png", i)
+        textured(f"site/{'A' if i % 2 else 'B'}/p{i}_2.png", 100 + i)
+    patients = {"group_pattern": r"(p\d+)"}
+    listed = write(_prepare(tmp_path, tmp_path / "site", **patients), tmp_path / "one.csv", PrepareConfig())[0]
+    for name in ("two.csv", "three.csv"):
+        again = _prepare(tmp_path, listed, again=True)
+        listed = write(again, tmp_path / name, PrepareConfig())[0]
+    textured("site2/A/p1_3.png", 500)
+    textured("site2/B/p2_3.png", 501)
+    grown = _prepare(tmp_path, listed, tmp_path / "site2", source="site", test_fraction=0, **patients)
+    held = _split_by_group(grown)
+    assert set(held) == {f"site/p{i}" for i in range(20)}
+    assert all(len(splits) == 1 for splits in held.values())
+
+
+def test_a_patient_of_a_table_is_one_at_all_its_sites(tmp_path: Path, textured: Callable[..., Path]) -> None:
+    with (tmp_path / "list.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["file", "label", "Patient ID", "site"])
+        for i in range(40):
+            table.writerow([textured(f"{i}.png", i).name, "AB"[i // 2 % 2], f"p{i // 2}", "xy"[i % 2]])
+    prepared = _prepare(tmp_path, tmp_path / "list.csv")
+    assert len(_split_by_group(prepared)) == 20
+    assert {row.source for row in prepared.manifest.rows} == {"x", "y"}
+
+
+def test_folders_of_one_name_are_two_sources(tmp_path: Path, textured: Callable[..., Path]) -> None:
+    for place in ("x", "y"):
+        for i in range(12):
+            textured(f"{place}/images/{'A' if i % 2 else 'B'}/k{i}.png", hash((place, i)) % 10_000)
+    prepared = _prepare(tmp_path, tmp_path / "x" / "images", tmp_path / "y" / "images")
+    assert {row.source for row in prepared.manifest.rows} == {"x-images", "y-images"}
+    assert len(_split_by_group(prepared)) == 24
+
+
+def test_our_manifest_names_images_wherever_they_lie(tmp_path: Path, textured: Callable[..., Path]) -> None:
+    for i in range(20):
+        textured(f"elsewhere/{'A' if i % 2 else 'B'}/{i}.png", i)
+    (tmp_path / "project").mkdir()
+    first = _prepare(tmp_path, tmp_path / "elsewhere")
+    listed = write(first, tmp_path / "project" / "m.csv", PrepareConfig())[0]
+    assert _prepare(tmp_path, listed).manifest.digest() == first.manifest.digest()
+
+
+def test_of_copies_the_one_of_the_test_split_stays(tmp_path: Path, textured: Callable[..., Path]) -> None:
+    for i in range(30):
+        textured(f"old/{'A' if i % 2 else 'B'}/{i}.png", i)
+    listed = write(_prepare(tmp_path, tmp_path / "old"), tmp_path / "m.csv", PrepareConfig())[0]
+    for row in (row for row in read_csv(listed).rows if row.split == "test"):
+        (tmp_path / "new" / row.label).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "new" / row.label / row.path.name).write_bytes(row.path.read_bytes())
+    grown = _prepare(tmp_path, tmp_path / "new", listed, test_fraction=0)
+    assert grown.manifest.digest("test") == read_csv(listed).digest("test")
+
+
+def test_a_pattern_that_finds_no_patient_is_refused(tmp_path: Path, images: Path) -> None:
+    with pytest.raises(ConfigError, match=r"group_pattern=\(Q\\d\+\): finds nothing in any path"):
+        _prepare(tmp_path, images, group_pattern=r"(Q\d+)")
+    listed = write(_prepare(tmp_path, images), tmp_path / "m.csv", PrepareConfig())[0]
+    with pytest.raises(ConfigError, match="label_map: --regroup takes labels and groups of a manifest as they are"):
+        _prepare(tmp_path, listed, again=True, label_map="a=b")

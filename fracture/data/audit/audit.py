@@ -1,6 +1,6 @@
 """Auditing a manifest: opens the files, searches near-duplicates, probes the sources, and asks the judge."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,7 +42,8 @@ def audit_manifest(
     workers = workers_of(config.workers)
     paths = [row.path for row in manifest.rows]
     inspections = inspect(paths, cache_dir, workers, progress, sign=config.near_duplicates)
-    images = [_image(row, found) for row, found in zip(manifest.rows, inspections, strict=True)]
+    groups = _groups(manifest.rows, inspections)
+    images = [_image(*one) for one in zip(manifest.rows, groups, inspections, strict=True)]
     readable = [i for i, found in enumerate(inspections) if not found.error]
     files = [(inspections[i].sha256, manifest.rows[i].path) for i in readable]
     near = near_duplicates(files, cache_dir, workers, progress) if config.near_duplicates else NearPairs.none()
@@ -103,9 +104,22 @@ def write_report(report: AuditReport, json_path: Path) -> tuple[Path, Path]:
     return json_path, page
 
 
-def _image(row: Row, found: Inspection) -> Image:
+def _groups(rows: Sequence[Row], inspections: Sequence[Inspection]) -> list[str]:
+    """The group of each image, DICOM patients being one whatever the rows say; empty where it stands alone."""
+    keys = [
+        [*([("group", row.group)] if row.group else []), *([("patient", f.patient)] if f.patient else [])]
+        for row, f in zip(rows, inspections, strict=True)
+    ]
+    names: dict[int, str] = {}
+    numbers = merge(keys)
+    for number, row, found in zip(numbers, rows, inspections, strict=True):
+        names.setdefault(number, row.group or (f"dicom-{found.patient}" if found.patient else ""))
+    return [names[number] for number in numbers]
+
+
+def _image(row: Row, group: str, found: Inspection) -> Image:
     return Image(
-        str(row.path), row.label, row.split, row.group, row.source, found.sha256, found.width, found.height,
+        str(row.path), row.label, row.split, group, row.source, found.sha256, found.width, found.height,
         found.spread, found.error,
     )  # fmt: skip
 

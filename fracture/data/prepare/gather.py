@@ -1,6 +1,7 @@
 """From what people have (folders, archives, CSV files, manifests) to records."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -60,7 +61,8 @@ def gather(
         raise ConfigError(f"source={config.source}: {len(names)} names for {len(sources)} sources; one, or one each")
     gathered: list[Gathered] = []
     problems: list[str] = []
-    for source, name in zip(sources, names * len(sources) if len(names) == 1 else names, strict=False):
+    names = names * len(sources) if len(names) == 1 else names
+    for source, name in zip(sources, _apart(sources, names), strict=True):
         try:
             gathered.append(_read(source.expanduser(), name, config, images_dir, progress))
         except DataError as error:
@@ -68,7 +70,18 @@ def gather(
     if problems:
         raise DataError(problems)
     _check_label_map(gathered, config)
+    _check_group_pattern(gathered, config)
     return [_map_labels(one, config) for one in gathered] if config.label_map else gathered
+
+
+def _apart(sources: Sequence[Path], names: Sequence[str]) -> list[str]:
+    """Names given, and for folders of one name without any that of the folder above too: they are two sources."""
+    real = [source.expanduser().resolve() for source in sources]
+    own = Counter(path.name for path, name in zip(real, names, strict=True) if not name)
+    return [
+        name or (f"{path.parent.name}-{path.name}" if own[path.name] > 1 and path.is_dir() else "")
+        for path, name in zip(real, names, strict=True)
+    ]
 
 
 def gather_again(data: Path, config: PrepareConfig, images_dir: Path, progress: Progress | None = None) -> Gathered:
@@ -79,11 +92,16 @@ def gather_again(data: Path, config: PrepareConfig, images_dir: Path, progress: 
     """
     if data.suffix.lower() != ".csv":
         return gather([data], config, images_dir, progress)[0]
+    if idle := [name for name in ("group_pattern", "label_pattern", "label_map", "columns") if getattr(config, name)]:
+        raise ConfigError(
+            f"{', '.join(idle)}: --regroup takes labels and groups of a manifest as they are; give it as SOURCE with "
+            "--resplit true"
+        )
     manifest = read_csv(data)
     keys = original_keys([place(manifest.relative(row), row.split) for row in manifest.rows])
     records = [
         Record(
-            row.path, row.label, "", row.group and f"{row.source}/{row.group}", f"{row.source}/{key}", row.source,
+            row.path, row.label, "", row.group, f"{row.source}/{key}", row.source,
             {name: value for name, value in row.extra.items() if name != "fold"},
         )
         for row, key in zip(manifest.rows, keys, strict=True)
@@ -119,6 +137,14 @@ def _check_label_map(gathered: list[Gathered], config: PrepareConfig) -> None:
     held = {record.label for one in gathered for record in one.records}
     if slips := sorted(set(parse_pairs(config.label_map)) - held):
         raise ConfigError(f"label_map: no image of {', '.join(slips)}; the classes are {', '.join(sorted(held))}")
+
+
+def _check_group_pattern(gathered: list[Gathered], config: PrepareConfig) -> None:
+    """A pattern that finds no patient at all would leave them torn apart."""
+    records = [record for one in gathered if one.kind != "CSV" for record in one.records]
+    if config.group_pattern and not any(record.patient for record in records):
+        where = f"any path, as {records[0].path}" if records else "CSV files, whose column it is: columns=patient=NAME"
+        raise ConfigError(f"group_pattern={config.group_pattern}: finds nothing in {where}")
 
 
 def _map_labels(one: Gathered, config: PrepareConfig) -> Gathered:

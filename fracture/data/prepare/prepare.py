@@ -125,14 +125,21 @@ def _open(
     return opened
 
 
+_KEPT = ("test", "val", "train", "")  # which of several copies stays
+
+
 def _merge_copies(opened: list[Opened], excluded: list[Exclusion]) -> tuple[list[Opened], list[list[Hashable]]]:
-    """Keep the first of files with the same bytes, with the links of all; where their labels differ, keep none."""
+    """Keep one of files with the same bytes, with the links of all; where their labels differ, keep none.
+
+    It is the first of those that the data puts into test, else val, else train: a named test split stays whole.
+    """
     same: dict[str, list[Opened]] = defaultdict(list)
     for record, inspection in opened:
         same[inspection.sha256].append((record, inspection))
     kept: list[Opened] = []
     keys: list[list[Hashable]] = []
-    for copies in same.values():
+    for found in same.values():
+        copies = sorted(found, key=lambda one: _KEPT.index(one[0].split))
         first = copies[0][0]
         labels = sorted({record.label for record, _ in copies})
         if len(labels) == 1:
@@ -164,11 +171,14 @@ def _link_near(
     found = near_duplicates([(i.sha256, r.path) for r, i in opened], cache_dir, workers, progress)
     doubtful: dict[int, int] = {}
     for pair in found.duplicates:
+        keys[pair.first].append(("near", pair.first, pair.second))
+        keys[pair.second].append(("near", pair.first, pair.second))
+    for own, number in zip(keys, merge(keys), strict=True):
+        own.append(("linked", number))  # also by images that go now
+    for pair in found.duplicates:
         if opened[pair.first][0].label != opened[pair.second][0].label:
             doubtful.setdefault(pair.first, pair.second)
             doubtful.setdefault(pair.second, pair.first)
-        keys[pair.first].append(("near", pair.first, pair.second))
-        keys[pair.second].append(("near", pair.first, pair.second))
     for image, other in sorted(doubtful.items()):
         record, twin = opened[image][0], opened[other][0]
         reason = f"the same image under two labels, {record.label} and {twin.label}: {twin.path}"

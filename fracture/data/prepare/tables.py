@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from fracture.data.groups import original_keys
 from fracture.data.manifest import COLUMNS, SPLITS, split_name
@@ -16,11 +17,36 @@ from fracture.errors import DataError
 SPELLINGS: dict[str, tuple[str, ...]] = {
     "path": ("path", "file", "filename", "file_name", "image", "image_path", "filepath", "image_id"),
     "label": ("label", "class", "cls", "target", "category", "diagnosis"),
-    "patient": ("group", "patient", "patient_id", "patientid", "subject", "subject_id", "study_id"),
+    "patient": (
+        "group",
+        "patient",
+        "patient_id",
+        "patientid",
+        "subject",
+        "subject_id",
+        "pid",
+        "mrn",
+        "case_id",
+        "study_id",
+    ),
     "split": ("split", "set", "subset", "partition"),
     "source": ("source", "site", "hospital", "dataset", "origin"),
 }
-"""The column names that are understood without ``--columns``, the first one present counting."""
+"""The column names that are understood without ``--columns``, the first present counting; a space is as good as _."""
+
+
+_OURS = {"group", "sha256", "phash"}  # columns of a manifest that `prepare` has written
+
+
+class Base(NamedTuple):
+    """The folder that paths start from and stay in, with links followed and as it was named."""
+
+    real: str
+    named: str
+
+    def holds(self, file: str) -> bool:
+        """Whether a normalised path lies in it."""
+        return any(file.startswith(folder.rstrip(os.sep) + os.sep) for folder in self)
 
 
 def read_table(
@@ -31,21 +57,22 @@ def read_table(
     Args:
         path: the CSV; its first line names the columns.
         columns: which column means what, where `SPELLINGS` does not tell.
-        root: the folder that its paths start from and must stay in; by default the CSV's own.
+        root: the folder that its paths start from and must stay in; by default the CSV's own. A manifest that `prepare`
+            has written may name absolute paths anywhere, and its groups are taken as they are.
         source: of images whose row names none; by default the CSV's name.
 
     Raises:
         DataError: not a CSV, a column missing, no row, or no row's file there.
     """
-    base = os.path.realpath(root or path.parent)
+    base = Base(os.path.realpath(root or path.parent), str((root or path.parent).absolute()))
     records: list[Record] = []
     excluded: list[Exclusion] = []
     source = source or path.stem
     with _rows(path) as (names, rows):
         meaning = _meaning(names, columns, path)
-        known = {*meaning.values(), *COLUMNS}
+        known, ours = {*meaning.values(), *COLUMNS}, set(names) >= _OURS
         for number, row in enumerate(rows, start=2):
-            found = _record(row, meaning, base, source, known)
+            found = _record(row, meaning, base, source, known, ours=ours)
             if isinstance(found, Record):
                 records.append(found)
             else:
@@ -54,9 +81,9 @@ def read_table(
         first = f"; the first: {excluded[0].path}: {excluded[0].reason}" if excluded else ""
         raise DataError(
             f"{path}: of {len(excluded):,} rows none names an image that is there{first}",
-            f"Its paths start from {base}; --root names another folder, --columns other columns.",
+            f"Its paths start from {base.real}; --root names another folder, --columns other columns.",
         )
-    return _with_originals(records, base), excluded
+    return _with_originals(records, base.real), excluded
 
 
 def read_lookup(path: Path, key: str, columns: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -89,7 +116,7 @@ def _meaning(names: list[str], columns: Mapping[str, str], path: Path) -> dict[s
     held = ", ".join(names) or "no column"
     problems = [f"{path}: columns={m}: must be one of {', '.join(SPELLINGS)}" for m in columns if m not in SPELLINGS]
     problems += [f"{path}: column {n!r} ({m}) missing, found {held}" for m, n in columns.items() if n not in names]
-    lower = {name.strip().lower(): name for name in reversed(names)}
+    lower = {name.strip().lower().replace(" ", "_").replace("-", "_"): name for name in reversed(names)}
     meaning = {m: next((lower[s] for s in known if s in lower), "") for m, known in SPELLINGS.items()}
     meaning = {m: n for m, n in {**meaning, **columns}.items() if n}
     if missing := [m for m in ("path", "label") if m not in meaning]:
@@ -100,16 +127,16 @@ def _meaning(names: list[str], columns: Mapping[str, str], path: Path) -> dict[s
 
 
 def _record(
-    row: Mapping[str, str], meaning: Mapping[str, str], base: str, source: str, known: set[str]
+    row: Mapping[str, str], meaning: Mapping[str, str], base: Base, source: str, known: set[str], *, ours: bool
 ) -> Record | tuple[str, str]:
     """One row's record, or its path and what is wrong with it."""
     text = {m: (row[name] or "").strip() for m, name in meaning.items()}
     named = text["path"].replace("\\", "/")
-    file = os.path.normpath(os.path.join(base, named))  # noqa: PTH118 - Path is slow for a million rows
+    file = os.path.normpath(os.path.join(base.real, named))  # noqa: PTH118 - Path is slow for a million rows
     given = text.get("split", "")
     problem = (
         "its path or label is empty" if not named or not text["label"]
-        else f"lies outside {base}; --root names another folder" if not file.startswith(base + os.sep)
+        else f"lies outside {base.real}; --root names another folder" if not (ours or base.holds(file))
         else "the file does not exist" if not os.path.isfile(file)  # noqa: PTH113
         else f"split {given!r} is none of {', '.join(SPLITS)}" if given and not split_name(given)
         else ""
@@ -118,8 +145,8 @@ def _record(
         return named[:300], problem
     origin = text.get("source") or source
     patient = text.get("patient", "")
-    if patient and not patient.startswith(f"{origin}/"):  # a manifest of ours names the source already
-        patient = f"{origin}/{patient}"
+    if patient and not ours:  # a patient is one in all of a table, whatever site each image is from
+        patient = f"{source}/{patient}"
     extra = {name: value or "" for name, value in row.items() if isinstance(name, str) and name not in known}
     return Record(Path(file), text["label"], split_name(given), patient, "", origin, extra)
 
