@@ -18,7 +18,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from fracture.errors import ConfigError
+from fracture.errors import ConfigError, FractureError
 from fracture.tracking import store
 
 VARIABLE = "FRACTURE_TUNING_STORAGE"  # keeps a password off command lines and runs
@@ -27,7 +27,7 @@ _SQLITE_PATIENCE = 60  # seconds that a writer waits for another
 _DRIVERS = {"postgresql": ("psycopg", "postgres"), "mysql": ("pymysql", "mysql")}  # module, extra of this project
 _LOCKS = {  # held by a connection, so that they end with their holder
     "postgresql": ("SELECT pg_advisory_lock(:key)", "SELECT pg_advisory_unlock(:key)"),
-    "mysql": ("SELECT GET_LOCK(:key, -1)", "SELECT RELEASE_LOCK(:key)"),
+    "mysql": ("SELECT GET_LOCK(:key, 4294967295)", "SELECT RELEASE_LOCK(:key)"),  # MariaDB knows no endless wait
 }
 _TRIES, _LITTLE = 6, 0.5  # where several first processes make the tables at once, and seconds between
 _MADE_BY_ANOTHER = ("already exists", "duplicate key", "Duplicate")
@@ -114,7 +114,9 @@ def turn(storage: RDBStorage, study: str) -> Iterator[None]:
     take, give = _LOCKS[kind]
     key = {"key": zlib.crc32(study.encode()) if kind == "postgresql" else f"fracture {study}"[:64]}
     with storage.engine.connect() as connection:
-        connection.execute(text(take), key)
+        got = connection.execute(text(take), key).scalar()
+        if kind == "mysql" and got != 1:
+            raise FractureError(f"study={study}: the database gives no lock (GET_LOCK answers {got})")
         try:
             yield
         finally:

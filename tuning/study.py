@@ -1,5 +1,6 @@
 """The study: its sampler, its pruner, what it has come to, and trials whose worker is gone."""
 
+import copy
 import os
 import socket
 import warnings
@@ -17,10 +18,12 @@ from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+_CLOCK = 60  # seconds that a process's beginning may seem to have moved
 MOST_RETRIES = 3  # of one trial whose process or worker was killed
 WORKER, RUN = "worker", "run"  # user attributes of a trial
 _STARTUP_TRIALS = 5  # that are never judged by the median of others
 _WARMUP_SHARE = 0.1  # of the epochs, in which no trial is judged
+_OF_ITS_NUMBER = ("completed_rung_", "constraints")  # system attributes that a trial tried again must not inherit
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -79,6 +82,9 @@ def origin(trial: FrozenTrial) -> int:
 def retry(study: optuna.Study, trial: FrozenTrial) -> bool:
     """Put a trial that was lost back in the queue, with the same values; whether it was not too often already."""
     before = len(trial.system_attrs.get("retry_history", []))
+    trial = copy.deepcopy(trial)
+    for name in [name for name in trial.system_attrs if name.startswith(_OF_ITS_NUMBER)]:
+        del trial.system_attrs[name]  # another number is judged at other epochs
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         RetryHeartbeatStaleTrialCallback(max_retry=MOST_RETRIES)(study, trial)
@@ -119,7 +125,8 @@ def _is_gone(worker: dict[str, str | int | float]) -> bool:
         return False
     try:
         process = psutil.Process(int(worker["pid"]))
-        return bool(process.create_time() != worker["began"] or process.status() == psutil.STATUS_ZOMBIE)
+        apart = abs(process.create_time() - float(worker["began"]))  # moves when the system's clock is set
+        return bool(apart > _CLOCK or process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
 

@@ -183,6 +183,8 @@ def _search(opened: Opened, task: Task, goes_on: str, terminal: Terminal) -> Non
             worker = _worker(opened, own, "0", terminal, stop)
             worker.work()
             worker.keep_best()
+        if stop.reason:  # also of a signal that came while other workers were waited for
+            raise Interrupted(stop.reason)
     except (Interrupted, KeyboardInterrupt) as stopped:
         reason = str(stopped) or "interrupted"
         opened.run.end("KILLED", reason)

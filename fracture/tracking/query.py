@@ -43,13 +43,13 @@ def find_group(key: str) -> str | None:
 
 def child(parent: str, name: str, value: str) -> Run | None:
     """The run below a group with this value of a parameter: the finished one if there is one, else the newest."""
-    runs = _search(f"tags.`mlflow.parentRunId` = '{parent}' and params.{name} = '{value}'")
+    runs = _search(f"tags.`mlflow.parentRunId` = '{parent}' and params.{name} = '{value}'", _beside(parent))
     return next((run for run in runs if run.info.status == "FINISHED"), runs[0] if runs else None)
 
 
 def children(parent: str, kind: str) -> "list[Found]":
     """The runs of a kind below another one, newest first."""
-    runs = _search(f"tags.`mlflow.parentRunId` = '{parent}' and tags.`fracture.kind` = '{kind}'")
+    runs = _search(f"tags.`mlflow.parentRunId` = '{parent}' and tags.`fracture.kind` = '{kind}'", _beside(parent))
     return [_found(run) for run in runs]
 
 
@@ -98,6 +98,11 @@ def run_of(run_id: str) -> Found:
 def _found(run: Run) -> Found:
     info, data = run.info, run.data
     return Found(info.run_id, info.run_name or "", info.status, dict(data.params), dict(data.metrics), dict(data.tags))
+
+
+def _beside(run_id: str) -> list[str]:
+    """The experiment of a run, which need not be the current one."""
+    return [str(mlflow.MlflowClient().get_run(run_id).info.experiment_id)]
 
 
 def _search(condition: str, experiments: Sequence[str] = ()) -> list[Run]:

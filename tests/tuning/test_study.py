@@ -138,3 +138,24 @@ def test_whose_worker_is_gone(changed: dict[str, str | int | float], gone: bool)
     own.ask().set_user_attr(study.WORKER, study.me() | changed)
     assert study.me()["pid"] == os.getpid()
     assert bool(study.orphans(own)) is gone
+
+
+def test_a_trial_tried_again_is_judged_anew() -> None:
+    own = new()
+    asked = own.ask()
+    asked.suggest_float("lr", 1e-5, 1e-2)
+    asked.storage.set_trial_system_attr(asked._trial_id, "completed_rung_0", 0.5)
+    asked.set_constraint("memory_gib", 1.0)
+    study.fail(own, own.trials[0])
+    assert study.retry(own, own.trials[0])
+    again = own.trials[1]
+    assert (again.state, again.params) == (TrialState.WAITING, own.trials[0].params)
+    assert not [name for name in again.system_attrs if name.startswith(("completed_rung_", "constraints"))]
+
+
+@pytest.mark.parametrize(("moved", "gone"), [(0.0, 0), (1.0, 0), (3600.0, 1)])
+def test_a_clock_that_was_set_makes_no_orphan(moved: float, gone: int) -> None:
+    own = new()
+    me = study.me()
+    own.ask().set_user_attr(study.WORKER, me | {"began": float(me["began"]) + moved})
+    assert len(study.orphans(own)) == gone
