@@ -57,6 +57,9 @@ class TrainConfig(BaseModel):
     fold: Annotated[int, Field(ge=0)] | Literal["all"] = Field(
         "all", description="with folds: only the one of this number, from 0; all trains each below one parent"
     )
+    healthy: str = Field(
+        "auto", description="the class without a fracture: auto (by its name, and says so), none, or the class's name"
+    )
     image_size: Pixels | Auto = Field(
         "auto", description="side in pixels; auto is 224, or the model's own where it is fixed"
     )

@@ -174,8 +174,5 @@ def _sample(run_id: str, folder: Path) -> tuple[Sample, list[str], str]:
     results = Results.model_validate_json((folder / "results.json").read_bytes())
     found = predictions.read(folder / "predictions_test.csv")
     order = sorted(range(len(found.sha256)), key=lambda i: found.sha256[i])
-    decisions = Decisions(
-        results.calibration.temperature, results.operating_point.fracture_threshold, results.referral.refer_below
-    )
-    sample = Sample(found.logits[order], found.labels[order], found.classes, decisions)
+    sample = Sample(found.logits[order], found.labels[order], found.classes, Decisions.of(results))
     return sample, [found.groups[i] or f"alone {i}" for i in order], results.test_digest

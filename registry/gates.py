@@ -1,10 +1,11 @@
 """The gates: pure functions of a run's evidence, each with its figure, its threshold and one sentence."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fracture.evaluation.intervals import wilson_low
 from fracture.evidence import Estimate
+from fracture.evidence.healthy import LACK, suspicion
 from registry.evidence import Evidence
 from registry.thresholds import Thresholds
 
@@ -137,11 +138,21 @@ def recalls(e: Evidence, t: Thresholds, use: str) -> Gate:
     return min(each, key=lambda gate: (gate.passed, gate.figure))
 
 
+def _no_healthy_class(classes: Sequence[str]) -> tuple[str, str]:
+    """What to say of a model that knows no healthy class, and why it is not believed to have none."""
+    why = suspicion(classes)
+    missing = f"{LACK}, so nothing was held: how many fractures the model misses was never measured"
+    if not why:
+        return f"{missing}. If one of {', '.join(classes)} is healthy, train again with healthy=CLASS", ""
+    return f"{missing}, yet {why}. Train again with healthy=CLASS; where no class is healthy, waive this gate", why
+
+
 def sensitivity(e: Evidence, t: Thresholds, use: str) -> Gate:
-    """Fractures are found, where there is a class without one."""
+    """Fractures are found; a model without a healthy class passes only where nothing says that it ought to have one."""
     floor = t.floors.any_fracture_sensitivity
-    if e.results is not None and "no_fracture" not in e.results.classes:
-        return Gate("sensitivity", True, "absent", f"{floor:g}", "no class is called no_fracture: nothing to hold")
+    if e.results is not None and e.results.healthy is None:
+        text, why = _no_healthy_class(e.results.classes)
+        return Gate("sensitivity", not why or floor <= 0, "absent", f">= {floor:g}", text)
     return _floor("sensitivity", _metric(e, "any_fracture_sensitivity"), floor, "sensitivity for any fracture")
 
 

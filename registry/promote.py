@@ -11,6 +11,7 @@ from typing import NoReturn
 import mlflow
 
 from fracture.errors import ConfigError, GateError
+from fracture.evidence.healthy import NONE
 from fracture.progress import Terminal
 from fracture.tracking import attached, query
 from fracture.tracking.query import Found
@@ -170,6 +171,7 @@ def tags(found: Evidence, judged: Sequence[Gate], use: str) -> dict[str, str]:
         "fracture.run": found.run_id, "fracture.use": use, "fracture.commit": found.commit,
         "fracture.data_digest": found.results.data_digest, "fracture.test_digest": found.results.test_digest,
         "fracture.weights_sha256": found.results.weights_sha256, "fracture.licence": found.licence,
+        "fracture.healthy": found.results.healthy or NONE,
         "fracture.gates": _states(judged), check.DIGEST: found.package_digest,
         "fracture.waived": "; ".join(f"{g.name}: {g.waived}" for g in judged if g.state == "waived") or "none",
         "fracture.promoted_by": who(), **{name: f"{value:.4f}" for name, value in figures.items() if value is not None},

@@ -14,7 +14,8 @@ from fracture.training.memory.spec import StepSpec
 from tuning.space import Value
 
 SEEN = ("train", "val")  # the test split stays closed: no trial learns from it, chooses by it or opens it
-_OF_THE_MACHINE = frozenset({"data", "weights", "cache_dir", "threads", "stall_seconds", "resume", "audit"})
+# of the machine, or without effect on what a trial learns and is judged by
+_NOT_LEARNED = frozenset({"data", "weights", "cache_dir", "threads", "stall_seconds", "resume", "audit", "healthy"})
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Task:
 
     def digest(self) -> str:
         """Of all that every trial has in common, wherever the files lie."""
-        fixed = {name: value for name, value in as_text(self.config).items() if name not in _OF_THE_MACHINE}
+        fixed = {name: value for name, value in as_text(self.config).items() if name not in _NOT_LEARNED}
         manifest = self.dataset.manifest
         parts = [fixed, [manifest.digest(name) for name in SEEN], self.weights.sha256() or self.weights.origin]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

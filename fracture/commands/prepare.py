@@ -6,13 +6,15 @@ import click
 
 from fracture.commands.options import given, options_of
 from fracture.config import parse_model
+from fracture.data.exclusions import Exclusion, reasons, write_exclusions
 from fracture.data.prepare.config import PrepareConfig
-from fracture.data.prepare.prepare import Prepared, prepare, reasons, write
-from fracture.errors import ConfigError
+from fracture.data.prepare.prepare import Prepared, prepare, write
+from fracture.errors import ConfigError, DataError
 from fracture.progress import Terminal
 from fracture.runs import attached
 
 _SOURCE = click.Path(path_type=Path)
+_KINDS = {"archive": "an archive"}
 
 
 @click.command()
@@ -39,13 +41,27 @@ def command(sources: tuple[Path, ...], out: Path, regroup: Path | None, **values
     config = parse_model(PrepareConfig, given(values), "fracture prepare")
     terminal = Terminal()
     with attached.accounted("prepare"):
-        with terminal.working() as progress:
-            prepared = prepare((regroup,) if regroup else sources, config, out, progress, again=regroup is not None)
+        excluded: list[Exclusion] = []
+        try:
+            with terminal.working() as progress:
+                prepared = prepare(
+                    (regroup,) if regroup else sources, config, out, progress, regroup is not None, excluded
+                )
+        except DataError:
+            _keep(excluded, out.with_suffix(".excluded.csv"), terminal)
+            raise
         paths = write(prepared, out, config)
         show(prepared, terminal)
         terminal.say(f"Written: {', '.join(str(path) for path in paths)}")
         terminal.say(f"Data digest {prepared.manifest.digest()}. Next: fracture audit {out}")
         attached.keep(paths, {"fracture.data_digest": prepared.manifest.digest()})
+
+
+def _keep(excluded: list[Exclusion], path: Path, terminal: Terminal) -> None:
+    """Name what was left out also where everything is refused."""
+    if excluded:
+        write_exclusions(excluded, path)
+        terminal.say(f"{len(excluded):,} files or rows were left out, each named with its reason in {path}")
 
 
 def _parts(source: Path) -> list[Path]:
@@ -60,8 +76,17 @@ def show(prepared: Prepared, terminal: Terminal) -> None:
     manifest = prepared.manifest
     for one in prepared.sources:
         layout = one.layout
-        about = f"{layout.title}; {layout.citation}; licence: {layout.licence}" if layout else f"a {one.kind}"
+        about = (
+            f"{layout.title}; {layout.citation}; licence: {layout.licence}"
+            if layout
+            else _KINDS.get(one.kind, f"a {one.kind}")
+        )
         terminal.say(f"{one.given}: {len(one.records):,} images. {about}")
+        for note in one.notes:
+            terminal.say(f"  {note}")
+        if one.others:
+            counted = ", ".join(f"{count:,} {kind}" for kind, count in one.others.most_common(8))
+            terminal.say(f"  no images, not used: {counted}")
     rows = [[split, *(f"{n:,}" for n in counts.values())] for split, counts in manifest.counts().items()]
     groups = len({row.group for row in manifest.rows})
     terminal.table(f"{len(manifest.rows):,} images, {groups:,} groups", ["split", *manifest.classes], rows)

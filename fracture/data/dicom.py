@@ -1,39 +1,76 @@
 """DICOM files: grey pixels as a viewer shows them, and the patient as a keyed digest, never in clear.
 
-Needs the extra ``[dicom]`` (pydicom). Compressed transfer syntaxes that Pillow cannot decode need pydicom's plugins.
+Needs the extra ``[dicom]`` (pydicom, and imagecodecs for what pydicom and Pillow do not decode).
 """
 
 import hashlib
 import io
 import logging
+import re
 import warnings
 from typing import TYPE_CHECKING
 
-import numpy as np
-from PIL import Image
-
-from fracture.data.images import Grey, ImageError, check_size, stretch
+from fracture.data.dicom_header import Start, find_start
+from fracture.data.pixels import Grey, ImageError
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 _PATIENT_TAGS = ("PatientID", "IssuerOfPatientID", "StudyInstanceUID")
+_MARK = bytes(128) + b"DICM"
+_MISSING = "DICOM files need more than is installed: pip install -e '.[dicom]'"
+_DAMAGED = "not a readable DICOM file (its header is damaged: copy it again, or export it anew)"
+_RARE = (
+    "not a readable DICOM image (the description of its pixels is damaged or of a rare kind: convert it with "
+    "gdcmconv --raw, or save it as PNG)"
+)
+_NO_PIXELS = "not a readable DICOM image (a {} without pixels: it may have been cut short, copy it again)"
+_IS_IMAGE = re.compile(r"Image|X-Ray|Radiograph|Capture|Angio|Tomo", re.IGNORECASE)
+_AN = re.compile(r"[AEIOU]|[FHLMNRSX][A-Z]")  # an Encapsulated PDF, an RT Plan
 
 
 def read_pixels(data: bytes) -> Grey:
     """Grey pixels [height, width] of the first frame, after modality and VOI LUT, inverted where MONOCHROME1 says so.
 
     Raises:
-        ImageError: pydicom is missing, the file is broken or compressed in an unknown way, or its size is absurd.
+        ImageError: pydicom is missing, the file holds no image, is broken or compressed in a way that cannot be
+            decoded, or its size is absurd.
     """
-    dataset = _read(data)
+    dataset = read_dataset(data)
+    from fracture.data import dicom_frame, dicom_view
+
     try:
-        check_size(int(dataset.Columns), int(dataset.Rows))
-        return _shown(dataset)
-    except ImageError:
+        if not any(dataset.get_item(keyword) and dataset[keyword].value for keyword in dicom_frame.KEYWORDS):
+            raise ImageError(_why_no_image(dataset))
+        return dicom_view.shown(dataset, dicom_frame.read_frame(dataset))
+    except (ImageError, MemoryError):
         raise
     except Exception as error:  # a damaged file fails in more ways than pydicom lists
-        raise ImageError(f"not a readable DICOM image ({_first_line(error)})") from error
+        raise ImageError(_RARE) from error
+
+
+def read_dataset(data: bytes, only: tuple[str, ...] = ()) -> "Dataset":
+    """The elements of a DICOM file, with or without its preamble.
+
+    Args:
+        data: the whole file.
+        only: keywords of the elements that are wanted; all by default, pixels included.
+
+    Raises:
+        ImageError: pydicom is missing or the file is broken.
+    """
+    try:
+        import pydicom
+    except ImportError as error:
+        raise ImageError(_MISSING) from error
+    start = None if data[128:132] == b"DICM" else find_start(data)
+    try:
+        if start is not None and not start.meta:
+            return _read_bare(data, start, only)
+        whole = data if start is None else _MARK + data[start.place :]
+        return pydicom.dcmread(io.BytesIO(whole), stop_before_pixels=bool(only), specific_tags=list(only) or None)
+    except Exception as error:  # as above
+        raise ImageError(_DAMAGED) from error
 
 
 def patient_digest(data: bytes, key: bytes) -> str:
@@ -42,37 +79,38 @@ def patient_digest(data: bytes, key: bytes) -> str:
     PatientID with its issuer counts; where it is empty, the study does. Empty where neither is known. The keyed BLAKE2
     digest cannot be turned back by trying all patient numbers without the key, which stays in the cache folder.
     """
-    dataset = _read(data, only=_PATIENT_TAGS)
+    dataset = read_dataset(data, only=_PATIENT_TAGS)
     patient, issuer, study = (str(dataset.get(tag, "") or "").strip() for tag in _PATIENT_TAGS)
     identity = f"patient {issuer}/{patient}" if patient else f"study {study}" if study else ""
     return hashlib.blake2b(identity.encode(), digest_size=8, key=key).hexdigest() if identity else ""
 
 
-def _read(data: bytes, only: tuple[str, ...] = ()) -> "Dataset":
-    try:
-        import pydicom
-    except ImportError as error:
-        raise ImageError("DICOM needs pydicom: pip install -e '.[dicom]'") from error
-    try:
-        return pydicom.dcmread(io.BytesIO(data), stop_before_pixels=bool(only), specific_tags=list(only) or None)
-    except Exception as error:  # as above
-        raise ImageError(f"not a readable DICOM file ({_first_line(error)})") from error
+def _read_bare(data: bytes, start: Start, only: tuple[str, ...]) -> "Dataset":
+    """The elements of a file without preamble and meta information, whose layout was found out."""
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.filereader import read_dataset
+    from pydicom.tag import Tag
+
+    file = io.BytesIO(data[start.place :])
+    tags = [Tag(keyword) for keyword in only] or None
+    dataset = read_dataset(file, start.implicit, start.little, specific_tags=tags)
+    dataset.file_meta = FileMetaDataset()
+    return dataset
 
 
-def _shown(dataset: "Dataset") -> Grey:
-    from pydicom.pixels import apply_modality_lut, apply_voi_lut, pixel_array
-
-    values = pixel_array(dataset, index=0)
-    if values.ndim == 3:  # colour, e.g. a secondary capture
-        return np.asarray(Image.fromarray(values.astype(np.uint8)).convert("L"))
-    values = np.asarray(apply_voi_lut(apply_modality_lut(values, dataset), dataset), np.float64)
-    return stretch(-values if dataset.PhotometricInterpretation == "MONOCHROME1" else values)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]
+def _why_no_image(dataset: "Dataset") -> str:
+    """Why a file without pixels holds no image: what it is, in the words of the standard."""
+    kind = dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID")
+    name = str(getattr(kind, "name", kind) or "").split(" Storage")[0]
+    if name == "Media" or "DirectoryRecordSequence" in dataset:
+        return "holds no image (it is a DICOMDIR, the table of contents of a disc)"
+    if _IS_IMAGE.search(name):
+        return _NO_PIXELS.format(name)
+    if not name or name == str(kind):
+        return "holds no image (a DICOM file that does not say what it is)"
+    return f"holds no image (it is {'an' if _AN.match(name) else 'a'} {name})"
 
 
 # vendors' odd tags do not matter for the pixels; once for all threads, as `catch_warnings` is for one only
 warnings.filterwarnings("ignore", module=r"pydicom\.")
-logging.getLogger("pydicom").setLevel(logging.ERROR)
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)

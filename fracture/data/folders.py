@@ -1,15 +1,17 @@
 """Class folders, with or without split folders, as a manifest."""
 
-import os
 import shlex
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from fracture.data.groups import original_keys
+from fracture.data.class_names import MAX_CLASSES, structure
+from fracture.data.exclusions import reasons
 from fracture.data.images import SUFFIXES
 from fracture.data.manifest import SPLITS, Manifest, Row, split_name
-from fracture.files import as_text, is_text
+from fracture.data.originals import originals, stem_of, unlikely
+from fracture.data.trees import Tree, walk
 
 LAYOUTS = (
     "Allowed: DIR/{train,val,test}/CLASS/*.jpg, DIR/CLASS/{train,val,test}/*.jpg, or DIR/CLASS/*.jpg (split 70/15/15 "
@@ -20,11 +22,13 @@ LAYOUTS = (
 def read_folder(root: Path, problems: list[str]) -> Manifest:
     """Read ``root/{train,val,test}/CLASS/**``, ``root/CLASS/{train,val,test}/**`` or ``root/CLASS/**``.
 
-    A group is a stem without augmentation suffix.
+    A group is a stem without augmentation suffix. The images are those that `prepare` finds.
 
     What is wrong with the layout is appended to ``problems``; the manifest holds what was found nevertheless.
     """
     root = root.resolve()
+    tree = walk(root)
+    below = _by_folder(tree)
     folders = _subfolders(root)
     named = [folder for folder in folders if split_name(folder.name) in SPLITS]
     splits = {split_name(folder.name): folder for folder in named}
@@ -42,12 +46,61 @@ def read_folder(root: Path, problems: list[str]) -> Manifest:
         problems += [
             f"{folder}: holds images but is none of train/, val/, test/; move it out"
             for folder in folders
-            if folder not in named and _images(folder, [])
+            if folder not in named and below.get(folder)
         ]
-        rows = [row for split, folder in splits.items() for row in _class_rows(folder, split, problems)]
+        rows = [row for split, folder in splits.items() for row in _class_rows(folder, split, below, problems)]
     else:
-        rows = _split_below(_class_rows(root, "", problems), root, problems)
-    return Manifest(root.name, root, _grouped(rows, root))
+        rows = _split_below(_class_rows(root, "", below, problems), root, problems)
+    problems += _unusable(tree, rows)
+    before = len(problems)
+    grouped = _grouped(rows, root, problems)
+    problems += _no_classes(rows, root)
+    if len(problems) > before or (tree.labels and problems):
+        problems.append(_prepare_hint(tree))
+    return Manifest(root.name, root, grouped)
+
+
+def _by_folder(tree: Tree) -> dict[Path, list[Path]]:
+    """The images below each folder, at any depth."""
+    found: dict[Path, list[Path]] = defaultdict(list)
+    for image in tree.images:
+        path = tree.root / image
+        for folder in path.parents:
+            found[folder].append(path)
+            if folder == tree.root:
+                break
+    return found
+
+
+def _unusable(tree: Tree, rows: list[Row]) -> list[str]:
+    """What lies there and cannot be read: folders and names, kinds of images, broken links."""
+    kinds = dict(reasons(tree.excluded))
+    first = {one.reason.split(":")[0].split(" (")[0]: one for one in reversed(tree.excluded)}
+    problems = [
+        f"{one.path}: {one.reason}" + (f", and {kinds[kind] - 1:,} more like it" if kinds[kind] > 1 else "")
+        for kind, one in first.items()
+    ]
+    gone = [row.path for row in rows if not row.path.is_file()]
+    more = f", and {len(gone) - 1} more" if len(gone) > 1 else ""
+    return problems + ([f"{gone[0]}: is a broken link or no regular file{more}; mend or remove it"] if gone else [])
+
+
+def _no_classes(rows: Iterable[Row], root: Path) -> list[str]:
+    """Why the folders' names can be no classes."""
+    labels = {row.label for row in rows}
+    if len(labels) > MAX_CLASSES:
+        return [f"{root}: its folders would make {len(labels):,} classes, more than {MAX_CLASSES}"]
+    found = structure(labels)
+    return [f"{root}: {found}"] if found else []
+
+
+def _prepare_hint(tree: Tree) -> str:
+    """The command that reads more layouts and tables than this one."""
+    listed = ", ".join(tree.labels[:3]) + (", ..." if len(tree.labels) > 3 else "")
+    tables = f" (files that may hold labels lie there: {listed})" if tree.labels else ""
+    return (
+        f"`fracture prepare {shlex.quote(str(tree.root))} --out manifest.csv` reads other layouts and says more{tables}"
+    )
 
 
 def _taken_from_train(split: str, splits: Iterable[str], root: Path) -> str:
@@ -56,18 +109,18 @@ def _taken_from_train(split: str, splits: Iterable[str], root: Path) -> str:
     return f"; `fracture prepare {shlex.quote(str(root))} --out manifest.csv` takes it from train"
 
 
-def _class_rows(folder: Path, split: str, problems: list[str]) -> list[Row]:
+def _class_rows(folder: Path, split: str, below: dict[Path, list[Path]], problems: list[str]) -> list[Row]:
     classes = _subfolders(folder)
     if not classes:
         problems.append(f"{folder}: no class folders")
-    if loose := sum(_is_image(entry.name) and entry.is_file() for entry in folder.iterdir()):
+    if loose := sum(path.parent == folder for path in below.get(folder, [])):
         problems.append(f"{folder}: {loose} images lie beside the class folders, and so have no class")
     rows: list[Row] = []
     for place in classes:
-        files = _images(place, problems)
+        files = below.get(place, [])
         if not files:
             problems.append(f"{place}: no images in this class")
-        rows += [Row(path, place.name, split) for path in files]
+        rows += [Row(path, place.name, split) for path in sorted(files)]
     return rows
 
 
@@ -84,11 +137,16 @@ def _split_below(rows: list[Row], root: Path, problems: list[str]) -> list[Row]:
     return [replace(row, split=split) for row, split in zip(rows, splits, strict=True)]
 
 
-def _grouped(rows: list[Row], root: Path) -> tuple[Row, ...]:
+def _grouped(rows: list[Row], root: Path, problems: list[str]) -> tuple[Row, ...]:
     """Files whose names say that they were made from one original are a group, whatever splits they lie in."""
     scopes = [_without(row.split, row.path.parent.relative_to(root).parts) for row in rows]
-    keys = original_keys([("/".join(s), row.split, row.path.stem) for s, row in zip(scopes, rows, strict=True)])
-    return tuple(replace(row, group=key) for row, key in zip(rows, keys, strict=True))
+    found = originals([("/".join(s), row.split, stem_of(str(row.path))) for s, row in zip(scopes, rows, strict=True)])
+    problems += [
+        f"{root}: {sentence}; if they are different images: "
+        f"`fracture prepare {shlex.quote(str(root))} --originals ignore --out manifest.csv`"
+        for sentence in unlikely(found, [row.label for row in rows], [str(row.path) for row in rows])
+    ]
+    return tuple(replace(row, group=one.key) for row, one in zip(rows, found, strict=True))
 
 
 def _without(split: str, scope: tuple[str, ...]) -> list[str]:
@@ -98,39 +156,6 @@ def _without(split: str, scope: tuple[str, ...]) -> list[str]:
 
 def _subfolders(folder: Path) -> list[Path]:
     return sorted(entry for entry in folder.iterdir() if entry.is_dir() and _is_visible(entry.name))
-
-
-def _images(folder: Path, problems: list[str]) -> list[Path]:
-    """The images below a folder, hidden folders aside; what cannot be read or named is appended to ``problems``."""
-    found: list[Path] = []
-
-    def refused(error: OSError) -> None:
-        problems.append(f"{error.filename}: folder cannot be read: {error.strerror or error}")
-
-    for place, below, names in os.walk(folder, onerror=refused):
-        below[:] = filter(_is_visible, below)
-        problems += [
-            f"{link}: is a link to a folder, which is not followed below a class; put the folder itself there"
-            for link in (Path(place, name) for name in below)
-            if link.is_symlink() and not folder.is_relative_to(link.resolve())  # a loop hides nothing
-        ]
-        paths = [Path(place, name) for name in names if _is_image(name)]
-        if odd := [path for path in paths if not is_text(str(path))]:
-            problems.append(f"{as_text(str(odd[0]))}: its name is not valid UTF-8{_more(odd)}; rename it")
-        here = [path for path in paths if is_text(str(path))]
-        if gone := [path for path in here if not path.is_file()]:
-            more = f", and {len(gone) - 1} more of its folder" if len(gone) > 1 else ""
-            problems.append(f"{gone[0]}: is a broken link or no regular file{more}; mend or remove it")
-        found += [path for path in here if path.is_file()]
-    return sorted(found)
-
-
-def _more(paths: list[Path]) -> str:
-    return f", as {len(paths) - 1} more of its folder are not" if len(paths) > 1 else ""
-
-
-def _is_image(name: str) -> bool:
-    return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
 
 
 def _is_visible(name: str) -> bool:

@@ -8,37 +8,45 @@ import struct
 import warnings
 
 import numpy as np
-import numpy.typing as npt
-from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile
 
-Grey = npt.NDArray[np.uint8]
+from fracture.data import tiff
+from fracture.data.dicom_header import is_dicom
+from fracture.data.formats import FORMATS, SUFFIXES, UNREAD, why_unread, why_unreadable
+from fracture.data.pixels import (
+    MAX_ASPECT,
+    MAX_PIXELS,
+    Grey,
+    ImageError,
+    Numbers,
+    check_size,
+    luminance,
+    over_black,
+    stretch,
+)
 
-SUFFIXES = frozenset({
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".dcm", ".dicom",
-})  # fmt: skip
-FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF")  # Pillow knows others, some of which start programs (EPS)
-MAX_PIXELS = 100_000_000  # a 10,000 x 10,000 film; more is a decompression bomb or a mistake
-MAX_ASPECT = 50
-PREPROCESSING_VERSION = 1  # raise it whenever a pixel of decode() or letterbox() changes: caches and models carry it
+__all__ = [
+    "FORMATS", "MAX_ASPECT", "MAX_PIXELS", "PREPROCESSING_VERSION", "SUFFIXES", "UNREAD", "Grey", "ImageError",
+    "check_size", "decode", "is_dicom", "letterbox", "stretch", "why_unread",
+]  # fmt: skip
 
+PREPROCESSING_VERSION = 2  # raise it whenever a pixel of decode() or letterbox() changes: caches and models carry it
 
 _TURNS = {  # by EXIF orientation; 1 is upright
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
     5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }  # fmt: skip
-
-
-class ImageError(ValueError):
-    """One image cannot be used; the message is the reason, without the file's name."""
+_STRAIGHT = {"RGBa": "RGBA", "La": "LA"}  # colours that have been multiplied by their alpha
 
 
 def decode(data: bytes) -> Grey:
     """Decode the bytes of an image file to grey pixels of shape [height, width], upright as its EXIF tag says.
 
-    16-bit and floating-point images are stretched linearly from their smallest to their largest value; transparency is
-    laid over black; of an animation the first frame is taken. DICOM goes through its VOI LUT and is inverted where it
-    says MONOCHROME1; it needs the extra ``[dicom]``.
+    Numbers that are not unsigned 8-bit ones (16 bits, signed, floating point; grey or colour) are stretched linearly
+    from their smallest to their largest value; transparency is laid over black; of an animation the first frame is
+    taken and of several pages the first one. DICOM, with or without its preamble, goes through its modality and VOI
+    LUT and is inverted where it says MONOCHROME1; it needs the extra ``[dicom]``.
 
     Raises:
         ImageError: empty, not an image, truncated, too many pixels or too long for its width.
@@ -50,27 +58,13 @@ def decode(data: bytes) -> Grey:
 
         return read_pixels(data)
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            check_size(*image.size)
-            image.load()
-            return _grey(_upright(image))
-    except ImageError:
+        return _decode(data)
+    except (ImageError, MemoryError):
         raise
     except Image.DecompressionBombError as error:
         raise ImageError(f"more than {MAX_PIXELS:,} pixels") from error
-    except UnidentifiedImageError as error:  # Pillow's own message is the address of a buffer
-        raise ImageError(f"not a readable image (not {', '.join(FORMATS)} or DICOM inside)") from error
-    except (OSError, SyntaxError, ValueError, EOFError, KeyError, TypeError, IndexError, OverflowError) as error:
-        raise ImageError(f"not a readable image ({_first_line(error)})") from error
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """Turned as its EXIF orientation says; metadata that cannot be read say nothing."""
-    try:
-        turn = _TURNS.get(int(image.getexif().get(ExifTags.Base.Orientation, 1)))
-    except (OSError, SyntaxError, ValueError, KeyError, TypeError, AttributeError, struct.error):
-        return image
-    return image.transpose(turn) if turn is not None else image
+    except Exception as error:  # a damaged file fails in more ways than Pillow lists
+        raise ImageError(why_unreadable(data, error)) from error
 
 
 def letterbox(grey: Grey, size: int) -> Grey:
@@ -87,50 +81,60 @@ def letterbox(grey: Grey, size: int) -> Grey:
     return square
 
 
-def is_dicom(data: bytes) -> bool:
-    """Whether the bytes begin as a DICOM file does: 128 bytes of anything, then ``DICM``."""
-    return data[128:132] == b"DICM"
+def _decode(data: bytes) -> Grey:
+    if (page := tiff.find(data)) is not None:
+        return np.asarray(_turned(Image.fromarray(tiff.grey_of(page)), page.orientation))
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        check_size(*image.size)
+        deep = _has_deep_colours(image, data)
+        image.load()  # of deep colours too: it tells what is cut short
+        if deep:
+            return np.asarray(_turned(Image.fromarray(_deep_colours(data)), _orientation(image)))
+        return _grey(_turned(image, _orientation(image)))
 
 
-def check_size(width: int, height: int) -> None:
-    """Refuse what no radiograph is, before its pixels are decoded.
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation; metadata that cannot be read say nothing."""
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except (OSError, SyntaxError, ValueError, KeyError, TypeError, AttributeError, struct.error):
+        return 1
 
-    Raises:
-        ImageError: no pixels, more than `MAX_PIXELS`, or longer than `MAX_ASPECT` times its width.
-    """
-    if min(width, height) < 1:
-        raise ImageError(f"{width} x {height} holds no pixels")
-    if width * height > MAX_PIXELS:
-        raise ImageError(f"{width} x {height} is more than {MAX_PIXELS:,} pixels")
-    if max(width, height) > MAX_ASPECT * min(width, height):
-        raise ImageError(f"{width} x {height} is longer than {MAX_ASPECT} times its width")
+
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
+    turn = _TURNS.get(orientation)
+    return image.transpose(turn) if turn is not None else image
 
 
 def _grey(image: Image.Image) -> Grey:
     if image.mode.startswith("I") or image.mode == "F":
-        return stretch(np.asarray(image, dtype=np.float64))
+        values = np.asarray(image, dtype=np.float64)
+        see_through = image.info.get("transparency")  # one grey value
+        return stretch(values, values != see_through if isinstance(see_through, int) else None)
+    image = image.convert(_STRAIGHT[image.mode]) if image.mode in _STRAIGHT else image
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
-    return np.asarray(image.convert("L"))
+    return np.asarray(image.getchannel("L") if image.mode == "LAB" else image.convert("L"))
 
 
-def stretch(values: npt.NDArray[np.float64]) -> Grey:
-    """Spread values linearly over 0 to 255, their smallest becoming 0 and their largest 255.
-
-    Raises:
-        ImageError: a value is not finite.
-    """
-    if not np.isfinite(values).all():
-        raise ImageError("holds values that are not finite")
-    low, high = values.min(), values.max()
-    if high == low:
-        return np.zeros(values.shape, np.uint8)
-    return np.asarray(np.round((values - low) / (high - low) * 255), np.uint8)
+def _has_deep_colours(image: ImageFile.ImageFile, data: bytes) -> bool:
+    """Whether an open image has more than 8 bits a channel, of which Pillow keeps the upper 8."""
+    if image.format == "PNG":
+        return data[24] == 16 and data[25] in (2, 4, 6)  # bit depth; colours, grey with alpha, colours with alpha
+    args = image.tile[0].args if image.tile else ()
+    return image.format == "PPM" and image.mode == "RGB" and isinstance(args, tuple) and int(args[1]) > 255
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]
+def _deep_colours(data: bytes) -> Grey:
+    """Grey pixels of a PNG or PPM with 16 bits a channel, not yet turned upright."""
+    import cv2  # seldom needed here
+
+    values: Numbers = np.asarray(
+        cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    )  # blue, green, red, alpha
+    grey = luminance(values[..., 2::-1])
+    return stretch(grey) if values.shape[2] == 3 else over_black(grey, values[..., 3] / np.iinfo(values.dtype).max)
 
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False  # a truncated file is refused, never filled with grey

@@ -2,16 +2,24 @@
 
 import csv
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from fracture.data.tables import open_table
 from fracture.errors import DataError
 
 SPLITS = ("train", "val", "test")
 COLUMNS = ("path", "label", "split", "group", "source", "width", "height", "sha256", "phash")
 SPLIT_ALIASES = {"training": "train", "validation": "val", "valid": "val", "dev": "val", "testing": "test"}
+_FILLERS = r"(?:the|sets?|data|datasets?|splits?|subsets?|images?|imgs?|samples?|folder|x-?rays?|examples?|files?)"
+_SPLIT_NAME = re.compile(  # train, Training Set, test_images, 01_train, ValData, TestSet
+    rf"(?:\d+[ _.-]+)?(?:{_FILLERS}[ _-]*)*(train|training|val|valid|validation|dev|test|testing)"
+    rf"(?:[ _-]*{_FILLERS})*(?:[ _-]*\d+)?",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +105,10 @@ class Manifest:
 
 
 def split_name(name: str) -> str:
-    """``train``, ``val`` or ``test`` where the name is one of them or an alias, else empty."""
-    low = name.strip().lower()
-    known = SPLIT_ALIASES.get(low, low)
-    return known if known in SPLITS else ""
+    """``train``, ``val`` or ``test`` where a name says so, as ``Training Set`` and ``valid`` do, else empty."""
+    found = _SPLIT_NAME.fullmatch(name.strip())
+    known = found[1].lower() if found else ""
+    return SPLIT_ALIASES.get(known, known)
 
 
 def read_csv(path: Path) -> Manifest:
@@ -112,19 +120,16 @@ def read_csv(path: Path) -> Manifest:
         DataError: unreadable, a column missing, a row without path or label, an unknown split.
     """
     root = path.resolve().parent
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            missing = {"path", "label"} - set(reader.fieldnames or ())
-            if missing:
-                raise DataError(
-                    f"{path}: column {' and '.join(sorted(missing))} missing, found {reader.fieldnames or 'none'}",
-                    f"A manifest has the columns path and label, and optionally {', '.join(COLUMNS[2:])}.",
-                )
-            problems: list[str] = []
-            rows = [_row(record, root, f"{path}:{reader.line_num}", problems) for record in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as CSV: {error}") from error
+    with open_table(path) as table:
+        if missing := sorted({"path", "label"} - set(table.names)):
+            raise DataError(
+                f"{path}: column {' and '.join(missing)} missing, found {', '.join(table.names) or 'none'}",
+                f"A manifest has the columns path and label, and optionally {', '.join(COLUMNS[2:])}. "
+                f"`fracture prepare {path} --out manifest.csv` makes one of other tables.",
+            )
+        problems: list[str] = []
+        rows = [_row(record, root, f"{path}:{line}", problems) for line, record in table.rows]
+    problems += _contradictions(rows, path)
     if not rows:
         problems.append(f"{path}: holds no row")
     if problems:
@@ -147,7 +152,20 @@ def write_csv(manifest: Manifest, path: Path) -> None:
             )
 
 
-def _row(record: Mapping[str, str], root: Path, where: str, problems: list[str]) -> Row:
+def _contradictions(rows: list[Row], path: Path) -> list[str]:
+    """A sentence for each image that two rows give different labels."""
+    labels: dict[Path, set[str]] = {}
+    for row in rows:
+        labels.setdefault(row.path, set()).add(row.label)
+    return [
+        f"{path}: {image} has {len(held)} labels in its rows: {', '.join(sorted(held))}; `fracture prepare` decides by "
+        "--readers"
+        for image, held in labels.items()
+        if len(held) > 1
+    ]
+
+
+def _row(record: Mapping[str | None, str], root: Path, where: str, problems: list[str]) -> Row:
     text = {key: (value or "").strip() for key, value in record.items() if isinstance(key, str)}
     split = split_name(text.get("split", ""))
     if not text["path"] or not text["label"]:

@@ -11,6 +11,7 @@ from fracture.evaluation.intervals import estimate
 from fracture.evaluation.metrics import Floats, Integers, confusion, softmax
 from fracture.evaluation.sample import Decisions
 from fracture.evidence import Calibration, OperatingPoint, Referral, SplitResults
+from fracture.evidence.healthy import LACK
 
 SLICE_VALUES = 20  # a column with more distinct values is a name, not a kind
 SLICE_IMAGES = 5  # a value with fewer is told apart from nothing
@@ -23,33 +24,35 @@ class Fitted:
     calibration: Calibration
     operating_point: OperatingPoint
     referral: Referral
+    healthy: str | None
 
     @property
     def decisions(self) -> Decisions:
         """What is applied to every split."""
         return Decisions(
-            self.calibration.temperature, self.operating_point.fracture_threshold, self.referral.refer_below
-        )
+            self.calibration.temperature, self.operating_point.fracture_threshold, self.referral.refer_below,
+            self.healthy,
+        )  # fmt: skip
 
 
-def fit_decisions(logits: Floats, labels: Integers, classes: tuple[str, ...]) -> Fitted:
+def fit_decisions(logits: Floats, labels: Integers, classes: tuple[str, ...], healthy: str | None) -> Fitted:
     """Fit temperature, operating point and referral on validation.
 
     Args:
         logits: [n, classes].
         labels: [n].
         classes: names in the order of the logits.
+        healthy: the class without a fracture, None where none is known: then there is no operating point.
     """
     fitted = calibration.fit_temperature(logits, labels)
     probabilities = softmax(logits / fitted.temperature)
-    negative = operating.negative_of(classes)
-    if negative is None:
-        point = OperatingPoint(rule="none", n=len(labels), note=f"no class is called {operating.NEGATIVE}")
+    if healthy is None:
+        point = OperatingPoint(rule="none", n=len(labels), note=LACK)
     else:
-        point = operating.fit_operating_point(1 - probabilities[:, negative], labels != negative)
-    return Fitted(
-        fitted, point, operating.fit_referral(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels)
-    )
+        at = classes.index(healthy)
+        point = operating.fit_operating_point(1 - probabilities[:, at], labels != at)
+    referral = operating.fit_referral(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels)
+    return Fitted(fitted, point, referral, healthy)
 
 
 def judge(

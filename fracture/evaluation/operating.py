@@ -6,14 +6,8 @@ import numpy.typing as npt
 from fracture.evaluation.metrics import Floats
 from fracture.evidence import OperatingPoint, Referral
 
-NEGATIVE = "no_fracture"
 WANTED_ERROR = 0.05
 _LEAST_ACCEPTED = 20  # images: a threshold that few pass says nothing of its error rate
-
-
-def negative_of(classes: tuple[str, ...]) -> int | None:
-    """Position of the class without a fracture, None where there is none."""
-    return classes.index(NEGATIVE) if NEGATIVE in classes else None
 
 
 def fit_operating_point(probability: Floats, fractured: npt.NDArray[np.bool_]) -> OperatingPoint:

@@ -9,25 +9,35 @@ import numpy.typing as npt
 
 from fracture.evaluation import calibration
 from fracture.evaluation.metrics import Floats, Integers, losses, ratio, scores, softmax
-from fracture.evaluation.operating import negative_of
 from fracture.evaluation.ranking import Ranking
+from fracture.evidence import Judged
 
 Masks = dict[str, npt.NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
 class Decisions:
-    """What was fitted on validation and is applied to every split.
+    """What was fitted on validation, or settled before, and is applied to every split.
 
     Attributes:
         temperature: logits are divided by it.
         fracture_threshold: on the probability of any fracture; None where there is none.
         refer_below: probability of the predicted class below which a person is asked; None where there is none.
+        healthy: the class without a fracture; None where none is known.
     """
 
     temperature: float = 1.0
     fracture_threshold: float | None = None
     refer_below: float | None = None
+    healthy: str | None = None
+
+    @classmethod
+    def of(cls, results: Judged) -> "Decisions":
+        """Those that results were made under."""
+        return cls(
+            results.calibration.temperature, results.operating_point.fracture_threshold, results.referral.refer_below,
+            results.healthy,
+        )  # fmt: skip
 
 
 class Sample:
@@ -41,7 +51,7 @@ class Sample:
         self.predicted = logits.argmax(axis=1).astype(np.int64)
         self.confidence = self.probabilities[np.arange(len(labels)), self.predicted]
         self.correct = self.predicted == labels
-        self.negative = negative_of(self.names)
+        self.healthy = None if decisions.healthy is None else self.names.index(decisions.healthy)
         self.answered = self.confidence >= (2.0 if decisions.refer_below is None else decisions.refer_below)
         self._columns = self._build_columns()
         self.table = np.concatenate(list(self._columns.values()), axis=1)
@@ -52,9 +62,9 @@ class Sample:
     def alarm(self) -> npt.NDArray[np.bool_] | None:
         """Whether any fracture is reported, None without an operating point."""
         threshold = self.decisions.fracture_threshold
-        if self.negative is None or threshold is None:
+        if self.healthy is None or threshold is None:
             return None
-        return np.asarray(1 - self.probabilities[:, self.negative] >= threshold)
+        return np.asarray(1 - self.probabilities[:, self.healthy] >= threshold)
 
     def _build_columns(self) -> dict[str, Floats]:
         """Per image, what sums up to metrics: [n, columns] by name."""
@@ -69,7 +79,7 @@ class Sample:
             "bins": calibration.bin_table(self.confidence, self.correct),
         }
         if self.alarm is not None:
-            fractured = self.labels != self.negative
+            fractured = self.labels != self.healthy
             pairs = [
                 (fractured, self.alarm),
                 (fractured, ~self.alarm),
@@ -88,8 +98,8 @@ class Sample:
             f"_{name}": (Ranking(self.probabilities[:, i], self.labels == i), everything)
             for i, name in enumerate(self.names)
         }
-        fractures = [i for i in range(len(self.names)) if i != self.negative]
-        for one, other in combinations(fractures, 2) if self.negative is not None else ():
+        fractures = [i for i in range(len(self.names)) if i != self.healthy]
+        for one, other in combinations(fractures, 2) if self.healthy is not None else ():
             among = np.flatnonzero((self.labels == one) | (self.labels == other))
             if len(among):
                 odds = self.logits[among, one] - self.logits[among, other]
@@ -129,8 +139,8 @@ class Sample:
                 found |= {f"auroc{name}": auroc, f"average_precision{name}": average}
             else:
                 found[f"{name}auroc"] = auroc
-        if self.negative is not None:
-            found["any_fracture_auroc"] = found[f"auroc_{self.names[self.negative]}"]
+        if self.healthy is not None:
+            found["any_fracture_auroc"] = found[f"auroc_{self.names[self.healthy]}"]
         return found
 
     def masks(self) -> Masks:
@@ -142,7 +152,7 @@ class Sample:
                 f"recall_{name}": true, f"precision_{name}": predicted, f"specificity_{name}": ~true,
                 f"f1_{name}": true | predicted,
             }  # fmt: skip
-        fractured = self.labels != self.negative
+        fractured = self.labels != self.healthy
         found |= {"any_fracture_sensitivity": fractured, "any_fracture_specificity": ~fractured}
         found |= {"answered_accuracy": self.answered}
         for name, (_, among) in self._rankings.items():

@@ -1,6 +1,6 @@
 """The evidence of a run: what training leaves on it, and what evaluation, tuning and the registry may rely on.
 
-Imports nothing of this project. It is the one place that names artifacts, tags and metrics; `python -m
+Imports only what a configuration error needs. It is the one place that names artifacts, tags and metrics; `python -m
 fracture.evidence` writes docs/evidence.md from it.
 """
 

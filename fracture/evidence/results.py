@@ -1,8 +1,10 @@
 """What the JSON files among a run's artifacts hold."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from fracture.evidence.healthy import completed
 
 SCHEMA_VERSION = 2
 
@@ -51,7 +53,8 @@ class OperatingPoint(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     fracture_threshold: float | None = Field(
-        None, description="on the calibrated probability of any fracture, 1 - that of no_fracture; null without one"
+        None,
+        description="on the calibrated probability of any fracture, 1 - that of the healthy class; null: none",
     )
     rule: str = Field(description="how it was chosen")
     n: int = Field(0, description="images of validation, 0 where it was decided elsewhere")
@@ -107,11 +110,17 @@ class FoldResults(BaseModel):
 
     model: str = Field(description="timm's name with its tag")
     classes: tuple[str, ...] = Field(description="in the order of the model's outputs")
+    healthy: str | None = Field(None, description="the class without a fracture, in all folds; null: none is known")
     data: str = Field(description="name of the data")
     synthetic: bool = Field(description="true when the images are rendered")
     runs: tuple[str, ...] = Field(description="ids of the folds' runs, in order")
     metrics: dict[str, FoldEstimate] = Field(description="by name, without the split's prefix")
     seconds: float = Field(description="training, all folds")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_before(cls, values: Any) -> Any:
+        return completed(values)
 
 
 class Controls(BaseModel):
@@ -144,6 +153,9 @@ class Judged(BaseModel):
     schema_version: Literal[2] = Field(2, description="of this file")
     model: str = Field(description="timm's name with its tag")
     classes: tuple[str, ...] = Field(description="in the order of the logits")
+    healthy: str | None = Field(
+        None, description="the class without a fracture; every other one counts as a fracture; null: none is known"
+    )
     synthetic: bool = Field(description="rendered images, judged or learned from: no medical meaning")
     data: str = Field(description="name of the data set")
     data_digest: str = Field(description="of all images")
@@ -162,6 +174,11 @@ class Judged(BaseModel):
         None, description="median time of one image through the model alone, on the plan's device, in milliseconds"
     )
     checkpoint_mib: float | None = Field(None, description="size of the weights' file")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_before(cls, values: Any) -> Any:
+        return completed(values)
 
 
 class Results(Judged):

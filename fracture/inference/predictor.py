@@ -21,7 +21,6 @@ from fracture.models import checkpoint
 from fracture.models.checkpoint import Sidecar
 
 WEIGHTS, SIDECAR = "weights.safetensors", "model.json"
-NEGATIVE = "no_fracture"
 
 
 @dataclass(frozen=True)
@@ -143,10 +142,10 @@ class Predictor:
         return np.asarray(exponents / exponents.sum(axis=1, keepdims=True))
 
     def _answer(self, shares: npt.NDArray[np.float64], unlike: str) -> Answer:
-        classes, top = self.sidecar.classes, int(shares.argmax())
+        classes, healthy, top = self.sidecar.classes, self.sidecar.healthy, int(shares.argmax())
         threshold, fracture = self.sidecar.fracture_threshold, None
-        if threshold is not None and NEGATIVE in classes:
-            fracture = bool(1 - shares[classes.index(NEGATIVE)] >= threshold)
+        if threshold is not None and healthy is not None:
+            fracture = bool(1 - shares[classes.index(healthy)] >= threshold)
         reason = unlike or self._why_refer(float(shares[top]))
         probabilities = {name: float(share) for name, share in zip(classes, shares, strict=True)}
         return Answer(classes[top], probabilities, fracture, bool(reason), reason)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fracture.data.images import SUFFIXES
-from fracture.data.manifest import read_csv
+from fracture.data.prepare.tables import read_paths
+from fracture.data.tables import is_table
+from fracture.data.trees import walk
 from fracture.errors import ConfigError, DataError
 from fracture.files import as_text, replacing
 from fracture.inference.predictor import Answer, Predictor
@@ -28,7 +30,7 @@ class Written:
 
 
 def images_of(sources: Sequence[Path]) -> list[Path]:
-    """The images that files, folders (searched to the bottom) and manifests name, each once, in order.
+    """The images that files, folders (searched as for training) and tables name, each once, in order.
 
     Raises:
         DataError: a source is missing, or there is no image at all.
@@ -38,9 +40,9 @@ def images_of(sources: Sequence[Path]) -> list[Path]:
         if not source.exists():
             raise DataError(f"{source}: no such file or folder; give images, folders or a manifest CSV")
         if source.is_dir():
-            found |= dict.fromkeys(sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES))
-        elif source.suffix.lower() == ".csv":
-            found |= dict.fromkeys(Path(row.path) for row in read_csv(source).rows)
+            found |= dict.fromkeys(source / path for path in walk(source).images)
+        elif is_table(source):
+            found |= dict.fromkeys(read_paths(source))
         else:
             found[source] = None
     if not found:

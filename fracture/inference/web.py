@@ -69,7 +69,10 @@ def application(predictor: Predictor, limits: Limits | None = None) -> FastAPI:
     @app.get("/healthz")
     async def health() -> JSONResponse:
         sidecar = predictor.sidecar
-        known = {"model": sidecar.model, "classes": sidecar.classes, "synthetic": sidecar.synthetic}
+        known = {
+            "model": sidecar.model, "classes": sidecar.classes, "healthy_class": sidecar.healthy,
+            "synthetic": sidecar.synthetic,
+        }  # fmt: skip
         return JSONResponse({"ok": batcher.alive, **known}, 200 if batcher.alive else 503)
 
     @app.get("/metrics")

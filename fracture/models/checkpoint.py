@@ -3,15 +3,16 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import nn
 
 from fracture.data.images import PREPROCESSING_VERSION
 from fracture.errors import ConfigError
 from fracture.evidence import Calibration, OperatingPoint, Referral
+from fracture.evidence.healthy import completed
 from fracture.files import replacing
 from fracture.models import backbones
 
@@ -24,6 +25,9 @@ class Sidecar(BaseModel):
     schema_version: Literal[1] = 1
     model: str = Field(description="timm's name with its tag")
     classes: tuple[str, ...] = Field(description="class names in the order of the outputs")
+    healthy: str | None = Field(
+        None, description="the class without a fracture; every other one counts as a fracture; null: none is known"
+    )
     image_size: int = Field(description="side of the letterboxed square in pixels")
     scales: tuple[float, ...] = Field((), description="sides that a pyramid head reads; empty: the backbone's own head")
     mean: tuple[float, ...] = Field(description="subtracted per channel from pixels in 0 to 1")
@@ -43,14 +47,22 @@ class Sidecar(BaseModel):
     )
     decided: str = Field("", description="where the three above come from; empty: nowhere, they are not to be used")
 
-    def decided_by(self, calibration: Calibration, point: OperatingPoint, referral: Referral) -> "Sidecar":
-        """The same with what validation has decided."""
+    @model_validator(mode="before")
+    @classmethod
+    def _from_before(cls, values: Any) -> Any:
+        return completed(values)
+
+    def decided_by(
+        self, calibration: Calibration, point: OperatingPoint, referral: Referral, healthy: str | None
+    ) -> "Sidecar":
+        """The same with what validation has decided, where ``healthy`` was taken for healthy."""
         notes = (
             calibration.note,
             point.note or point.rule,
             referral.note or f"error rate {referral.wanted_error} wanted",
         )
         update = {
+            "healthy": healthy,
             "temperature": calibration.temperature,
             "fracture_threshold": point.fracture_threshold,
             "refer_below": referral.refer_below,

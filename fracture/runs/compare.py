@@ -16,6 +16,7 @@ from fracture.evaluation.figures.costs import Point, cost_figure
 from fracture.evaluation.paired import Paired, compare
 from fracture.evaluation.sample import Decisions, Sample
 from fracture.evidence import Estimate, Judged
+from fracture.evidence.healthy import NONE
 from fracture.files import replacing, write_json
 from fracture.progress import DOUBTED, LOG, Terminal, shown
 from fracture.tracking import artifacts, query
@@ -63,6 +64,7 @@ class Entry:
             f"val_{config.metric}": val.value,
             f"test_{config.metric}": test.value, f"test_{config.metric}_low": test.low,
             f"test_{config.metric}_high": test.high,
+            "healthy": self.results.healthy,
             "test_n": test.n, "test_groups": test.groups,
             **{name: self.parameter(name) for name in names(config)},
             **{name: self.run.metrics.get(name) for name in _COSTS},
@@ -145,6 +147,7 @@ def _report(table: list[Entry], config: CompareConfig, terminal: Terminal) -> di
     doubted = any(entry.estimate("test", metric).caution for entry in table)
     title = f"Test data {digest}: {runs}; intervals are 95 %, by group" + (f"; {DOUBTED}" if doubted else "")
     terminal.table(title, columns, [_cells(entry, config) for entry in table])
+    _same_healthy(table, terminal)
     pair = _paired(table[0], table[1]) if len(table) > 1 else None
     if pair is not None:
         _show_pair(table[0], table[1], pair, terminal)
@@ -153,6 +156,14 @@ def _report(table: list[Entry], config: CompareConfig, terminal: Terminal) -> di
         "best_two": None if pair is None else {"first": table[0].run.id, "second": table[1].run.id, **pair.to_dict()},
         "points": [_point(entry, metric) for entry in table],
     }  # fmt: skip
+
+
+def _same_healthy(table: Sequence[Entry], terminal: Terminal) -> None:
+    """Warn where runs take different classes for healthy: what they call a fracture is then not the same."""
+    healthy = {entry.name: entry.results.healthy or NONE for entry in table}
+    if len(set(healthy.values())) > 1:
+        listed = ", ".join(f"{one} in {name}" for name, one in healthy.items())
+        terminal.warn(f"The healthy class differs: {listed}. Their any_fracture metrics cannot be compared.")
 
 
 def _cells(entry: Entry, config: CompareConfig) -> list[str]:
@@ -179,16 +190,10 @@ def _paired(first: Entry, second: Entry) -> Paired | None:
     order = [place[digest] for digest in one.sha256]
     groups = [group or f"alone {i}" for i, group in enumerate(one.groups)]
     samples = [
-        Sample(answers.logits[rows], answers.labels[rows], answers.classes, _decisions(entry.results))
+        Sample(answers.logits[rows], answers.labels[rows], answers.classes, Decisions.of(entry.results))
         for answers, rows, entry in ((one, list(range(len(order))), first), (other, order, second))
     ]
     return compare(samples[0], samples[1], groups)
-
-
-def _decisions(results: Judged) -> Decisions:
-    return Decisions(
-        results.calibration.temperature, results.operating_point.fracture_threshold, results.referral.refer_below
-    )
 
 
 def _show_pair(first: Entry, second: Entry, pair: Paired, terminal: Terminal) -> None:

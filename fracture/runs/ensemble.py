@@ -17,6 +17,7 @@ from fracture.evaluation.judge import fit_decisions, judge, judge_slices
 from fracture.evaluation.metrics import softmax
 from fracture.evaluation.predictions import Predictions
 from fracture.evidence import EnsembleResults, Results
+from fracture.evidence.healthy import NONE
 from fracture.files import write_json
 from fracture.progress import Terminal
 from fracture.tracking import artifacts
@@ -45,7 +46,7 @@ def ensemble(run_ids: Sequence[str], terminal: Terminal) -> EnsembleResults:
     """Mix two or more runs with weights fitted on validation, judge the mixture, and log it as a run.
 
     Raises:
-        ConfigError: fewer than two runs, one without predictions, or runs on other data or classes.
+        ConfigError: fewer than two runs, one without predictions, or runs on other data, classes or healthy classes.
     """
     if len(set(run_ids)) < 2:
         raise ConfigError("an ensemble needs two runs or more; `mlflow ui` and `fracture compare` show their ids")
@@ -63,6 +64,7 @@ def ensemble(run_ids: Sequence[str], terminal: Terminal) -> EnsembleResults:
             run.end("FAILED", str(error))
             raise
         run.end("FINISHED")
+    terminal.say(f"Healthy class: {results.healthy or NONE}, as the runs name it.")
     shares = [[m.run_id, m.results.model, f"{results.members[m.run_id]:.3f}"] for m in members]
     terminal.table("Weights, fitted on validation", ["run", "model", "weight"], shares)
     terminal.results(results)
@@ -93,6 +95,19 @@ def _check(members: Sequence[Member]) -> None:
                 )
 
 
+def _healthy(members: Sequence[Member]) -> str | None:
+    """The one healthy class that members name; those from before it was recorded, or without one, name none.
+
+    Raises:
+        ConfigError: they name different ones.
+    """
+    named = {member.results.healthy: member.run_id for member in members if member.results.healthy}
+    if len(named) > 1:
+        listed = ", ".join(f"{name} (run {run_id})" for name, run_id in named.items())
+        raise ConfigError(f"the runs cannot be mixed: each takes another class for healthy: {listed}")
+    return next(iter(named), None)
+
+
 def _judge(members: Sequence[Member], manifest: Manifest, out: Path) -> EnsembleResults:
     first = members[0]
     order = {split: first.answers[split].sha256 for split in ("val", "test")}
@@ -101,7 +116,7 @@ def _judge(members: Sequence[Member], manifest: Manifest, out: Path) -> Ensemble
     weights = fit_weights(shares["val"], labels["val"])
     logits = {split: mix(shares[split], weights) for split in order}
     classes = first.results.classes
-    fitted = fit_decisions(logits["val"], labels["val"], classes)
+    fitted = fit_decisions(logits["val"], labels["val"], classes, _healthy(members))
     place = {row.sha256: i for i, row in enumerate(manifest.rows)}
     rows = {split: [place[digest] for digest in order[split]] for split in order}
     for split in order:
@@ -115,6 +130,7 @@ def _judge(members: Sequence[Member], manifest: Manifest, out: Path) -> Ensemble
     results = EnsembleResults(
         model="ensemble of " + ", ".join(member.results.model for member in members),
         classes=classes,
+        healthy=fitted.healthy,
         synthetic=first.results.synthetic,
         data=first.results.data,
         data_digest=first.results.data_digest,
@@ -148,6 +164,7 @@ def _log(run: TrackedRun, results: EnsembleResults, out: Path) -> None:
     run.params({"model": results.model, "members": ",".join(results.members)})
     run.tag({
         "fracture.kind": "ensemble", "fracture.members": ",".join(results.members), "fracture.model": results.model,
+        "fracture.healthy": results.healthy or NONE,
         "fracture.data_digest": results.data_digest, "fracture.test_digest": results.test_digest,
         "fracture.weights_sha256": results.weights_sha256, "fracture.synthetic": str(results.synthetic).lower(),
     })  # fmt: skip

@@ -18,6 +18,7 @@ from fracture.evaluation.config import EvaluateConfig
 from fracture.evaluation.judge import judge, judge_slices
 from fracture.evaluation.sample import Decisions
 from fracture.evidence import Calibration, EvaluationResults, OperatingPoint, Referral
+from fracture.evidence.healthy import LACK, NONE
 from fracture.files import replacing, write_json
 from fracture.models.checkpoint import Sidecar
 from fracture.progress import Terminal
@@ -113,6 +114,7 @@ def judge_target(
 ) -> EvaluationResults:
     """Ask the model about every image and write results, predictions and report into ``out``."""
     sidecar, manifest = target.sidecar, chosen.manifest
+    terminal.say(f"Healthy class: {sidecar.healthy or NONE}, as in the model's training.")
     plan = _plan(config, sidecar, manifest.synthetic)
     execution.apply_threads(plan)
     model, normalize = plan.place(target.model), Normalize(sidecar.mean, sidecar.std)
@@ -167,19 +169,24 @@ def _results(
 ) -> EvaluationResults:
     """Everything that follows from the answers, under the decisions that were taken in training."""
     sidecar, manifest = target.sidecar, chosen.manifest
-    decisions = Decisions(sidecar.temperature, sidecar.fracture_threshold, sidecar.refer_below)
+    decisions = Decisions(sidecar.temperature, sidecar.fracture_threshold, sidecar.refer_below, sidecar.healthy)
     groups, columns = [row.group for row in manifest.rows], manifest.columns(range(len(manifest.rows)))
     note = sidecar.decided or "nothing was decided in training"
     return EvaluationResults(
         model=sidecar.model,
         classes=sidecar.classes,
+        healthy=sidecar.healthy,
         synthetic=manifest.synthetic or sidecar.synthetic,
         data=manifest.name,
         data_digest=manifest.digest(),
         test_digest=manifest.digest("test"),
         weights_sha256=sidecar.weights_sha256,
         calibration=Calibration(temperature=sidecar.temperature, note=note),
-        operating_point=OperatingPoint(fracture_threshold=sidecar.fracture_threshold, rule="decided in training"),
+        operating_point=OperatingPoint(
+            fracture_threshold=sidecar.fracture_threshold,
+            rule="decided in training",
+            note="" if sidecar.fracture_threshold is not None else "none was chosen" if sidecar.healthy else LACK,
+        ),
         referral=Referral(refer_below=sidecar.refer_below, note="decided in training"),
         splits={"test": judge(logits, chosen.labels, groups, sidecar.classes, decisions)},
         slices=judge_slices(columns, logits, chosen.labels, groups, sidecar.classes, decisions),
@@ -200,6 +207,7 @@ def _log(run: TrackedRun, results: EvaluationResults, config: EvaluateConfig, da
     run.params({**config.model_dump(), "data": data, "target": results.evaluated, "model": results.model})
     run.tag({
         "fracture.kind": "evaluate", "fracture.evaluated": results.evaluated, "fracture.model": results.model,
+        "fracture.healthy": results.healthy or NONE,
         "fracture.data_digest": results.data_digest, "fracture.test_digest": results.test_digest,
         "fracture.weights_sha256": results.weights_sha256, "fracture.synthetic": str(results.synthetic).lower(),
     })  # fmt: skip

@@ -67,8 +67,8 @@ def _gather(parent: TrackedRun, config: TrainConfig, folder: Path) -> FoldResult
             writer.writerows([*row, str(fold)] for row in rows)
     first = results[0]
     found = FoldResults(
-        model=first.model, classes=first.classes, data=first.data, synthetic=first.synthetic, runs=tuple(runs),
-        metrics=summarise(results), seconds=sum(one.seconds for one in results),
+        model=first.model, classes=first.classes, healthy=first.healthy, data=first.data, synthetic=first.synthetic,
+        runs=tuple(runs), metrics=summarise(results), seconds=sum(one.seconds for one in results),
     )  # fmt: skip
     write_json(folder / SUMMARY, found.model_dump(mode="json"))
     return found

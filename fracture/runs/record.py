@@ -20,6 +20,7 @@ class Record(BaseModel):
     plan: Plan
     data_root: str = ""
     data_digest: str
+    healthy: str = ""  # the class, or none; empty in a run from before this was recorded
     weights_origin: str
     weights_path: Path | None
     weights_description: str

@@ -9,10 +9,11 @@ from fracture.config import TrainConfig, as_text
 from fracture.data import cache
 from fracture.data.audit.audit import write_report
 from fracture.data.audit.report import AuditReport
-from fracture.data.dataset import Dataset, Source, open_dataset, resized
+from fracture.data.dataset import Dataset, Source, open_dataset, read, resized
 from fracture.data.manifest import SPLITS
 from fracture.errors import ConfigError, DataError
 from fracture.evidence import Results
+from fracture.evidence.healthy import AUTO, NONE, find_healthy, recorded_healthy
 from fracture.files import write_json
 from fracture.models import backbones
 from fracture.models import weights as first_weights
@@ -21,7 +22,7 @@ from fracture.runs.audit import audit_before_training
 from fracture.runs.lifetime import accounted, only_here
 from fracture.runs.record import Record, read_record
 from fracture.runs.report import make_report
-from fracture.runs.show import Reporter, show_dataset, show_plan
+from fracture.runs.show import Reporter, show_dataset, show_healthy, show_plan
 from fracture.runs.subject import subject_of
 from fracture.tracking import environment, query, store
 from fracture.tracking.run import TrackedRun
@@ -65,7 +66,9 @@ def train(config: TrainConfig, session: Session) -> Results:
     size = backbone.image_size(config.image_size)
     weights = first_weights.find(config.weights, backbone)
     first_weights.check(weights, backbone)
+    _known_class(config)
     dataset = _open(config, size, session.terminal)
+    healthy = show_healthy(find_healthy(config.healthy, dataset.classes), session.terminal)
     refused, cache_dir = store.project_root() / "mlruns" / "audit", cache.folder_of(config.cache_dir)
     report = audit_before_training(dataset.manifest, config.data, config.audit, cache_dir, refused, session.terminal)
     facts = recipe.Facts(_training_images(dataset, config), weights.origin != "random", dataset.manifest.synthetic)
@@ -83,7 +86,7 @@ def train(config: TrainConfig, session: Session) -> Results:
     plan = execution.resolve(config, size, facts.synthetic)
     plan = plan.model_copy(update={"recipe": chosen, "reasons": plan.reasons | {"recipe": why}})
     run = TrackedRun.begin(_name(config, backbone), parent=session.parent)
-    job = fit.Job(config, plan, backbone, weights, dataset, state_folder(run.id))
+    job = fit.Job(config, plan, backbone, weights, dataset, state_folder(run.id), healthy)
     with only_here(job.folder, run.id), accounted(run, job, session.terminal, session.again) as watch:
         run.tag(_audit_tags(report))
         if report is not None:
@@ -116,7 +119,9 @@ def resume(run_id: str, session: Session) -> Results:
             f"data={config.data}: digest {dataset.manifest.digest()} now, {record.data_digest} when run {run_id} began",
             "A run goes on with the data it began with: bring it back, or start a new run.",
         )
-    job = fit.Job(config, record.plan, backbone, weights, dataset, folder)
+    healthy = recorded_healthy(record.healthy, dataset.classes)
+    session.terminal.say(f"Healthy class: {healthy or NONE}, as when the run began.")
+    job = fit.Job(config, record.plan, backbone, weights, dataset, folder, healthy)
     with only_here(folder, run_id):  # before the run is touched: another process may be training it
         run = TrackedRun.go_on(run_id, parent=session.parent)
         with accounted(run, job, session.terminal, session.again) as watch:
@@ -137,11 +142,24 @@ def _recorded(run_id: str) -> tuple[Path, Record]:
     return folder, read_record(folder, run_id)
 
 
-def _open(config: TrainConfig, size: int, terminal: Terminal) -> Dataset:
-    source = Source(
+def _source(config: TrainConfig) -> Source:
+    return Source(
         config.data, config.demo_images, config.val_fraction, config.test_fraction, config.data_seed, config.folds,
         0 if config.fold == "all" else config.fold,
     )  # fmt: skip
+
+
+def _known_class(config: TrainConfig) -> None:
+    """Refuse a healthy class that the data does not have before its images are decoded; other problems come then."""
+    problems: list[str] = []
+    if config.healthy != AUTO:
+        manifest = read(_source(config), cache.folder_of(config.cache_dir), problems)
+        if not problems:
+            find_healthy(config.healthy, manifest.classes)
+
+
+def _open(config: TrainConfig, size: int, terminal: Terminal) -> Dataset:
+    source = _source(config)
     with terminal.working() as working:
         dataset = open_dataset(source, size, cache.folder_of(config.cache_dir), working)
     if source.folds > 1:
@@ -206,6 +224,7 @@ def _record(run: TrackedRun, job: fit.Job) -> None:
         plan=job.plan,
         data_root=str(manifest.root),
         data_digest=manifest.digest(),
+        healthy=job.healthy or NONE,
         weights_origin=job.weights.origin,
         weights_path=job.weights.path,
         weights_description=job.weights.description,
@@ -228,6 +247,7 @@ def _tags(job: fit.Job) -> dict[str, Any]:
         "fracture.model": job.backbone.name,
         "fracture.weights": job.weights.origin,
         "fracture.weights_license": job.weights.license,
+        "fracture.healthy": job.healthy or NONE,
         "fracture.data_digest": manifest.digest(),
         "fracture.test_digest": manifest.digest("test"),
         "fracture.synthetic": str(manifest.synthetic).lower(),

@@ -3,6 +3,7 @@
 from fracture.data import cache
 from fracture.data.dataset import Dataset
 from fracture.data.manifest import SPLITS
+from fracture.evidence.healthy import Healthy
 from fracture.progress import Terminal
 from fracture.runs.record import replan
 from fracture.tracking.run import TrackedRun
@@ -30,6 +31,12 @@ def show_dataset(dataset: Dataset, terminal: Terminal) -> None:
         f"Digest {manifest.digest()}, test split {manifest.digest('test')}. Decoded images "
         f"{'built' if cached.built else 'found'}: {place}."
     )
+
+
+def show_healthy(found: Healthy, terminal: Terminal) -> str | None:
+    """Say which class is healthy, as a warning where a person should look; returns its name."""
+    (terminal.warn if found.doubted else terminal.say)(found.sentence)
+    return found.name
 
 
 def show_plan(job: Job, terminal: Terminal) -> None:

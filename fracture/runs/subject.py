@@ -62,10 +62,7 @@ class Subject:
     @property
     def decisions(self) -> Decisions:
         """What validation decided."""
-        found = self.results
-        return Decisions(
-            found.calibration.temperature, found.operating_point.fracture_threshold, found.referral.refer_below
-        )
+        return Decisions.of(self.results)
 
     @property
     def probabilities(self) -> Floats:

@@ -26,6 +26,8 @@ def summary(results: Results, plan: dict[str, str], license_: str) -> str:
         f"{' (stopped early)' if results.stopped_early else ''}; {results.seconds / 60:.1f} minutes. "
         f"First weights: {results.weights_origin} (licence: {license_}).",
         "",
+        f"Healthy class: {results.healthy or 'none is known, so there is no sensitivity for fractures'}.",
+        "",
         "Plan: " + ", ".join(f"{name} {value}" for name, value in plan.items()) + ".",
         f"Data `{results.data_digest}`, test split `{results.test_digest}`, weights `{results.weights_sha256[:16]}`.",
         "",

@@ -33,8 +33,8 @@ def conclude(job: Job, position: Position, watch: Watch, listener: Listener) -> 
     model = job.plan.place(model)
 
     logits = {"val": _answers(job, model, "val", position, watch, listener)}
-    fitted = fit_decisions(logits["val"], job.dataset.labels[job.indices("val")], job.dataset.classes)
-    sidecar = sidecar.decided_by(fitted.calibration, fitted.operating_point, fitted.referral)
+    fitted = fit_decisions(logits["val"], job.dataset.labels[job.indices("val")], job.dataset.classes, job.healthy)
+    sidecar = sidecar.decided_by(fitted.calibration, fitted.operating_point, fitted.referral, fitted.healthy)
     checkpoint.write_sidecar(job.folder / BEST, sidecar)
     logits["test"] = _answers(job, model, "test", position, watch, listener)
     splits = {split: _judge(job, split, logits[split], fitted) for split in logits}
@@ -43,6 +43,7 @@ def conclude(job: Job, position: Position, watch: Watch, listener: Listener) -> 
     results = Results(
         model=job.backbone.name,
         classes=job.dataset.classes,
+        healthy=job.healthy,
         synthetic=manifest.synthetic,
         data=manifest.name,
         data_digest=manifest.digest(),

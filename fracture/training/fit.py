@@ -48,6 +48,7 @@ class Job:
         weights: what it starts from.
         dataset: on what.
         folder: where its state and its best weights lie while it runs.
+        healthy: the class without a fracture, None where none is known.
     """
 
     config: TrainConfig
@@ -56,6 +57,7 @@ class Job:
     weights: Weights
     dataset: Dataset
     folder: Path
+    healthy: str | None = None
 
     @property
     def normalize(self) -> Normalize:
@@ -245,6 +247,7 @@ def _save_best(job: Job, learner: Learner, epoch: int) -> None:
     sidecar = checkpoint.Sidecar(
         model=job.backbone.name,
         classes=job.dataset.classes,
+        healthy=job.healthy,
         image_size=job.plan.image_size,
         scales=job.scales,
         mean=job.backbone.mean,

@@ -43,7 +43,8 @@ def main() -> None:
     logits = rng.normal(size=(options.images, 3)) + np.eye(3)[labels]
     names = ("comminuted_fracture", "no_fracture", "simple_fracture")
     began = time.perf_counter()
-    found = estimate(logits, labels, [i // 3 for i in range(options.images)], names, Decisions(1.2, 0.5, 0.6))
+    decisions = Decisions(1.2, 0.5, 0.6, "no_fracture")
+    found = estimate(logits, labels, [i // 3 for i in range(options.images)], names, decisions)
     print(
         f"{len(found)} metrics, {ROUNDS} rounds, n = {options.images}: {time.perf_counter() - began:.1f} s (goal: 10)"
     )

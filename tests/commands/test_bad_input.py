@@ -66,7 +66,7 @@ PREPARE: dict[str, tuple[Build, int, str]] = {
     "two problems at once": (lambda r, i: ["prepare", str(r / "one"), str(r / "two")], 3, "one: does.*\n.*two: does"),
     "an empty folder": (lambda r, i: ["prepare", str(_made(r / "empty"))], 3, "no image files below it"),
     "no images": (lambda r, i: ["prepare", _parent(_write(r / "t" / "a.txt", ""))], 3, r"found 1 \.txt"),
-    "a file of another kind": (lambda r, i: ["prepare", _write(r / "a.pdf", "x")], 3, "is no folder, CSV"),
+    "a file of another kind": (lambda r, i: ["prepare", _write(r / "a.pdf", "x")], 3, "is no folder, table"),
     "only broken images": (_broken, 3, r"0 usable .*3 x not a readable image"),
     "one class": (lambda r, i: ["prepare", str(i / "no_fracture")], 3, "two are the least"),
     "an archive with ../": (lambda r, i: ["prepare", _zip(r / "x.zip", {"../a.png": b"x"})], 3, "leads outside"),

@@ -31,12 +31,16 @@ def _tar(path: Path, members: dict[str, bytes], mode: str = "w:gz") -> Path:
 
 @pytest.mark.parametrize("make", [lambda p, m: _zip(p / "set.zip", m), lambda p, m: _tar(p / "set.tar.gz", m)])
 def test_images_and_tables_are_unpacked_and_nothing_else(tmp_path: Path, make: object) -> None:
-    path = make(tmp_path, {"A/1.png": b"one", "labels.csv": b"x", "readme.txt": b"no", "A/.hidden.png": b"no"})  # type: ignore[operator]
-    folder, excluded = extract(path, tmp_path / "out")
+    path = make(
+        tmp_path, {"A/1.png": b"one", "labels.csv": b"x", "run.exe": b"no", "A/.hidden.png": b"no", "A/2.heic": b"no"}
+    )  # type: ignore[operator]
+    unpacked = extract(path, tmp_path / "out")
+    folder = unpacked.folder
     found = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.name[0] != ".")
     assert found == ["A/1.png", "labels.csv"]
-    assert not excluded
-    assert extract(path, tmp_path / "out") == (folder, excluded), "the second time it is there already"
+    assert [e.path for e in unpacked.excluded] == [f"{path}!A/2.heic"]
+    assert unpacked.others == {".exe": 1}
+    assert extract(path, tmp_path / "out") == unpacked, "the second time it is there already"
     assert [p.name for p in (tmp_path / "out").iterdir()] == [folder.name]
 
 
@@ -78,12 +82,13 @@ def test_links_and_archives_inside_are_named(tmp_path: Path) -> None:
         real = tarfile.TarInfo("A/1.png")
         real.size = 3
         archive.addfile(real, io.BytesIO(b"one"))
-    folder, excluded = extract(path, tmp_path / "out")
+    unpacked = extract(path, tmp_path / "out")
+    folder, excluded = unpacked.folder, unpacked.excluded
     assert {e.path.rpartition("!")[2]: e.reason for e in excluded} == {
         "A/link.png": "a link or a device, not a file",
         "A/inner.zip": "an archive in an archive is not unpacked",
     }
-    assert extract(path, tmp_path / "out")[1] == excluded
+    assert extract(path, tmp_path / "out").excluded == excluded
     assert (folder / "A/1.png").read_bytes() == b"one"
 
 
@@ -94,7 +99,7 @@ def test_names_that_are_too_long_or_twice_there_are_named(tmp_path: Path) -> Non
             entry = tarfile.TarInfo(name)
             entry.size = 1
             archive.addfile(entry, io.BytesIO(b"x"))
-    _, excluded = extract(path, tmp_path / "out")
+    excluded = extract(path, tmp_path / "out").excluded
     assert [e.reason for e in excluded] == ["cannot be unpacked: File name too long", "cannot be unpacked: File exists"]
 
 

@@ -97,11 +97,11 @@ def test_the_patient_is_a_keyed_digest(tmp_path: Path) -> None:
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
     paths = [tmp_path / name for name in files]
-    one, two, other, study = (found.patient for found in inspect(paths, tmp_path / "cache", 1))
-    assert one == two
-    assert len({one, other, study}) == 3, "where no patient is named, the study counts"
-    elsewhere = inspect(paths, tmp_path / "another machine", 1)[0].patient
-    assert elsewhere != one
+    one, two, other, nobody = (found.identity for found in inspect(paths, tmp_path / "cache", 1))
+    assert one.patient == two.patient != other.patient
+    assert (nobody.patient, nobody.study) == ("", one.study), "where no patient is named, the study counts"
+    elsewhere = inspect(paths, tmp_path / "another machine", 1)[0].identity
+    assert elsewhere.patient != one.patient
     kept = (tmp_path / "cache" / "inspections.sqlite").read_bytes()
     assert b"SMITH" not in kept
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fracture.data.groups import is_augmentation_word, merge, original_keys, original_stem
+from fracture.data.groups import merge
+from fracture.data.originals import is_augmentation_word, original_stem, originals
 
 HEX32 = "1be75680f0289a4d2bcc8d0c112a3453"
 UUID = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
@@ -73,14 +74,14 @@ def test_a_stem_is_never_emptied_and_copies_of_copies_meet(name: str, suffixes: 
 
 
 def test_numbers_that_start_anew_in_every_split_do_not_link() -> None:
-    keys = original_keys([("A", "train", "1"), ("A", "test", "1"), ("A", "train", "2_rotate"), ("A", "test", "2")])
-    assert keys[0] != keys[1]
-    assert keys[2] == keys[3]
+    keys = originals([("A", "train", "1"), ("A", "test", "1"), ("A", "train", "2_rotate"), ("A", "test", "2")])
+    assert keys[0].key != keys[1].key
+    assert keys[2].key == keys[3].key
 
 
 def test_telling_names_link_across_splits() -> None:
-    first, second = original_keys([("A", "train", "IMG0002603"), ("A", "test", "IMG0002603")])
-    assert first == second
+    first, second = originals([("A", "train", "IMG0002603"), ("A", "test", "IMG0002603")])
+    assert first.key == second.key
 
 
 @pytest.mark.parametrize("name", ["Augmented", "Orginal", "original images", "augmented_data", "Flipped"])

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fracture.data.exclusions import Exclusion
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.gather import gather
 from fracture.data.prepare.labelling import label_tree
 from fracture.data.prepare.layouts import LAYOUTS, recognise
-from fracture.data.prepare.records import Exclusion, Record
-from fracture.data.prepare.trees import walk
+from fracture.data.prepare.records import Record
+from fracture.data.trees import walk
 from fracture.errors import DataError
 
 HEX = "c3e00ebc2db78bc94e644c3f6605dad0"
@@ -134,7 +135,8 @@ def test_mura(tmp_path: Path) -> None:
 @pytest.mark.parametrize("table", [True, False])
 def test_fracatlas(tmp_path: Path, table: bool) -> None:
     tree = walk(_plant(tmp_path, "fracatlas", table))
-    records, excluded, _ = label_tree(tree, PrepareConfig(), "")
+    said = label_tree(tree, PrepareConfig(), "")
+    records, excluded = said.records, said.excluded
     assert [record.label for record in records] == ["fracture"] * 2 + ["no_fracture"] * 2
     assert not excluded
 
@@ -183,8 +185,9 @@ def test_unknown_trees_are_read_by_their_folders(tmp_path: Path, paths: list[str
     for path in paths:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).touch()
-    records, _, layout = label_tree(walk(root), PrepareConfig(), "")
-    assert layout is None
+    found = label_tree(walk(root), PrepareConfig(), "")
+    records = found.records
+    assert found.layout is None
     first = next(record for record in records if record.path == root / paths[0])
     assert (first.label, first.split) == (label, split)
 
@@ -213,5 +216,5 @@ def test_a_table_of_a_data_set_need_not_be_complete(tmp_path: Path) -> None:
     root = _plant(tmp_path, "grazpedwri-dx")
     table = root / "GRAZPEDWRI-DX" / "dataset.csv"
     table.write_text("".join(table.read_text().splitlines(keepends=True)[:-1]))
-    _, excluded, _ = label_tree(walk(root), PrepareConfig(), "")
+    excluded = label_tree(walk(root), PrepareConfig(), "").excluded
     assert "dataset.csv has no row for it" in {e.reason for e in excluded}

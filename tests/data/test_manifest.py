@@ -27,7 +27,9 @@ def sample(root: Path) -> Manifest:
 BAD = {
     "no label column": ("path,split\na.png,train\n", "column label missing"),
     "neither column": ("file,class\na.png,x\n", "column label and path missing"),
-    "semicolons": ("path;label\na.png;x\n", "column label and path missing, found ['path;label']"),
+    "bars and spaces": ("path label\na.png x\n", "column label and path missing, found path label"),
+    "two columns of one name": ("path,label,label\na.png,x,y\n", "two columns are called label"),
+    "two labels for one path": ("path,label\na.png,x\na.png,y\n", "has 2 labels in its rows: x, y"),
     "empty": ("", "found none"),
     "no row": ("path,label\n", "holds no row"),
     "empty path": ("path,label\n,x\n", "m.csv:2: path or label is empty"),
@@ -44,6 +46,13 @@ def test_bad_manifests_are_refused(text: str, message: str, tmp_path: Path) -> N
     with pytest.raises(DataError) as caught:
         read_csv(tmp_path / "m.csv")
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_other_separators_and_a_mark_of_utf16_are_read(separator: str, tmp_path: Path) -> None:
+    for encoding in ("utf-8-sig", "utf-16"):
+        (tmp_path / "m.csv").write_text(f" path{separator}label\na.png{separator}x\n", encoding=encoding)
+        assert read_csv(tmp_path / "m.csv").rows == (Row(tmp_path / "a.png", "x"),)
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
@@ -117,6 +126,7 @@ def test_paths_elsewhere_stay_absolute(tmp_path: Path) -> None:
         ),
         min_size=1,
         max_size=5,
+        unique_by=lambda row: row.path,
     )
 )
 def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, rows: list[Row]) -> None:

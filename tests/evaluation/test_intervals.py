@@ -1,6 +1,7 @@
 """Intervals that cover what they should, and a reason or a caution where they cannot."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -143,7 +144,7 @@ def random_case(n: int, seed: int) -> tuple[npt.NDArray[np.float64], Ints]:
 
 def test_probabilities_are_judged_as_scikit_learn_does() -> None:
     logits, labels = random_case(90, 0)
-    decisions = Decisions(temperature=1.7, fracture_threshold=0.6, refer_below=0.5)
+    decisions = Decisions(temperature=1.7, fracture_threshold=0.6, refer_below=0.5, healthy="no_fracture")
     found = {name: e.value for name, e in estimate(logits, labels, range(90), REAL, decisions, rounds=20).items()}
     shares = softmax(logits / 1.7)
     for k, name in enumerate(REAL):
@@ -165,6 +166,20 @@ def test_probabilities_are_judged_as_scikit_learn_does() -> None:
     assert found["answered_accuracy"] == pytest.approx((shares.argmax(1) == labels)[sure].mean())
 
 
+def test_fractures_are_all_classes_but_the_healthy_one_whatever_it_is_called() -> None:
+    logits, labels = random_case(90, 0)
+    fitted = Decisions(1.7, 0.6, 0.5, "no_fracture")
+    known = estimate(logits, labels, range(90), REAL, fitted, rounds=20)
+    names = ("spiral", "normal", "transverse")
+    renamed = estimate(logits, labels, range(90), names, replace(fitted, healthy="normal"), rounds=20)
+    among_all = [name for name in known if name.startswith("any_fracture")]
+    assert len(among_all) == 3
+    assert {name: renamed[name] for name in among_all} == {name: known[name] for name in among_all}
+    assert renamed["spiral_vs_transverse_auroc"] == known["comminuted_fracture_vs_simple_fracture_auroc"]
+    without = estimate(logits, labels, range(90), REAL, replace(fitted, healthy=None), rounds=20)
+    assert not [name for name in without if name.startswith("any_fracture") or "_vs_" in name]
+
+
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 10_000), st.integers(2, 40), st.booleans())
 def test_each_draw_is_measured_as_if_images_were_repeated(seed: int, n: int, ties: bool) -> None:
@@ -173,7 +188,7 @@ def test_each_draw_is_measured_as_if_images_were_repeated(seed: int, n: int, tie
 
     logits, labels = random_case(n, seed)
     logits = np.round(logits) if ties else logits
-    decisions = Decisions(1.3, 0.5, 0.4)
+    decisions = Decisions(1.3, 0.5, 0.4, "no_fracture")
     weights = np.random.default_rng(seed).integers(0, 4, n)
     weights[0] += 1
     sample = Sample(logits, labels, REAL, decisions)
@@ -188,7 +203,8 @@ def test_each_draw_is_measured_as_if_images_were_repeated(seed: int, n: int, tie
 
 def test_slices_of_one_class_lack_metrics_with_their_reason() -> None:
     logits, labels = random_case(30, 1)
-    found = estimate(logits[labels == 1], labels[labels == 1], range((labels == 1).sum()), REAL, rounds=20)
+    decisions = Decisions(healthy="no_fracture")
+    found = estimate(logits[labels == 1], labels[labels == 1], range((labels == 1).sum()), REAL, decisions, rounds=20)
     reasons = {name: e.reason for name, e in found.items() if e.value is None}
     assert reasons["auroc_no_fracture"] == "needs images of this class and of others"
     assert reasons["any_fracture_auroc"] == "needs images of both"

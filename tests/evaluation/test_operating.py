@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fracture.evaluation.operating import fit_operating_point, fit_referral, negative_of, rejection_curve
+from fracture.evaluation.judge import fit_decisions, judge
+from fracture.evaluation.metrics import softmax
+from fracture.evaluation.operating import fit_operating_point, fit_referral, rejection_curve
 
 
 def test_the_threshold_separates_what_can_be_separated() -> None:
@@ -80,6 +82,18 @@ def test_images_of_equal_probability_are_treated_alike() -> None:
     assert found.answered == pytest.approx(25 / 35)
 
 
-def test_the_class_without_a_fracture() -> None:
-    assert negative_of(("comminuted_fracture", "no_fracture")) == 1
-    assert negative_of(("a", "b")) is None
+@pytest.mark.parametrize("healthy", ["normal", None])
+def test_a_threshold_needs_a_healthy_class(healthy: str | None) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 200)
+    logits = rng.normal(size=(200, 2)) + 2 * np.eye(2)[labels]
+    fitted = fit_decisions(logits, labels, ("fractured", "normal"), healthy)
+    assert fitted.decisions.healthy == healthy
+    assert (fitted.operating_point.fracture_threshold is None) == (healthy is None)
+    assert fitted.operating_point.note == ("" if healthy else "no class is known to be healthy")
+    shown = judge(logits, labels, [""] * 200, ("fractured", "normal"), fitted.decisions).metrics
+    assert ("any_fracture_sensitivity" in shown) == (healthy is not None)
+    if healthy:
+        threshold = fitted.operating_point.fracture_threshold
+        shares = softmax(logits / fitted.calibration.temperature)[:, 0]
+        assert shown["any_fracture_sensitivity"].value == pytest.approx((shares[labels == 0] >= threshold).mean())

@@ -49,6 +49,19 @@ def test_a_clear_difference_is_clear() -> None:
     assert found.low <= found.value <= found.high
 
 
+def test_fractures_are_compared_only_where_they_mean_the_same() -> None:
+    labels = np.random.default_rng(0).integers(0, 3, 60)
+    logits = noisy(60, 1, 1, labels)
+    known, other, none = (
+        Sample(logits, labels, NAMES, Decisions(healthy=healthy)) for healthy in ("no_fracture", NAMES[0], None)
+    )
+    assert "any_fracture_auroc" in compare(known, known, range(60), rounds=20).differences
+    for unlike in (other, none):
+        found = compare(known, unlike, range(60), rounds=20).differences
+        assert "any_fracture_auroc" not in found
+        assert "accuracy" in found
+
+
 def test_other_images_are_refused() -> None:
     with pytest.raises(ValueError, match="same images"):
         compare(sample([0, 1], [0, 1]), sample([0, 1], [1, 0]), range(2))

@@ -31,7 +31,7 @@ AUDIT = {"verdict": "confounded", "confounded": True, "checks": [{"title": "T", 
 
 def results(rows: np.ndarray | None = None, **values: Any) -> Results:
     among = np.arange(120) if rows is None else rows
-    fitted = fit_decisions(LOGITS, LABELS, CLASSES)
+    fitted = fit_decisions(LOGITS, LABELS, CLASSES, "no_fracture")
     split = judge(LOGITS[among], LABELS[among], [GROUPS[i] for i in among], CLASSES, fitted.decisions)
     fixed: dict[str, Any] = {
         "model": "test_resnet", "classes": CLASSES, "synthetic": False, "data": "bones", "data_digest": "d",
@@ -90,6 +90,29 @@ def test_images_that_were_trained_on_are_not_called_new() -> None:
     on_demo = found.model_copy(update={"synthetic": True})
     assert summary(on_demo, None)[1].startswith("The images, or those that the model has learned from, are rendered")
     assert any("inflated" in line for line in limits(found.model_copy(update={"seen_in_training": 7}), None))
+
+
+def test_the_report_names_the_healthy_class_or_says_what_it_costs_to_have_none() -> None:
+    known = results()
+    assert "of which no fracture counts as healthy" in summary(known, None)[0]
+    assert any(line.startswith("Of 100 fractures it reports about") for line in summary(known, None))
+    assert not any("healthy" in line for line in limits(known, None))
+    fitted = fit_decisions(LOGITS, LABELS, CLASSES, None)
+    split = judge(LOGITS, LABELS, GROUPS, CLASSES, fitted.decisions)
+    unknown = results(healthy=None, operating_point=fitted.operating_point, splits={"val": split, "test": split})
+    assert "healthy" not in summary(unknown, None)[0]
+    assert "How many fractures it misses is not known, for no class is known to be healthy." in summary(unknown, None)
+    assert any("train with healthy=CLASS" in line for line in limits(unknown, None))
+    assert "no operating point (no class is known to be healthy)" in Text(render(Contents("run", unknown, {}))).words
+
+
+def test_a_healthy_class_without_a_threshold_is_no_sensitivity_and_says_why() -> None:
+    only = np.flatnonzero(LABELS == 1)
+    fitted = fit_decisions(LOGITS[only], LABELS[only], CLASSES, "no_fracture")
+    split = judge(LOGITS, LABELS, GROUPS, CLASSES, fitted.decisions)
+    found = results(operating_point=fitted.operating_point, splits={"val": split, "test": split})
+    assert any("it has no threshold: validation holds only one of" in line for line in summary(found, None))
+    assert any("is not known here: no image of a fracture" in line for line in summary(results(only), None))
 
 
 def test_a_split_of_one_class_has_a_page_too() -> None:
@@ -166,7 +189,7 @@ def test_costs_are_written_as_plain_numbers() -> None:
 
 
 def test_a_threshold_that_cannot_be_had_is_said() -> None:
-    useless = fit_decisions(np.zeros((40, 3)), LABELS[:40], CLASSES)
+    useless = fit_decisions(np.zeros((40, 3)), LABELS[:40], CLASSES, None)
     found = results().model_copy(update={"referral": useless.referral})
     assert "every answer needs a person" in " ".join(summary(found, None))
 
@@ -206,7 +229,7 @@ def test_long_names_keep_their_end() -> None:
 
 
 def test_slices_are_kinds_with_enough_images() -> None:
-    fitted = fit_decisions(LOGITS, LABELS, CLASSES)
+    fitted = fit_decisions(LOGITS, LABELS, CLASSES, "no_fracture")
     columns = {
         "source": ["a" if i < 80 else "b" if i < 118 else "rare" for i in range(120)],
         "file": [str(i) for i in range(120)],

@@ -84,6 +84,34 @@ def test_answers_are_calibrated_probabilities_of_the_models_own_preprocessing(pr
     assert answer.fracture is bool(1 - shares[1] >= 0.5)
 
 
+@pytest.mark.parametrize(
+    ("classes", "fields", "reported"),
+    [
+        (("fractured", "normal"), {"healthy": "normal"}, True),
+        (("fractured", "normal"), {"healthy": "fractured"}, False),
+        (("fractured", "normal"), {"healthy": None}, None),
+        (("fractured", "normal"), {}, None),
+        (("fractured", "no_fracture"), {}, True),
+    ],
+    ids=["normal is healthy", "the other is", "none is", "old and unknown", "old and known"],
+)
+def test_a_fracture_is_whatever_is_not_healthy(
+    classes: tuple[str, ...], fields: dict[str, str | None], reported: bool | None
+) -> None:
+    backbone = backbones.find("test_resnet")
+    model = backbones.build(backbone, 2)
+    with torch.no_grad():
+        model.fc.bias.copy_(torch.tensor([50.0, -50.0]))  # the first class, whatever is seen
+    sidecar = checkpoint.Sidecar(
+        model=backbone.name, classes=classes, image_size=64, mean=backbone.mean, std=backbone.std, parameters=1,
+        weights_sha256=checkpoint.weights_sha256(model.state_dict()), epoch=1, synthetic=True, license="none",
+        fracture_threshold=0.5, refer_below=0.3, **fields,  # type: ignore[arg-type]
+    )  # fmt: skip
+    (answer,) = Predictor(model, sidecar).predict(picture())
+    assert answer.label == "fractured"
+    assert answer.fracture is reported
+
+
 @pytest.mark.parametrize("place", range(5))
 def test_a_bad_input_harms_no_other(predictor: Predictor, place: int) -> None:
     good = [picture(i) for i in range(4)]

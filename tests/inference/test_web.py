@@ -20,6 +20,7 @@ from PIL import Image
 
 from fracture.errors import ConfigError, DataError
 from fracture.inference import table
+from fracture.inference.batching import Batcher
 from fracture.inference.predictor import Predictor
 from fracture.inference.web import Limits, application
 from fracture.models import backbones, checkpoint
@@ -77,6 +78,7 @@ def test_both_ways_in_answer_as_the_predictor_does(client: TestClient, predictor
         (b'{"images": "a"}', "application/json", 400),
         (b'{"images": []}', "application/json", 400),
         (b'{"images": ["", "", "", "", ""]}', "application/json", 400),
+        (b'{"images": [' + b"1," * 500_000 + b"1]}", "application/json", 400),
         (b"x" * (2**20 + 1), "application/json", 413),
         (b"abc", "text/plain", 415),
         (b"abc", "multipart/form-data", 400),
@@ -128,7 +130,9 @@ def test_a_full_queue_is_said(predictor: Predictor, monkeypatch: pytest.MonkeyPa
 
 
 def test_health_and_figures(client: TestClient) -> None:
-    assert client.get("/healthz").json()["ok"] is True
+    health = client.get("/healthz").json()
+    assert health["ok"] is True
+    assert health["healthy_class"] == "no_fracture"
     client.post("/predict", json={"images": [text(png())]})
     assert 'fracture_requests_total{status="200"}' in client.get("/metrics").text
 
@@ -153,6 +157,29 @@ def test_a_table_goes_on_where_it_was_cut(predictor: Predictor, tmp_path: Path) 
         table.write(predictor, paths, out, lambda *_: None)
     with pytest.raises(DataError, match="no such file"):
         table.images_of([tmp_path / "none"])
+
+
+def test_a_file_that_was_mended_is_asked_again(predictor: Predictor, tmp_path: Path) -> None:
+    (tmp_path / "good.jfif").write_bytes(png(1))
+    (tmp_path / "bad.png").write_bytes(b"nothing")
+    out = tmp_path / "answers.csv"
+    first = table.write(predictor, table.images_of([tmp_path]), out, lambda *_: None)
+    assert (first.answered, first.kept, len(first.bad)) == (2, 0, 1)
+    (tmp_path / "bad.png").write_bytes(png(2))
+    paths = [tmp_path / "bad.png", tmp_path / "good.jfif"]
+    second = table.write(predictor, paths, out, lambda *_: None)
+    assert (second.answered, second.kept, second.bad) == (1, 1, ())
+    assert sorted(line.split(",")[0] for line in out.read_text().splitlines()[1:]) == [str(path) for path in paths]
+
+
+def test_a_request_that_was_given_up_ends_no_thread(predictor: Predictor) -> None:
+    batcher = Batcher(predictor, 4)
+    given_up = [batcher.ask([png()]) for _ in range(3)]
+    for one in given_up:
+        one.cancel()
+    assert batcher.ask([png()]).result(30)[0].label
+    batcher.close()
+    assert not batcher.alive
 
 
 @pytest.fixture

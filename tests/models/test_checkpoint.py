@@ -123,6 +123,28 @@ def test_sidecars_hold_nothing_unknown(model: torch.nn.Module) -> None:
         sidecar(model, accuracy=0.99)
 
 
+@pytest.mark.parametrize(
+    ("classes", "counted"), [(("a", "no_fracture", "b"), "no_fracture"), (("a", "fractured", "normal"), None)]
+)
+def test_a_sidecar_from_before_the_healthy_class_was_recorded_counts_as_it_did(
+    saved: Path, classes: tuple[str, ...], counted: str | None
+) -> None:
+    path = saved.with_suffix(".json")
+    facts = json.loads(path.read_text()) | {"classes": classes}
+    del facts["healthy"]
+    path.write_text(json.dumps(facts))
+    assert load(saved)[1].healthy == counted
+
+
+def test_a_sidecar_keeps_its_healthy_class(saved: Path, model: torch.nn.Module) -> None:
+    for healthy in ("b", None):
+        save(saved, model.state_dict(), sidecar(model, classes=("a", "b", "no_fracture"), healthy=healthy))
+        assert read_sidecar(saved).healthy == healthy
+    saved.with_suffix(".json").write_text(saved.with_suffix(".json").read_text().replace("null", '"gone"', 1))
+    with pytest.raises(ConfigError, match="healthy=gone is none of the classes a, b, no_fracture"):
+        read_sidecar(saved)
+
+
 def test_the_sidecar_alone_can_be_read(saved: Path) -> None:
     saved.unlink()
     assert read_sidecar(saved).classes == ("a", "b", "c")

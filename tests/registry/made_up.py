@@ -12,12 +12,25 @@ CLASSES = ("comminuted_fracture", "no_fracture", "simple_fracture")
 DISTURBED = {"none": 0.8, "jpeg 40": 0.78, "rotation +10": 0.75}
 
 
+def two_classes(classes: tuple[str, str], healthy: str | None, skill: float = 2.5) -> Results:
+    """Results on a data set of two classes."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 600)
+    logits = rng.normal(size=(600, 2)) + skill * np.eye(2)[labels]
+    fitted = fit_decisions(logits, labels, classes, healthy)
+    split = judge(logits, labels, [str(i) for i in range(600)], classes, fitted.decisions)
+    return results(
+        2.5, classes=classes, healthy=healthy, operating_point=fitted.operating_point,
+        splits={"val": split, "test": split},
+    )  # fmt: skip
+
+
 def results(skill: float, **values: Any) -> Results:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 600)
     logits = rng.normal(size=(600, 3)) + skill * np.eye(3)[labels]
     groups = [str(i) for i in range(600)]
-    fitted = fit_decisions(logits, labels, CLASSES)
+    fitted = fit_decisions(logits, labels, CLASSES, "no_fracture")
     split = judge(logits, labels, groups, CLASSES, fitted.decisions)
     halves = {"source": ["a" if i < 300 else "b" for i in range(600)]}
     fixed: dict[str, Any] = {

@@ -9,19 +9,26 @@ import pytest
 from fracture.evaluation.judge import judge
 from fracture.evaluation.sample import Decisions
 from fracture.evidence import Results
-from registry import card, gates, thresholds
+from registry import card, gates, promote, thresholds
 from registry.evidence import Evidence
-from tests.registry.made_up import CLASSES, DISTURBED, GOOD, results
+from tests.registry.made_up import CLASSES, DISTURBED, GOOD, results, two_classes
 
 
 def tiny() -> Results:
     """A perfect model judged on two comminuted and four simple fractures."""
     labels = np.repeat([0, 1, 2], [2, 60, 4])
     logits = 5 * np.eye(3)[labels]
-    split = judge(logits, labels, [str(i) for i in range(len(labels))], CLASSES, Decisions(fracture_threshold=0.5))
+    split = judge(
+        logits,
+        labels,
+        [str(i) for i in range(len(labels))],
+        CLASSES,
+        Decisions(fracture_threshold=0.5, healthy="no_fracture"),
+    )
     return results(2.5, splits={"val": split, "test": split})
 
 
+PAIR = ("fractured", "normal")
 LIMITS = thresholds.read(thresholds.DEFAULT)
 
 REFUSED: dict[str, tuple[Evidence, str]] = {
@@ -34,6 +41,9 @@ REFUSED: dict[str, tuple[Evidence, str]] = {
     "nobody has looked at the source": (replace(GOOD, audit="off", confounded=None), "confounded"),
     "two images all right": (replace(GOOD, results=tiny()), "recall"),
     "six fractures all found": (replace(GOOD, results=tiny()), "sensitivity"),
+    "fractures that are missed": (replace(GOOD, results=two_classes(PAIR, "normal", 0.3)), "sensitivity"),
+    "nobody has named the healthy class": (replace(GOOD, results=two_classes(PAIR, None)), "sensitivity"),
+    "one of two is healthy": (replace(GOOD, results=two_classes(("bruch", "gesund"), None)), "sensitivity"),
     "chosen by the test": (replace(GOOD, selected_on="test_macro_f1"), "selection"),
     "another answer": (replace(GOOD, package_difference=0.1), "packaged"),
     "it does not load": (replace(GOOD, package_problem="ModuleNotFoundError"), "packaged"),
@@ -87,6 +97,45 @@ def test_what_few_images_do_not_show_passes_where_nothing_is_asked() -> None:
     assert found["recall"].passed
     assert found["sensitivity"].passed
     assert found["recall"].sentence.endswith("(n = 2, 2 groups)")
+
+
+def said(found: Results, limits: thresholds.Thresholds = LIMITS) -> gates.Gate:
+    """What the gate on sensitivity says."""
+    return gates.judge(replace(GOOD, results=found), limits, "research")[list(gates.GATES).index("sensitivity")]
+
+
+def test_sensitivity_is_held_whatever_the_healthy_class_is_called() -> None:
+    gate = said(two_classes(PAIR, "normal"))
+    assert gate.passed
+    assert gate.sentence.startswith("sensitivity for any fracture: 0.")
+    assert float(gate.figure) >= 0.8
+
+
+def test_without_a_healthy_class_the_gate_says_what_was_never_measured() -> None:
+    gate = said(two_classes(PAIR, None))
+    assert (gate.passed, gate.figure, gate.threshold) == (False, "absent", ">= 0.8")
+    for words in ("never measured", "normal is a name for the healthy class", "healthy=CLASS", "waive this gate"):
+        assert words in gate.sentence
+    assert said(two_classes(PAIR, None), thresholds.read(thresholds.DEMO)).passed, "nothing is asked there"
+
+
+def test_kinds_of_fracture_alone_pass_and_the_gate_says_what_is_missing() -> None:
+    kinds = two_classes(("comminuted_fracture", "simple_fracture"), None)
+    gate = said(kinds)
+    assert gate.passed
+    for words in ("nothing was held", "never measured", "If one of comminuted_fracture, simple_fracture is healthy"):
+        assert words in gate.sentence
+    evidence = replace(GOOD, results=kinds)
+    text = card.render(evidence, gates.judge(evidence, LIMITS, "research"), "research")
+    assert "How many fractures it misses is not known, for no class is known to be healthy." in text
+    assert gate.sentence in text
+
+
+def test_the_card_and_the_version_name_the_healthy_class() -> None:
+    evidence = replace(GOOD, results=two_classes(PAIR, "normal"))
+    judged = gates.judge(evidence, LIMITS, "research")
+    assert "of which normal counts as healthy" in card.render(evidence, judged, "research")
+    assert promote.tags(evidence, judged, "research")["fracture.healthy"] == "normal"
 
 
 def test_the_card_says_that_nobody_has_looked() -> None:

@@ -11,14 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fracture.errors import ConfigError
+from fracture.errors import ConfigError, GateError
+from registry import champion, thresholds
 from registry.history import Entry, Line, fold
 from registry.verify import verify
-from registry.versions import Registry
+from registry.versions import THRESHOLDS, Registry
 from tests.registry import moves
 from tests.registry.made_up import GOOD
 from tests.registry.screens import quiet
 
+DEMO = thresholds.read(thresholds.DEMO)
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["tests.registry.moves"])
 
@@ -144,6 +146,46 @@ def test_a_move_that_dies_anywhere_is_explained_and_finished_by_the_next(die: Di
         writes += 1
     assert sum("was cut short" in one for one in said) >= 2
     assert not any("by hand" in one for one in said)
+
+
+@pytest.mark.parametrize("action", ["champion", "rollback"])
+def test_a_command_that_was_cut_short_and_is_given_again_is_done_once(connected: str, action: str) -> None:
+    registry = registered(2)
+    registry.move("candidate", "1", "", "first")
+    registry.move("champion", "1", "", "first")
+    registry.move("candidate", "2", "1", "second")
+    if action == "rollback":
+        registry.move("champion", "2", "1", "better")
+    new, old = ("2", "1") if action == "champion" else ("1", "2")
+    registry.history.append(action, new, old, "because")  # and its writer is killed
+    again = champion.challenge if action == "champion" else partial(champion.rollback, reason="")
+    again(registry, terminal=quiet())
+    assert (registry.alias("champion"), registry.alias("previous")) == (new, old)
+    assert registry.history.lines()[-1].entry.reason == "because"
+    assert registry.history.lines()[-1].settled
+
+
+TAGGED: dict[str, tuple[dict[str, str], dict[str, str], str]] = {
+    "changed files": ({}, {}, "its files are not"),
+    "research against commercial": ({"fracture.use": "research"}, {"fracture.use": "commercial"}, "for research use"),
+    "demonstration against real": ({THRESHOLDS: DEMO.digest}, {THRESHOLDS: "real"}, "for demonstrations only"),
+}
+
+
+@pytest.mark.parametrize("case", TAGGED)
+def test_who_may_not_challenge(store_root: object, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
+    new, old, why = TAGGED[case]
+    registry, client = registered(2), mlflow.MlflowClient()
+    for version, tags in (("1", old), ("2", new)):
+        for name, value in tags.items():
+            client.set_model_version_tag(registry.name, version, name, value)
+    problem = "its files are not those that were promoted" if case == "changed files" else ""
+    monkeypatch.setattr(champion.check, "changed", lambda *_: problem)
+    registry.move("champion", "1", "", "first")
+    registry.move("candidate", "2", "", "second")
+    with pytest.raises(GateError, match=rf"version 2 cannot challenge: .*{why}"):
+        champion.challenge(registry, quiet())
+    assert registry.alias("champion") == "1"
 
 
 def test_hands_that_meddle_are_found_and_nothing_is_built_upon_them(connected: str) -> None:

@@ -18,6 +18,7 @@ from fracture.data.inspection.inspected import Inspection
 from fracture.data.inspection.pool import workers_of
 from fracture.data.manifest import Manifest, Row, read_csv
 from fracture.data.near.pairs import NearPair, NearPairs, near_duplicates
+from fracture.data.patients import patients_of
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.gather import gather
 from fracture.errors import DataError
@@ -106,14 +107,16 @@ def write_report(report: AuditReport, json_path: Path) -> tuple[Path, Path]:
 
 def _groups(rows: Sequence[Row], inspections: Sequence[Inspection]) -> list[str]:
     """The group of each image, DICOM patients being one whatever the rows say; empty where it stands alone."""
+    known = patients_of([""] * len(rows), [found.identity for found in inspections])
+    links = [[*own, *([study] if study else [])] for own, study in zip(known.keys, known.studies, strict=True)]
     keys = [
-        [*([("group", row.group)] if row.group else []), *([("patient", f.patient)] if f.patient else [])]
-        for row, f in zip(rows, inspections, strict=True)
+        [*([("group", row.group)] if row.group else []), *(("patient", key) for key in own)]
+        for row, own in zip(rows, links, strict=True)
     ]
     names: dict[int, str] = {}
     numbers = merge(keys)
-    for number, row, found in zip(numbers, rows, inspections, strict=True):
-        names.setdefault(number, row.group or (f"dicom-{found.patient}" if found.patient else ""))
+    for number, row, own in zip(numbers, rows, links, strict=True):
+        names.setdefault(number, row.group or next(iter(own), ""))
     return [names[number] for number in numbers]
 
 

@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 
 from fracture.data.audit import traits
-from fracture.data.images import Grey, ImageError, decode, is_dicom
+from fracture.data.images import Grey, ImageError, decode
+from fracture.data.inspection.identity import identify
 from fracture.data.inspection.inspected import Inspection
 from fracture.data.inspection.pool import each
 from fracture.data.inspection.store import InspectionStore
@@ -77,13 +78,13 @@ def open_file(path: Path, key: bytes, sign: bool) -> tuple[Inspection, Signature
         grey = decode(data)
         height, width = grey.shape
         measured = tuple(round(float(value), 6) for value in traits.measure(data, grey))
-        patient = _patient(data, key)
+        identity = identify(data, key)
     except ImageError as error:
         return Inspection(digest, str(error)), None
     except MemoryError:
         return Inspection(digest, "does not fit into memory"), None
     mean, spread = float(grey.mean()), float(grey.std())
-    found = Inspection(digest, "", width, height, phash(grey), mean, spread, patient, measured)
+    found = Inspection(digest, "", width, height, phash(grey), mean, spread, identity, measured)
     return found, signature(grey) if sign else None
 
 
@@ -112,14 +113,6 @@ def patient_key(cache_dir: Path) -> bytes:
         finally:
             part.unlink()
     return path.read_bytes()
-
-
-def _patient(data: bytes, key: bytes) -> str:
-    if not is_dicom(data):
-        return ""
-    from fracture.data.dicom import patient_digest  # whoever has no DICOM files needs no pydicom
-
-    return patient_digest(data, key)
 
 
 def _digests(paths: Sequence[Path], report: Progress) -> list[str]:

@@ -1,6 +1,8 @@
 """What is known of one file once it was opened."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from fracture.data.inspection.identity import Identity
 
 
 @dataclass(frozen=True)
@@ -13,7 +15,7 @@ class Inspection:
         width, height: pixels, upright.
         phash: 64-bit perceptual hash, 16 hexadecimal digits.
         mean, spread: of the grey levels; a spread near 0 is a blank image.
-        patient: keyed digest of a DICOM file's patient, else empty.
+        identity: keyed digests of a DICOM file's patient and study, else empty.
         traits: as `fracture.data.traits.measure` gives them.
     """
 
@@ -24,5 +26,5 @@ class Inspection:
     phash: str = ""
     mean: float = 0.0
     spread: float = 0.0
-    patient: str = ""
+    identity: Identity = field(default_factory=Identity)
     traits: tuple[float, ...] = ()

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from fracture.data.audit import traits
 from fracture.data.images import PREPROCESSING_VERSION
+from fracture.data.inspection.identity import Identity
 from fracture.data.inspection.inspected import Inspection
 
-_VERSION = f"{PREPROCESSING_VERSION}.{traits.VERSION}.1"
+_VERSION = f"{PREPROCESSING_VERSION}.{traits.VERSION}.2"
 
 
 class InspectionStore:
@@ -37,7 +39,7 @@ class InspectionStore:
                 query = f"SELECT value FROM inspections WHERE version = ? AND sha256 IN ({marks})"
                 for (value,) in database.execute(query, [_VERSION, *part]):
                     held = json.loads(value)
-                    found[held["sha256"]] = Inspection(**{**held, "traits": tuple(held["traits"])})
+                    found[held["sha256"]] = _inspection(held)
         return found
 
     def write(self, inspections: Sequence[Inspection]) -> None:
@@ -52,3 +54,7 @@ class InspectionStore:
                 "CREATE TABLE IF NOT EXISTS inspections"
                 " (version TEXT, sha256 TEXT, value TEXT, PRIMARY KEY (version, sha256))"
             )
+
+
+def _inspection(held: dict[str, Any]) -> Inspection:
+    return Inspection(**{**held, "traits": tuple(held["traits"]), "identity": Identity(**held["identity"])})

@@ -1,6 +1,7 @@
 """Zip and tar archives, unpacked so that nothing leaves its folder and nothing explodes.
 
-Only images and CSV files are unpacked. Sizes are counted while bytes are written; what headers promise is not believed.
+Only images and files that may hold labels are unpacked. Sizes are counted while bytes are written; what headers promise
+is not believed.
 """
 
 import hashlib
@@ -11,14 +12,16 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from fracture.data.images import SUFFIXES
-from fracture.data.prepare.records import Exclusion
+from fracture.data.exclusions import Exclusion
+from fracture.data.formats import SUFFIXES, why_unread
+from fracture.data.trees import LABEL_FILES
 from fracture.errors import DataError
 
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -30,6 +33,7 @@ _BROKEN = (
     zlib.error, LZMAError, zipfile.BadZipFile, tarfile.TarError,
 )  # fmt: skip
 _LEFT_OUT = ".left-out.json"  # written last: a folder that holds it is whole
+_VERSION = "v2"  # of what is unpacked; a folder that an older version has unpacked stays for its manifests
 Report = Callable[[str, int, int], None]
 
 
@@ -40,18 +44,30 @@ class _Member:
     problem: str = ""  # why it is no plain file
 
 
+@dataclass(frozen=True)
+class Unpacked:
+    """What an archive held.
+
+    Attributes:
+        folder: where its images lie now.
+        excluded: the members that were left out, with the reason.
+        others: number of members that are neither images nor labels, by suffix.
+    """
+
+    folder: Path
+    excluded: list[Exclusion]
+    others: Counter[str]
+
+
 def is_archive(path: Path) -> bool:
     """Whether the name ends as an archive's does."""
     return path.name.lower().endswith(ENDINGS)
 
 
-def extract(path: Path, into: Path, report: Report | None = None) -> tuple[Path, list[Exclusion]]:
-    """Unpack the images and CSV files of an archive into a folder below ``into`` that carries the archive's digest.
+def extract(path: Path, into: Path, report: Report | None = None) -> Unpacked:
+    """Unpack images and label files of an archive into a folder below ``into`` that carries the archive's digest.
 
     An archive that was unpacked there before is not unpacked again.
-
-    Returns:
-        The folder, and the members that were left out, with the reason.
 
     Raises:
         DataError: broken or encrypted, a member leads outside the folder, or it unpacks to more than `MAX_RATIO` times
@@ -63,39 +79,48 @@ def extract(path: Path, into: Path, report: Report | None = None) -> tuple[Path,
             digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    folder = into / f"{_stem(path)}-{digest}"
+    folder = into / f"{_stem(path)}-{digest}-{_VERSION}"
     if (folder / _LEFT_OUT).is_file():
-        return folder, [Exclusion(*pair) for pair in json.loads((folder / _LEFT_OUT).read_text(encoding="utf-8"))]
-    excluded: list[Exclusion] = []
+        held = json.loads((folder / _LEFT_OUT).read_text(encoding="utf-8"))
+        return Unpacked(folder, [Exclusion(*pair) for pair in held["excluded"]], Counter(held["others"]))
+    unpacked = Unpacked(folder, [], Counter())
     into.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=into))
     try:
-        _unpack(path, work, max(FREE_BYTES, MAX_RATIO * packed), excluded, report)
-        pairs = [(one.path, one.reason) for one in excluded]
-        (work / _LEFT_OUT).write_text(json.dumps(pairs), encoding="utf-8")
+        _unpack(path, work, max(FREE_BYTES, MAX_RATIO * packed), unpacked, report)
+        pairs = [(one.path, one.reason) for one in unpacked.excluded]
+        (work / _LEFT_OUT).write_text(json.dumps({"excluded": pairs, "others": unpacked.others}), encoding="utf-8")
         work.chmod(0o755)
         work.rename(folder)
     except _BROKEN as error:
-        why = str(error) or type(error).__name__
-        raise DataError(f"{path}: cannot be unpacked: {why}", "Pack it again.") from error
+        raise DataError(f"{path}: cannot be unpacked: {_why(error)}", "Pack it again.") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return folder, excluded
+    return unpacked
 
 
-def _unpack(path: Path, folder: Path, budget: int, excluded: list[Exclusion], report: Report | None) -> None:
+def _why(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else "") or str(error) or "it is damaged"
+
+
+def _unpack(path: Path, folder: Path, budget: int, unpacked: Unpacked, report: Report | None) -> None:
     """Check every member and write those that are wanted."""
     left = budget
     for count, member in enumerate(_members(path), start=1):
         if count > MAX_MEMBERS:
             raise DataError(f"{path}: more than {MAX_MEMBERS:,} members")
         place = _safe(member.name, path)
-        wanted = place.suffix.lower() in SUFFIXES or place.suffix.lower() == ".csv" or not place.suffix
-        reason = member.problem or ("an archive in an archive is not unpacked" if is_archive(Path(place.name)) else "")
+        suffix = place.suffix.lower()
+        reason = member.problem or why_unread(place.name)
+        reason = reason or ("an archive in an archive is not unpacked" if is_archive(Path(place.name)) else "")
+        if place.name.startswith(".") or "__MACOSX" in place.parts:
+            continue
         if reason:
-            excluded.append(Exclusion(f"{path}!{member.name}", reason))
-        elif wanted and not place.name.startswith("."):
-            left -= _write(member, folder / place, left, path, excluded)
+            unpacked.excluded.append(Exclusion(f"{path}!{member.name}", reason))
+        elif suffix in SUFFIXES or suffix in LABEL_FILES or not suffix or suffix[1:].isdigit():
+            left -= _write(member, folder / place, left, path, unpacked.excluded)
+        else:
+            unpacked.others[suffix] += 1
         if report:
             report("unpacking", count, 0)
 

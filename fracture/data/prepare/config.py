@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fracture.data.prepare.layouts import NAMES
-from fracture.data.prepare.pairs import parse_pairs, pattern_problem
+from fracture.data.prepare.pairs import parse_columns, parse_pairs, pattern_problem
 
 Auto = Literal["auto"]
 
@@ -20,8 +20,14 @@ class PrepareConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     # what the files mean
-    layout: str = Field("auto", description=f"auto, folders (never by name), or one of {', '.join(NAMES)}")
-    label_map: str = Field("", description="OLD=NEW,OLD=NEW renames classes; OLD= leaves a class out, by name")
+    layout: str = Field(
+        "auto",
+        description="auto, folders (never by name), annotations (YOLO, COCO, Pascal VOC), or one of "
+        f"{', '.join(NAMES)}",
+    )
+    label_map: str = Field(
+        "", description="OLD=NEW,OLD=NEW renames classes; OLD= leaves a class out, by name; ''=NEW names empty labels"
+    )
     label_pattern: str = Field(
         "", description="expression searched in each path; its group 'label', or the first, is the class"
     )
@@ -30,7 +36,24 @@ class PrepareConfig(BaseModel):
         "", description="name of the hospital or data set, or one a SOURCE with commas; else the layout or folder"
     )
     columns: str = Field(
-        "", description="CSV columns by meaning, e.g. path=file,label=class,patient=pid,split=set,source=site"
+        "",
+        description="CSV columns by meaning, e.g. path=file,label=class,patient=pid,split=set,source=site,reader=rad, "
+        "or labels=a,b,c where each class has a column of 1 and 0",
+    )
+    background: str = Field("", description="class of images without box or finding; else they are left out, by name")
+    readers: Literal["agree", "majority"] = Field(
+        "agree",
+        description="of an image that rows give several labels: agree leaves it out, majority takes that of most rows",
+    )
+    patients: Literal["auto", "ignore", "required"] = Field(
+        "auto",
+        description="auto does not use an identifier that most images share, ignore uses none, required refuses images "
+        "without one",
+    )
+    originals: Literal["auto", "names", "ignore"] = Field(
+        "auto",
+        description="auto refuses where names join more images than augmentation makes, names joins them, ignore does "
+        "not look at names",
     )
     root: str = Field("", description="folder that the paths of a CSV start from and stay in; else the CSV's own")
     # how they are split
@@ -54,15 +77,15 @@ class PrepareConfig(BaseModel):
     @model_validator(mode="after")
     def _agree(self) -> "PrepareConfig":
         problems = [pattern_problem(name, getattr(self, name)) for name in ("label_pattern", "group_pattern")]
-        if self.layout not in ("auto", "folders", *NAMES):
-            problems.append(f"layout={self.layout}: must be auto, folders or one of {', '.join(NAMES)}")
+        if self.layout not in ("auto", "folders", "annotations", *NAMES):
+            problems.append(f"layout={self.layout}: must be auto, folders, annotations or one of {', '.join(NAMES)}")
         if self.val_fraction + self.test_fraction >= 0.9:
             problems.append("val_fraction + test_fraction leave less than a tenth for training")
         if self.folds == 1:
             problems.append("folds=1: two folds are the least, 0 is off")
-        for name in ("label_map", "columns"):
+        for name, parse in (("label_map", parse_pairs), ("columns", parse_columns)):
             try:
-                parse_pairs(getattr(self, name))
+                parse(getattr(self, name))
             except ValueError as error:
                 problems.append(f"{name}: {error}")
         if problems := [problem for problem in problems if problem]:

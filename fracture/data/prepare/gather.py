@@ -2,21 +2,26 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fracture.data.groups import original_keys
+from fracture.data.class_names import MAX_CLASSES
+from fracture.data.exclusions import Exclusion
 from fracture.data.inspection.inspect import Progress
 from fracture.data.manifest import read_csv
+from fracture.data.originals import originals
 from fracture.data.prepare.archives import ENDINGS, extract, is_archive
 from fracture.data.prepare.config import PrepareConfig
+from fracture.data.prepare.label_files import how_to_read
 from fracture.data.prepare.labelling import label_tree
+from fracture.data.prepare.labels import label_of
 from fracture.data.prepare.layouts import Layout
-from fracture.data.prepare.pairs import parse_pairs
+from fracture.data.prepare.pairs import canonical, parse_pairs
 from fracture.data.prepare.paths import place
-from fracture.data.prepare.records import Exclusion, Record
+from fracture.data.prepare.records import Record
 from fracture.data.prepare.tables import read_table
-from fracture.data.prepare.trees import walk
+from fracture.data.tables import TABLES, is_table
+from fracture.data.trees import walk
 from fracture.errors import ConfigError, DataError
 
 
@@ -31,47 +36,57 @@ class Gathered:
         excluded: what was left out by name or place, with the reason.
         layout: the data set that it was recognised as, if any.
         others: number of files that are no images, by suffix.
+        notes: what was found out on the way, in sentences.
     """
 
     given: Path
     kind: str
     records: list[Record]
     excluded: list[Exclusion]
-    layout: Layout | None
-    others: Counter[str]
+    layout: Layout | None = None
+    others: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
 
 
 def gather(
-    sources: list[Path], config: PrepareConfig, images_dir: Path, progress: Progress | None = None
+    sources: list[Path],
+    config: PrepareConfig,
+    images_dir: Path,
+    progress: Progress | None = None,
+    excluded: list[Exclusion] | None = None,
 ) -> list[Gathered]:
-    """Read every source.
+    """Read every source, and give every image its label.
 
     Args:
         sources: folders, zip or tar archives, and CSV files.
         config: how paths and columns are read.
         images_dir: where archives are unpacked.
         progress: told what is being done.
+        excluded: takes what is left out, so that it is known also where everything is refused.
 
     Raises:
         ConfigError: as many source names as sources are needed, or a class in ``label_map`` that no source holds.
-        DataError: a source is missing, broken, or holds no image: all of them at once.
+        DataError: a source is missing, broken, or holds no image: all of them at once; or too many classes.
     """
     names = [name.strip() for name in config.source.split(",")] if config.source else [""]
     if len(names) not in (1, len(sources)):
         raise ConfigError(f"source={config.source}: {len(names)} names for {len(sources)} sources; one, or one each")
     gathered: list[Gathered] = []
-    problems: list[str] = []
+    problems: list[DataError] = []
     names = names * len(sources) if len(names) == 1 else names
+    left_out = [] if excluded is None else excluded
     for source, name in zip(sources, _apart(sources, names), strict=True):
         try:
-            gathered.append(_read(source.expanduser(), name, config, images_dir, progress))
+            gathered.append(_read(source.expanduser(), name, config, images_dir, progress, left_out))
         except DataError as error:
-            problems.append(str(error))
+            problems.append(error)
     if problems:
-        raise DataError(problems)
+        raise problems[0] if len(problems) == 1 else DataError([str(problem) for problem in problems])
     _check_label_map(gathered, config)
     _check_group_pattern(gathered, config)
-    return [_map_labels(one, config) for one in gathered] if config.label_map else gathered
+    labelled = [_labelled(one, config, left_out) for one in gathered]
+    _check_classes(labelled)
+    return labelled
 
 
 def _apart(sources: Sequence[Path], names: Sequence[str]) -> list[str]:
@@ -90,73 +105,112 @@ def gather_again(data: Path, config: PrepareConfig, images_dir: Path, progress: 
     Raises:
         DataError: missing or broken.
     """
-    if data.suffix.lower() != ".csv":
+    if not is_table(data):
         return gather([data], config, images_dir, progress)[0]
-    if idle := [name for name in ("group_pattern", "label_pattern", "label_map", "columns") if getattr(config, name)]:
+    used = ("group_pattern", "label_pattern", "label_map", "columns", "background")
+    if idle := [name for name in used if getattr(config, name)]:
         raise ConfigError(
             f"{', '.join(idle)}: --regroup takes labels and groups of a manifest as they are; give it as SOURCE with "
             "--resplit true"
         )
     manifest = read_csv(data)
-    keys = original_keys([place(manifest.relative(row), row.split) for row in manifest.rows])
+    found = originals([place(manifest.relative(row), row.split) for row in manifest.rows])
     records = [
         Record(
-            row.path, row.label, "", row.group, f"{row.source}/{key}", row.source,
-            {name: value for name, value in row.extra.items() if name != "fold"},
+            row.path, row.label, patient=row.group, original=f"{row.source}/{one.key}", rule=one.rule,
+            source=row.source, extra={name: value for name, value in row.extra.items() if name != "fold"},
         )
-        for row, key in zip(manifest.rows, keys, strict=True)
+        for row, one in zip(manifest.rows, found, strict=True)
     ]  # fmt: skip
-    return Gathered(data, "manifest", records, [], None, Counter())
+    return Gathered(data, "manifest", records, [])
 
 
-def _read(source: Path, name: str, config: PrepareConfig, images_dir: Path, progress: Progress | None) -> Gathered:
+def _read(
+    source: Path,
+    name: str,
+    config: PrepareConfig,
+    images_dir: Path,
+    progress: Progress | None,
+    left_out: list[Exclusion],
+) -> Gathered:
     if not source.exists():
         raise DataError(f"{source}: does not exist")
-    if source.suffix.lower() == ".csv":
-        root = Path(config.root).expanduser() if config.root else None
-        records, excluded = read_table(source, parse_pairs(config.columns), root, name)
-        return Gathered(source, "CSV", records, excluded, None, Counter())
-    refused: list[Exclusion] = []
+    if is_table(source):
+        table = read_table(source, config, name)
+        left_out += table.excluded
+        return Gathered(source, "CSV", table.records, table.excluded, notes=table.notes)
+    excluded: list[Exclusion] = []
+    others: Counter[str] = Counter()
     if source.is_dir():
         kind, tree = "folder", walk(source, source.resolve().name)
     elif is_archive(source):
-        folder, refused = extract(source, images_dir, progress)
-        kind, tree = "archive", walk(folder, source.name.split(".")[0])
+        unpacked = extract(source, images_dir, progress)
+        excluded, others = list(unpacked.excluded), unpacked.others
+        kind, tree = "archive", walk(unpacked.folder, source.name.split(".")[0])
     else:
-        raise DataError(f"{source}: is no folder, CSV file or archive; archives end in {', '.join(ENDINGS)}")
+        raise DataError(
+            f"{source}: is no folder, table ({', '.join(TABLES)}) or archive; archives end in {', '.join(ENDINGS)}",
+            "A spreadsheet is saved as CSV; a single image is put into a folder of its class.",
+        )
+    excluded += tree.excluded
+    left_out += excluded
+    others = others + tree.others
     if not tree.images:
-        found = ", ".join(f"{count} {suffix}" for suffix, count in tree.others.most_common(5)) or "nothing else"
-        why = "".join(f"; {one.path}: {one.reason}" for one in (*refused, *tree.excluded)[:3])
-        raise DataError(f"{source}: no image files below it (found {found}{why})")
-    records, excluded, layout = label_tree(tree, config, name)
-    return Gathered(source, kind, records, [*refused, *tree.excluded, *excluded], layout, tree.others)
+        found = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(5)) or "nothing else"
+        why = "".join(f"; {one.path}: {one.reason}" for one in excluded[:3])
+        raise DataError(f"{source}: no image files below it (found {found}{why}){how_to_read(tree)}")
+    said = label_tree(tree, config, name)
+    left_out += said.excluded
+    return Gathered(source, kind, said.records, [*excluded, *said.excluded], said.layout, others, said.notes)
 
 
 def _check_label_map(gathered: list[Gathered], config: PrepareConfig) -> None:
     """A class that no source holds is a slip of the pen."""
-    held = {record.label for one in gathered for record in one.records}
-    if slips := sorted(set(parse_pairs(config.label_map)) - held):
-        raise ConfigError(f"label_map: no image of {', '.join(slips)}; the classes are {', '.join(sorted(held))}")
+    records = [record for one in gathered for record in one.records]
+    held = {record.label for record in records} | {label for r in records for label in r.findings or ()} | {""}
+    held |= {canonical(label) for label in held}
+    layouts = [one.layout for one in gathered if one.layout]
+    in_paths = {value for layout in layouts for value in (*layout.labels, *layout.excluded)}
+    if slips := sorted(
+        old for old in parse_pairs(config.label_map) if not {old, canonical(old)} & held and old.lower() not in in_paths
+    ):
+        known = ", ".join(sorted(held - {""}))
+        raise ConfigError(f"label_map: no image of {', '.join(slips)}; the classes are {known}")
 
 
 def _check_group_pattern(gathered: list[Gathered], config: PrepareConfig) -> None:
     """A pattern that finds no patient at all would leave them torn apart."""
-    records = [record for one in gathered if one.kind != "CSV" for record in one.records]
+    records = [record for one in gathered for record in one.records]
     if config.group_pattern and not any(record.patient for record in records):
-        where = f"any path, as {records[0].path}" if records else "CSV files, whose column it is: columns=patient=NAME"
-        raise ConfigError(f"group_pattern={config.group_pattern}: finds nothing in {where}")
+        raise ConfigError(f"group_pattern={config.group_pattern}: finds nothing in any path, as {records[0].path}")
 
 
-def _map_labels(one: Gathered, config: PrepareConfig) -> Gathered:
-    """Rename classes, and leave out those that are mapped to nothing."""
-    mapping = parse_pairs(config.label_map)
-    records: list[Record] = []
-    excluded = list(one.excluded)
-    for record in one.records:
-        label = mapping.get(record.label, record.label)
-        if label:
-            records.append(replace(record, label=label))
-        else:
-            reason = "its class is left out by label_map"
-            excluded.append(Exclusion(str(record.path), reason, record.label, record.source))
-    return replace(one, records=records, excluded=excluded)
+def _labelled(one: Gathered, config: PrepareConfig, left_out: list[Exclusion]) -> Gathered:
+    """Every row with its one label; an image that none of its rows gives one is left out by name."""
+    mapping = {canonical(old): new for old, new in parse_pairs(config.label_map).items()}
+    said = [(record, *label_of(record, mapping, config.background)) for record in one.records]
+    labelled = {record.path for record, label, _ in said if label}
+    records = [  # a row without a label counts against those of its image that have one
+        replace(record, label=label, findings=None, reason=reason)
+        for record, label, reason in said
+        if record.path in labelled
+    ]
+    without = {record.path: (record, reason) for record, _, reason in reversed(said) if record.path not in labelled}
+    excluded = [
+        Exclusion(str(path), reason, record.label, record.source)
+        for path, (record, reason) in reversed(without.items())
+    ]
+    left_out += excluded
+    return replace(one, records=records, excluded=[*one.excluded, *excluded])
+
+
+def _check_classes(gathered: list[Gathered]) -> None:
+    """How many classes there are is known before anything is decoded."""
+    counts = Counter(record.label for one in gathered for record in one.records if record.label)
+    if len(counts) > MAX_CLASSES:
+        shown = ", ".join(f"{label} ({n:,})" for label, n in counts.most_common(5))
+        raise DataError(
+            f"{len(counts):,} classes, more than {MAX_CLASSES}: {shown}, ...",
+            "Is it another column or folder? --columns label=NAME and --label-pattern say which, --label-map "
+            "OLD=NEW,OTHER= renames classes and leaves them out.",
+        )

@@ -2,125 +2,227 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from fracture.data.groups import original_keys
+from fracture.data.annotations import Annotated, find
+from fracture.data.boxes import to_text
+from fracture.data.class_names import MAX_CLASSES
+from fracture.data.exclusions import Exclusion
 from fracture.data.manifest import split_name
+from fracture.data.originals import originals, stem_of
 from fracture.data.prepare.config import PrepareConfig
+from fracture.data.prepare.label_files import how_to_read
 from fracture.data.prepare.layouts import Layout, named, recognise
-from fracture.data.prepare.pairs import found_by
+from fracture.data.prepare.levels import Levels, class_at, levels_of
+from fracture.data.prepare.pairs import found_by, parse_pairs
 from fracture.data.prepare.paths import class_folders, place, split_of
-from fracture.data.prepare.records import Exclusion, Record
+from fracture.data.prepare.records import Record
 from fracture.data.prepare.tables import read_lookup
-from fracture.data.prepare.trees import Tree
+from fracture.data.trees import Tree
 from fracture.errors import DataError
 
-_MAX_CLASSES = 50
-Said = tuple[str, str, str]  # label or what stands for it, split, patient
+_INSIST = "Where they are the classes: --label-pattern 'EXPRESSION with a group', e.g. --label-pattern '^([^/]+)/'."
 
 
-def label_tree(tree: Tree, config: PrepareConfig, source: str) -> tuple[list[Record], list[Exclusion], Layout | None]:
-    """The records of a tree, by a layout known by name or by its folders.
+@dataclass(frozen=True)
+class Labelled:
+    """What a tree says.
+
+    Attributes:
+        records: its images.
+        excluded: what was left out, with the reason.
+        layout: the data set that it was recognised as, if any.
+        notes: what was found out, in sentences.
+    """
+
+    records: list[Record]
+    excluded: list[Exclusion]
+    layout: Layout | None
+    notes: list[str]
+
+
+def label_tree(tree: Tree, config: PrepareConfig, source: str) -> Labelled:
+    """The records of a tree, by a layout known by name, by annotation files or by its folders.
 
     Raises:
-        DataError: the tree does not fit the layout that was asked for, or its table is missing.
+        DataError: the tree does not fit the layout that was asked for, its table is missing, or its folders can be no
+            classes; the message names the label files that lie there and the command that reads them.
     """
     layout = _layout(tree, config)
     source = source or (layout.name if layout else tree.name)
+    looked = config.layout in ("auto", "annotations") or layout
+    sets = [one for one in find(tree.root, tree.images, tree.labels) if one.findings] if looked else []
+    notes: list[str] = []
     if layout:
-        said, refused = _by_layout(tree, layout)
+        records, excluded = _by_layout(tree, layout, config)
+    elif sets and (config.layout == "annotations" or not _has_classes(tree, config)):
+        records, excluded = _by_annotations(tree, sets[0])
+        notes += [f"classes come from {sets[0].kind} annotations: {_some(sets[0].files)}", *sets[0].notes]
+    elif config.layout == "annotations":
+        raise DataError(f"{tree.root}: no annotation files that are understood lie there{how_to_read(tree)}")
     else:
-        said, refused = _by_folders(tree), {}
-    excluded = [Exclusion(str(tree.root / path), reason, said[path][0], source) for path, reason in refused.items()]
-    kept = [path for path in tree.images if path in said and path not in refused]
-    originals = original_keys([place(path, said[path][1]) for path in kept])
-    records = []
-    for path, original in zip(kept, originals, strict=True):
-        label, split, patient = _override(path, said[path], config)
-        if label:
-            patient = f"{source}/{patient}" if patient else ""
-            records.append(Record(tree.root / path, label, split, patient, f"{source}/{original}", source))
-        else:
-            excluded.append(Exclusion(str(tree.root / path), "label_pattern finds no class in its path", source=source))
-    return records, excluded, layout
+        records, excluded = _by_folders(tree, config, notes)
+    records = [_override(record, tree, config) for record in records]
+    named_by_pattern = [record for record in records if not record.label and record.findings is None]
+    excluded += [Exclusion(str(one.path), _no_class(config), source=source) for one in named_by_pattern]
+    kept = [record for record in records if record.label or record.findings is not None]
+    return Labelled(_finished(kept, tree, source, sets), excluded, layout, notes)
+
+
+def _no_class(config: PrepareConfig) -> str:
+    return (
+        "label_pattern finds no class in its path" if config.label_pattern
+        else "lies beside the class folders, so it has no class"
+    )  # fmt: skip
 
 
 def _layout(tree: Tree, config: PrepareConfig) -> Layout | None:
-    if config.layout == "folders" or (config.layout == "auto" and config.label_pattern):
+    if config.layout in ("folders", "annotations"):
         return None
     return recognise(tree.images) if config.layout == "auto" else named(config.layout)
 
 
-def _by_layout(tree: Tree, layout: Layout) -> tuple[dict[str, Said], dict[str, str]]:
-    """What the layout says of each path, and the paths that it leaves out, with the reason."""
+def _finished(records: list[Record], tree: Tree, source: str, sets: Sequence[Annotated]) -> list[Record]:
+    """The records with their source, their original by name, and the boxes that annotation files draw on them."""
+    places = [tree.place(record.path) for record in records]
+    found = originals([place(path, record.split) for path, record in zip(places, records, strict=True)])
+    drawn = {path: finding.boxes for one in reversed(sets) if one.has_boxes for path, finding in one.findings.items()}
+    return [
+        replace(
+            record, source=source, patient=f"{source}/{record.patient}" if record.patient else "",
+            original=f"{source}/{one.key}", rule=one.rule,
+            extra={**record.extra, "boxes": to_text(drawn[path])} if path in drawn else record.extra,
+        )
+        for path, record, one in zip(places, records, found, strict=True)
+    ]  # fmt: skip
+
+
+def _by_layout(tree: Tree, layout: Layout, config: PrepareConfig) -> tuple[list[Record], list[Exclusion]]:
+    """What the layout says of each image; a class that it leaves out is kept where the user maps or finds it."""
     table = _table(tree, layout)
     pattern = re.compile(layout.path, re.IGNORECASE)
-    said: dict[str, Said] = {}
-    refused: dict[str, str] = {}
+    asked = {name.lower(): name for name in parse_pairs(config.label_map)}
+    records: list[Record] = []
+    excluded: list[Exclusion] = []
     for path in tree.images:
         found = pattern.search(path)
         if not found:
-            said[path], refused[path] = ("", "", ""), f"its path is not of the layout {layout.name}"
+            excluded.append(Exclusion(str(tree.root / path), f"its path is not of the layout {layout.name}"))
             continue
         parts = found.groupdict(default="")
-        row = table.get(PurePosixPath(path).name) or table.get(PurePosixPath(path).stem)
+        row = table.get(PurePosixPath(path).name) or table.get(stem_of(path))
         value = (row[layout.column] if row else parts.get("label", "")).strip().lower()
         value = value.removesuffix(".0")  # what pandas makes of a column with gaps
-        label = layout.labels.get(value, value)
-        said[path] = label, split_name(parts.get("split", "")), parts.get("patient", "")
-        if layout.table and row is None and "label" not in parts:
-            refused[path] = f"{layout.table} has no row for it"
-        elif dropped := [why for name, why in layout.drop.items() if row and row.get(name, "").startswith("1")]:
-            refused[path] = dropped[0]
-        elif value not in layout.labels:
-            refused[path] = layout.excluded.get(value, f"{value!r} is no class of the layout {layout.name}")
-    return said, refused
+        label = asked.get(value) or layout.labels.get(value, value)
+        reason = _left_out(layout, row, value, "label" in parts, value in asked or bool(config.label_pattern))
+        if reason:
+            excluded.append(Exclusion(str(tree.root / path), reason, label, layout.name))
+        else:
+            split = split_name(parts.get("split", ""))
+            records.append(Record(tree.root / path, label, split, parts.get("patient", "")))
+    return records, excluded
+
+
+def _left_out(layout: Layout, row: dict[str, str] | None, value: str, in_path: bool, asked: bool) -> str:
+    """Why an image that fits the layout is not used, empty where it is; ``asked``: the user gives its class himself."""
+    if layout.table and row is None and not in_path:
+        return f"{layout.table} has no row for it"
+    if dropped := [why for name, why in layout.drop.items() if row and row.get(name, "").startswith("1")]:
+        return dropped[0]
+    if value in layout.labels or asked:
+        return ""
+    return layout.excluded.get(value, f"{value!r} is no class of the layout {layout.name}")
 
 
 def _table(tree: Tree, layout: Layout) -> dict[str, dict[str, str]]:
     """The rows of the layout's table by its key, empty where it has none."""
     if not layout.table:
         return {}
-    places = [path for path in tree.tables if PurePosixPath(path).name.lower() == layout.table]
+    places = [path for path in tree.labels if PurePosixPath(path).name.lower() == layout.table]
     if not places:
         if "(?P<label>" in layout.path:
             return {}
         raise DataError(
-            f"{tree.root}: {layout.name} keeps its labels in {layout.table}, which is not there",
+            f"{tree.root}: {layout.name} keeps its labels in {layout.table}, which is not there{how_to_read(tree)}",
             f"It comes with the data set: {layout.where}. Or give a CSV of your own, or --label-pattern.",
         )
     return read_lookup(tree.root / places[0], layout.key, (layout.column, *layout.drop))
 
 
-def _by_folders(tree: Tree) -> dict[str, Said]:
-    """The class is the first folder where the tree branches; folders of splits and of augmented copies do not count."""
-    parts = {path: class_folders(path) for path in tree.images}
-    shared = _shared_depth(list(parts.values()))
-    said = {}
-    for path, folders in parts.items():
-        label = folders[shared] if len(folders) > shared else folders[-1] if folders else tree.name
-        said[path] = label, split_of(path), ""
-    if len({label for label, _, _ in said.values()}) > _MAX_CLASSES:
+def _has_classes(tree: Tree, config: PrepareConfig) -> bool:
+    """Whether the folders of a tree can be two classes or more, or the user says where they stand."""
+    folders = {path: class_folders(path) for path in tree.images}
+    levels = levels_of(folders, tree.name)
+    held = {class_at(one, levels.classes, "", True) for one in folders.values()} - {""}
+    return bool(config.label_pattern) or (levels.problem is None and len(held) > 1)
+
+
+def _by_annotations(tree: Tree, one: Annotated) -> tuple[list[Record], list[Exclusion]]:
+    """The classes that annotation files name for each image; `gather` makes one label of them."""
+    records = [
+        Record(tree.root / path, "", split_of(path), findings=tuple(dict.fromkeys(one.findings[path].labels)))
+        for path in tree.images
+        if path in one.findings
+    ]
+    silent = [path for path in tree.images if path not in one.findings]
+    excluded = [
+        Exclusion(str(tree.root / path), f"the {one.kind} annotations have nothing usable for it") for path in silent
+    ]
+    return records, [*excluded, *(Exclusion(str(tree.root / path), reason) for path, reason in one.problems)]
+
+
+def _by_folders(tree: Tree, config: PrepareConfig, notes: list[str]) -> tuple[list[Record], list[Exclusion]]:
+    """The class, and the patient, by the folders' names; folders of splits and of augmented copies do not count."""
+    folders = {path: class_folders(path) for path in tree.images}
+    left_out = frozenset(name for name, new in parse_pairs(config.label_map).items() if not new)
+    levels = levels_of(folders, tree.name, left_out)
+    loose = any(folders.values())
+    labels = {path: class_at(one, levels.classes, tree.name, loose) for path, one in folders.items()}
+    if not config.label_pattern:
+        _check(tree, levels, set(labels.values()) - left_out)
+        _tell(levels, labels, notes)
+    return [
+        Record(tree.root / path, labels[path], split_of(path), _patient(one, levels)) for path, one in folders.items()
+    ], []
+
+
+def _check(tree: Tree, levels: Levels, labels: set[str]) -> None:
+    if len(labels) > MAX_CLASSES:
         raise DataError(
-            f"{tree.root}: its folders would make more than {_MAX_CLASSES} classes",
-            "Say where the class stands: --label-pattern 'EXPRESSION with a group', e.g. --label-pattern '^([^/]+)/'.",
+            f"{tree.root}: its folders would make {len(labels):,} classes, more than {MAX_CLASSES} classes are none: "
+            f"{', '.join(sorted(labels)[:3])}, ...{how_to_read(tree)}",
+            _INSIST,
         )
-    return said
+    if levels.problem:
+        raise DataError(f"{tree.root}: {levels.problem}{how_to_read(tree)}", _INSIST)
 
 
-def _shared_depth(lists: Sequence[list[str]]) -> int:
-    """How many leading folders all paths share."""
-    if not lists:
-        return 0
-    first, last = min(lists), max(lists)
-    return next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+def _tell(levels: Levels, labels: dict[str, str], notes: list[str]) -> None:
+    """What was found out from folders further down than the first."""
+    if levels.classes > 0:
+        names = ", ".join(sorted(set(labels.values()) - {""})[:5])
+        notes.append(f"classes are the folders at level {levels.classes + 1}: {names}")
+    if levels.patients is not None:
+        notes.append(f"patients are the folders at level {levels.patients + 1}")
 
 
-def _override(path: str, said: Said, config: PrepareConfig) -> Said:
+def _patient(folders: Sequence[str], levels: Levels) -> str:
+    """The patient's folder with those above it, but for the class: one person may have images of several."""
+    if levels.patients is None or len(folders) <= levels.patients:
+        return ""
+    return "/".join(name for i, name in enumerate(folders[: levels.patients + 1]) if i != levels.classes)
+
+
+def _override(record: Record, tree: Tree, config: PrepareConfig) -> Record:
     """What the user's own expressions find takes precedence."""
-    label, split, patient = said
+    path = tree.place(record.path)
     if config.label_pattern:
-        label = found_by(config.label_pattern, "label", path) or ""
+        record = replace(record, label=found_by(config.label_pattern, "label", path) or "", findings=None)
     if config.group_pattern:
-        patient = found_by(config.group_pattern, "group", path) or patient
-    return label, split, patient
+        record = replace(record, patient=found_by(config.group_pattern, "group", path) or record.patient)
+    return record
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")

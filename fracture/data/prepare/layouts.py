@@ -70,7 +70,10 @@ LAYOUTS: tuple[Layout, ...] = (
         where="https://stanfordmlgroup.github.io/competitions/mura/",
         path=r"(?:^|/)(?P<split>train|valid)/XR_[A-Z]+/(?P<patient>patient\d+)/study\d+_(?P<label>positive|negative)/[^/]+$",
         labels={"negative": "no_fracture"},
-        excluded={"positive": "MURA's positive studies are abnormal in any way, not known to be fractured"},
+        excluded={
+            "positive": "MURA's positive studies are abnormal in any way, not known to be fractured; "
+            "--label-map positive=abnormal keeps them"
+        },
     ),
     Layout(
         name="fracatlas",

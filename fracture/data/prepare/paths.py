@@ -2,8 +2,8 @@
 
 from pathlib import PurePosixPath
 
-from fracture.data.groups import is_augmentation_word
 from fracture.data.manifest import split_name
+from fracture.data.originals import is_augmentation_word, stem_of
 
 
 def split_of(path: str) -> str:
@@ -17,5 +17,5 @@ def class_folders(path: str) -> list[str]:
 
 
 def place(path: str, split: str) -> tuple[str, str, str]:
-    """Scope, split and stem of a path, as `fracture.data.groups.original_keys` takes them."""
-    return "/".join(class_folders(path)), split, PurePosixPath(path).stem
+    """Scope, split and stem of a path, as `fracture.data.originals.originals` takes them."""
+    return "/".join(class_folders(path)), split, stem_of(path)

@@ -3,7 +3,6 @@
 What is left out is never forgotten: every excluded file is named with its reason.
 """
 
-import csv
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
@@ -11,16 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from fracture.data.cache import folder_of
+from fracture.data.exclusions import Exclusion, reasons, write_exclusions
 from fracture.data.groups import merge
 from fracture.data.inspection.inspect import Progress, inspect
 from fracture.data.inspection.inspected import Inspection
 from fracture.data.inspection.pool import workers_of
-from fracture.data.manifest import Manifest, Row, write_csv
+from fracture.data.manifest import SPLITS, Manifest, Row, write_csv
 from fracture.data.near.pairs import near_duplicates
+from fracture.data.originals import Original, unlikely
+from fracture.data.patients import patients_of
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.gather import Gathered, gather, gather_again
+from fracture.data.prepare.labels import one_label_each
 from fracture.data.prepare.layouts import Layout
-from fracture.data.prepare.records import Exclusion, Record
+from fracture.data.prepare.records import Record
 from fracture.data.prepare.splitting import assign_folds, assign_splits
 from fracture.errors import DataError
 from fracture.files import replacing, write_json
@@ -48,7 +51,12 @@ class Prepared:
 
 
 def prepare(
-    sources: Sequence[Path], config: PrepareConfig, out: Path, progress: Progress | None = None, again: bool = False
+    sources: Sequence[Path],
+    config: PrepareConfig,
+    out: Path,
+    progress: Progress | None = None,
+    again: bool = False,
+    excluded: list[Exclusion] | None = None,
 ) -> Prepared:
     """Make a manifest of what people have.
 
@@ -58,28 +66,36 @@ def prepare(
         out: where the manifest will be written; archives are unpacked beside it.
         progress: told what is being done.
         again: ``sources`` is one manifest or folder, to be grouped and split anew and without leaks.
+        excluded: takes what is left out, so that it can be written down also where everything is refused.
 
     Raises:
         ConfigError: a class in ``label_map`` that no source holds.
-        DataError: nothing usable, or fewer than two classes.
+        DataError: nothing usable, fewer than two classes, a split without images, or names that join too many images.
     """
     images_dir = out.parent / f"{out.stem}_images"
+    excluded = [] if excluded is None else excluded
     if again:
         config = config.model_copy(update={"resplit": True})
         gathered = [gather_again(source, config, images_dir, progress) for source in sources]
+        excluded += [exclusion for one in gathered for exclusion in one.excluded]
     else:
-        gathered = gather(list(sources), config, images_dir, progress)
-    excluded = [exclusion for one in gathered for exclusion in one.excluded]
-    records = _distinct([record for one in gathered for record in one.records], excluded)
+        gathered = gather(list(sources), config, images_dir, progress, excluded)
+    records, contradictory, agreement = one_label_each([r for one in gathered for r in one.records], config.readers)
+    excluded += contradictory
+    _check_classes({record.label for record in records}, len(records), excluded)
+    records = _check_originals(records, config)
     cache_dir = folder_of(config.cache_dir)
     workers = workers_of(config.workers)
     opened = _open(records, config, workers, progress, excluded)
     opened, keys = _merge_copies(opened, excluded)
+    patients = _patients(opened, keys, config)
     opened, keys, linked = _link_near(opened, keys, config, cache_dir, workers, progress, excluded)
-    rows, notes = _split(_rows(opened, keys), config)
-    _check(rows, excluded)
+    rows = _rows(opened, keys)
+    _check_classes({row.label for row in rows}, len(rows), excluded)
+    rows, notes = _split(rows, keys, config)
     manifest = Manifest(out.stem, out.resolve().parent, tuple(rows), all(row.source == "synthetic" for row in rows))
-    return Prepared(manifest, tuple(excluded), tuple(gathered), tuple(notes), {**_linked(opened), **linked})
+    told = [*([str(agreement)] if str(agreement) else []), *patients, *notes]
+    return Prepared(manifest, tuple(excluded), tuple(gathered), tuple(told), {**_linked(opened, keys), **linked})
 
 
 def write(prepared: Prepared, out: Path, config: PrepareConfig) -> tuple[Path, Path, Path]:
@@ -87,28 +103,27 @@ def write(prepared: Prepared, out: Path, config: PrepareConfig) -> tuple[Path, P
     excluded, summary = out.with_suffix(".excluded.csv"), out.with_suffix(".json")
     with replacing(out) as part:
         write_csv(prepared.manifest, part)
-    with replacing(excluded) as part, part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "reason", "label", "source"])
-        writer.writerows([one.path, one.reason, one.label, one.source] for one in prepared.excluded)
+    write_exclusions(prepared.excluded, excluded)
     write_json(summary, _summary(prepared, config))
     return out, excluded, summary
 
 
-def reasons(excluded: Sequence[Exclusion]) -> list[tuple[str, int]]:
-    """How often each kind of reason occurs, the most frequent first; names inside a reason do not make it another."""
-    return Counter(one.reason.split(":")[0].split(" (")[0] for one in excluded).most_common()
+def _check_originals(records: list[Record], config: PrepareConfig) -> list[Record]:
+    """The records without originals where names are not to be looked at; refused where names join too many.
 
-
-def _distinct(records: list[Record], excluded: list[Exclusion]) -> list[Record]:
-    """Each file once, however many sources name it."""
-    first: dict[Path, Record] = {}
-    for record in records:
-        if record.path in first:
-            excluded.append(Exclusion(str(record.path), "named a second time", record.label, record.source))
-        else:
-            first[record.path] = record
-    return list(first.values())
+    Raises:
+        DataError: an original would have more copies than augmentation makes.
+    """
+    if config.originals == "ignore":
+        return [replace(record, original="", rule="") for record in records]
+    found = [Original(record.original, record.rule) for record in records]
+    labels, paths = [record.label for record in records], [str(record.path) for record in records]
+    if config.originals == "auto" and (sentences := unlikely(found, labels, paths)):
+        raise DataError(
+            sentences[:5],
+            "If they are different images: --originals ignore. If they are copies of one: --originals names.",
+        )
+    return records
 
 
 def _open(
@@ -144,7 +159,7 @@ def _merge_copies(opened: list[Opened], excluded: list[Exclusion]) -> tuple[list
         labels = sorted({record.label for record, _ in copies})
         if len(labels) == 1:
             kept.append(copies[0])
-            keys.append([key for record, inspection in copies for key in _keys(record, inspection)])
+            keys.append([key for record, _ in copies for key in _keys(record)])
         for record, _ in copies if len(labels) > 1 else copies[1:]:
             reason = (
                 f"the same bytes under {len(labels)} labels: {', '.join(labels)}" if len(labels) > 1
@@ -154,11 +169,28 @@ def _merge_copies(opened: list[Opened], excluded: list[Exclusion]) -> tuple[list
     return kept, keys
 
 
-def _keys(record: Record, inspection: Inspection) -> list[Hashable]:
-    """What links an image to others, strongest first."""
-    dicom = inspection.patient and f"dicom-{inspection.patient}"
-    pairs = (("patient", record.patient), ("patient", dicom), ("original", record.original))
-    return [pair for pair in pairs if pair[1]]
+def _keys(record: Record) -> list[Hashable]:
+    """What links an image to others by its name."""
+    return [("original", record.original)] if record.original else []
+
+
+def _patients(opened: list[Opened], keys: list[list[Hashable]], config: PrepareConfig) -> list[str]:
+    """Link images of one patient, by tables, paths and DICOM files; returns what the user should know of it.
+
+    Raises:
+        DataError: every image needs a patient, and some have none.
+    """
+    known = patients_of([r.patient for r, _ in opened], [i.identity for _, i in opened], config.patients)
+    for (record, _), own, links, study in zip(opened, keys, known.keys, known.studies, strict=True):
+        further = record.patients if links else ()
+        own[:0] = [*(("patient", key) for key in (*links, *further)), *([("study", study)] if study else [])]
+    if config.patients == "required" and not all(known.known):
+        lacking = [str(record.path) for (record, _), has in zip(opened, known.known, strict=True) if not has]
+        raise DataError(
+            f"patients=required: {len(lacking):,} of {len(opened):,} images have no patient: {', '.join(lacking[:3])}",
+            "Name them by --columns patient=NAME or --group-pattern, or leave --patients at auto.",
+        )
+    return known.notes
 
 
 def _link_near(
@@ -191,7 +223,7 @@ def _link_near(
 def _rows(opened: list[Opened], keys: list[list[Hashable]]) -> list[Row]:
     numbers = merge(keys)
     names: dict[int, str] = {}
-    for kind in ("patient", "original"):
+    for kind in ("patient", "study", "original"):
         for number, own in zip(numbers, keys, strict=True):
             for key in own:
                 if isinstance(key, tuple) and key[0] == kind and number not in names:
@@ -205,12 +237,13 @@ def _rows(opened: list[Opened], keys: list[list[Hashable]]) -> list[Row]:
     ]  # fmt: skip
 
 
-def _split(rows: list[Row], config: PrepareConfig) -> tuple[list[Row], list[str]]:
+def _split(rows: list[Row], keys: list[list[Hashable]], config: PrepareConfig) -> tuple[list[Row], list[str]]:
     strata = [(row.label, row.source) for row in rows]
     groups = [row.group for row in rows]
     given = ["" if config.resplit else row.split for row in rows]
     splits, notes = assign_splits(strata, groups, given, config)
     rows = [replace(row, split=split) for row, split in zip(rows, splits, strict=True)]
+    _check_splits(rows, keys)
     if config.folds:
         folds = assign_folds(strata, groups, splits, config)
         names = {"": "test", "0": "val"}
@@ -221,26 +254,69 @@ def _split(rows: list[Row], config: PrepareConfig) -> tuple[list[Row], list[str]
     torn = Counter(group for group, _ in {(row.group, row.split) for row in rows})
     if count := sum(splits_of > 1 for splits_of in torn.values()):
         notes.append(f"the splits that the data names tear {count} groups apart: fracture prepare --regroup mends it")
-    return rows, notes
+    return rows, [*notes, *_lacking(rows)]
 
 
-def _check(rows: list[Row], excluded: list[Exclusion]) -> None:
-    classes = sorted({row.label for row in rows})
+_LINKS = {
+    "patient": ("the same patient", "--patients ignore"),
+    "study": ("the same study", "--patients ignore"),
+    "original": ("names of one original", "--originals ignore"),
+    "near": ("near-duplicates", "--near-duplicates false"),
+}
+
+
+def _check_splits(rows: list[Row], keys: list[list[Hashable]]) -> None:
+    """Every split has images.
+
+    Raises:
+        DataError: one has none, since the groups are too few or too large.
+    """
+    held = Counter(row.split for row in rows)
+    if not (empty := [split for split in SPLITS if not held[split]]):
+        return
+    members: dict[str, list[int]] = defaultdict(list)
+    for i, row in enumerate(rows):
+        members[row.group].append(i)
+    largest = max(members.values(), key=len)
+    kinds = Counter(key[0] for i in largest for key in keys[i] if isinstance(key, tuple) and key[0] in _LINKS)
+    by, way = _LINKS[kinds.most_common(1)[0][0]] if kinds and len(largest) > 1 else ("nothing", "")
+    examples = ", ".join(rows[i].path.name for i in largest[:3])
+    hint = f"If they are not: {way}. " if way else ""
+    raise DataError(
+        f"no image would be in {' and '.join(empty)}: {len(rows):,} images are {len(members):,} groups that must not "
+        f"be torn apart; the largest has {len(largest):,} images, linked by {by}: {examples}",
+        f"{hint}Three groups of each class are the least; more images help.",
+    )
+
+
+def _lacking(rows: list[Row]) -> list[str]:
+    """A sentence for each split that lacks a class."""
+    classes = {row.label for row in rows}
+    held = {split: {row.label for row in rows if row.split == split} for split in SPLITS}
+    return [
+        f"{split} has no image of {', '.join(sorted(classes - held[split]))}, so training will refuse: too few groups"
+        for split in SPLITS
+        if classes - held[split]
+    ]
+
+
+def _check_classes(classes: set[str], images: int, excluded: list[Exclusion]) -> None:
     if len(classes) < 2:
         listed = "; ".join(f"{count} x {reason}" for reason, count in reasons(excluded)[:5])
         why = f" Left out: {listed}." if listed else ""
+        found = ", ".join(sorted(classes))
         raise DataError(
-            f"{len(rows)} usable images of {len(classes)} class(es) ({', '.join(classes)}), two are the least.{why}",
-            "Give more sources, or say where the class stands with --label-pattern.",
+            f"{images} usable images of {len(classes)} class(es) ({found}), two are the least.{why}",
+            "Give more sources, or say where the class stands with --label-pattern or --columns.",
         )
 
 
-def _linked(opened: list[Opened]) -> dict[str, int]:
+def _linked(opened: list[Opened], keys: list[list[Hashable]]) -> dict[str, int]:
     """Groups of two or more images by patient and by original name, before they are merged."""
-    patients = Counter(record.patient or inspection.patient for record, inspection in opened)
+    patients = Counter(key for own in keys for key in own if isinstance(key, tuple) and key[0] == "patient")
     originals = Counter(record.original for record, _ in opened)
     return {
-        "patients with several images": sum(n > 1 for name, n in patients.items() if name),
+        "patients with several images": sum(n > 1 for n in patients.values()),
         "originals with copies": sum(n > 1 for name, n in originals.items() if name),
     }
 
@@ -267,5 +343,5 @@ def _source_summary(one: Gathered) -> dict[str, Any]:
     labels = Counter(record.label for record in one.records)
     return {
         "source": str(one.given), "kind": one.kind, "data_set": about, "images": dict(sorted(labels.items())),
-        "excluded": len(one.excluded), "other_files": dict(one.others.most_common()),
+        "excluded": len(one.excluded), "notes": one.notes, "other_files": dict(one.others.most_common()),
     }  # fmt: skip

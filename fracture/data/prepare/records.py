@@ -1,4 +1,4 @@
-"""What `prepare` knows of an image before its file is opened, and why a file was left out."""
+"""What `prepare` knows of an image before its file is opened, and what links it to others."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,11 +11,17 @@ class Record:
 
     Attributes:
         path: absolute path of the file.
-        label: class name.
+        label: class name; empty where ``findings`` are to become one.
         split: as the source gives it, else empty.
         patient: what identifies the patient, unique over all sources; empty when unknown.
+        patients: further identifiers, where rows disagree.
         original: key of the original image, unique over all sources; empty when unknown.
+        rule: what the file's name lost to become that key, in words; empty where it is the name itself.
         source: where the image came from (hospital, data set).
+        findings: every class that a table or annotations name for it, of which there may be none; None where each image
+            has just its label.
+        reason: why there is no label, where that is known.
+        reader: who gave the label, where a table says so.
         extra: further columns to keep.
     """
 
@@ -23,23 +29,11 @@ class Record:
     label: str
     split: str = ""
     patient: str = ""
+    patients: tuple[str, ...] = ()
     original: str = ""
+    rule: str = ""
     source: str = ""
+    findings: tuple[str, ...] | None = None
+    reason: str = ""
+    reader: str = ""
     extra: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Exclusion:
-    """One file or folder that is not in the manifest.
-
-    Attributes:
-        path: the file, or the archive and the name inside it.
-        reason: one sentence without the path.
-        label: its class, where it had one.
-        source: of the image, where known.
-    """
-
-    path: str
-    reason: str
-    label: str = ""
-    source: str = ""

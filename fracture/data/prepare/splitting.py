@@ -44,11 +44,12 @@ def assign_splits(
     if not config.test_fraction and "test" not in splits:
         raise ConfigError("test_fraction=0: no image is in a test split; a source must name one, or give it a share")
     for split, share in (("val", config.val_fraction), ("test", config.test_fraction)):
-        if splits and split not in splits:
+        if any(given) and split not in splits:
             train = [i for i, own in enumerate(splits) if own == "train"]
             for image, part in _among(train, strata, groups, (1 - share, share), config.seed):
                 splits[image] = split if part else "train"
-            notes.append(f"the data names no {split}: {share:.0%} of train were taken for it, by group")
+            if taken := splits.count(split):
+                notes.append(f"the data names no {split}: {taken:,} images of train were taken for it, by group")
     return splits, notes
 
 

@@ -1,89 +1,118 @@
 """CSV files: a user's own list of images, and the label tables of published data sets."""
 
-import csv
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
-from fracture.data.groups import original_keys
+from fracture.data.exclusions import Exclusion
 from fracture.data.manifest import COLUMNS, SPLITS, split_name
+from fracture.data.originals import originals
+from fracture.data.prepare.columns import Columns, find_columns
+from fracture.data.prepare.config import PrepareConfig
+from fracture.data.prepare.index import FileIndex
+from fracture.data.prepare.pairs import canonical, found_by, parse_columns, parse_pairs
 from fracture.data.prepare.paths import place
-from fracture.data.prepare.records import Exclusion, Record
+from fracture.data.prepare.records import Record
+from fracture.data.tables import EXCESS, open_table
+from fracture.data.trees import is_image
 from fracture.errors import DataError
 
-SPELLINGS: dict[str, tuple[str, ...]] = {
-    "path": ("path", "file", "filename", "file_name", "image", "image_path", "filepath", "image_id"),
-    "label": ("label", "class", "cls", "target", "category", "diagnosis"),
-    "patient": (
-        "group",
-        "patient",
-        "patient_id",
-        "patientid",
-        "subject",
-        "subject_id",
-        "pid",
-        "mrn",
-        "case_id",
-        "study_id",
-    ),
-    "split": ("split", "set", "subset", "partition"),
-    "source": ("source", "site", "hospital", "dataset", "origin"),
-}
-"""The column names that are understood without ``--columns``, the first present counting; a space is as good as _."""
-
-
 _OURS = {"group", "sha256", "phash"}  # columns of a manifest that `prepare` has written
+_HOT = {"1", "true", "yes", "y", "x"}
+_COLD = {"0", "", "false", "no", "n"}
+_HEAD = 500  # rows that columns are told by
+Row = Mapping[str | None, str]
 
 
-class Base(NamedTuple):
-    """The folder that paths start from and stay in, with links followed and as it was named."""
+@dataclass(frozen=True)
+class TableRecords:
+    """What a table says: a record for each row, several where rows name one image."""
 
-    real: str
-    named: str
-
-    def holds(self, file: str) -> bool:
-        """Whether a normalised path lies in it."""
-        return any(file.startswith(folder.rstrip(os.sep) + os.sep) for folder in self)
+    records: list[Record]
+    excluded: list[Exclusion]
+    notes: list[str]
 
 
-def read_table(
-    path: Path, columns: Mapping[str, str], root: Path | None, source: str
-) -> tuple[list[Record], list[Exclusion]]:
+@dataclass(frozen=True)
+class _Reading:
+    """How the rows of one table are read."""
+
+    columns: Columns
+    index: FileIndex
+    source: str
+    config: PrepareConfig
+    known: frozenset[str]
+    ours: bool
+    empty_label: bool
+
+
+def read_table(path: Path, config: PrepareConfig, source: str) -> TableRecords:
     """The records of a CSV that names images.
 
     Args:
-        path: the CSV; its first line names the columns.
-        columns: which column means what, where `SPELLINGS` does not tell.
-        root: the folder that its paths start from and must stay in; by default the CSV's own. A manifest that `prepare`
-            has written may name absolute paths anywhere, and its groups are taken as they are.
+        path: the CSV; its first line names the columns, or is a row.
+        config: which column means what, and the folder that paths start from, by default the CSV's own; files are
+            looked for in all of it. A manifest that `prepare` has written may name absolute paths anywhere, and its
+            groups are taken as they are.
         source: of images whose row names none; by default the CSV's name.
 
     Raises:
         DataError: not a CSV, a column missing, no row, or no row's file there.
     """
-    base = Base(os.path.realpath(root or path.parent), str((root or path.parent).absolute()))
-    records: list[Record] = []
+    with open_table(path) as table:
+        rows = list(table.rows)
+    ours = set(table.names) >= _OURS
+    index = FileIndex(Path(config.root).expanduser() if config.root else path.parent, anywhere=ours)
+    head = [row for _, row in rows[:_HEAD]]
+    columns = find_columns(
+        path, table.names, head, parse_columns(config.columns), index, not config.label_pattern, table.header
+    )
+    known = frozenset({*columns.one.values(), *columns.labels, *COLUMNS})
+    empty = "" in parse_pairs(config.label_map)
+    reading = _Reading(columns, index, source or path.stem, config, known, ours, empty)
+    records: list[_Named] = []
     excluded: list[Exclusion] = []
-    source = source or path.stem
-    with _rows(path) as (names, rows):
-        meaning = _meaning(names, columns, path)
-        known, ours = {*meaning.values(), *COLUMNS}, set(names) >= _OURS
-        for number, row in enumerate(rows, start=2):
-            found = _record(row, meaning, base, source, known, ours=ours)
-            if isinstance(found, Record):
-                records.append(found)
-            else:
-                excluded.append(Exclusion(f"{path}:{number} {found[0]}".rstrip(), found[1]))
+    for number, row in rows:
+        found, problem = _records(row, reading)
+        records += found
+        if problem:
+            named = row.get(columns.one["path"], "")[:300]
+            excluded.append(Exclusion(f"{path}:{number} {named}".rstrip(), problem))
+    _one_file_one_name(records, excluded, path)
     if not records:
         first = f"; the first: {excluded[0].path}: {excluded[0].reason}" if excluded else ""
         raise DataError(
             f"{path}: of {len(excluded):,} rows none names an image that is there{first}",
-            f"Its paths start from {base.real}; --root names another folder, --columns other columns.",
+            f"Its paths start from {index.real}; --root names another folder, --columns other columns.",
         )
-    return _with_originals(records, base.real), excluded
+    notes = [*columns.notes, *([] if ours else _unnamed(records))]
+    kept = [one.record for one in records]
+    return TableRecords(_with_originals(_together(kept) if columns.boxes else kept, index.real), excluded, notes)
+
+
+def read_paths(path: Path) -> list[Path]:
+    """The images that a CSV names, each once; it needs no labels.
+
+    Raises:
+        DataError: not a CSV, no column of paths, or a row whose file is not there.
+    """
+    index = FileIndex(path.parent, anywhere=True)
+    with open_table(path) as table:
+        rows = list(table.rows)
+    column = find_columns(path, table.names, [row for _, row in rows[:_HEAD]], {}, index, False, table.header).one[
+        "path"
+    ]
+    found: dict[Path, None] = {}
+    problems = []
+    for number, row in rows:
+        place = index.find(row[column])
+        found |= dict.fromkeys(Path(file) for file in place.files)
+        if not place.files:
+            problems.append(f"{path}:{number} {row[column][:300]}: {place.problem}")
+    if problems:
+        raise DataError(problems[:20] + ([f"... and {len(problems) - 20} more"] if len(problems) > 20 else []))
+    return list(found)
 
 
 def read_lookup(path: Path, key: str, columns: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -92,67 +121,120 @@ def read_lookup(path: Path, key: str, columns: Sequence[str]) -> dict[str, dict[
     Raises:
         DataError: not a CSV, or a column missing.
     """
-    with _rows(path) as (names, rows):
-        if missing := [name for name in (key, *columns) if name not in names]:
-            raise DataError(f"{path}: column {' and '.join(missing)} missing, found {', '.join(names)}")
-        return {(row[key] or ""): {name: row[name] or "" for name in columns} for row in rows}
+    with open_table(path) as table:
+        if missing := [name for name in (key, *columns) if name not in table.names]:
+            raise DataError(f"{path}: column {' and '.join(missing)} missing, found {', '.join(table.names)}")
+        return {row[key]: {name: row[name] for name in columns} for _, row in table.rows}
 
 
-@contextmanager
-def _rows(path: Path) -> Iterator[tuple[list[str], Iterator[dict[str, str]]]]:
-    """The column names and the rows of a CSV; what goes wrong on the way becomes one sentence."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restval="")
-            yield list(reader.fieldnames or ()), reader
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not UTF-8 text ({error.reason})", "Save the CSV as UTF-8.") from error
-    except (OSError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as CSV: {error}") from error
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """A record, the name that led to its file, and whether the file lies in another folder than the name says."""
+
+    record: Record
+    name: str
+    elsewhere: bool
 
 
-def _meaning(names: list[str], columns: Mapping[str, str], path: Path) -> dict[str, str]:
-    """The column that holds each of path, label, patient, split and source."""
-    held = ", ".join(names) or "no column"
-    problems = [f"{path}: columns={m}: must be one of {', '.join(SPELLINGS)}" for m in columns if m not in SPELLINGS]
-    problems += [f"{path}: column {n!r} ({m}) missing, found {held}" for m, n in columns.items() if n not in names]
-    lower = {name.strip().lower().replace(" ", "_").replace("-", "_"): name for name in reversed(names)}
-    meaning = {m: next((lower[s] for s in known if s in lower), "") for m, known in SPELLINGS.items()}
-    meaning = {m: n for m, n in {**meaning, **columns}.items() if n}
-    if missing := [m for m in ("path", "label") if m not in meaning]:
-        problems.append(f"{path}: no column for {' and '.join(missing)}, found {held}")
-    if problems:
-        raise DataError(problems, "Name them, e.g. --columns path=file,label=class (also patient=, split=, source=).")
-    return meaning
+def _records(row: Row, reading: _Reading) -> tuple[list[_Named], str]:
+    """The records of one row, several where it names a folder, or what is wrong with it."""
+    text = {meaning: row[name] for meaning, name in reading.columns.one.items()}
+    if row.get(EXCESS):
+        return [], f"the row has more cells than the header has columns: {row[EXCESS][:60]}"
+    if not text["path"]:
+        return [], "its path or label is empty"
+    given = text.get("split", "")
+    if given and not split_name(given):
+        return [], f"split {given!r} is none of {', '.join(SPLITS)}"
+    label, findings, problem = _label(row, text, reading)
+    found = reading.index.find(text["path"])
+    if problem or found.problem:
+        return [], problem or found.problem
+    made = [_record(file, row, text, reading, label, findings) for file in found.files]
+    if not all(one.label or one.findings is not None or reading.empty_label for one in made):
+        return [], "label_pattern finds no class in its path"
+    return [_Named(one, text["path"], found.elsewhere) for one in made], ""
+
+
+def _label(row: Row, text: Mapping[str, str], reading: _Reading) -> tuple[str, tuple[str, ...] | None, str]:
+    """The row's label, or all classes that it names, or what is wrong."""
+    columns, config = reading.columns, reading.config
+    if config.label_pattern:
+        return "", None, ""
+    if columns.labels:
+        odd = [name for name in columns.labels if canonical(row[name]).lower() not in _HOT | _COLD]
+        if odd:
+            return "", None, f"its {odd[0]} is {row[odd[0]]!r}, neither 1 nor 0"
+        return "", tuple(name for name in columns.labels if canonical(row[name]).lower() in _HOT), ""
+    label = canonical(text["label"])
+    if columns.boxes or "|" in label:
+        return "", tuple(part.strip() for part in label.split("|") if part.strip()), ""
+    if not label and not reading.empty_label:
+        return "", None, "its path or label is empty"
+    return label, None, ""
 
 
 def _record(
-    row: Mapping[str, str], meaning: Mapping[str, str], base: Base, source: str, known: set[str], *, ours: bool
-) -> Record | tuple[str, str]:
-    """One row's record, or its path and what is wrong with it."""
-    text = {m: (row[name] or "").strip() for m, name in meaning.items()}
-    named = text["path"].replace("\\", "/")
-    file = os.path.normpath(os.path.join(base.real, named))  # noqa: PTH118 - Path is slow for a million rows
-    given = text.get("split", "")
-    problem = (
-        "its path or label is empty" if not named or not text["label"]
-        else f"lies outside {base.real}; --root names another folder" if not (ours or base.holds(file))
-        else "the file does not exist" if not os.path.isfile(file)  # noqa: PTH113
-        else f"split {given!r} is none of {', '.join(SPLITS)}" if given and not split_name(given)
-        else ""
-    )  # fmt: skip
-    if problem:
-        return named[:300], problem
-    origin = text.get("source") or source
+    file: str, row: Row, text: Mapping[str, str], reading: _Reading, label: str, findings: tuple[str, ...] | None
+) -> Record:
+    config, source = reading.config, reading.source
+    below = os.path.relpath(file, reading.index.real).replace(os.sep, "/")
     patient = text.get("patient", "")
-    if patient and not ours:  # a patient is one in all of a table, whatever site each image is from
+    if not patient and config.group_pattern:
+        patient = found_by(config.group_pattern, "group", below) or ""
+    if patient and not reading.ours:  # a patient is one in all of a table, whatever site each image is from
         patient = f"{source}/{patient}"
-    extra = {name: value or "" for name, value in row.items() if isinstance(name, str) and name not in known}
-    return Record(Path(file), text["label"], split_name(given), patient, "", origin, extra)
+    if config.label_pattern:
+        label = found_by(config.label_pattern, "label", below) or ""
+    extra = {name: value for name, value in row.items() if isinstance(name, str) and name not in reading.known}
+    return Record(
+        Path(file), label, split_name(text.get("split", "")), patient, source=text.get("source") or source,
+        findings=findings, reader=text.get("reader", ""), extra=extra,
+    )  # fmt: skip
+
+
+def _together(records: Sequence[Record]) -> list[Record]:
+    """One record an image, with the classes of all its boxes."""
+    found: dict[Path, Record] = {}
+    for record in records:
+        before = found.get(record.path)
+        classes = (*(before.findings or () if before else ()), *(record.findings or ()))
+        found[record.path] = replace(before or record, findings=tuple(dict.fromkeys(classes)))
+    return list(found.values())
+
+
+def _one_file_one_name(records: list[_Named], excluded: list[Exclusion], path: Path) -> None:
+    """A file found in another folder than the table says counts only where no other row leads to it."""
+    names: dict[Path, set[str]] = {}
+    for one in records:
+        names.setdefault(one.record.path, set()).add(one.name)
+    doubtful = [one for one in records if one.elsewhere and len(names[one.record.path]) > 1]
+    for one in doubtful:
+        reason = f"only a file of the same name in another folder is there, and other rows name it: {one.record.path}"
+        excluded.append(Exclusion(f"{path} {one.name[:300]}", reason, one.record.label, one.record.source))
+    if doubtful:
+        records[:] = [one for one in records if not (one.elsewhere and len(names[one.record.path]) > 1)]
+
+
+def _unnamed(records: Sequence[_Named]) -> list[str]:
+    """A sentence on the images that lie beside those of the table and that no row names."""
+    named = {one.record.path for one in records}
+    beside = [
+        entry.path
+        for folder in sorted({path.parent for path in named})
+        for entry in os.scandir(folder)
+        if not entry.name.startswith(".") and entry.is_file() and Path(entry.path) not in named and is_image(entry.path)
+    ]
+    if not beside:
+        return []
+    shown = ", ".join(sorted(os.path.basename(path) for path in beside)[:3])  # noqa: PTH119
+    return [f"{len(beside):,} images beside them are named by no row and not used: {shown}"]
 
 
 def _with_originals(records: list[Record], base: str) -> list[Record]:
-    """The records with the keys of their originals, as far as names below ``base`` tell."""
+    """The records with their originals, as far as names below ``base`` tell."""
     places = [place(os.path.relpath(record.path, base), record.split) for record in records]
-    keys = original_keys(places)
-    return [replace(record, original=f"{record.source}/{key}") for record, key in zip(records, keys, strict=True)]
+    return [
+        replace(record, original=f"{record.source}/{one.key}", rule=one.rule)
+        for record, one in zip(records, originals(places), strict=True)
+    ]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fracture.evidence import Estimate, EvaluationResults, Judged
+from fracture.evidence.healthy import LACK
 
 _FEW = 100  # test images of a class below which its recall is said to be known roughly
 
@@ -13,18 +14,13 @@ def summary(results: Judged, audit: Mapping[str, Any] | None) -> list[str]:
     test = results.splits["test"]
     found = test.metrics
     lines = [
-        f"The model sorts radiographs into {_list([_plain(name) for name in results.classes])}. It was judged on "
-        f"{test.n:,} images of {found['accuracy'].groups:,} patients or originals{_learned(results)}."
+        f"The model sorts radiographs into {_list([_plain(name) for name in results.classes])}{_healthy(results)}. "
+        f"It was judged on {test.n:,} images of {found['accuracy'].groups:,} patients or originals{_learned(results)}."
     ]
     if results.synthetic:
         lines.append(f"{_rendered(results)} rendered, not radiographs: nothing here has a medical meaning.")
     lines.append(f"Of 100 images about {_of_100(found['accuracy'])} are sorted correctly.")
-    sensitivity, specificity = found.get("any_fracture_sensitivity"), found.get("any_fracture_specificity")
-    if _known(sensitivity) and _known(specificity):
-        lines.append(
-            f"Of 100 fractures it reports about {_of_100(sensitivity)}; of 100 images without a fracture it "
-            f"wrongly reports about {_of_100(specificity, wrong=True)}."
-        )
+    lines.append(_fractures(results))
     for name in results.classes:
         recall = found[f"recall_{name}"]
         if _known(recall):
@@ -55,6 +51,12 @@ def limits(results: Judged, audit: Mapping[str, Any] | None) -> list[str]:
     seen = getattr(results, "seen_in_training", 0)
     if seen:
         lines.append(f"{seen} of the images were trained on or chosen by: the scores are inflated.")
+    if results.healthy is None:
+        lines.append(
+            f"There is no threshold for reporting a fracture and no sensitivity, for {LACK}: if one of "
+            f"{_list([_plain(name) for name in results.classes])} is, train with healthy=CLASS. If none is, the model "
+            "has no answer for a healthy image."
+        )
     few = [f"{_plain(name)} ({n})" for name, n in test.counts.items() if n < _FEW]
     if few:
         lines.append(f"Few test images of {_list(few)}: the intervals are wide, and that is all that is known.")
@@ -68,6 +70,27 @@ def limits(results: Judged, audit: Mapping[str, Any] | None) -> list[str]:
 
 
 _SAID = ("accuracy", "balanced_accuracy", "any_fracture_sensitivity", "any_fracture_specificity")
+
+
+def _healthy(results: Judged) -> str:
+    return f", of which {_plain(results.healthy)} counts as healthy" if results.healthy else ""
+
+
+def _fractures(results: Judged) -> str:
+    """How many fractures are reported, and how many where there is none; or why nobody knows."""
+    found, point = results.splits["test"].metrics, results.operating_point
+    sensitivity, specificity = found.get("any_fracture_sensitivity"), found.get("any_fracture_specificity")
+    if results.healthy is None:
+        return f"How many fractures it misses is not known, for {LACK}."
+    if sensitivity is None or specificity is None:
+        return f"How many fractures it misses is not known, for it has no threshold: {point.note or point.rule}."
+    if not _known(sensitivity) or not _known(specificity):
+        reason = sensitivity.reason or specificity.reason
+        return f"How many fractures it misses, or reports where there is none, is not known here: {reason}."
+    return (
+        f"Of 100 fractures it reports about {_of_100(sensitivity)}; of 100 images without a fracture it "
+        f"wrongly reports about {_of_100(specificity, wrong=True)}."
+    )
 
 
 def _learned(results: Judged) -> str:

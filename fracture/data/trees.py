@@ -1,15 +1,32 @@
-"""Finding the image files below a folder, whatever hides in it."""
+"""Finding the image files below a folder, the same ones for training, predicting and preparing."""
 
 import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from fracture.data.images import SUFFIXES, is_dicom
-from fracture.data.prepare.records import Exclusion
+from fracture.data.exclusions import Exclusion
+from fracture.data.formats import SUFFIXES, why_unread
+from fracture.data.images import is_dicom
 from fracture.files import as_text, is_text
 
+LABEL_FILES = (
+    ".csv",
+    ".tsv",
+    ".json",
+    ".xml",
+    ".txt",
+    ".yaml",
+    ".yml",
+    ".names",
+    ".labels",
+    ".xlsx",
+    ".xls",
+    ".parquet",
+)
 _SKIPPED_FOLDERS = ("__MACOSX", "__pycache__")
+_NO_IMAGES = (".py", ".md", ".pdf", ".html", ".htm", ".db", ".ini", ".npy", ".zip", ".pth", ".log")  # not opened
+_HEAD = 256  # bytes that tell a DICOM file
 
 
 @dataclass(frozen=True)
@@ -20,42 +37,57 @@ class Tree:
         root: absolute path of the folder.
         name: of the source, e.g. the folder's or the archive's name.
         images: paths of the image files from ``root``, with forward slashes, sorted.
-        tables: paths of the CSV files, likewise.
-        others: number of files that are neither, by suffix.
-        excluded: what cannot be used, with the reason.
+        labels: paths of the files that may hold labels (`LABEL_FILES`), likewise.
+        others: number of files that are no images, by suffix; those of ``labels`` among them.
+        excluded: what cannot be used, with the reason; images of a kind that is not read among them.
     """
 
     root: Path
     name: str
     images: tuple[str, ...]
-    tables: tuple[str, ...]
+    labels: tuple[str, ...]
     others: Counter[str]
     excluded: tuple[Exclusion, ...]
+
+    def place(self, path: Path) -> str:
+        """A file's path from the root, with forward slashes."""
+        return os.path.relpath(path, self.root).replace(os.sep, "/")
 
 
 def walk(root: Path, name: str = "") -> Tree:
     """Find every image below ``root``; links are followed, but no folder is entered twice.
 
-    Files are images by their suffix, or without a suffix by the mark of DICOM. Hidden files are passed over.
+    Files are images by their suffix, or without a known one by the mark of DICOM. Hidden files are passed over.
     """
     root = Path(os.path.abspath(root))  # noqa: PTH100 - resolve() would follow the link that the user named
     images: list[str] = []
-    tables: list[str] = []
+    labels: list[str] = []
     others: Counter[str] = Counter()
     excluded: list[Exclusion] = []
     for folder, names in _folders(root, excluded):
         for file in names:
             place = os.path.join(folder, file)  # noqa: PTH118 - Path is slow for a million files
-            kind = _kind(place, file)
+            suffix = os.path.splitext(file)[1].lower()  # noqa: PTH122
             if not is_text(place):
                 excluded.append(Exclusion(as_text(place), "its name is not valid UTF-8: rename it", source=name))
-            elif kind == "image":
-                images.append(os.path.relpath(place, root))
-            elif kind == "table":
-                tables.append(os.path.relpath(place, root))
+            elif is_image(place):
+                images.append(os.path.relpath(place, root).replace(os.sep, "/"))
+            elif reason := why_unread(file):
+                excluded.append(Exclusion(place, reason, source=name))
             else:
-                others[kind] += 1
-    return Tree(root, name or root.name, tuple(sorted(images)), tuple(sorted(tables)), others, tuple(excluded))
+                others[suffix or "no suffix"] += 1
+                if suffix in LABEL_FILES:
+                    labels.append(os.path.relpath(place, root).replace(os.sep, "/"))
+    return Tree(root, name or root.name, tuple(sorted(images)), tuple(sorted(labels)), others, tuple(excluded))
+
+
+def is_image(place: str) -> bool:
+    """Whether a file is one that is read: by its suffix, or where that says nothing by the mark of DICOM."""
+    suffix = os.path.splitext(place)[1].lower()  # noqa: PTH122
+    if suffix in SUFFIXES:
+        return True
+    telling = suffix in LABEL_FILES or suffix in _NO_IMAGES or why_unread(place)
+    return not telling and _has_dicom_mark(place)
 
 
 def _folders(root: Path, excluded: list[Exclusion]) -> list[tuple[str, list[str]]]:
@@ -82,19 +114,11 @@ def _folders(root: Path, excluded: list[Exclusion]) -> list[tuple[str, list[str]
     return found
 
 
-def _kind(place: str, name: str) -> str:
-    """``image``, ``table``, or the suffix of anything else."""
-    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
-    if suffix in SUFFIXES:
-        return "image"
-    if suffix == ".csv":
-        return "table"
-    return "image" if (not suffix or suffix[1:].isdigit()) and _has_dicom_mark(place) else suffix or "no suffix"
-
-
 def _has_dicom_mark(place: str) -> bool:
+    if not os.path.isfile(place):  # noqa: PTH113 - a pipe would never end
+        return False
     try:
         with open(place, "rb") as file:  # noqa: PTH123
-            return is_dicom(file.read(132))
+            return is_dicom(file.read(_HEAD))
     except OSError:
         return False

@@ -1,0 +1,97 @@
+"""Pascal VOC: an XML file for each image, beside it or in a folder of its own (``Annotations``).
+
+Format: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html. Its coordinates are those of pixels, of
+which the upper left one is (1, 1) and the last one belongs to the box: a box reaches from xmin - 1 to xmax. Tools that
+count from 0 are thereby misread by one pixel, and what leaves the image so is cut off.
+"""
+
+import posixpath
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from pathlib import Path
+
+from fracture.data.annotations.annotated import Annotated, Draft
+from fracture.data.annotations.files import MIB, Unreadable, read_text
+from fracture.data.annotations.matching import Images, Match, splits_in
+from fracture.data.annotations.shares import Unusable, class_name, from_pixels, number
+from fracture.data.boxes import Box
+
+KIND = "Pascal VOC"
+_LIMIT = 16 * MIB
+_ROOT = re.compile(r"<annotation[\s>/]")
+
+
+def read(root: Path, images: Images, others: Sequence[str]) -> Annotated | None:
+    """The Pascal VOC annotations among ``others``, None where there are none; other XML is passed over."""
+    draft = Draft(KIND)
+    for file in others:
+        if file.lower().endswith(".xml"):
+            _read_file(root, file, images, draft)
+    return draft.finish()
+
+
+def _read_file(root: Path, file: str, images: Images, draft: Draft) -> None:
+    folder, name = posixpath.split(file)
+    stem = posixpath.splitext(name)[0]
+    by_name = images.match(stem, folder, splits_in(folder))
+    try:
+        annotation = _parse(root / file)
+    except Unreadable as error:
+        if error.may_be(b"<annotation>", b"<annotation "):
+            draft.problem(file, str(error), images=[by_name.image] if by_name.image else [])
+        return
+    if annotation is None:
+        return
+    draft.read(file)
+    match = _match(annotation, by_name, images, folder)
+    if not match.image:
+        if match.among:
+            draft.problem(file, f"{match.reason}: {', '.join(match.among[:3])}")
+        else:
+            draft.unmatched(folder or ".", match, name)
+        return
+    draft.mention(file, match.image)
+    for number_of, one in enumerate(annotation.findall("object"), start=1):
+        try:
+            label = class_name(one.findtext("name"))
+            draft.add(file, match.image, label, _box(one, label, annotation))
+        except Unusable as error:
+            draft.problem(file, f"{error} (object {number_of})", images=[match.image])
+
+
+def _parse(path: Path) -> ET.Element | None:
+    """The root of a VOC file, None for other XML.
+
+    Raises:
+        Unreadable: not readable, broken, or with a document type, through which entities come that grow without bound.
+    """
+    text = read_text(path, _LIMIT).lstrip()
+    if not _ROOT.search(text):
+        return None
+    head = text.encode("utf-8", "replace")
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise Unreadable("has a document type or entities, which are refused", head)
+    try:
+        found = ET.fromstring(text)
+    except (ET.ParseError, ValueError, RecursionError) as error:
+        raise Unreadable(f"is broken XML: {error}", head) from None
+    return found if found.tag == "annotation" else None
+
+
+def _match(annotation: ET.Element, by_name: Match, images: Images, folder: str) -> Match:
+    """The image by the XML's own name, as VOC has it, else by its ``filename`` or ``path``; none if they differ."""
+    said = [text.strip() for tag in ("path", "filename") if (text := annotation.findtext(tag)) and text.strip()]
+    by_content = next((m for text in said if (m := images.match(text, folder, splits_in(folder))).image), Match())
+    if by_name.image and by_content.image and by_name.image != by_content.image:
+        return Match(reason="its name and its filename mean different images", among=(by_name.image, by_content.image))
+    return by_name if by_name.image or not by_content.image else by_content
+
+
+def _box(one: ET.Element, label: str, annotation: ET.Element) -> Box:
+    place = one.find("bndbox")
+    if place is None:
+        raise Unusable("it has no bndbox")
+    left, top, right, bottom = (number(place.findtext(tag), tag) for tag in ("xmin", "ymin", "xmax", "ymax"))
+    width, height = (annotation.findtext(f"size/{side}") for side in ("width", "height"))
+    return from_pixels(label, (left - 1, top - 1, right, bottom), width, height)

@@ -1,0 +1,127 @@
+"""Whether names can be classes, or are the structure of a data set: splits, counters, patients, dates, formats."""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from fracture.data.manifest import split_name
+
+MAX_CLASSES = 50
+
+_SAYS_CLASS = re.compile(
+    r"fract|brok|break|healthy|normal|intact|positive|negative|finding|disloc|displac|comminut|greenstick|hairline"
+    r"|avulsion|spiral|obli[qc]|transverse|impacted|pathologic|arthr|osteo|tumou?r|lesion|disease|benign|malign"
+    r"|grade|class|kl[ _-]?\d|stage|severity|doubtful|minimal|moderate|severe|no[ _-]finding|control",
+    re.IGNORECASE,
+)
+_FORMATS = re.compile(
+    r"dicom|dcm|png|jpe?g|tiff?|bmp|gif|webp|jp2|raw|hd|rgb|gr[ae]y(?:scale)?|originals?|orginal|(?:pre)?processed"
+    r"|thumb(?:nail)?s?|low[ _-]?res|high[ _-]?res|\d+[ _-]?bits?"
+    r"|\d{2,4}(?:[ _-]?x[ _-]?\d{2,4})?[ _-]?px|\d{2,4}[ _-]?x[ _-]?\d{2,4}"
+    r"|(?:dicom|dcm|png|jpe?g|tiff?)[ _-]?(?:images?|files?|data)",
+    re.IGNORECASE,
+)
+_NO_CLASS = re.compile(
+    r"images?|imgs?|data|datasets?|labels?|annotations?|masks?|segmentations?|bounding[ _-]?box(?:es)?|bbox(?:es)?"
+    r"|heatmaps?|meta(?:data)?|docs?|csvs?|jpegimages|imagesets|segmentationclass|segmentationobject|files?|downloads?"
+    r"|exports?|archives?|x-?rays?|radiographs?|scans?|eval(?:uation)?|hold-?out|unseen|development"
+    r"|cross[ _-]?val(?:idation)?|unlabel+ed",
+    re.IGNORECASE,
+)
+_SIDES = re.compile(
+    r"left|right|l|r|lt|rt|bilateral|ap|pa|lat(?:eral)?|oblique[ _-]view|frontal|axial|dorsal|palmar|view[ _-]?\d"
+    r"|(?:xr[ _-])?(?:wrist|elbow|hand|finger|thumb|humerus|forearm|shoulder|clavicle|hip|pelvis|femur|knee|leg|tibia"
+    r"|ankle|foot|toe|spine|rib|skull|chest|arm|radius|ulna|scapula|neck)s?",
+    re.IGNORECASE,
+)
+_PATIENT = r"(?:patients?|pat|pts?|subjects?|subj|sub|mrn|person|persons|p)"
+_PATIENT_NAME = re.compile(rf"{_PATIENT}[ _-]?\d+", re.IGNORECASE)
+_COUNTER = re.compile(
+    rf"(?:{_PATIENT}|case|stud(?:y|ies)|series|session|ses|visit|exam|accession|acc|images?|imgs?|im|part|batch|day"
+    r"|week|month|year|set|chunk|folder|dir|group|fold|cv|split|subset|dis[ck]|cd|dvd|vol(?:ume)?|archive|zip|export|download|data"
+    r"|dataset|page|slide|files?|x-?rays?|scans?|dicom|box|run|round|room|site|centre|center|hospital|clinic|no|nr|s|st"
+    r"|se)[ _#.-]*\d+",
+    re.IGNORECASE,
+)
+_GRADE = re.compile(
+    r"(?:grade|class|type|kl|stage|score|category|level|label|birads|weber|gartland|ao)?[ _-]*\d{1,2}", re.IGNORECASE
+)
+_DATE = re.compile(r"(?:19|20)\d\d(?:[ _.-]?\d{1,2}){0,2}|\d{1,2}[ _.-]\d{1,2}[ _.-](?:19|20)?\d\d")
+_NUMBERED = re.compile(r"(.*?)[ _#.-]*\d+")
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What a list of folder names is, where it is none of classes.
+
+    Attributes:
+        kind: in words, e.g. ``splits``.
+        names: the names that show it.
+    """
+
+    kind: str
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """A part of a sentence with three examples."""
+        more = f" and {len(self.names) - 3:,} more" if len(self.names) > 3 else ""
+        return f"{', '.join(self.names[:3])}{more}: these look like {self.kind}, not like classes"
+
+
+def structure(names: Collection[str]) -> Structure | None:
+    """What the names are where they can be no classes, None where they can.
+
+    Args:
+        names: distinct names of folders at one level, or of a column's values.
+    """
+    listed = sorted(names)
+    for kind, found in (
+        ("splits", [name for name in listed if split_name(name)]),
+        ("folders of files, not of a class", [name for name in listed if _NO_CLASS.fullmatch(name.strip())]),
+    ):
+        if found:
+            return Structure(kind, tuple(found))
+    for kind, holds in _KINDS:
+        if listed and all(holds(name.strip()) for name in listed):
+            return Structure(kind, tuple(listed))
+    if _counts(listed):
+        return Structure("counters", tuple(listed))
+    return None
+
+
+def says_class(names: Collection[str]) -> bool:
+    """Whether a name is one that classes of bone images have, as ``fractured``, ``normal`` or ``grade 2``."""
+    return any(_SAYS_CLASS.search(name) for name in names)
+
+
+def are_patients(names: Collection[str]) -> bool:
+    """Whether all names are patients: a word for one and a number."""
+    return bool(names) and all(_PATIENT_NAME.fullmatch(name.strip()) for name in names)
+
+
+def _is_counter(name: str) -> bool:
+    return _COUNTER.fullmatch(name) is not None
+
+
+def _is_uid(name: str) -> bool:
+    return re.fullmatch(r"[\d.]{10,}|[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", name, re.IGNORECASE) is not None
+
+
+_KINDS = (
+    ("patients", lambda name: _PATIENT_NAME.fullmatch(name) is not None),
+    ("counters", _is_counter),
+    ("dates", lambda name: _DATE.fullmatch(name) is not None),
+    ("file formats or sizes", lambda name: _FORMATS.fullmatch(name) is not None),
+    ("identifiers", _is_uid),
+    ("body parts, sides or views", lambda name: _SIDES.fullmatch(name) is not None),
+)
+
+
+def _counts(names: list[str]) -> bool:
+    """Whether the names are one word, or none, with many different numbers; a few grades may be classes."""
+    words = [found[1].lower() if (found := _NUMBERED.fullmatch(name)) else None for name in names]
+    if len(names) < 2 or None in words or len(set(words)) > 1:
+        return False
+    if all(_GRADE.fullmatch(name) for name in names):
+        return len(names) > 20
+    return len(names) > 10 or not words[0]

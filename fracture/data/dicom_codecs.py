@@ -1,0 +1,104 @@
+"""How DICOM pixels are compressed, in words, and the decoders that pydicom and Pillow lack.
+
+Importing this module plugs imagecodecs (BSD-3; libjpeg-turbo, CharLS, OpenJPEG) into pydicom, where it is installed:
+12-bit and lossless JPEG, JPEG-LS, deep colours in JPEG 2000, HTJ2K. Decoders that pydicom finds by itself come first.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from pydicom import uid
+from pydicom.encaps import get_frame
+from pydicom.pixels import get_decoder
+
+from fracture.data.formats import jpeg_frame
+
+if TYPE_CHECKING:
+    from pydicom.pixels.decoders.base import DecodeRunner
+
+INSTALL = "pip install -e '.[dicom]'"
+CONVERT = "convert it with gdcmconv --raw (GDCM)"
+_PLUGIN = "imagecodecs"
+_FUNCTIONS = {  # of imagecodecs
+    **dict.fromkeys((uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1), "jpeg8_decode"),
+    **dict.fromkeys(uid.JPEGLSTransferSyntaxes, "jpegls_decode"),
+    **dict.fromkeys((uid.JPEG2000Lossless, uid.JPEG2000), "jpeg2k_decode"),
+    **dict.fromkeys((uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K), "jpeg2k_decode"),
+}
+_NAMES = {  # where the standard's own is a mouthful
+    uid.JPEGBaseline8Bit: "JPEG Baseline",
+    uid.JPEGExtended12Bit: "JPEG Extended (12 bits)",
+    uid.JPEGLossless: "JPEG Lossless (Process 14)",
+    uid.JPEGLosslessSV1: "JPEG Lossless (Process 14, Selection Value 1)",
+    uid.JPEG2000Lossless: "JPEG 2000 Lossless",
+    uid.JPEGLSNearLossless: "JPEG-LS Near-Lossless",
+}
+_VIDEOS = ("MPEG", "HEVC", "H.264", "SMPTE")
+_FRAMES = {0xC0: uid.JPEGBaseline8Bit, 0xC1: uid.JPEGExtended12Bit, 0xC3: uid.JPEGLossless, 0xF7: uid.JPEGLSLossless}
+_DCMTK = {"JPEG-LS": "dcmdjpls", "RLE": "dcmdrle", "JPEG": "dcmdjpeg"}  # its tools by the beginning of a name
+DECODER_DEPENDENCIES = dict.fromkeys(_FUNCTIONS, (_PLUGIN,))  # pydicom looks for this name in a plugin
+
+
+def is_available(syntax: str) -> bool:
+    """Whether imagecodecs is installed and decodes a transfer syntax; pydicom asks."""
+    return syntax in _FUNCTIONS and find_spec(_PLUGIN) is not None
+
+
+def decode_frame(source: bytes, runner: "DecodeRunner") -> bytes:
+    """Decode one frame for pydicom, which checks its size and corrects signs.
+
+    Args:
+        source: its codestream.
+        runner: pydicom's description of the pixels; it is told here what the decoded bytes are.
+    """
+    import imagecodecs
+
+    decode: Callable[[bytes], npt.NDArray[Any]] = getattr(imagecodecs, _FUNCTIONS[runner.transfer_syntax])
+    pixels = decode(source)
+    if pixels.ndim == 3:
+        runner.set_option("planar_configuration", 0)
+        lossy = runner.transfer_syntax == uid.JPEGExtended12Bit
+        if lossy or runner.photometric_interpretation in ("YBR_ICT", "YBR_RCT"):  # the codec has turned these to RGB
+            runner.set_option("photometric_interpretation", "RGB")
+    size = max(pixels.itemsize, runner.bits_allocated // 8)
+    runner.set_option("bits_allocated", size * 8)
+    return np.ascontiguousarray(pixels, f"{pixels.dtype.kind}{size}").tobytes()
+
+
+def why_undecoded(syntax: uid.UID) -> str:
+    """Why pixels could not be decoded, in words, and what to do: install the decoders, or convert the file."""
+    name = name_of(syntax)
+    if any(word in name for word in _VIDEOS):
+        return f"a video ({name}), which is not read: save the frame that shows the bone as PNG"
+    if syntax in _FUNCTIONS and not is_available(syntax):
+        return f"compressed as {name}, whose decoder is not installed: {INSTALL}"
+    tool = next((f" or {tool} (DCMTK)" for start, tool in _DCMTK.items() if name.startswith(start)), "")
+    how = CONVERT + ("" if "2000" in name else tool)
+    if syntax in _FUNCTIONS or syntax in (uid.JPEGBaseline8Bit, uid.RLELossless):
+        return f"compressed as {name}, and damaged or of a rare kind: {how}"
+    return f"compressed as {name}, which is not read: {how}"
+
+
+def name_of(syntax: uid.UID) -> str:
+    """A transfer syntax in words."""
+    name = _NAMES.get(syntax, str(syntax.name)).removesuffix(" Image Compression")
+    return name if name != str(syntax) else f"an unknown transfer syntax ({name})"
+
+
+def sniff(pixel_data: bytes) -> uid.UID | None:
+    """The transfer syntax of compressed pixels whose file does not name it; None where they do not tell either."""
+    frame = bytes(get_frame(pixel_data, 0, number_of_frames=1))
+    if frame[:2] == b"\xff\xd8":
+        return _FRAMES.get((jpeg_frame(frame) or (0, 0))[0])
+    if frame[:4] == b"\xff\x4f\xff\x51" or frame[4:8] == b"jP  ":
+        return uid.JPEG2000
+    return uid.RLELossless if frame[0] in range(1, 16) and frame[1:8] == b"\0\0\0\x40\0\0\0" else None
+
+
+for _syntax in _FUNCTIONS:
+    with suppress(ValueError):  # plugged in before
+        get_decoder(_syntax).add_plugin(_PLUGIN, (__name__, decode_frame.__name__))

@@ -1,0 +1,39 @@
+"""Files that are left out: each with its reason, counted for the screen and written down for the user."""
+
+import csv
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fracture.files import replacing
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """One file or folder that is not used.
+
+    Attributes:
+        path: the file, or the archive and the name inside it.
+        reason: one sentence without the path.
+        label: its class, where it had one.
+        source: of the image, where known.
+    """
+
+    path: str
+    reason: str
+    label: str = ""
+    source: str = ""
+
+
+def reasons(excluded: Sequence[Exclusion]) -> list[tuple[str, int]]:
+    """How often each kind of reason occurs, the most frequent first; names inside a reason do not make it another."""
+    return Counter(one.reason.split(":")[0].split(" (")[0] for one in excluded).most_common()
+
+
+def write_exclusions(excluded: Sequence[Exclusion], path: Path) -> None:
+    """Write one CSV row each: ``path,reason,label,source``."""
+    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "reason", "label", "source"])
+        writer.writerows([one.path, one.reason, one.label, one.source] for one in excluded)

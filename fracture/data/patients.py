@@ -1,0 +1,106 @@
+"""Which images are of one patient, by the identifiers of files and tables, where these are identifiers at all."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from fracture.data.inspection.identity import Identity, is_placeholder
+
+Rule = Literal["auto", "ignore", "required"]
+MOST = 0.5  # share of the images that one patient may have
+_FEW = 10  # images, or studies, that one patient may have whatever their share
+
+
+@dataclass(frozen=True)
+class Patients:
+    """What links images to patients.
+
+    Attributes:
+        keys: of each image, its patient's; images that share one are of one patient.
+        studies: of each image, its study; so are images that share one.
+        known: of each image, whether its patient is known.
+        notes: what was not used, and why, in sentences.
+    """
+
+    keys: list[list[str]]
+    studies: list[str]
+    known: list[bool]
+    notes: list[str]
+
+
+def patients_of(named: Sequence[str], found: Sequence[Identity], rule: Rule = "auto") -> Patients:
+    """The patients of some images.
+
+    An identifier that more than half of the images have, with ten studies or more where those are known, is no
+    patient's but what anonymisation left. The same PatientID of two issuers is two patients; where an issuer is missing
+    in some files, it is one.
+
+    Args:
+        named: of each image, what a table or a path says, ``source/identifier``; empty where nothing.
+        found: of each image, what its DICOM file says.
+        rule: ``ignore`` uses neither; ``required`` uses all but placeholders.
+    """
+    if rule == "ignore":
+        return Patients([[] for _ in named], [""] * len(named), [False] * len(named), [])
+    notes: list[str] = []
+    listed = [name if not _is_empty(name) else "" for name in named]
+    _say(notes, sum(bool(a and not b) for a, b in zip(named, listed, strict=True)), len(named), "in the table or path")
+    dicom = sum(bool(one.study or one.patient) for one in found)
+    _say(notes, sum(bool(one.study and not one.patient) for one in found), dicom, "in the DICOM file")
+    patients = [one.patient for one in found]
+    studies = [one.study for one in found]
+    if rule == "auto":
+        listed = _spread(listed, [""] * len(listed), "patient in the table or path", notes)
+        patients = _spread(patients, studies, "PatientID in the DICOM files", notes)
+        studies = _spread(studies, [""] * len(studies), "StudyInstanceUID in the DICOM files", notes)
+    issuers = _issuers(patients, found)
+    keys = [
+        [
+            *([name] if name else []),
+            *([f"dicom-{one.issued if len(issuers[own]) > 1 and one.issued else own}"] if own else []),
+        ]
+        for name, one, own in zip(listed, found, patients, strict=True)
+    ]
+    known = [bool(name or own) for name, own in zip(listed, patients, strict=True)]
+    return Patients(keys, [f"dicom-{study}" if study else "" for study in studies], known, notes)
+
+
+def _is_empty(name: str) -> bool:
+    return is_placeholder(name.rpartition("/")[2]) if name else True
+
+
+def _say(notes: list[str], count: int, of: int, where: str) -> None:
+    if count:
+        instead = ": they are grouped by study" if "DICOM" in where else ""
+        notes.append(
+            f"the patient identifier {where} is empty or a placeholder such as ANONYMOUS or 0 in {count:,} of {of:,} "
+            f"images, so it is not used{instead}"
+        )
+
+
+def _spread(values: list[str], studies: Sequence[str], what: str, notes: list[str]) -> list[str]:
+    """The values without one that so many images have that it is nobody's."""
+    held: dict[str, list[int]] = defaultdict(list)
+    for i, value in enumerate(values):
+        if value:
+            held[value].append(i)
+    total = sum(len(members) for members in held.values())
+    for value, members in held.items():
+        own = {studies[i] for i in members} - {""}
+        if len(members) >= _FEW and len(members) > MOST * total and (not own or len(own) >= _FEW):
+            over = f" of {len(own):,} studies" if own else ""
+            notes.append(
+                f"one {what} stands for {len(members):,} of {total:,} images{over}: taken for no patient and not used "
+                "(--patients required uses it)"
+            )
+            return ["" if one == value else one for one in values]
+    return values
+
+
+def _issuers(patients: Sequence[str], found: Sequence[Identity]) -> dict[str, set[str]]:
+    """The issuers of each PatientID; of one that has files without issuer, none: it cannot be told apart."""
+    issued: dict[str, set[str]] = defaultdict(set)
+    for own, one in zip(patients, found, strict=True):
+        issued[own].add(one.issued)
+    return {own: held if "" not in held else set() for own, held in issued.items()}

@@ -1,0 +1,155 @@
+"""Which column of a table means what: as the user says, by its name, or, for the path, by what its values lead to."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fracture.data.manifest import split_name
+from fracture.data.prepare.index import FileIndex
+from fracture.errors import DataError
+
+SPELLINGS: dict[str, tuple[str, ...]] = {
+    "path": (
+        "path", "file", "filename", "file_name", "image", "image_path", "filepath", "file_path", "image_id",
+        "image_index", "image_name", "imagename", "imageid", "img", "filestem", "dicom_id",
+    ),
+    "label": ("label", "class", "cls", "target", "category", "diagnosis"),
+    "labels": (),
+    "patient": (
+        "group", "patient", "patient_id", "patientid", "subject", "subject_id", "pid", "mrn", "case_id", "study_id",
+    ),
+    "split": ("split", "set", "subset", "partition"),
+    "source": ("source", "site", "hospital", "dataset", "origin"),
+    "reader": ("reader", "reader_id", "rad_id", "radiologist", "annotator", "annotator_id", "rater"),
+}  # fmt: skip
+"""The column names that are understood without ``--columns``, the first present counting; a space is as good as _."""
+
+_BOX = ({"xmin", "ymin", "xmax", "ymax"}, {"x_min", "y_min", "x_max", "y_max"})
+_ROBOFLOW = "_classes.csv"  # Roboflow's table: a column for each class
+_FEW = 12  # values that a column of classes has at most, when one is looked for
+_LOOKED_AT = 50  # rows
+_MOSTLY = 0.8  # of the values of a column of paths lead to a file
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of one table by meaning.
+
+    Attributes:
+        one: column of path, label, patient, split, source and reader, as far as there is one.
+        labels: columns that are each one class, 1 where an image has it.
+        boxes: each row is one box, so that the rows of an image are taken together.
+        notes: what was found out, in sentences.
+    """
+
+    one: Mapping[str, str]
+    labels: tuple[str, ...] = ()
+    boxes: bool = False
+    notes: tuple[str, ...] = field(default=())
+
+
+def find_columns(
+    path: Path, names: Sequence[str], rows: Sequence[Mapping[str | None, str]], asked: Mapping[str, Sequence[str]],
+    index: FileIndex, labelled: bool, header: bool,
+) -> Columns:  # fmt: skip
+    """Find the columns.
+
+    Args:
+        path: of the table, for messages.
+        names: its columns.
+        rows: its first rows.
+        asked: what the user says.
+        index: where files are looked for.
+        labelled: whether a label is needed.
+        header: whether the table has one.
+
+    Raises:
+        DataError: a column that the user names is missing, or none is found for the path or the label.
+    """
+    problems = [f"{path}: columns={m}: must be one of {', '.join(SPELLINGS)}" for m in asked if m not in SPELLINGS]
+    said = {m: [named_column(name, names) or name for name in listed] for m, listed in asked.items()}
+    held = ", ".join(names) or "no column"
+    lacking = [(m, name) for m, listed in said.items() for name in listed if name not in names]
+    problems += [f"{path}: column {name!r} ({m}) missing, found {held}" for m, name in lacking]
+    if problems:
+        raise DataError(problems, _HINT)
+    if path.name.lower() == _ROBOFLOW and "label" not in said:
+        said.setdefault("labels", [name for name in names if _plain(name) != "filename"])
+    labels = tuple(said.pop("labels", ()))
+    own = {meaning: listed[0] for meaning, listed in said.items()}
+    known = {m: next((c for s in spelt if (c := named_column(s, names))), "") for m, spelt in SPELLINGS.items()}
+    meaning = {m: column for m, column in {**known, **own}.items() if column}
+    notes: list[str] = []
+    if "path" not in meaning and (column := _path_column(names, rows, index)):
+        meaning["path"] = column
+    _by_position(meaning, names, header, bool(labels))
+    _check_split(meaning, own, rows, notes)
+    if labels:
+        meaning.pop("label", None)
+    needed = ("path",) if labels or not labelled else ("path", "label")
+    if missing := [m for m in needed if m not in meaning]:
+        raise DataError(
+            f"{path}: no column for {' and '.join(missing)}, found {held}{_candidates(names, rows, meaning)}", _HINT
+        )
+    listed = [f"{m}={column}" for m, column in meaning.items()] + ([f"labels={','.join(labels)}"] if labels else [])
+    box = any(all(named_column(name, names) for name in spelt) for spelt in _BOX)
+    return Columns(meaning, labels, box, (f"columns: {', '.join(listed)}", *notes))
+
+
+_HINT = "Name them, e.g. --columns path=file,label=class (also labels=a,b,c, patient=, split=, source=, reader=)."
+
+
+def named_column(name: str, names: Sequence[str]) -> str:
+    """The column of that name, case, blanks and dashes aside; empty if none."""
+    if name in names:
+        return name
+    plain = {_plain(own): own for own in reversed(names)}
+    return plain.get(_plain(name), "")
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def _path_column(names: Sequence[str], rows: Sequence[Mapping[str | None, str]], index: FileIndex) -> str:
+    """The column whose values mostly lead to files; empty if none."""
+    found = {}
+    for name in names:
+        values = list(dict.fromkeys(row[name] for row in rows[:_LOOKED_AT] if row[name]))
+        hits = sum(bool(index.find(value).files) for value in values)
+        if values and hits >= _MOSTLY * len(values):
+            found[name] = hits
+    return max(found, key=lambda name: found[name], default="")
+
+
+def _by_position(meaning: dict[str, str], names: Sequence[str], header: bool, one_hot: bool) -> None:
+    """In a table of two columns without header, the one that is no path is the label."""
+    if not header and len(names) == 2 and "path" in meaning and "label" not in meaning and not one_hot:
+        meaning["label"] = next(name for name in names if name != meaning["path"])
+
+
+def _check_split(
+    meaning: dict[str, str], own: Mapping[str, str], rows: Sequence[Mapping[str | None, str]], notes: list[str]
+) -> None:
+    """A column that only its name makes one of splits must hold some."""
+    column = meaning.get("split")
+    values = sorted({row[column] for row in rows} - {""}) if column else []
+    if values and "split" not in own and not any(split_name(value) for value in values):
+        notes.append(f"the column {column} holds {', '.join(values[:3])}: no splits, so it is not used as such")
+        del meaning["split"]
+
+
+def _candidates(names: Sequence[str], rows: Sequence[Mapping[str | None, str]], meaning: Mapping[str, str]) -> str:
+    """Columns that could be the class, with their values, or that are each a class."""
+    found, hot = [], []
+    for name in names:
+        values = sorted({row[name] for row in rows})
+        if name in meaning.values() or not 1 <= len(values) <= _FEW:
+            continue
+        shown = ", ".join(value or "empty" for value in values[:4]) + (", ..." if len(values) > 4 else "")
+        found += [f"{name} ({shown})"] if len(values) > 1 else []
+        hot += [name] if set(values) <= {"0", "1", "0.0", "1.0", ""} else []
+    if "label" in meaning or not found:
+        return ""
+    each = f"; or each a class: labels={','.join(hot[:6])}" if len(hot) > 1 else ""
+    return f"; the class could be {'; '.join(found[:6])}{each}"

@@ -1,0 +1,120 @@
+"""Where the files lie that a table names: below its folder, in any folder, with or without suffix."""
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
+
+from fracture.data.originals import stem_of
+from fracture.data.trees import Tree, walk
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a name in a table leads to.
+
+    Attributes:
+        files: absolute paths; several where the name is that of a folder; none where there is a problem.
+        problem: why there are none, without the name.
+        elsewhere: the file has that name but not the whole path that the table says.
+    """
+
+    files: tuple[str, ...] = ()
+    problem: str = ""
+    elsewhere: bool = False
+
+
+class FileIndex:
+    """The files below one folder, by path, name and stem."""
+
+    def __init__(self, root: Path, anywhere: bool = False) -> None:
+        """Look below ``root``; absolute paths outside are refused unless they may lead ``anywhere``."""
+        self.real, self._named, self._anywhere = os.path.realpath(root), str(root.absolute()), anywhere
+
+    def find(self, named: str) -> Place:
+        """The file, or the folder's images, that a table names.
+
+        The path itself counts first; then the path without its first folders, which are often those of another machine;
+        then a file of that name, or that stem, wherever it lies below the root, as long as there is only one.
+        """
+        text = named.replace("\\", "/")
+        file = os.path.normpath(os.path.join(self.real, text))  # noqa: PTH118 - Path is slow for a million rows
+        inside = self._anywhere or self._holds(file)
+        if os.path.isfile(file):  # noqa: PTH113
+            return Place((file,)) if inside else Place(problem=f"lies outside {self.real}; --root names another folder")
+        spellings = dict.fromkeys([text, unquote(text)])
+        for spelling in spellings:
+            if found := self._below(spelling):
+                return found
+        if not inside and not os.path.isabs(text):  # noqa: PTH117
+            return Place(problem=f"lies outside {self.real}; --root names another folder")
+        return next((found for s in spellings if (found := self._by_name(s))), Place(problem="the file does not exist"))
+
+    def _holds(self, file: str) -> bool:
+        return any(file.startswith(folder.rstrip(os.sep) + os.sep) for folder in (self.real, self._named))
+
+    def _below(self, text: str) -> Place | None:
+        """The file or folder at the path's end, its first folders taken off one by one."""
+        parts = [part for part in PurePosixPath(text).parts if part not in ("/", ".")]
+        for start in range(len(parts)):
+            place = os.path.join(self.real, *parts[start:])  # noqa: PTH118
+            if ".." in parts[start:]:
+                continue
+            if os.path.isfile(place):  # noqa: PTH113
+                return Place((place,), elsewhere=start > 0)
+            if os.path.isdir(place):  # noqa: PTH112
+                files = tuple(str(self._tree.root / path) for path in self._images_below("/".join(parts[start:])))
+                return Place(files) if files else Place(problem="is a folder without images")
+        return None
+
+    def _by_name(self, text: str) -> Place | None:
+        """The only file of that name, or the one of several whose folders are those of the path."""
+        wanted = PurePosixPath(text)
+        name = wanted.name.lower()
+        candidates = self._names.get(name) or self._stems.get(name) or self._stems.get(name.removesuffix(".0")) or []
+        if not candidates:
+            return None
+        agreeing = {path: _agree(PurePosixPath(path).parts[:-1], wanted.parts[:-1]) for path in candidates}
+        most = max(agreeing.values())
+        best = [path for path, agrees in agreeing.items() if agrees == most]
+        if len(best) > 1:
+            return Place(problem=f"{len(best)} files have this name: {', '.join(best[:3])}")
+        whole = most >= min(len(PurePosixPath(best[0]).parts), len(wanted.parts)) - 1
+        return Place((str(self._tree.root / best[0]),), elsewhere=not whole)
+
+    def _images_below(self, folder: str) -> list[str]:
+        return self._folders.get(folder, [])
+
+    @cached_property
+    def _folders(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = defaultdict(list)
+        for path in self._tree.images:
+            for parent in PurePosixPath(path).parents:
+                found[str(parent)].append(path)
+        return found
+
+    @cached_property
+    def _tree(self) -> Tree:
+        return walk(Path(self.real))
+
+    @cached_property
+    def _names(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = defaultdict(list)
+        for path in self._tree.images:
+            found[PurePosixPath(path).name.lower()].append(path)
+        return found
+
+    @cached_property
+    def _stems(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = defaultdict(list)
+        for path in self._tree.images:
+            found[stem_of(path).lower()].append(path)
+        return found
+
+
+def _agree(one: tuple[str, ...], other: tuple[str, ...]) -> int:
+    """How many of the last folders of two paths are the same."""
+    pairs = zip(reversed(one), reversed(other), strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a.lower() != b.lower()), min(len(one), len(other)))

@@ -1,0 +1,81 @@
+"""At which level of a tree's folders the classes stand, and at which the patients."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fracture.data.class_names import MAX_CLASSES, Structure, are_patients, says_class, structure
+
+_FULL = 0.9  # share of the images that have a folder at a level
+
+
+@dataclass(frozen=True)
+class Levels:
+    """What the folders of a tree mean; levels are numbered from 0 at the root, split folders not counted.
+
+    Attributes:
+        classes: level of the class; -1 is the root itself.
+        patients: level of the patient, None where none is.
+        problem: why the names at ``classes`` can be no classes, None where they can.
+    """
+
+    classes: int
+    patients: int | None = None
+    problem: Structure | None = None
+
+
+def levels_of(folders: Mapping[str, Sequence[str]], root: str, left_out: frozenset[str] = frozenset()) -> Levels:
+    """Find the levels of classes and patients.
+
+    Classes are at the first level where the tree branches with names that classes of bone images have; else at the
+    first whose names can be classes, splits, counters, patients, dates, formats and body parts being none. A tree of
+    one class has its name at a level that does not branch, or at its root.
+
+    Args:
+        folders: by path, its folders without those of splits and of augmented copies.
+        root: name of the tree.
+        left_out: names that the user leaves out, which count nowhere.
+    """
+    lists = list(folders.values())
+    shared = _shared_depth(lists)
+    depth = max((len(one) for one in lists), default=0)
+    names = {level: _names(lists, level) - left_out for level in range(shared, depth)}
+    full = [level for level in names if sum(len(one) > level for one in lists) >= _FULL * len(lists)] or [shared]
+    could = [level for level in full if level in names and _could_be(names[level])]
+    telling = [level for level in could if says_class(names[level])]
+    single = [level for level in range(shared) if says_class([lists[0][level]])][::-1]
+    single += [-1] if says_class([root]) else []
+    classes = (telling or could or (single if names else []) or [shared])[0]
+    people = next((level for level, held in names.items() if level != classes and are_patients(held)), None)
+    return Levels(classes, people, structure(names.get(classes, set())))
+
+
+def class_at(folders: Sequence[str], level: int, root: str, loose: bool) -> str:
+    """The class of an image: its folder at the level, else its last; of one in the root the root's name, or none.
+
+    Args:
+        folders: of the image.
+        level: of the classes.
+        root: name of the tree.
+        loose: whether other images have folders, so that one in the root has no class.
+    """
+    if level < 0:
+        return root
+    if folders:
+        return folders[level] if len(folders) > level else folders[-1]
+    return "" if loose else root
+
+
+def _could_be(names: set[str]) -> bool:
+    return 2 <= len(names) <= MAX_CLASSES and structure(names) is None
+
+
+def _names(lists: Sequence[Sequence[str]], level: int) -> set[str]:
+    return {one[level] for one in lists if len(one) > level}
+
+
+def _shared_depth(lists: Sequence[Sequence[str]]) -> int:
+    """How many leading folders all paths share."""
+    if not lists:
+        return 0
+    first, last = min(map(tuple, lists)), max(map(tuple, lists))
+    return next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))

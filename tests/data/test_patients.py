@@ -1,0 +1,71 @@
+"""Identifiers that are a patient's, and those that are nobody's."""
+
+import pytest
+
+from fracture.data.groups import merge
+from fracture.data.inspection.identity import Identity, is_placeholder
+from fracture.data.patients import patients_of
+
+NONE = [Identity()] * 40
+
+
+def groups(named: list[str], found: list[Identity], rule: str = "auto") -> int:
+    known = patients_of(named, found, rule)  # type: ignore[arg-type]
+    return len(
+        set(merge([[*own, *filter(None, [study])] for own, study in zip(known.keys, known.studies, strict=True)]))
+    )
+
+
+@pytest.mark.parametrize(
+    "value", ["", " ", "ANONYMOUS", "anonymized", "Anon", "0", "00000", "XXXX", "N/A", "-", "unknown", "<none>", "TEST"]
+)
+def test_placeholders(value: str) -> None:
+    assert is_placeholder(value)
+
+
+@pytest.mark.parametrize("value", ["P1", "123", "10", "MRN-0", "anonymous17", "A", "patient 3"])
+def test_identifiers(value: str) -> None:
+    assert not is_placeholder(value)
+
+
+def test_the_institutions_name_is_no_patient() -> None:
+    assert is_placeholder("General Hospital", "GENERAL HOSPITAL")
+
+
+def test_a_placeholder_is_said_and_not_used() -> None:
+    found = patients_of(["t/ANONYMOUS"] * 30 + ["t/P1", "t/P1"], [Identity()] * 32)
+    assert found.keys[0] == []
+    assert found.keys[30] == found.keys[31] == ["t/P1"]
+    assert "in 30 of 32 images, so it is not used" in found.notes[0]
+
+
+def test_one_identifier_for_most_images_is_nobodys() -> None:
+    named = ["t/CLINIC"] * 25 + [f"t/P{i}" for i in range(15)]
+    found = patients_of(named, NONE)
+    assert groups(named, NONE) == 40
+    assert "stands for 25 of 40 images: taken for no patient" in found.notes[0]
+    assert groups(named, NONE, "required") == 16, "who requires patients has them"
+
+
+def test_one_patient_id_over_many_studies_is_nobodys_and_studies_stay() -> None:
+    found = [Identity("p", "", f"s{i // 2}") for i in range(40)]
+    assert groups([""] * 40, found) == 20
+    assert groups([""] * 40, [Identity("p", "", f"s{i % 3}") for i in range(40)]) == 1, (
+        "three studies may be a patient's"
+    )
+
+
+def test_few_real_patients_stay() -> None:
+    named = [f"t/P{i % 3}" for i in range(30)]
+    assert groups(named, [Identity()] * 30) == 3
+
+
+@pytest.mark.parametrize(
+    ("issued", "count"), [(["", "a", "a"], 1), (["a", "b", "a"], 2), (["a", "b", ""], 1), (["", "", ""], 1)]
+)
+def test_an_issuer_in_some_files_makes_no_second_patient(issued: list[str], count: int) -> None:
+    assert groups([""] * 3, [Identity("p", issuer, f"s{i}") for i, issuer in enumerate(issued)]) == count
+
+
+def test_ignore_uses_none() -> None:
+    assert groups(["t/P1"] * 40, NONE, "ignore") == 40

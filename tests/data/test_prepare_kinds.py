@@ -1,0 +1,312 @@
+"""Inputs of kinds that once ended with exit code 0 and wrong labels, lost patients or empty splits."""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fracture.data.boxes import from_text
+from fracture.data.exclusions import Exclusion
+from fracture.data.folders import read_folder
+from fracture.data.prepare.config import PrepareConfig
+from fracture.data.prepare.prepare import Prepared, prepare
+from fracture.data.trees import walk
+from fracture.errors import ConfigError, DataError
+from fracture.inference.table import images_of
+
+N = 40
+Plant = Callable[..., Path]
+
+
+@pytest.fixture
+def plant(tmp_path: Path) -> Plant:
+    """Write images of random texture under the names given."""
+
+    def make(*paths: str) -> Path:
+        root = tmp_path / "set"
+        for i, path in enumerate(paths):
+            place = root / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.random.default_rng(i).integers(0, 255, (40, 32), np.uint8)).save(place, "PNG")
+        return root
+
+    return make
+
+
+def _prepare(source: Path, **options: object) -> Prepared:
+    config = PrepareConfig(near_duplicates=False, **options)  # type: ignore[arg-type]
+    return prepare([source], config, source.parent / "out" / "m.csv")
+
+
+def _table(path: Path, rows: list[list[object]], delimiter: str = ",") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+    return path
+
+
+def _groups(prepared: Prepared) -> int:
+    assert {row.split for row in prepared.manifest.rows} == {"train", "val", "test"}
+    return len({row.group for row in prepared.manifest.rows})
+
+
+APART = {  # names of different images, none of which may be joined
+    "uids without suffix": lambda i: f"1.2.826.0.1.3680043.2.1125.{i}",
+    "dates": lambda i: f"2021-Aug-{i + 1:02d}.png",
+    "dates in August and September": lambda i: f"{i % 28 + 1:02d}-{('Aug', 'Sep')[i // 28]}-21.png",
+    "American dates": lambda i: f"Aug_{i % 28 + 1}_{2020 + i // 28}.png",
+    "accession numbers": lambda i: f"ACC-2021-{i:05d}.png",
+    "a word and a unique id": lambda i: f"wrist-{i:08x}-4f89-41d3-9a0c-0305e82c3301.png",
+    "long running numbers": lambda i: f"scan_crop_{1000 + i}.png",
+    "numbers in parentheses": lambda i: f"IMG ({i}).png",
+    "phone": lambda i: f"IMG-20210803-WA{i:04d}.png",
+}
+
+
+@pytest.mark.parametrize("name", APART.values(), ids=APART)
+def test_names_of_different_images_are_not_joined(name: Callable[[int], str], plant: Plant) -> None:
+    root = plant(*(f"{('A', 'B')[i % 2]}/{name(i)}" for i in range(N)))
+    for path in root.rglob("1.2.826*"):
+        path.rename(path.with_name(path.name.removesuffix(".png")))
+    if "1.2" in name(0):
+        pytest.importorskip("pydicom")
+        records = [f"{('A', 'B')[i % 2]}/{name(i)}" for i in range(N)]
+        from fracture.data.originals import originals
+        from fracture.data.prepare.paths import place
+
+        assert len({one.key for one in originals([place(path, "") for path in records])}) == N
+        return
+    assert _groups(_prepare(root)) == N
+
+
+@pytest.mark.parametrize("name", ["elbow_crop_{}", "fracture_rotated_{}", "xray copy {}"])
+def test_a_rule_that_joins_most_images_is_refused(name: str, plant: Plant) -> None:
+    root = plant(*(f"{('A', 'B')[i % 2]}/{name.format(i)}.png" for i in range(N)))
+    with pytest.raises(DataError, match=r"(?s)20 of 20 images of A .*a word for a copy at the end.*--originals ignore"):
+        _prepare(root)
+    assert _groups(_prepare(root, originals="ignore")) == N
+    problems: list[str] = []
+    read_folder(root, problems)
+    assert any("--originals ignore" in problem for problem in problems)
+
+
+def test_a_group_that_empties_a_split_is_refused_with_its_cause(plant: Plant) -> None:
+    root = plant(*(f"{('A', 'B')[i % 2]}/{i}.png" for i in range(6)))
+    table = [["path", "label", "patient"], *([f"{'AB'[i % 2]}/{i}.png", "AB"[i % 2], "P1"] for i in range(6))]
+    with pytest.raises(DataError, match=r"no image would be in val and test.*the same patient.*\n.*--patients ignore"):
+        _prepare(_table(root / "t.csv", table))
+    assert _groups(_prepare(root / "t.csv", patients="ignore")) == 6
+    table[1][2] = ""
+    with pytest.raises(DataError, match="patients=required: 1 of 6 images have no patient"):
+        _prepare(_table(root / "t.csv", table), patients="required")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_two_labels_for_one_path(order: int, plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    rows = [
+        [f"./{i}.png" if k else f"{i}.png", "AB"[i % 2 and (k > 0 or i % 3 == 0)], k]
+        for i in range(N)
+        for k in (0, 1, 2)
+    ]
+    table = _table(root / "t.csv", [["path", "label", "reader"], *rows[::order]])
+    agreed = _prepare(table)
+    doubtful = {f"{i}.png" for i in range(N) if i % 2 and i % 3}
+    assert {Path(one.path).name for one in agreed.excluded} == doubtful
+    assert all(one.reason == "its rows give it 2 labels: A (1 row), B (2 rows)" for one in agreed.excluded)
+    assert any("contradict each other" in note for note in agreed.notes)
+    decided = _prepare(table, readers="majority")
+    assert {row.path.name: row.label for row in decided.manifest.rows} == {f"{i}.png": "AB"[i % 2] for i in range(N)}
+
+
+def test_structure_is_refused_with_the_labels_that_lie_there(plant: Plant) -> None:
+    root = plant(*(f"images_{1 + i % 3:03d}/images/{i:08d}.png" for i in range(N)))
+    rows = [[f"{i:08d}.png", ("No Finding", "Fracture|Mass", "Fracture")[i % 3], i // 2] for i in range(N)]
+    _table(root / "Data.csv", [["Image Index", "Finding Labels", "Patient ID"], *rows])
+    with pytest.raises(DataError, match=r"look like counters(?s:.*)fracture prepare \S*Data\.csv --columns"):
+        _prepare(root)
+    prepared = _prepare(root / "Data.csv", columns="label=Finding Labels", label_map="No Finding=no_fracture")
+    assert prepared.manifest.classes == ("Fracture", "no_fracture")
+    assert Counter(one.reason for one in prepared.excluded) == {
+        "it has findings of several classes: Fracture, Mass": 13
+    }
+    problems: list[str] = []
+    read_folder(root, problems)
+    assert any("look like counters" in one for one in problems)
+    assert any("fracture prepare" in one and "Data.csv" in one for one in problems)
+
+
+def test_split_folders_in_words_and_patients_in_folders(plant: Plant) -> None:
+    root = plant(
+        *(
+            f"{('Training Set', 'Test Set')[i > 30]}/patient{i // 2:03d}/{('normal', 'broken')[i % 2]}/x.png"
+            for i in range(N)
+        )
+    )
+    prepared = _prepare(root)
+    assert prepared.manifest.classes == ("broken", "normal")
+    assert _groups(prepared) == N // 2
+
+
+_SIGNS = ("negative", "positive")
+MURA = tuple(
+    f"MURA-v1.1/{('train', 'valid')[i > 30]}/XR_WRIST/patient{i // 2:05d}/study1_{_SIGNS[i % 2]}/image1.png"
+    for i in range(N)
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "classes"),
+    [
+        ({"label_map": "positive=abnormal"}, ("abnormal", "no_fracture")),
+        ({"label_map": "positive=abnormal,negative=normal"}, ("abnormal", "normal")),
+        ({"label_pattern": "_(positive|negative)/"}, ("negative", "positive")),
+        ({"label_pattern": "_(positive|negative)/", "label_map": "positive=b,negative=a"}, ("a", "b")),
+    ],
+)
+def test_a_known_layout_survives_options(options: dict[str, str], classes: tuple[str, ...], plant: Plant) -> None:
+    prepared = _prepare(plant(*MURA), **options)
+    assert prepared.manifest.classes == classes
+    assert _groups(prepared) == N // 2
+    assert all(row.source == "mura" for row in prepared.manifest.rows)
+
+
+def test_abnormal_studies_are_no_fractures_unasked(plant: Plant) -> None:
+    with pytest.raises(DataError, match="--label-map positive=abnormal"):
+        _prepare(plant(*MURA))
+    with pytest.raises(ConfigError, match="no image of positiv"):
+        _prepare(plant(*MURA), label_map="positiv=abnormal")
+
+
+TABLES: dict[str, tuple[list[str], list[list[object]], dict[str, object]]] = {
+    "names without suffix": (["img/{}.png"], [["id", "label"], *([i, "AB"[i % 2]] for i in range(N))], {}),
+    "semicolons": (["{}.png"], [["path;label"], *([f"{i}.png;{'AB'[i % 2]}"] for i in range(N))], {}),
+    "another machine's folders": (
+        ["data/{}.png"], [["path", "label"], *([f"C:\\Users\\me\\data\\{i}.png", "AB"[i % 2]] for i in range(N))], {},
+    ),
+    "no header": (["{}.png"], [[f"{i}.png", "AB"[i % 2]] for i in range(N)], {}),
+    "empty cells are a class": (
+        ["{}.png"], [["path", "fx"], *([f"{i}.png", ("", "1.0")[i % 2]] for i in range(N))],
+        {"columns": "label=fx", "label_map": "''=A,1=B"},
+    ),
+    "one column a class": (
+        ["{}.png"], [["path", " A", " B"], *([f"{i}.png", f" {1 - i % 2}", f" {i % 2}"] for i in range(N))],
+        {"columns": "labels=A,B"},
+    ),
+    "one column a class, with a background": (
+        ["{}.png"], [["path", "B", "C"], *([f"{i}.png", i % 2, 0] for i in range(N))],
+        {"columns": "labels=B,C", "background": "A"},
+    ),
+    "studies": (
+        ["S{}/view 1.png"], [["path", "label"], *([f"top/S{i}/", "AB"[i % 2]] for i in range(N))], {},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("names", "rows", "options"), TABLES.values(), ids=TABLES)
+def test_tables_as_they_come(
+    names: list[str], rows: list[list[object]], options: dict[str, object], plant: Plant
+) -> None:
+    root = plant(*(names[0].format(i) for i in range(N)))
+    prepared = _prepare(_table(root / "t.csv", rows), **options)
+    found = {int("".join(c for c in str(row.path.relative_to(root)).replace("view 1", "") if c.isdigit())): row.label
+             for row in prepared.manifest.rows}  # fmt: skip
+    assert found == {i: "AB"[i % 2] for i in range(N)}
+    assert not prepared.excluded
+
+
+def test_rows_that_cannot_be_believed_are_named(plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)), "x/twin.png", "y/twin.png", "unnamed.png")
+    rows: list[list[object]] = [[f"{i}.png", "AB"[i % 2]] for i in range(N)]
+    rows += [["twin", "A"], ["1.png", "B", "B"], ["elsewhere/0.png", "A"], ["gone.png", "A"], ["2.png", ""]]
+    prepared = _prepare(_table(root / "t.csv", [["path", "label"], *rows]))
+    reasons = [one.reason for one in prepared.excluded]
+    for part in (
+        "2 files have this name",
+        "more cells than the header",
+        "same name in another folder",
+        "does not exist",
+    ):
+        assert any(part in reason for reason in reasons), part
+    assert len(prepared.manifest.rows) == N
+    assert any("1 images beside them are named by no row" in note for note in prepared.sources[0].notes)
+
+
+def test_more_than_fifty_classes_are_refused_before_anything_is_opened(plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(60)))
+    with pytest.raises(DataError, match="60 classes, more than 50"):
+        _prepare(_table(root / "t.csv", [["path", "label"], *([f"{i}.png", f"c{i}"] for i in range(60))]))
+
+
+def test_annotations_become_labels_and_boxes_stay(plant: Plant) -> None:
+    root = plant(*(f"{('train', 'valid')[i > 30]}/images/{i}.png" for i in range(N)))
+    (root / "data.yaml").write_text(
+        "train: ../train/images\nval: ../valid/images\nnc: 2\nnames: ['fracture', 'text']\n"
+    )
+    for i in range(N):
+        path = root / ("train", "valid")[i > 30] / "labels" / f"{i}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(("1 0.5 0.5 0.2 0.2\n" if i % 4 else "") + ("0 0.3 0.4 0.2 0.2\n" if i % 2 else ""))
+    prepared = _prepare(root, background="no_fracture", label_map="text=")
+    labels = {int(row.path.stem): row.label for row in prepared.manifest.rows}
+    assert labels == {i: ("no_fracture", "fracture")[i % 2] for i in range(N)}
+    drawn = {int(row.path.stem): from_text(row.extra["boxes"]) for row in prepared.manifest.rows}
+    assert [box.label for box in drawn[1]] == ["text", "fracture"]
+    assert not drawn[0]
+    with pytest.raises(DataError, match="1 class"):
+        _prepare(root, label_map="text=")
+
+
+def test_roboflows_classes_table_is_read_where_it_lies(plant: Plant) -> None:
+    root = plant(*(f"{('train', 'test')[i > 30]}/{i}.png" for i in range(N)))
+    for split, held in (("train", range(31)), ("test", range(31, N))):
+        rows = [
+            ["filename", " fractured", " not fractured"],
+            *([f"{i}.png", f" {i % 2}", f" {1 - i % 2}"] for i in held),
+        ]
+        _table(root / split / "_classes.csv", rows)
+    prepared = _prepare(root)
+    assert {row.path.stem: row.label for row in prepared.manifest.rows} == {
+        str(i): ("not fractured", "fractured")[i % 2] for i in range(N)
+    }
+    assert len(_prepare(root / "train" / "_classes.csv").manifest.rows) == 31
+
+
+def test_every_file_is_used_named_or_counted(plant: Plant) -> None:
+    root = plant(*(f"{'AB'[i % 2]}/{i}.png" for i in range(N)), "A/x.JP2", "B/y.pgm", "A/.hidden.png", "B/._1.png")
+    Image.open(root / "A" / "0.png").rotate(90).save(root / "A" / "x.JP2", "JPEG2000")
+    Image.open(root / "B" / "1.png").rotate(90).save(root / "B" / "y.pgm", "PPM")
+    (root / "A" / "photo.heic").write_bytes(b"x")
+    (root / "notes.docx").write_bytes(b"x")
+    prepared = _prepare(root)
+    assert len(prepared.manifest.rows) == N + 2
+    assert [Path(one.path).name for one in prepared.excluded] == ["photo.heic"]
+    assert prepared.sources[0].others == {".docx": 1}
+    found = {path.name for path in images_of([root])}
+    problems: list[str] = []
+    assert found == {row.path.name for row in prepared.manifest.rows}
+    assert found == {row.path.name for row in read_folder(root, problems).rows}
+    assert found == {Path(path).name for path in walk(root).images}
+    assert len(problems) == 1
+    assert "photo.heic" in problems[0]
+
+
+def test_predict_needs_no_labels(plant: Plant) -> None:
+    root = plant(*(f"deep/{i}.png" for i in range(3)))
+    table = _table(root / "list.csv", [["image_id"], *([i] for i in range(3))])
+    assert [path.name for path in images_of([table])] == ["0.png", "1.png", "2.png"]
+
+
+def test_what_was_left_out_is_known_where_everything_is_refused(plant: Plant) -> None:
+    root = plant("A/1.png", "B/2.png")
+    (root / "B" / "2.png").write_text("no image")
+    excluded: list[Exclusion] = []
+    with pytest.raises(DataError, match="1 usable images of 1 class"):
+        prepare([root], PrepareConfig(near_duplicates=False), root / "m.csv", excluded=excluded)
+    assert [Path(one.path).name for one in excluded] == ["2.png"]
+    assert json.dumps([one.reason for one in excluded])
