@@ -34,7 +34,14 @@ _SIDES = re.compile(
     r"|ankle|foot|toe|spine|rib|skull|chest|arm|radius|ulna|scapula|neck)s?",
     re.IGNORECASE,
 )
-_PATIENT = r"(?:patients?|pat|pts?|subjects?|subj|sub|mrn|person|persons|p)"
+_PEOPLE = re.compile(
+    r"(?:fe)?males?|m|f|(?:wo)?men|adults?|child(?:ren)?|infants?|p?a?ediatrics?"
+    r"|(?:upper|lower)[ _-](?:limb|extremity|arm|leg)s?"
+    r"|jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
+    r"|nov(?:ember)?|dec(?:ember)?",
+    re.IGNORECASE,
+)
+_PATIENT = r"(?:patients?|pat|pts?|cases?|subjects?|subj|sub|mrn|person|persons|p)"
 _PATIENT_NAME = re.compile(rf"{_PATIENT}[ _-]?\d+", re.IGNORECASE)
 _COUNTER = re.compile(
     rf"(?:{_PATIENT}|case|stud(?:y|ies)|series|session|ses|visit|exam|accession|acc|images?|imgs?|im|part|batch|day"
@@ -68,6 +75,20 @@ class Structure:
         return f"{', '.join(self.names[:3])}{more}: these look like {self.kind}, not like classes"
 
 
+_TRAIN = re.compile(r"train|entren|^tr$", re.IGNORECASE)
+_TEST = re.compile(r"(?<![a-z])(?:test|val|eval|hold|prueba)|^(?:te|va|vl|ts)$", re.IGNORECASE)
+_SPLIT_WORD = re.compile(
+    r"(?<![a-z])(?:train|training|tests?|testing|val|valid|validat(?:e|ing|ion))(?![a-z])", re.IGNORECASE
+)
+
+
+def _splits(names: list[str]) -> list[str]:
+    """The names that say a split, also beside another word, or that make a pair of one with another."""
+    train, test = ([name for name in names if one.search(name.strip())] for one in (_TRAIN, _TEST))
+    pair = [*train, *test] if train and test else []
+    return [name for name in names if split_name(name) or _SPLIT_WORD.search(name.replace("_", " "))] or pair
+
+
 def structure(names: Collection[str]) -> Structure | None:
     """What the names are where they can be no classes, None where they can.
 
@@ -76,7 +97,7 @@ def structure(names: Collection[str]) -> Structure | None:
     """
     listed = sorted(names)
     for kind, found in (
-        ("splits", [name for name in listed if split_name(name)]),
+        ("splits", _splits(listed)),
         ("folders of files, not of a class", [name for name in listed if _NO_CLASS.fullmatch(name.strip())]),
     ):
         if found:
@@ -113,6 +134,7 @@ _KINDS = (
     ("dates", lambda name: _DATE.fullmatch(name) is not None),
     ("file formats or sizes", lambda name: _FORMATS.fullmatch(name) is not None),
     ("identifiers", _is_uid),
+    ("people or months", lambda name: _PEOPLE.fullmatch(name) is not None),
     ("body parts, sides or views", lambda name: _SIDES.fullmatch(name) is not None),
 )
 

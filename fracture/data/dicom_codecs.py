@@ -4,6 +4,7 @@ Importing this module plugs imagecodecs (BSD-3; libjpeg-turbo, CharLS, OpenJPEG)
 12-bit and lossless JPEG, JPEG-LS, deep colours in JPEG 2000, HTJ2K. Decoders that pydicom finds by itself come first.
 """
 
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from importlib.util import find_spec
@@ -37,6 +38,7 @@ _NAMES = {  # where the standard's own is a mouthful
     uid.JPEG2000Lossless: "JPEG 2000 Lossless",
     uid.JPEGLSNearLossless: "JPEG-LS Near-Lossless",
 }
+_JPEG_2000, _JP2 = b"\xff\x4f\xff\x51", b"jP  "  # how its codestreams and its files begin
 _VIDEOS = ("MPEG", "HEVC", "H.264", "SMPTE")
 _FRAMES = {0xC0: uid.JPEGBaseline8Bit, 0xC1: uid.JPEGExtended12Bit, 0xC3: uid.JPEGLossless, 0xF7: uid.JPEGLSLossless}
 _DCMTK = {"JPEG-LS": "dcmdjpls", "RLE": "dcmdrle", "JPEG": "dcmdjpeg"}  # its tools by the beginning of a name
@@ -57,6 +59,8 @@ def decode_frame(source: bytes, runner: "DecodeRunner") -> bytes:
     """
     import imagecodecs
 
+    if _size(source) != (runner.rows, runner.columns):  # before anything is allocated for it
+        raise ValueError("another size than the file says")
     decode: Callable[[bytes], npt.NDArray[Any]] = getattr(imagecodecs, _FUNCTIONS[runner.transfer_syntax])
     pixels = decode(source)
     if pixels.ndim == 3:
@@ -89,12 +93,36 @@ def name_of(syntax: uid.UID) -> str:
     return name if name != str(syntax) else f"an unknown transfer syntax ({name})"
 
 
+def is_endless(frame: bytes) -> bool:
+    """Whether a JP2 file among the pixels has a box without a length, at which pydicom (3.0) would stay for ever."""
+    place = 12 if frame[4:8] == _JP2 else len(frame)
+    while place < len(frame) and frame[place + 4 : place + 8] != b"jp2c":
+        length = int.from_bytes(frame[place : place + 4], "big")
+        if length < 8:
+            return True
+        place += length
+    return False
+
+
+def _size(codestream: bytes) -> tuple[int, int] | None:
+    """Height and width that a codestream says of itself."""
+    if codestream[:2] == b"\xff\xd8":
+        header = jpeg_frame(codestream)
+        return (header.height, header.width) if header else None
+    place = codestream.find(_JPEG_2000)
+    if place < 0 or len(codestream) < place + 24:
+        return None
+    right, bottom, left, top = struct.unpack_from(">4I", codestream, place + 8)
+    return bottom - top, right - left
+
+
 def sniff(pixel_data: bytes) -> uid.UID | None:
     """The transfer syntax of compressed pixels whose file does not name it; None where they do not tell either."""
     frame = bytes(get_frame(pixel_data, 0, number_of_frames=1))
     if frame[:2] == b"\xff\xd8":
-        return _FRAMES.get((jpeg_frame(frame) or (0, 0))[0])
-    if frame[:4] == b"\xff\x4f\xff\x51" or frame[4:8] == b"jP  ":
+        header = jpeg_frame(frame)
+        return _FRAMES.get(header.marker) if header else None
+    if frame[:4] == _JPEG_2000 or frame[4:8] == _JP2:
         return uid.JPEG2000
     return uid.RLELossless if frame[0] in range(1, 16) and frame[1:8] == b"\0\0\0\x40\0\0\0" else None
 

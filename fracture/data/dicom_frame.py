@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import get_frame
 from pydicom.pixels import get_decoder
 
-from fracture.data.dicom_codecs import CONVERT, sniff, why_undecoded
+from fracture.data.dicom_codecs import CONVERT, is_endless, sniff, why_undecoded
 from fracture.data.pixels import ImageError, Mask, Numbers, check_size
 
 KEYWORDS = {"PixelData": "", "FloatPixelData": "Float", "DoubleFloatPixelData": "DoubleFloat"}  # and of their padding
@@ -20,6 +21,7 @@ _NATIVE = {  # by implicit VR and little endian
     (False, False): uid.ExplicitVRBigEndian,
     (True, False): uid.ExplicitVRBigEndian,  # no transfer syntax, but old archives hold it; the pixels are the same
 }
+_OFFSETS = ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")
 _ITEM = b"\xfe\xff\x00\xe0"  # compressed pixels begin with one
 _WITH_SIGN = (*uid.JPEGLSTransferSyntaxes, *uid.JPEG2000TransferSyntaxes)  # pydicom has put their bits right
 
@@ -127,8 +129,8 @@ def _described(dataset: Dataset, syntax: uid.UID) -> Dataset:
     check_size(found.Columns, found.Rows)
     keyword = next(keyword for keyword in KEYWORDS if keyword in dataset)
     found[keyword] = dataset[keyword]
-    for table in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
-        if table in dataset:
+    if all(table in dataset for table in _OFFSETS):
+        for table in _OFFSETS:
             found[table] = dataset[table]
     found.SamplesPerPixel = int(number(dataset, "SamplesPerPixel") or 1)
     meaning = str(first_value(dataset, "PhotometricInterpretation") or "").strip().upper()
@@ -168,6 +170,8 @@ def _check_length(found: Dataset, length: int, syntax: uid.UID) -> None:
 def _decoded(described: Dataset, syntax: uid.UID) -> tuple[Numbers, dict[str, Any]]:
     """The first frame as pydicom decodes it and what the numbers mean; 8-bit colours as RGB, all else with all bits."""
     as_rgb = described.SamplesPerPixel == 3 and described.BitsAllocated <= 8  # pydicom turns deeper YBR to nothing
+    if syntax in uid.JPEG2000TransferSyntaxes and is_endless(_first_frame(described)):
+        raise ImageError(f"not a readable DICOM image ({why_undecoded(syntax)})")
     try:
         decoder = get_decoder(syntax)
         values, properties = decoder.as_array(described, index=0, raw=not as_rgb, correct_unused_bits=as_rgb)
@@ -176,6 +180,14 @@ def _decoded(described: Dataset, syntax: uid.UID) -> tuple[Numbers, dict[str, An
             raise ImageError(f"not a readable DICOM image ({why_undecoded(syntax)})") from error
         raise
     return values, {str(name): value for name, value in properties.items()}
+
+
+def _first_frame(described: Dataset) -> bytes:
+    """The codestream of the first frame, found as pydicom's decoders find it."""
+    tables = [described.get(name) for name in _OFFSETS]
+    extended = (tables[0], tables[1]) if None not in tables else None
+    frames = described.NumberOfFrames
+    return bytes(get_frame(described.PixelData, 0, number_of_frames=frames, extended_offsets=extended))
 
 
 def _stored(raw: Numbers, bits: int, high_bit: int) -> Numbers:

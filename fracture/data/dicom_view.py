@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from pydicom.dataset import Dataset
-from pydicom.pixels import apply_color_lut
 
 from fracture.data.dicom_frame import Frame, first_value, number, numbers
 from fracture.data.pixels import Floats, Grey, ImageError, Numbers, luminance, stretch
@@ -47,13 +46,10 @@ def _of_colours(frame: Frame) -> Grey:
 
 def _of_palette(dataset: Dataset, values: Numbers) -> Grey:
     """The luminance of a palette's colours."""
-    if f"Segmented{_PALETTES[0]}Data" in dataset:
-        colours = np.asarray(apply_color_lut(values, dataset))
-    else:
-        looked_up = [_looked_up(dataset, dataset, palette, values) for palette in _PALETTES]
-        colours = np.stack([channel for channel in looked_up if channel is not None], axis=-1)
-    if colours.shape[-1] < len(_PALETTES):
+    looked_up = [_looked_up(dataset, dataset, palette, values) for palette in _PALETTES]
+    if any(channel is None for channel in looked_up):
         raise ImageError(_PALETTE)
+    colours = np.stack([channel for channel in looked_up if channel is not None], axis=-1)
     top = 255 if colours.max() <= 255 else 65535  # many files call tables of 8 bits ones of 16
     return np.asarray(np.round(luminance(colours) / top * 255), np.uint8)
 
@@ -107,12 +103,18 @@ def _windowed(values: Floats, centre: float, width: float, function: str, low: f
 def _looked_up(dataset: Dataset, item: Dataset, name: str, values: Numbers) -> Numbers | None:
     """Values looked up in the table that an item holds under a name; None where it holds none that is usable."""
     descriptor, data = item.get(f"{name}Descriptor"), item.get(f"{name}Data")
-    if not isinstance(descriptor, Sequence) or len(descriptor) != 3 or not data:
+    segments = item.get(f"Segmented{name}Data")
+    if not isinstance(descriptor, Sequence) or len(descriptor) != 3 or not (data or segments):
         return None
     entries, first = int(descriptor[0]) % 65536 or 65536, int(descriptor[1])
     if first > 32767 and values.min() < 0:  # the first value is signed too
         first -= 65536
-    table = _entries(data, entries, little=dataset.original_encoding[1] is not False)
+    little = dataset.original_encoding[1] is not False
+    if data:
+        table = _entries(data, entries, little=little)
+    else:
+        depth = "u1" if descriptor[2] == 8 else "<u2" if little else ">u2"
+        table = _unfolded(np.frombuffer(segments, depth).tolist(), entries)
     places = np.clip(np.asarray(values - float(first), np.int64), 0, len(table) - 1)
     return np.asarray(table[places])
 
@@ -124,3 +126,21 @@ def _entries(data: Any, entries: int, *, little: bool) -> Numbers:
     if len(data) >= 2 * entries:
         return np.frombuffer(data[: 2 * entries], "<u2" if little else ">u2")
     return np.frombuffer(data, np.uint8)[:entries]
+
+
+def _unfolded(data: list[int], entries: int) -> Numbers:
+    """The entries of a segmented table: runs of values and straight lines between them (PS3.3 C.7.9.2)."""
+    values: list[int] = []
+    place = 0
+    while place + 2 < len(data) and len(values) < entries:
+        kind, length = data[place], data[place + 1]
+        if kind == 0:
+            values += data[place + 2 : place + 2 + length]
+            place += 2 + length
+        elif kind == 1 and values:
+            line = np.linspace(values[-1], data[place + 2], length + 1)[1:]
+            values += [int(value) for value in np.around(line)]
+            place += 3
+        else:  # copies of other segments, which no known device writes
+            raise ImageError(_PALETTE)
+    return np.array(values[:entries])

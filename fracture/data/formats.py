@@ -1,6 +1,8 @@
 """Kinds of image files: which are read, which are known but not read and what to do with them, and what is damaged."""
 
+import struct
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import PurePath
 from types import MappingProxyType
 
@@ -83,13 +85,30 @@ def why_unreadable(data: bytes, error: Exception) -> str:
     )
 
 
-def jpeg_frame(data: bytes) -> tuple[int, int] | None:
-    """The marker of a JPEG's frame (0xC0 baseline, 0xC3 lossless, 0xF7 JPEG-LS) and its bits per sample."""
+@dataclass(frozen=True, slots=True)
+class JpegFrame:
+    """What the header of a JPEG's frame says.
+
+    Attributes:
+        marker: 0xC0 baseline, 0xC1 extended, 0xC3 lossless, 0xF7 JPEG-LS.
+        bits: of a sample.
+        height: in pixels.
+        width: likewise.
+    """
+
+    marker: int
+    bits: int
+    height: int
+    width: int
+
+
+def jpeg_frame(data: bytes) -> JpegFrame | None:
+    """The header of a JPEG's frame; None where none is found."""
     place = 2
-    while place + 5 <= len(data) and data[place] == 0xFF:
+    while place + 9 <= len(data) and data[place] == 0xFF:
         marker = data[place + 1]
         if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
-            return marker, data[place + 4]
+            return JpegFrame(marker, *struct.unpack_from(">BHH", data, place + 4))
         if marker == 0xFF:  # fill
             place += 1
         else:
@@ -102,5 +121,7 @@ def _match(magics: tuple[tuple[int, bytes, str], ...], data: bytes) -> str:
 
 
 def _rare_jpeg(data: bytes) -> str:
-    marker, bits = jpeg_frame(data) or (0, 8)
-    return _RARE_JPEG.get(marker) or (f"JPEG of {bits} bits per sample" if bits != 8 else "")
+    frame = jpeg_frame(data)
+    if frame is None:
+        return ""
+    return _RARE_JPEG.get(frame.marker) or (f"JPEG of {frame.bits} bits per sample" if frame.bits != 8 else "")

@@ -67,7 +67,7 @@ def patients_of(named: Sequence[str], found: Sequence[Identity], rule: Rule = "a
 
 
 def _is_empty(name: str) -> bool:
-    return is_placeholder(name.rpartition("/")[2]) if name else True
+    return is_placeholder(name.partition("/")[2]) if name else True
 
 
 def _say(notes: list[str], count: int, of: int, where: str) -> None:

@@ -1,9 +1,10 @@
 """Finding the image files below a folder, the same ones for training, predicting and preparing."""
 
 import os
+import re
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from fracture.data.exclusions import Exclusion
 from fracture.data.formats import SUFFIXES, why_unread
@@ -24,7 +25,12 @@ LABEL_FILES = (
     ".xls",
     ".parquet",
 )
-_SKIPPED_FOLDERS = ("__MACOSX", "__pycache__")
+_SKIPPED_FOLDERS = ("__MACOSX", "__pycache__", "$RECYCLE.BIN", "System Volume Information", "@eaDir")
+_DRAWN_FOLDER = re.compile(  # pictures made of radiographs
+    r"masks?|segmentations?|seg|labels?|annotations?|heat[ _-]?maps?|overlays?|grad-?cams?|thumbnails?|thumbs?",
+    re.IGNORECASE,
+)
+_DRAWN_FILE = re.compile(r".[_-](?:mask|seg|segmentation|overlay|heatmap|gradcam|thumb|thumbnail)$", re.IGNORECASE)
 _NO_IMAGES = (".py", ".md", ".pdf", ".html", ".htm", ".db", ".ini", ".npy", ".zip", ".pth", ".log")  # not opened
 _HEAD = 256  # bytes that tell a DICOM file
 
@@ -70,6 +76,8 @@ def walk(root: Path, name: str = "") -> Tree:
             suffix = os.path.splitext(file)[1].lower()  # noqa: PTH122
             if not is_text(place):
                 excluded.append(Exclusion(as_text(place), "its name is not valid UTF-8: rename it", source=name))
+            elif is_image(place) and (reason := _why_drawn(root, place)):
+                excluded.append(Exclusion(place, reason, source=name))
             elif is_image(place):
                 images.append(os.path.relpath(place, root).replace(os.sep, "/"))
             elif reason := why_unread(file):
@@ -79,6 +87,15 @@ def walk(root: Path, name: str = "") -> Tree:
                 if suffix in LABEL_FILES:
                     labels.append(os.path.relpath(place, root).replace(os.sep, "/"))
     return Tree(root, name or root.name, tuple(sorted(images)), tuple(sorted(labels)), others, tuple(excluded))
+
+
+def _why_drawn(root: Path, place: str) -> str:
+    """Why a picture is none of a radiograph but drawn from one, empty where nothing says so."""
+    path = PurePath(os.path.relpath(place, root))
+    folder = next((one for one in path.parts[:-1] if _DRAWN_FOLDER.fullmatch(one.strip())), "")
+    ending = _DRAWN_FILE.search(path.stem)
+    where = f"lies in a folder called {folder}" if folder else f"its name ends in {ending[0][2:]}" if ending else ""
+    return f"{where}: such pictures are drawn from radiographs and are none" if where else ""
 
 
 def is_image(place: str) -> bool:

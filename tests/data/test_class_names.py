@@ -9,7 +9,8 @@ from fracture.data.manifest import split_name
 from fracture.data.prepare.levels import class_at, levels_of
 
 STRUCTURE = {
-    "splits": [["Training Set", "Test Set"], ["train_images", "val_images"], ["normal", "TEST"], ["01_train", "x"]],
+    "splits": [["Training Set", "Test Set"], ["train_images", "val_images"], ["normal", "TEST"], ["01_train", "x"],
+        ["test_v2", "train_v2"], ["test_fractured", "train_fractured"], ["entrenamiento", "prueba"], ["te", "tr"]],
     "counters": [
         ["images_001", "images_002"], ["Day 1", "Day 2"], ["part1", "part2"], ["batch_3", "batch_4"], ["000", "001"],
         ["fold1", "fold2"], ["12345", "12346"], ["hospital 1", "hospital 2"],
@@ -18,6 +19,7 @@ STRUCTURE = {
     "dates": [["2021-08", "2021-09"], ["2019", "2020"], ["20210803", "20210804"]],
     "file formats or sizes": [["DICOM"], ["png", "jpg"], ["224x224", "512x512"], ["8bit", "16-bit"]],
     "folders of files": [["masks", "normal"], ["images", "labels"], ["Annotations", "JPEGImages"], ["holdout", "a"]],
+    "people or months": [["male", "female"], ["adults", "children"], ["Jul", "August"]],
     "identifiers": [["1.2.840.113619.2.5", "1.2.840.113619.2.6"]],
     "body parts": [["left", "right"], ["AP", "Lateral"], ["wrist", "elbow"], ["XR_HAND", "XR_WRIST"]],
 }  # fmt: skip
@@ -76,7 +78,26 @@ LEVELS = {  # folders of each image: level of the class and of the patient
 @pytest.mark.parametrize(("folders", "classes", "patients"), LEVELS.values(), ids=LEVELS)
 def test_levels_further_down_are_looked_at(folders: list[list[str]], classes: int, patients: int | None) -> None:
     found = levels_of({str(i): one for i, one in enumerate(folders)}, "set")
-    assert (found.classes, found.patients, found.problem) == (classes, patients, None)
+    assert (found.classes, found.patients, found.problem) == (classes, patients, "")
+
+
+AMBIGUOUS = {
+    "two levels": (
+        [["Graz", "Colles"], ["Wien", "Smith"], ["Graz", "Smith"]],
+        "two levels of folders could be the classes",
+    ),
+    "names at two levels": ([["Full", "A"], ["A"], ["B"], ["Full", "B"]], "folders of one name stand at two levels"),
+}
+
+
+@pytest.mark.parametrize(("folders", "problem"), AMBIGUOUS.values(), ids=AMBIGUOUS)
+def test_what_could_be_either_is_refused(folders: list[list[str]], problem: str) -> None:
+    assert problem in levels_of({str(i): one for i, one in enumerate(folders)}, "set").problem
+
+
+def test_many_small_folders_below_a_class_are_patients() -> None:
+    folders = [[("normal", "fractured")[i % 2], f"GRZ-{i // 4:03d}-X"] for i in range(48)]
+    assert levels_of({str(i): one for i, one in enumerate(folders)}, "set").patients == 1
 
 
 def test_one_class_may_be_the_name_of_the_root() -> None:

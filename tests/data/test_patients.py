@@ -17,13 +17,35 @@ def groups(named: list[str], found: list[Identity], rule: str = "auto") -> int:
 
 
 @pytest.mark.parametrize(
-    "value", ["", " ", "ANONYMOUS", "anonymized", "Anon", "0", "00000", "XXXX", "N/A", "-", "unknown", "<none>", "TEST"]
+    "value",
+    [
+        "",
+        " ",
+        "ANONYMOUS",
+        "anonymized",
+        "Anon",
+        "0",
+        "00000",
+        "XXXX",
+        "N/A",
+        "-",
+        "unknown",
+        "<none>",
+        "TEST",
+        "Anonymous^",
+        "anonymized^^^^",
+        "UNKNOWN PATIENT",
+        "ANON_ID",
+        "not given",
+        "#N/A",
+        "9999999",
+    ],
 )
 def test_placeholders(value: str) -> None:
     assert is_placeholder(value)
 
 
-@pytest.mark.parametrize("value", ["P1", "123", "10", "MRN-0", "anonymous17", "A", "patient 3"])
+@pytest.mark.parametrize("value", ["P1", "123", "10", "Smith^Anna", "MRN-0", "anonymous17", "A", "patient 3"])
 def test_identifiers(value: str) -> None:
     assert not is_placeholder(value)
 
@@ -53,6 +75,10 @@ def test_one_patient_id_over_many_studies_is_nobodys_and_studies_stay() -> None:
     assert groups([""] * 40, [Identity("p", "", f"s{i % 3}") for i in range(40)]) == 1, (
         "three studies may be a patient's"
     )
+
+
+def test_a_slash_in_an_identifier_is_no_source() -> None:
+    assert patients_of(["t/N/A"] * 3 + ["t/A"], [Identity()] * 4).keys == [[], [], [], ["t/A"]]
 
 
 def test_few_real_patients_stay() -> None:

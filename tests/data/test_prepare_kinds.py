@@ -237,6 +237,31 @@ def test_rows_that_cannot_be_believed_are_named(plant: Plant) -> None:
     assert any("1 images beside them are named by no row" in note for note in prepared.sources[0].notes)
 
 
+LISTS = ["A|B", "A; B", "['A', 'B']", '["A", "B"]', "A, B", "A and B", "A+B", "A/B"]
+
+
+@pytest.mark.parametrize("several", LISTS)
+def test_cells_of_several_classes(several: str, plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)), "both.png", "unknown.png")
+    rows = [[f"{i}.png", ("['A']" if "[" in several and i % 4 == 0 else "AB"[i % 2])] for i in range(N)]
+    table = _table(root / "t.csv", [["path", "label"], *rows, ["both.png", several], ["unknown.png", "NaN"]])
+    prepared = _prepare(table)
+    assert prepared.manifest.classes == ("A", "B")
+    assert sorted(one.reason for one in prepared.excluded) == [
+        "it has findings of several classes: A, B",
+        "its label is 'NaN': nobody knows its class",
+    ]
+
+
+def test_a_column_of_body_parts_is_not_taken_for_the_class_unasked(plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    rows = [[f"{i}.png", ("wrist", "elbow")[i // 2 % 2], "AB"[i % 2]] for i in range(N)]
+    table = _table(root / "t.csv", [["path", "class", "fx"], *rows])
+    with pytest.raises(DataError, match=r"the column class holds elbow, wrist: .*the class could be .*fx \(A, B\)"):
+        _prepare(table)
+    assert _prepare(table, columns="label=class").manifest.classes == ("elbow", "wrist")
+
+
 def test_more_than_fifty_classes_are_refused_before_anything_is_opened(plant: Plant) -> None:
     root = plant(*(f"{i}.png" for i in range(60)))
     with pytest.raises(DataError, match="60 classes, more than 50"):
@@ -283,17 +308,25 @@ def test_every_file_is_used_named_or_counted(plant: Plant) -> None:
     Image.open(root / "B" / "1.png").rotate(90).save(root / "B" / "y.pgm", "PPM")
     (root / "A" / "photo.heic").write_bytes(b"x")
     (root / "notes.docx").write_bytes(b"x")
+    (root / "A" / "masks").mkdir()
+    for drawn in ("A/masks/0.png", "A/0_mask.png", "B/@eaDir/1.png"):
+        (root / drawn).parent.mkdir(exist_ok=True)
+        (root / drawn).write_bytes((root / "A" / "2.png").read_bytes())
     prepared = _prepare(root)
     assert len(prepared.manifest.rows) == N + 2
-    assert [Path(one.path).name for one in prepared.excluded] == ["photo.heic"]
+    assert sorted(one.reason.split(":")[0] for one in prepared.excluded) == [
+        "HEIC photos are not read",
+        "its name ends in mask",
+        "lies in a folder called masks",
+    ]
     assert prepared.sources[0].others == {".docx": 1}
     found = {path.name for path in images_of([root])}
     problems: list[str] = []
     assert found == {row.path.name for row in prepared.manifest.rows}
     assert found == {row.path.name for row in read_folder(root, problems).rows}
     assert found == {Path(path).name for path in walk(root).images}
-    assert len(problems) == 1
-    assert "photo.heic" in problems[0]
+    assert len(problems) == 3
+    assert any("photo.heic" in problem for problem in problems)
 
 
 def test_predict_needs_no_labels(plant: Plant) -> None:

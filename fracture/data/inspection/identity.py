@@ -10,7 +10,9 @@ _TAGS = ("PatientID", "IssuerOfPatientID", "StudyInstanceUID", "InstitutionName"
 _PLACEHOLDER = re.compile(
     r"anon(?:ym(?:ous|i[sz]ed|e)?)?|unknown|none|null|nil|nan|n/?a|test|dummy|de-?identified|removed|redacted"
     r"|not[ _-]?available"
-    r"|patient|patient[ _-]?id|id|no[ _-]?id|no[ _-]?name|unspecified|undefined|default|phantom|hidden"
+    r"|patient|patient[ _-]?id|id|no[ _-]?id|no[ _-]?name|unspecified|undefined|default|phantom|hidden|missing"
+    r"|(?:anon\w*|unknown|no|test|dummy) (?:patients?|subjects?|ids?|names?)|not (?:given|known|set)|9{4,}"
+    r"|123456(?:7(?:89?)?)?"
     r"|private|x+|0+|-+|\?+|\.+|\*+",
     re.IGNORECASE,
 )
@@ -33,7 +35,7 @@ class Identity:
 
 def is_placeholder(identifier: str, institution: str = "") -> bool:
     """Whether an identifier is none of a patient: empty, ``ANONYMOUS``, ``0``, or the institution's name."""
-    plain = identifier.strip().strip("<>[](){}#_ ").strip()
+    plain = re.sub(r"[\s^_]+", " ", identifier.strip("<>[](){}# \t")).strip()
     return not plain or _PLACEHOLDER.fullmatch(plain) is not None or plain.lower() == institution.strip().lower()
 
 

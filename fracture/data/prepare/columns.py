@@ -1,9 +1,11 @@
 """Which column of a table means what: as the user says, by its name, or, for the path, by what its values lead to."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fracture.data.class_names import MAX_CLASSES, structure
 from fracture.data.manifest import split_name
 from fracture.data.prepare.index import FileIndex
 from fracture.errors import DataError
@@ -24,6 +26,10 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """The column names that are understood without ``--columns``, the first present counting; a space is as good as _."""
 
+_PATIENT = re.compile(
+    r"(?:id_|anon_)?(?:patient|pat|subject|participant|person|case|accession|study)s?"
+    r"(?:_?(?:id|no|nr|num|number|nummer|key|name|hash|code|uid|identifier))?|studyinstanceuid|patientennummer"
+)
 _BOX = ({"xmin", "ymin", "xmax", "ymax"}, {"x_min", "y_min", "x_max", "y_max"})
 _ROBOFLOW = "_classes.csv"  # Roboflow's table: a column for each class
 _FEW = 12  # values that a column of classes has at most, when one is looked for
@@ -78,6 +84,7 @@ def find_columns(
     labels = tuple(said.pop("labels", ()))
     own = {meaning: listed[0] for meaning, listed in said.items()}
     known = {m: next((c for s in spelt if (c := named_column(s, names))), "") for m, spelt in SPELLINGS.items()}
+    known["patient"] = known["patient"] or next((name for name in names if _PATIENT.fullmatch(_plain(name))), "")
     meaning = {m: column for m, column in {**known, **own}.items() if column}
     notes: list[str] = []
     if "path" not in meaning and (column := _path_column(names, rows, index)):
@@ -87,6 +94,11 @@ def find_columns(
     if labels:
         meaning.pop("label", None)
     needed = ("path",) if labels or not labelled else ("path", "label")
+    guessed = meaning.get("label", "") if labelled and "label" not in own else ""
+    values = {row[guessed] for row in rows} - {""} if guessed else set()
+    if len(values) <= MAX_CLASSES and (seen := structure(values)):
+        others = _candidates(names, rows, {m: c for m, c in meaning.items() if m != "label"})
+        raise DataError(f"{path}: the column {guessed} holds {seen}{others}", _HINT)
     if missing := [m for m in needed if m not in meaning]:
         raise DataError(
             f"{path}: no column for {' and '.join(missing)}, found {held}{_candidates(names, rows, meaning)}", _HINT

@@ -63,7 +63,7 @@ class FileIndex:
             if ".." in parts[start:]:
                 continue
             if os.path.isfile(place):  # noqa: PTH113
-                return Place((place,), elsewhere=start > 0)
+                return Place((place,), elsewhere=start > 0 and start == len(parts) - 1)
             if os.path.isdir(place):  # noqa: PTH112
                 files = tuple(str(self._tree.root / path) for path in self._images_below("/".join(parts[start:])))
                 return Place(files) if files else Place(problem="is a folder without images")

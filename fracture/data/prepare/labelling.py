@@ -155,7 +155,7 @@ def _has_classes(tree: Tree, config: PrepareConfig) -> bool:
     folders = {path: class_folders(path) for path in tree.images}
     levels = levels_of(folders, tree.name)
     held = {class_at(one, levels.classes, "", True) for one in folders.values()} - {""}
-    return bool(config.label_pattern) or (levels.problem is None and len(held) > 1)
+    return bool(config.label_pattern) or (not levels.problem and len(held) > 1)
 
 
 def _by_annotations(tree: Tree, one: Annotated) -> tuple[list[Record], list[Exclusion]]:

@@ -1,10 +1,12 @@
 """At which level of a tree's folders the classes stand, and at which the patients."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fracture.data.class_names import MAX_CLASSES, Structure, are_patients, says_class, structure
+from fracture.data.class_names import MAX_CLASSES, are_patients, says_class, structure
 
+_MANY, _IMAGES = 8, 12  # folders, and images a folder at most, of which a level of patients consists
 _FULL = 0.9  # share of the images that have a folder at a level
 
 
@@ -15,12 +17,12 @@ class Levels:
     Attributes:
         classes: level of the class; -1 is the root itself.
         patients: level of the patient, None where none is.
-        problem: why the names at ``classes`` can be no classes, None where they can.
+        problem: why the names at ``classes`` can be no classes, empty where they can.
     """
 
     classes: int
     patients: int | None = None
-    problem: Structure | None = None
+    problem: str = ""
 
 
 def levels_of(folders: Mapping[str, Sequence[str]], root: str, left_out: frozenset[str] = frozenset()) -> Levels:
@@ -45,8 +47,34 @@ def levels_of(folders: Mapping[str, Sequence[str]], root: str, left_out: frozens
     single = [level for level in range(shared) if says_class([lists[0][level]])][::-1]
     single += [-1] if says_class([root]) else []
     classes = (telling or could or (single if names else []) or [shared])[0]
-    people = next((level for level, held in names.items() if level != classes and are_patients(held)), None)
-    return Levels(classes, people, structure(names.get(classes, set())))
+    people = next((level for level in names if level != classes and _are_people(lists, level)), None)
+    problem = _problem(lists, classes, [] if telling else could, names)
+    return Levels(classes, people, problem)
+
+
+def _problem(lists: Sequence[Sequence[str]], classes: int, could: list[int], names: Mapping[int, set[str]]) -> str:
+    """Why the names at a level can be no classes, or which other level could be as well."""
+    held = names.get(classes, set())
+    if found := structure(held):
+        return str(found)
+    if both := held & names.get(classes + 1, set()):
+        return f"folders of one name stand at two levels: {', '.join(sorted(both)[:3])}"
+    for other in could[1:]:
+        pairs = {(one[classes], one[other]) for one in lists if len(one) > other}
+        if len(pairs) > len(names[other]):  # the same names below several others
+            first, second = (", ".join(sorted(names[level])[:3]) for level in (classes, other))
+            return f"two levels of folders could be the classes: {first} or {second}"
+    return ""
+
+
+def _are_people(lists: Sequence[Sequence[str]], level: int) -> bool:
+    """Whether a level is one of patients: by its names, or by many folders of a few images each."""
+    held = Counter(one[level] for one in lists if len(one) > level)
+    if are_patients(held):
+        return True
+    found = structure(held)
+    few = len(held) >= _MANY and held.total() <= _IMAGES * len(held) and held.total() > len(held)
+    return few and (found is None or found.kind in ("counters", "identifiers"))
 
 
 def class_at(folders: Sequence[str], level: int, root: str, loose: bool) -> str:

@@ -1,6 +1,7 @@
 """CSV files: a user's own list of images, and the label tables of published data sets."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from fracture.data.trees import is_image
 from fracture.errors import DataError
 
 _OURS = {"group", "sha256", "phash"}  # columns of a manifest that `prepare` has written
+_UNKNOWN = {"?", "nan", "n/a", "na", "null", "unknown", "uncertain", "unclear", "-", "#n/a", "not available"}
 _HOT = {"1", "true", "yes", "y", "x"}
 _COLD = {"0", "", "false", "no", "n"}
 _HEAD = 500  # rows that columns are told by
@@ -45,6 +47,8 @@ class _Reading:
     known: frozenset[str]
     ours: bool
     empty_label: bool
+    labels: frozenset[str]
+    mapped: frozenset[str]
 
 
 def read_table(path: Path, config: PrepareConfig, source: str) -> TableRecords:
@@ -69,8 +73,9 @@ def read_table(path: Path, config: PrepareConfig, source: str) -> TableRecords:
         path, table.names, head, parse_columns(config.columns), index, not config.label_pattern, table.header
     )
     known = frozenset({*columns.one.values(), *columns.labels, *COLUMNS})
-    empty = "" in parse_pairs(config.label_map)
-    reading = _Reading(columns, index, source or path.stem, config, known, ours, empty)
+    mapped = frozenset(parse_pairs(config.label_map))
+    labels = frozenset(row[columns.one["label"]] for _, row in rows) if "label" in columns.one else frozenset()
+    reading = _Reading(columns, index, source or path.stem, config, known, ours, "" in mapped, labels, mapped)
     records: list[_Named] = []
     excluded: list[Exclusion] = []
     for number, row in rows:
@@ -167,11 +172,25 @@ def _label(row: Row, text: Mapping[str, str], reading: _Reading) -> tuple[str, t
             return "", None, f"its {odd[0]} is {row[odd[0]]!r}, neither 1 nor 0"
         return "", tuple(name for name in columns.labels if canonical(row[name]).lower() in _HOT), ""
     label = canonical(text["label"])
-    if columns.boxes or "|" in label:
-        return "", tuple(part.strip() for part in label.split("|") if part.strip()), ""
+    if label.lower() in _UNKNOWN and not {label, text["label"]} & reading.mapped:
+        return "", None, f"its label is {label!r}: nobody knows its class"
+    parts = _findings(label, reading.labels)
+    if columns.boxes or (label and parts != [label]):
+        return "", tuple(parts), ""
     if not label and not reading.empty_label:
         return "", None, "its path or label is empty"
     return label, None, ""
+
+
+def _findings(label: str, labels: frozenset[str]) -> list[str]:
+    """The classes that a cell names: ``a|b``, ``a; b``, ``['a', 'b']``, and ``a, b`` or ``a and b`` of known ones."""
+    inner = label[1:-1] if label[:1] + label[-1:] == "[]" else label
+    listed = inner != label
+    parts = [part.strip(" \"'") for part in re.split(r"[|;]|,(?=\s*[\"'])" if listed else r"[|;]", inner)]
+    if len(parts) == 1 and not listed:
+        split = [part.strip() for part in re.split(r"\s*[,+/&]\s*|\s+and\s+", label)]
+        parts = split if len(split) > 1 and set(split) <= labels else parts
+    return [part for part in parts if part]
 
 
 def _record(
@@ -179,7 +198,7 @@ def _record(
 ) -> Record:
     config, source = reading.config, reading.source
     below = os.path.relpath(file, reading.index.real).replace(os.sep, "/")
-    patient = text.get("patient", "")
+    patient = canonical(text.get("patient", ""))
     if not patient and config.group_pattern:
         patient = found_by(config.group_pattern, "group", below) or ""
     if patient and not reading.ours:  # a patient is one in all of a table, whatever site each image is from
