@@ -24,7 +24,7 @@ _RARE = (
     "not a readable DICOM image (the description of its pixels is damaged or of a rare kind: convert it with "
     "gdcmconv --raw, or save it as PNG)"
 )
-_NO_PIXELS = "not a readable DICOM image (a {} without pixels: it may have been cut short, copy it again)"
+_NO_PIXELS = "not a readable DICOM image ({} without pixels: it may have been cut short, copy it again)"
 _IS_IMAGE = re.compile(r"Image|X-Ray|Radiograph|Capture|Angio|Tomo", re.IGNORECASE)
 _AN = re.compile(r"[AEIOU]|[FHLMNRSX][A-Z]")  # an Encapsulated PDF, an RT Plan
 
@@ -100,15 +100,16 @@ def _read_bare(data: bytes, start: Start, only: tuple[str, ...]) -> "Dataset":
 
 def _why_no_image(dataset: "Dataset") -> str:
     """Why a file without pixels holds no image: what it is, in the words of the standard."""
+    from pydicom.uid import UID_dictionary
+
     kind = dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID")
-    name = str(getattr(kind, "name", kind) or "").split(" Storage")[0]
+    name = UID_dictionary.get(str(kind), ("",))[0].split(" Storage")[0]
     if name == "Media" or "DirectoryRecordSequence" in dataset:
         return "holds no image (it is a DICOMDIR, the table of contents of a disc)"
-    if _IS_IMAGE.search(name):
-        return _NO_PIXELS.format(name)
-    if not name or name == str(kind):
+    if not name:  # whatever stands there instead may be anything, the patient's name included
         return "holds no image (a DICOM file that does not say what it is)"
-    return f"holds no image (it is {'an' if _AN.match(name) else 'a'} {name})"
+    name = f"{'an' if _AN.match(name) else 'a'} {name}"
+    return _NO_PIXELS.format(name) if _IS_IMAGE.search(name) else f"holds no image (it is {name})"
 
 
 # vendors' odd tags do not matter for the pixels; once for all threads, as `catch_warnings` is for one only

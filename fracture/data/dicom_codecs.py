@@ -89,8 +89,9 @@ def why_undecoded(syntax: uid.UID) -> str:
 
 def name_of(syntax: uid.UID) -> str:
     """A transfer syntax in words."""
-    name = _NAMES.get(syntax, str(syntax.name)).removesuffix(" Image Compression")
-    return name if name != str(syntax) else f"an unknown transfer syntax ({name})"
+    if syntax not in uid.UID_dictionary:  # a file may hold anything there
+        return f"an unknown transfer syntax ({syntax})" if syntax.is_valid else "an unknown transfer syntax"
+    return _NAMES.get(syntax, str(syntax.name)).removesuffix(" Image Compression")
 
 
 def is_endless(frame: bytes) -> bool:

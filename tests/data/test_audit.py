@@ -127,6 +127,14 @@ def test_distributions_warn() -> None:
     assert any("every a is from two, which holds no other class" in w for w in found.warnings)
 
 
+@pytest.mark.parametrize(
+    ("splits", "absent"), [(["train"] * 8, ["val", "test"]), ([""] * 8, []), (["test"] * 8, ["train", "val"])]
+)
+def test_a_split_without_images_is_told(splits: list[str], absent: list[str]) -> None:
+    said = _judge(_images(8, split=splits)).distributions.warnings
+    assert [one.split()[4].rstrip(":") for one in said if one.startswith("no image is in")] == absent
+
+
 @pytest.mark.parametrize(("hits", "n", "low", "high"), [(0, 10, 0.0, 0.2775), (5, 10, 0.2366, 0.7634), (0, 0, 0, 1)])
 def test_wilson(hits: int, n: int, low: float, high: float) -> None:
     assert wilson(hits, n) == pytest.approx((low, high), abs=1e-4)

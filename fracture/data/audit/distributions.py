@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from statistics import quantiles
 from typing import Protocol
 
+from fracture.data.manifest import SPLITS
+
 BLANK_SPREAD = 3.0  # grey levels; the palest radiograph of FracAtlas has more than three times as much
 TINY_SIDE = 64  # pixels; a fracture line is not visible in less
 SHARE_GAP = 0.10  # a class may be that much more frequent in one split than in another
@@ -116,7 +118,9 @@ def _outliers(images: Sequence[ImageLike]) -> tuple[str, ...]:
 
 
 def _label_warnings(labels: dict[str, dict[str, int]]) -> list[str]:
-    warnings = [
+    absent = [split for split in SPLITS if split not in labels] if set(labels) - {"unsplit"} else []
+    warnings = [f"no image is in {split}: training will refuse" for split in absent]
+    warnings += [
         f"{split} holds no {label}" for split, counts in labels.items() for label, count in counts.items() if not count
     ]
     shares = {split: {k: n / sum(counts.values()) for k, n in counts.items()} for split, counts in labels.items()}
