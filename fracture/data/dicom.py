@@ -1,9 +1,8 @@
-"""DICOM files: grey pixels as a viewer shows them, and the patient as a keyed digest, never in clear.
+"""DICOM files: their elements, and grey pixels as a viewer shows them.
 
 Needs the extra ``[dicom]`` (pydicom, and imagecodecs for what pydicom and Pillow do not decode).
 """
 
-import hashlib
 import io
 import logging
 import re
@@ -16,7 +15,6 @@ from fracture.data.pixels import Grey, ImageError
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-_PATIENT_TAGS = ("PatientID", "IssuerOfPatientID", "StudyInstanceUID")
 _MARK = bytes(128) + b"DICM"
 _MISSING = "DICOM files need more than is installed: pip install -e '.[dicom]'"
 _DAMAGED = "not a readable DICOM file (its header is damaged: copy it again, or export it anew)"
@@ -71,18 +69,6 @@ def read_dataset(data: bytes, only: tuple[str, ...] = ()) -> "Dataset":
         return pydicom.dcmread(io.BytesIO(whole), stop_before_pixels=bool(only), specific_tags=list(only) or None)
     except Exception as error:  # as above
         raise ImageError(_DAMAGED) from error
-
-
-def patient_digest(data: bytes, key: bytes) -> str:
-    """Sixteen hexadecimal digits that stand for the patient: the same for every file of one patient under one key.
-
-    PatientID with its issuer counts; where it is empty, the study does. Empty where neither is known. The keyed BLAKE2
-    digest cannot be turned back by trying all patient numbers without the key, which stays in the cache folder.
-    """
-    dataset = read_dataset(data, only=_PATIENT_TAGS)
-    patient, issuer, study = (str(dataset.get(tag, "") or "").strip() for tag in _PATIENT_TAGS)
-    identity = f"patient {issuer}/{patient}" if patient else f"study {study}" if study else ""
-    return hashlib.blake2b(identity.encode(), digest_size=8, key=key).hexdigest() if identity else ""
 
 
 def _read_bare(data: bytes, start: Start, only: tuple[str, ...]) -> "Dataset":

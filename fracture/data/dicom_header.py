@@ -7,6 +7,7 @@ import struct
 from dataclasses import dataclass
 
 _HEAD = 256  # bytes that are looked at
+_FIRST_BYTES = (b"\0", b"\2", b"\b", b"D")  # of all that may begin without a preamble; spares other files the rest
 _ELEMENTS = 2  # plausible ones in a row that make a header, where no more are seen
 _ENOUGH = 4  # after so many it is one, whatever follows
 _UNDEFINED = 0xFFFFFFFF
@@ -41,7 +42,7 @@ def is_dicom(data: bytes) -> bool:
     That is 128 bytes of anything, then ``DICM``; or, where these are missing, two or more plausible elements of which
     the first is one of group 0002 or 0008.
     """
-    return data[128:132] == b"DICM" or find_start(data) is not None
+    return data[128:132] == b"DICM" or (data[:1] in _FIRST_BYTES and find_start(data) is not None)
 
 
 def find_start(data: bytes) -> Start | None:

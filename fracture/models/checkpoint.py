@@ -16,6 +16,8 @@ from fracture.evidence.healthy import completed
 from fracture.files import replacing
 from fracture.models import backbones
 
+SAME_PREPROCESSING = frozenset({1, 2})  # what 2 changed are files that were decoded wrongly; models of 1 go on
+
 
 class Sidecar(BaseModel):
     """What the JSON file beside a ``.pth`` holds."""
@@ -137,7 +139,7 @@ def same_preprocessing(path: Path, sidecar: Sidecar) -> None:
     Raises:
         ConfigError: it was made for another.
     """
-    if sidecar.preprocessing_version != PREPROCESSING_VERSION:
+    if sidecar.preprocessing_version not in SAME_PREPROCESSING:
         raise ConfigError(
             f"{path}: made for preprocessing {sidecar.preprocessing_version}, this is {PREPROCESSING_VERSION}: its "
             "answers would be off. Load it with the version of this project that trained it, or train again."

@@ -60,6 +60,21 @@ def test_a_model_comes_back(saved: Path, model: torch.nn.Module) -> None:
     assert facts.preprocessing_version == checkpoint.PREPROCESSING_VERSION
 
 
+def test_models_of_version_1_load_as_only_wrongly_decoded_files_changed(model: torch.nn.Module, tmp_path: Path) -> None:
+    path = tmp_path / "best.pth"
+    save(path, model.state_dict(), sidecar(model, preprocessing_version=1))
+    assert load(path)[1].preprocessing_version == 1
+    assert checkpoint.PREPROCESSING_VERSION in checkpoint.SAME_PREPROCESSING, "which models may go on is to be said"
+
+
+@pytest.mark.parametrize("version", [0, 3, 99])
+def test_models_of_other_preprocessing_are_refused(version: int, model: torch.nn.Module, tmp_path: Path) -> None:
+    path = tmp_path / "best.pth"
+    save(path, model.state_dict(), sidecar(model, preprocessing_version=version))
+    with pytest.raises(ConfigError, match=f"made for preprocessing {version}, this is 2: its answers would be off"):
+        load(path)
+
+
 def test_any_program_can_read_the_files(saved: Path, model: torch.nn.Module) -> None:
     state = torch.load(saved, weights_only=True)
     assert type(state) is dict
