@@ -1,6 +1,5 @@
 """DICOM files: shown as a viewer shows them, and the patient never in clear."""
 
-import io
 from pathlib import Path
 
 import numpy as np
@@ -11,33 +10,9 @@ from fracture.data.audit.config import AuditConfig
 from fracture.data.folders import read_folder
 from fracture.data.images import ImageError, decode, is_dicom
 from fracture.data.inspection.inspect import inspect
+from tests.data.dicoms import RAMP, make
 
 pydicom = pytest.importorskip("pydicom", reason="the extra [dicom] is not installed")
-
-RAMP = np.arange(64 * 48, dtype=np.uint16).reshape(64, 48)
-
-
-def make(pixels: np.ndarray = RAMP, patient: str = "SMITH-1964", **tags: object) -> bytes:
-    """A small uncompressed radiograph."""
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
-
-    dataset = Dataset()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = generate_uid()
-    dataset.PatientID, dataset.StudyInstanceUID = patient, "1.2.3.4"
-    dataset.Rows, dataset.Columns = pixels.shape[:2]
-    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 12, 11
-    dataset.PixelRepresentation = 0
-    dataset.PixelData = pixels.astype(np.uint16).tobytes()
-    for name, value in tags.items():
-        setattr(dataset, name, value)
-    buffer = io.BytesIO()
-    dataset.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()
 
 
 def test_grey_values_are_spread_and_monochrome1_is_inverted() -> None:
