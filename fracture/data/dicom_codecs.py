@@ -1,7 +1,7 @@
 """How DICOM pixels are compressed, in words, and the decoders that pydicom and Pillow lack.
 
 Importing this module plugs imagecodecs (BSD-3; libjpeg-turbo, CharLS, OpenJPEG) into pydicom, where it is installed:
-12-bit and lossless JPEG, JPEG-LS, deep colours in JPEG 2000, HTJ2K. Decoders that pydicom finds by itself come first.
+12-bit and lossless JPEG, JPEG-LS, deep colours in JPEG 2000, HTJ2K.
 """
 
 import struct
@@ -19,7 +19,7 @@ from pydicom.pixels import get_decoder
 from fracture.data.formats import jpeg_frame
 
 if TYPE_CHECKING:
-    from pydicom.pixels.decoders.base import DecodeRunner
+    from pydicom.pixels.decoders.base import Decoder, DecodeRunner
 
 INSTALL = "pip install -e '.[dicom]'"
 CONVERT = "convert it with gdcmconv --raw (GDCM)"
@@ -71,6 +71,16 @@ def decode_frame(source: bytes, runner: "DecodeRunner") -> bytes:
     size = max(pixels.itemsize, runner.bits_allocated // 8)
     runner.set_option("bits_allocated", size * 8)
     return np.ascontiguousarray(pixels, f"{pixels.dtype.kind}{size}").tobytes()
+
+
+def plugins(decoder: "Decoder") -> list[str]:
+    """The names of a decoder's plugins, in the order in which they are tried; one without a name for native pixels.
+
+    GDCM (3.2) ends the whole process at some damaged files, so it is asked only where nothing else is installed.
+    """
+    found = decoder.available_plugins
+    safe = sorted((name for name in found if name != "gdcm"), key=lambda name: name == _PLUGIN)
+    return safe or list(found) or [""]
 
 
 def why_undecoded(syntax: uid.UID) -> str:

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import get_frame
 from pydicom.pixels import get_decoder
 
-from fracture.data.dicom_codecs import CONVERT, is_endless, sniff, why_undecoded
+from fracture.data.dicom_codecs import CONVERT, is_endless, plugins, sniff, why_undecoded
 from fracture.data.pixels import ImageError, Mask, Numbers, check_size
 
 KEYWORDS = {"PixelData": "", "FloatPixelData": "Float", "DoubleFloatPixelData": "DoubleFloat"}  # and of their padding
@@ -149,7 +149,7 @@ def _described(dataset: Dataset, syntax: uid.UID) -> Dataset:
 
 def _check_length(found: Dataset, length: int, syntax: uid.UID) -> None:
     """Refuse pixels that are not whole, and put the kind of their colours right where their length tells it."""
-    if syntax.is_encapsulated:
+    if syntax not in uid.UncompressedTransferSyntaxes:
         return
     if found.BitsAllocated != 1 and found.BitsAllocated % 8:
         raise ImageError(
@@ -172,14 +172,22 @@ def _decoded(described: Dataset, syntax: uid.UID) -> tuple[Numbers, dict[str, An
     as_rgb = described.SamplesPerPixel == 3 and described.BitsAllocated <= 8  # pydicom turns deeper YBR to nothing
     if syntax in uid.JPEG2000TransferSyntaxes and is_endless(_first_frame(described)):
         raise ImageError(f"not a readable DICOM image ({why_undecoded(syntax)})")
+    options = {"index": 0, "raw": not as_rgb, "correct_unused_bits": as_rgb}
+    failed: Exception | None = None
     try:
         decoder = get_decoder(syntax)
-        values, properties = decoder.as_array(described, index=0, raw=not as_rgb, correct_unused_bits=as_rgb)
-    except Exception as error:  # decoders fail in more ways than pydicom lists
-        if not syntax.is_transfer_syntax or syntax.is_encapsulated:
-            raise ImageError(f"not a readable DICOM image ({why_undecoded(syntax)})") from error
-        raise
-    return values, {str(name): value for name, value in properties.items()}
+    except NotImplementedError as error:
+        raise ImageError(f"not a readable DICOM image ({why_undecoded(syntax)})") from error
+    for plugin in plugins(decoder):
+        try:
+            values, properties = decoder.as_array(described, decoding_plugin=plugin, **options)
+        except Exception as error:  # noqa: BLE001 - decoders fail in more ways than pydicom lists
+            failed = error
+        else:
+            return values, {str(name): value for name, value in properties.items()}
+    if failed is None or syntax not in uid.UncompressedTransferSyntaxes:
+        raise ImageError(f"not a readable DICOM image ({why_undecoded(syntax)})") from failed
+    raise failed
 
 
 def _first_frame(described: Dataset) -> bytes:

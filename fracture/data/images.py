@@ -8,7 +8,7 @@ import struct
 import warnings
 
 import numpy as np
-from PIL import ExifTags, Image, ImageFile
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from fracture.data import tiff
 from fracture.data.dicom_header import is_dicom
@@ -27,7 +27,7 @@ from fracture.data.pixels import (
 
 __all__ = [
     "FORMATS", "MAX_ASPECT", "MAX_PIXELS", "PREPROCESSING_VERSION", "SUFFIXES", "UNREAD", "Grey", "ImageError",
-    "check_size", "decode", "is_dicom", "letterbox", "stretch", "why_unread",
+    "check_size", "decode", "is_dicom", "letterbox", "opened", "stretch", "why_unread",
 ]  # fmt: skip
 
 PREPROCESSING_VERSION = 2  # raise it whenever a pixel of decode() or letterbox() changes: caches and models carry it
@@ -37,7 +37,6 @@ _TURNS = {  # by EXIF orientation; 1 is upright
     5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }  # fmt: skip
-_STRAIGHT = {"RGBa": "RGBA", "La": "LA"}  # colours that have been multiplied by their alpha
 
 
 def decode(data: bytes) -> Grey:
@@ -65,6 +64,20 @@ def decode(data: bytes) -> Grey:
         raise ImageError(f"more than {MAX_PIXELS:,} pixels") from error
     except Exception as error:  # a damaged file fails in more ways than Pillow lists
         raise ImageError(why_unreadable(data, error)) from error
+
+
+def opened(data: bytes) -> Image.Image:
+    """An image that can be decoded and is no DICOM file, opened by Pillow for its properties, not for its pixels.
+
+    Of a TIFF that Pillow does not know it is one black pixel of the same kind.
+    """
+    try:
+        return Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError:
+        page = tiff.find(data)
+        if page is None:
+            raise
+        return Image.new("RGB" if page.colours == 3 else "L" if page.plain else "I", (1, 1))
 
 
 def letterbox(grey: Grey, size: int) -> Grey:
@@ -111,7 +124,7 @@ def _grey(image: Image.Image) -> Grey:
         values = np.asarray(image, dtype=np.float64)
         see_through = image.info.get("transparency")  # one grey value
         return stretch(values, values != see_through if isinstance(see_through, int) else None)
-    image = image.convert(_STRAIGHT[image.mode]) if image.mode in _STRAIGHT else image
+    image = image.convert("LA") if image.mode == "La" else image  # which Pillow multiplied by its alpha
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)

@@ -3,13 +3,10 @@
 The limits leave out none of 1,801 real radiographs of two collections, whose figures stand beside them.
 """
 
-import io
-
 import cv2
 import numpy as np
-from PIL import Image
 
-from fracture.data.images import FORMATS, Grey, is_dicom
+from fracture.data.images import Grey, is_dicom, opened
 
 SMALL, LARGE = 64, 10_000  # pixels of the shorter and the longer side; the smallest shorter side is 76
 BLANK = 4.0  # standard deviation of grey values; the lowest is 14.2
@@ -40,7 +37,7 @@ def _colour(data: bytes) -> float:
     """Mean absolute difference between the channels of a small copy; 0 for grey images and DICOM."""
     if is_dicom(data):
         return 0.0
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+    with opened(data) as image:
         if image.mode in ("L", "1", "I", "F", "I;16", "LA"):
             return 0.0
         image.draft("RGB", (128, 128))

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fracture.data import tiff
-from fracture.data.images import ImageError, decode
+from fracture.data.audit.traits import measure
+from fracture.data.images import ImageError, decode, opened
 
 FORMATS = {"u": 1, "i": 2, "f": 3}
 PACKINGS = {  # compression and predictor
@@ -207,6 +208,16 @@ def test_other_files_are_none_of_its_business(data: bytes) -> None:
     assert data[:4] in tiff.MAGICS or tiff.find(data) is None
     with pytest.raises(ImageError):
         decode(data)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(("kind", "samples", "photometric"), [("u2", 1, 0), ("u2", 2, 1), ("f8", 1, 1), ("i2", 3, 2)])
+def test_what_only_we_read_has_its_properties_too(kind: str, samples: int, photometric: int, order: str) -> None:
+    """The audit and the server look at each image beside its pixels; Pillow knows none of these whatever the order."""
+    data = write(sample(kind, samples, 80, 90), photometric, order)
+    with opened(data) as image:
+        assert len(image.getbands()) == (3 if photometric == 2 else 1)
+    assert np.isfinite(measure(data, decode(data))).all()
 
 
 @settings(deadline=None)

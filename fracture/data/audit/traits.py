@@ -3,16 +3,15 @@
 These traits betray where an image came from. If they tell classes apart, so can a model, without a look at the bone.
 """
 
-import io
 import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, JpegImagePlugin
+from PIL import JpegImagePlugin
 
-from fracture.data.images import FORMATS, Grey, is_dicom
+from fracture.data.images import Grey, is_dicom, opened
 
 _SIZE = ("log2_width", "log2_height", "log2_aspect", "log2_pixels")
 _FILE = ("jpeg", "png", "dicom", "channels", "deep", "log2_bytes_per_pixel", "exif", "icc", "dpi")
@@ -51,7 +50,7 @@ def _of_file(data: bytes, pixels: int) -> tuple[list[float], list[float]]:
     density = math.log2(len(data) / pixels)
     if is_dicom(data):
         return [0, 0, 1, 1, 1, density, 0, 0, 0], _NO_TABLES
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+    with opened(data) as image:
         info: dict[Any, Any] = dict(image.info)
         jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
         deep = image.mode.startswith("I") or image.mode == "F"
