@@ -73,7 +73,7 @@ def why_unreadable(data: bytes, error: Exception) -> str:
     kind = _match(_MAGICS, data)
     if not kind:
         return f"not a readable image (not {', '.join(FORMATS)} or DICOM inside)"
-    if kind in _CODECS and not features.check(_CODECS[kind]):
+    if kind in _CODECS and _CODECS[kind] not in features.get_supported():
         return f"not a readable image ({kind} files need a newer Pillow: pip install --upgrade pillow)"
     if kind == "JPEG" and (rare := _rare_jpeg(data)):
         return f"not a readable image (a {rare}, which is read in DICOM files only: save it as PNG)"

@@ -73,7 +73,7 @@ def opened(data: bytes) -> Image.Image:
     """
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
-    except UnidentifiedImageError:
+    except (UnidentifiedImageError, KeyError):  # the latter where an old Pillow lacks a format
         page = tiff.find(data)
         if page is None:
             raise
