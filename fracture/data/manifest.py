@@ -13,10 +13,13 @@ from fracture.errors import DataError
 
 SPLITS = ("train", "val", "test")
 COLUMNS = ("path", "label", "split", "group", "source", "width", "height", "sha256", "phash")
-SPLIT_ALIASES = {"training": "train", "validation": "val", "valid": "val", "dev": "val", "testing": "test"}
+SPLIT_ALIASES = {
+    "training": "train", "validation": "val", "validate": "val", "validating": "val", "valid": "val", "dev": "val",
+    "testing": "test",
+}  # fmt: skip
 _FILLERS = r"(?:the|sets?|data|datasets?|splits?|subsets?|images?|imgs?|samples?|folder|x-?rays?|examples?|files?)"
 _SPLIT_NAME = re.compile(  # train, Training Set, test_images, 01_train, ValData, TestSet
-    rf"(?:\d+[ _.-]+)?(?:{_FILLERS}[ _-]*)*(train|training|val|valid|validation|dev|test|testing)"
+    rf"(?:\d+[ _.-]+)?(?:{_FILLERS}[ _-]*)*(train|training|val|valid|validat(?:e|ing|ion)|dev|test|testing)"
     rf"(?:[ _-]*{_FILLERS})*(?:[ _-]*\d+)?",
     re.IGNORECASE,
 )

@@ -262,6 +262,46 @@ def test_a_column_of_body_parts_is_not_taken_for_the_class_unasked(plant: Plant)
     assert _prepare(table, columns="label=class").manifest.classes == ("elbow", "wrist")
 
 
+@pytest.mark.parametrize("column", ["dataset", "fold", "group", "phase"])
+def test_a_column_of_splits_is_one_whatever_its_name(column: str, plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    splits = ["TRAIN", "validate", "Test Set", "TRAIN"]
+    rows = [[f"{i}.png", "AB"[i // 4 % 2], splits[i % 4], f"P{i}"] for i in range(N)]
+    prepared = _prepare(_table(root / "t.csv", [["path", "label", column, "patient_id"], *rows]))
+    assert {int(row.path.stem): row.split for row in prepared.manifest.rows} == {
+        i: ("train", "val", "test", "train")[i % 4] for i in range(N)
+    }
+    assert _groups(prepared) == N
+
+
+def test_folders_of_a_tables_paths_name_splits_and_patients(plant: Plant) -> None:
+    names = [f"{('train', 'valid', 'test')[i // 16]}/patient{i // 2:03d}/{i}.png" for i in range(N)]
+    root = plant(*names)
+    rows = [[name, "AB"[i % 2]] for i, name in enumerate(names)]
+    prepared = _prepare(_table(root / "t.csv", [["path", "label"], *rows]))
+    assert {int(row.path.stem): row.split for row in prepared.manifest.rows} == {
+        i: ("train", "val", "test")[i // 16] for i in range(N)
+    }
+    assert _groups(prepared) == N // 2
+
+
+def test_a_patient_column_counts_before_a_group(plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    rows = [[f"{i}.png", "AB"[i // 4 % 2], f"{i % 3}0-{i % 3}9", f"P{i // 2}"] for i in range(N)]
+    assert _groups(_prepare(_table(root / "t.csv", [["path", "label", "group", "patient_id"], *rows]))) == N // 2
+
+
+@pytest.mark.parametrize("other", ["b", "B ", "B"])
+def test_two_spellings_of_a_class_are_refused(other: str, plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    rows = [[f"{i}.png", ("a fx", "a_fx", "b", other)[i % 4]] for i in range(N)]
+    table = _table(root / "t.csv", [["path", "label"], *rows])
+    with pytest.raises(DataError, match=r"differ in their spelling only: .*a fx, a_fx(?s:.*)--label-map"):
+        _prepare(table)
+    mapping = "a fx=a_fx" if other == "b" else "a fx=a_fx,b=B"
+    assert len(_prepare(table, label_map=mapping).manifest.classes) == 2
+
+
 def test_more_than_fifty_classes_are_refused_before_anything_is_opened(plant: Plant) -> None:
     root = plant(*(f"{i}.png" for i in range(60)))
     with pytest.raises(DataError, match="60 classes, more than 50"):

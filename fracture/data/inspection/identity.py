@@ -13,7 +13,7 @@ _PLACEHOLDER = re.compile(
     r"|patient|patient[ _-]?id|id|no[ _-]?id|no[ _-]?name|unspecified|undefined|default|phantom|hidden|missing"
     r"|(?:anon\w*|unknown|no|test|dummy) (?:patients?|subjects?|ids?|names?)|not (?:given|known|set)|9{4,}"
     r"|123456(?:7(?:89?)?)?"
-    r"|private|x+|0+|-+|\?+|\.+|\*+",
+    r"|unbekannt|keine?|anonymisiert|nv|k\.? ?a\.?|private|x+|0+|-+|\?+|\.+|\*+",
     re.IGNORECASE,
 )
 

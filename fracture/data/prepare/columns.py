@@ -18,7 +18,7 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "label": ("label", "class", "cls", "target", "category", "diagnosis"),
     "labels": (),
     "patient": (
-        "group", "patient", "patient_id", "patientid", "subject", "subject_id", "pid", "mrn", "case_id", "study_id",
+        "patient", "patient_id", "patientid", "subject", "subject_id", "pid", "mrn", "case_id", "study_id", "group",
     ),
     "split": ("split", "set", "subset", "partition"),
     "source": ("source", "site", "hospital", "dataset", "origin"),
@@ -30,6 +30,7 @@ _PATIENT = re.compile(
     r"(?:id_|anon_)?(?:patient|pat|subject|participant|person|case|accession|study)s?"
     r"(?:_?(?:id|no|nr|num|number|nummer|key|name|hash|code|uid|identifier))?|studyinstanceuid|patientennummer"
 )
+OURS = {"group", "sha256", "phash"}  # columns of a manifest that `prepare` has written
 _BOX = ({"xmin", "ymin", "xmax", "ymax"}, {"x_min", "y_min", "x_max", "y_max"})
 _ROBOFLOW = "_classes.csv"  # Roboflow's table: a column for each class
 _FEW = 12  # values that a column of classes has at most, when one is looked for
@@ -84,11 +85,14 @@ def find_columns(
     labels = tuple(said.pop("labels", ()))
     own = {meaning: listed[0] for meaning, listed in said.items()}
     known = {m: next((c for s in spelt if (c := named_column(s, names))), "") for m, spelt in SPELLINGS.items()}
+    if set(names) >= OURS:
+        known["patient"] = "group"
     known["patient"] = known["patient"] or next((name for name in names if _PATIENT.fullmatch(_plain(name))), "")
     meaning = {m: column for m, column in {**known, **own}.items() if column}
     notes: list[str] = []
     if "path" not in meaning and (column := _path_column(names, rows, index)):
         meaning["path"] = column
+    _split_by_values(meaning, own, names, rows)
     _by_position(meaning, names, header, bool(labels))
     _check_split(meaning, own, rows, notes)
     if labels:
@@ -138,6 +142,21 @@ def _by_position(meaning: dict[str, str], names: Sequence[str], header: bool, on
     """In a table of two columns without header, the one that is no path is the label."""
     if not header and len(names) == 2 and "path" in meaning and "label" not in meaning and not one_hot:
         meaning["label"] = next(name for name in names if name != meaning["path"])
+
+
+def _split_by_values(
+    meaning: dict[str, str], own: Mapping[str, str], names: Sequence[str], rows: Sequence[Mapping[str | None, str]]
+) -> None:
+    """A column that holds nothing but two splits or more is one of splits, whatever it is called."""
+    if "split" in own:
+        return
+    for name in names:
+        splits = {split_name(row[name]) for row in rows if row[name]}
+        if name not in own.values() and len(splits) > 1 and "" not in splits:
+            for other in [m for m, column in meaning.items() if column == name]:
+                del meaning[other]
+            meaning["split"] = name
+            return
 
 
 def _check_split(

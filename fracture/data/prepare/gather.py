@@ -1,5 +1,7 @@
 """From what people have (folders, archives, CSV files, manifests) to records."""
 
+import re
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -207,6 +209,15 @@ def _labelled(one: Gathered, config: PrepareConfig, left_out: list[Exclusion]) -
 def _check_classes(gathered: list[Gathered]) -> None:
     """How many classes there are is known before anything is decoded."""
     counts = Counter(record.label for one in gathered for record in one.records if record.label)
+    spellings: dict[str, list[str]] = {}
+    for label in sorted(counts):
+        spellings.setdefault(re.sub(r"[\s_-]+", "_", label.strip().lower()), []).append(label)
+    if twice := [held for held in spellings.values() if len(held) > 1]:
+        pairs = ",".join(f"{other}={held[0]}" for held in twice for other in held[1:])
+        raise DataError(
+            f"classes that differ in their spelling only: {'; '.join(', '.join(held) for held in twice[:5])}",
+            f"If they are the same: --label-map {shlex.quote(pairs)}.",
+        )
     if len(counts) > MAX_CLASSES:
         shown = ", ".join(f"{label} ({n:,})" for label, n in counts.most_common(5))
         raise DataError(

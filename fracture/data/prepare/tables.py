@@ -6,20 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fracture.data.class_names import are_patients
 from fracture.data.exclusions import Exclusion
 from fracture.data.manifest import COLUMNS, SPLITS, split_name
 from fracture.data.originals import originals
-from fracture.data.prepare.columns import Columns, find_columns
+from fracture.data.prepare.columns import OURS, Columns, find_columns
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.index import FileIndex
 from fracture.data.prepare.pairs import canonical, found_by, parse_columns, parse_pairs
-from fracture.data.prepare.paths import place
+from fracture.data.prepare.paths import place, split_of
 from fracture.data.prepare.records import Record
 from fracture.data.tables import EXCESS, open_table
 from fracture.data.trees import is_image
 from fracture.errors import DataError
 
-_OURS = {"group", "sha256", "phash"}  # columns of a manifest that `prepare` has written
 _UNKNOWN = {"?", "nan", "n/a", "na", "null", "unknown", "uncertain", "unclear", "-", "#n/a", "not available"}
 _HOT = {"1", "true", "yes", "y", "x"}
 _COLD = {"0", "", "false", "no", "n"}
@@ -66,7 +66,7 @@ def read_table(path: Path, config: PrepareConfig, source: str) -> TableRecords:
     """
     with open_table(path) as table:
         rows = list(table.rows)
-    ours = set(table.names) >= _OURS
+    ours = set(table.names) >= OURS
     index = FileIndex(Path(config.root).expanduser() if config.root else path.parent, anywhere=ours)
     head = [row for _, row in rows[:_HEAD]]
     columns = find_columns(
@@ -201,13 +201,18 @@ def _record(
     patient = canonical(text.get("patient", ""))
     if not patient and config.group_pattern:
         patient = found_by(config.group_pattern, "group", below) or ""
+    elif not patient and not reading.ours:
+        patient = next((part for part in reversed(below.split("/")[:-1]) if are_patients([part])), "")
     if patient and not reading.ours:  # a patient is one in all of a table, whatever site each image is from
         patient = f"{source}/{patient}"
     if config.label_pattern:
         label = found_by(config.label_pattern, "label", below) or ""
+    split = split_name(text.get("split", ""))
+    if "split" not in text and not reading.ours:  # the folders say it, or the one that the table lies in
+        split = split_of(below) or split_name(Path(reading.index.real).name)
     extra = {name: value for name, value in row.items() if isinstance(name, str) and name not in reading.known}
     return Record(
-        Path(file), label, split_name(text.get("split", "")), patient, source=text.get("source") or source,
+        Path(file), label, split, patient, source=text.get("source") or source,
         findings=findings, reader=text.get("reader", ""), extra=extra,
     )  # fmt: skip
 
