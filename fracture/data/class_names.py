@@ -131,6 +131,7 @@ def _is_uid(name: str) -> bool:
 _KINDS = (
     ("patients", lambda name: _PATIENT_NAME.fullmatch(name) is not None),
     ("counters", _is_counter),
+    ("studies", lambda name: re.fullmatch(r"stud(?:y|ies)[ _-]?\d+[ _-].+", name, re.IGNORECASE) is not None),
     ("dates", lambda name: _DATE.fullmatch(name) is not None),
     ("file formats or sizes", lambda name: _FORMATS.fullmatch(name) is not None),
     ("identifiers", _is_uid),

@@ -19,6 +19,7 @@ STRUCTURE = {
     "dates": [["2021-08", "2021-09"], ["2019", "2020"], ["20210803", "20210804"]],
     "file formats or sizes": [["DICOM"], ["png", "jpg"], ["224x224", "512x512"], ["8bit", "16-bit"]],
     "folders of files": [["masks", "normal"], ["images", "labels"], ["Annotations", "JPEGImages"], ["holdout", "a"]],
+    "studies": [["study1_negative", "study2_positive"]],
     "people or months": [["male", "female"], ["adults", "children"], ["Jul", "August"]],
     "identifiers": [["1.2.840.113619.2.5", "1.2.840.113619.2.6"]],
     "body parts": [["left", "right"], ["AP", "Lateral"], ["wrist", "elbow"], ["XR_HAND", "XR_WRIST"]],

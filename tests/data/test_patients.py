@@ -55,6 +55,9 @@ def test_identifiers(value: str) -> None:
 
 def test_the_institutions_name_is_no_patient() -> None:
     assert is_placeholder("General Hospital", "GENERAL HOSPITAL")
+    assert is_placeholder("Klinikum Graz", "KLINIKUM GRAZ, Radiologie")
+    assert not is_placeholder("7654321", "Hospital 7654321")
+    assert not is_placeholder("Graz1", "KLINIKUM GRAZ")
 
 
 def test_a_placeholder_is_said_and_not_used() -> None:

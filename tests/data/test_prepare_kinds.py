@@ -176,6 +176,18 @@ def test_a_known_layout_survives_options(options: dict[str, str], classes: tuple
     assert all(row.source == "mura" for row in prepared.manifest.rows)
 
 
+def test_one_part_of_a_known_layout_is_known_too(plant: Plant) -> None:
+    prepared = _prepare(plant(*(path.split("/", 2)[2] for path in MURA)), label_map="positive=abnormal")
+    assert prepared.manifest.classes == ("abnormal", "no_fracture")
+    assert _groups(prepared) == N // 2
+    assert not any("no patient is known" in note for note in prepared.notes)
+
+
+def test_that_no_patient_is_known_is_said(plant: Plant) -> None:
+    prepared = _prepare(plant(*(f"{'AB'[i % 2]}/P{i // 2:03d}_{i}.png" for i in range(N))))
+    assert any("no patient is known" in note for note in prepared.notes)
+
+
 def test_abnormal_studies_are_no_fractures_unasked(plant: Plant) -> None:
     with pytest.raises(DataError, match="--label-map positive=abnormal"):
         _prepare(plant(*MURA))

@@ -36,7 +36,10 @@ class Identity:
 def is_placeholder(identifier: str, institution: str = "") -> bool:
     """Whether an identifier is none of a patient: empty, ``ANONYMOUS``, ``0``, or the institution's name."""
     plain = re.sub(r"[\s^_]+", " ", identifier.strip("<>[](){}# \t")).strip()
-    return not plain or _PLACEHOLDER.fullmatch(plain) is not None or plain.lower() == institution.strip().lower()
+    house = institution.strip().lower()
+    telling = len(plain) > 5 and not plain.isdecimal()
+    is_house = plain.lower() in house if telling else plain.lower() == house
+    return not plain or is_house or _PLACEHOLDER.fullmatch(plain) is not None
 
 
 def identify(data: bytes, key: bytes) -> Identity:

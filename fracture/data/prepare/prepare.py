@@ -190,7 +190,15 @@ def _patients(opened: list[Opened], keys: list[list[Hashable]], config: PrepareC
             f"patients=required: {len(lacking):,} of {len(opened):,} images have no patient: {', '.join(lacking[:3])}",
             "Name them by --columns patient=NAME or --group-pattern, or leave --patients at auto.",
         )
+    if not any(known.known) and not any(known.studies) and config.patients == "auto":
+        return [*known.notes, _NOBODY]
     return known.notes
+
+
+_NOBODY = (
+    "no patient is known, so images of one person may lie in two splits: --group-pattern finds patients in paths and "
+    "file names, --columns patient=NAME in a table"
+)
 
 
 def _link_near(
