@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from fracture.data.listing import some
 from fracture.data.manifest import split_name
 
 MAX_CLASSES = 50
@@ -71,8 +72,7 @@ class Structure:
 
     def __str__(self) -> str:
         """A part of a sentence with three examples."""
-        more = f" and {len(self.names) - 3:,} more" if len(self.names) > 3 else ""
-        return f"{', '.join(self.names[:3])}{more}: these look like {self.kind}, not like classes"
+        return f"{some(self.names)}: these look like {self.kind}, not like classes"
 
 
 _TRAIN = re.compile(r"train|entren|^tr$", re.IGNORECASE)

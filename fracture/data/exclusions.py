@@ -26,9 +26,14 @@ class Exclusion:
     source: str = ""
 
 
+def kind_of(reason: str) -> str:
+    """What a reason has in common with others of its kind; names inside it do not make it another."""
+    return reason.split(":")[0].split(" (")[0]
+
+
 def reasons(excluded: Sequence[Exclusion]) -> list[tuple[str, int]]:
-    """How often each kind of reason occurs, the most frequent first; names inside a reason do not make it another."""
-    return Counter(one.reason.split(":")[0].split(" (")[0] for one in excluded).most_common()
+    """How often each kind of reason occurs, the most frequent first."""
+    return Counter(kind_of(one.reason) for one in excluded).most_common()
 
 
 def write_exclusions(excluded: Sequence[Exclusion], path: Path) -> None:

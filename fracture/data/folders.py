@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from fracture.data.class_names import MAX_CLASSES, structure
-from fracture.data.exclusions import reasons
+from fracture.data.exclusions import kind_of, reasons
 from fracture.data.images import SUFFIXES
+from fracture.data.listing import some
 from fracture.data.manifest import SPLITS, Manifest, Row, split_name
 from fracture.data.originals import originals, stem_of, unlikely
-from fracture.data.trees import Tree, walk
+from fracture.data.trees import Tree, is_visible, walk
 
 LAYOUTS = (
     "Allowed: DIR/{train,val,test}/CLASS/*.jpg, DIR/CLASS/{train,val,test}/*.jpg, or DIR/CLASS/*.jpg (split 70/15/15 "
@@ -75,7 +76,7 @@ def _by_folder(tree: Tree) -> dict[Path, list[Path]]:
 def _unusable(tree: Tree, rows: list[Row]) -> list[str]:
     """What lies there and cannot be read: folders and names, kinds of images, broken links."""
     kinds = dict(reasons(tree.excluded))
-    first = {one.reason.split(":")[0].split(" (")[0]: one for one in reversed(tree.excluded)}
+    first = {kind_of(one.reason): one for one in reversed(tree.excluded)}
     problems = [
         f"{one.path}: {one.reason}" + (f", and {kinds[kind] - 1:,} more like it" if kinds[kind] > 1 else "")
         for kind, one in first.items()
@@ -96,8 +97,7 @@ def _no_classes(rows: Iterable[Row], root: Path) -> list[str]:
 
 def _prepare_hint(tree: Tree) -> str:
     """The command that reads more layouts and tables than this one."""
-    listed = ", ".join(tree.labels[:3]) + (", ..." if len(tree.labels) > 3 else "")
-    tables = f" (files that may hold labels lie there: {listed})" if tree.labels else ""
+    tables = f" (files that may hold labels lie there: {some(tree.labels)})" if tree.labels else ""
     return (
         f"`fracture prepare {shlex.quote(str(tree.root))} --out manifest.csv` reads other layouts and says more{tables}"
     )
@@ -155,9 +155,4 @@ def _without(split: str, scope: tuple[str, ...]) -> list[str]:
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and _is_visible(entry.name))
-
-
-def _is_visible(name: str) -> bool:
-    """Whether a folder is the user's, and not one that a program keeps: ``.ipynb_checkpoints``, ``__MACOSX``."""
-    return not name.startswith((".", "__"))
+    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and is_visible(entry.name))

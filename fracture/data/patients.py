@@ -45,9 +45,11 @@ def patients_of(named: Sequence[str], found: Sequence[Identity], rule: Rule = "a
         return Patients([[] for _ in named], [""] * len(named), [False] * len(named), [])
     notes: list[str] = []
     listed = [name if not _is_empty(name) else "" for name in named]
-    _say(notes, sum(bool(a and not b) for a, b in zip(named, listed, strict=True)), len(named), "in the table or path")
+    dropped = sum(bool(a and not b) for a, b in zip(named, listed, strict=True))
+    notes += _placeholders(dropped, len(named), "in the table or path")
     dicom = sum(bool(one.study or one.patient) for one in found)
-    _say(notes, sum(bool(one.study and not one.patient) for one in found), dicom, "in the DICOM file")
+    nameless = sum(bool(one.study and not one.patient) for one in found)
+    notes += _placeholders(nameless, dicom, "in the DICOM file", ": they are grouped by study")
     patients = [one.patient for one in found]
     studies = [one.study for one in found]
     if rule == "auto":
@@ -70,13 +72,13 @@ def _is_empty(name: str) -> bool:
     return is_placeholder(name.partition("/")[2]) if name else True
 
 
-def _say(notes: list[str], count: int, of: int, where: str) -> None:
-    if count:
-        instead = ": they are grouped by study" if "DICOM" in where else ""
-        notes.append(
-            f"the patient identifier {where} is empty or a placeholder such as ANONYMOUS or 0 in {count:,} of {of:,} "
-            f"images, so it is not used{instead}"
-        )
+def _placeholders(count: int, of: int, where: str, instead: str = "") -> list[str]:
+    if not count:
+        return []
+    return [
+        f"the patient identifier {where} is empty or a placeholder such as ANONYMOUS or 0 in {count:,} of {of:,} "
+        f"images, so it is not used{instead}"
+    ]
 
 
 def _spread(values: list[str], studies: Sequence[str], what: str, notes: list[str]) -> list[str]:

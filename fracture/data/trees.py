@@ -89,6 +89,11 @@ def walk(root: Path, name: str = "") -> Tree:
     return Tree(root, name or root.name, tuple(sorted(images)), tuple(sorted(labels)), others, tuple(excluded))
 
 
+def is_visible(folder: str) -> bool:
+    """Whether a folder of that name is the user's, and not one that a program keeps, as ``.git`` and ``__MACOSX``."""
+    return not folder.startswith(".") and folder not in _SKIPPED_FOLDERS
+
+
 def _why_drawn(root: Path, place: str) -> str:
     """Why a picture is none of a radiograph but drawn from one, empty where nothing says so."""
     path = PurePath(os.path.relpath(place, root))
@@ -126,7 +131,7 @@ def _folders(root: Path, excluded: list[Exclusion]) -> list[tuple[str, list[str]
             below.clear()
             continue
         seen.add((state.st_dev, state.st_ino))
-        below[:] = sorted(n for n in below if not n.startswith(".") and n not in _SKIPPED_FOLDERS)
+        below[:] = sorted(filter(is_visible, below))
         found.append((folder, sorted(n for n in files if not n.startswith("."))))
     return found
 

@@ -4,6 +4,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,10 @@ from PIL import Image
 from fracture.data.boxes import from_text
 from fracture.data.exclusions import Exclusion
 from fracture.data.folders import read_folder
+from fracture.data.originals import originals
 from fracture.data.prepare.config import PrepareConfig
-from fracture.data.prepare.prepare import Prepared, prepare
+from fracture.data.prepare.paths import place
+from fracture.data.prepare.prepare import Prepared, prepare, write
 from fracture.data.trees import walk
 from fracture.errors import ConfigError, DataError
 from fracture.inference.table import images_of
@@ -69,19 +72,11 @@ APART = {  # names of different images, none of which may be joined
 
 
 @pytest.mark.parametrize("name", APART.values(), ids=APART)
-def test_names_of_different_images_are_not_joined(name: Callable[[int], str], plant: Plant) -> None:
-    root = plant(*(f"{('A', 'B')[i % 2]}/{name(i)}" for i in range(N)))
-    for path in root.rglob("1.2.826*"):
-        path.rename(path.with_name(path.name.removesuffix(".png")))
-    if "1.2" in name(0):
-        pytest.importorskip("pydicom")
-        records = [f"{('A', 'B')[i % 2]}/{name(i)}" for i in range(N)]
-        from fracture.data.originals import originals
-        from fracture.data.prepare.paths import place
-
-        assert len({one.key for one in originals([place(path, "") for path in records])}) == N
-        return
-    assert _groups(_prepare(root)) == N
+def test_names_of_different_images_are_not_joined(name: Callable[[int], str]) -> None:
+    paths = [f"{'AB'[i % 2]}/{name(i)}" for i in range(N)]
+    found = originals([place(path, "") for path in paths])
+    assert len({one.key for one in found}) == N
+    assert not any(one.rule for one in found)
 
 
 @pytest.mark.parametrize("name", ["elbow_crop_{}", "fracture_rotated_{}", "xray copy {}"])
@@ -181,6 +176,17 @@ def test_one_part_of_a_known_layout_is_known_too(plant: Plant) -> None:
     assert prepared.manifest.classes == ("abnormal", "no_fracture")
     assert _groups(prepared) == N // 2
     assert not any("no patient is known" in note for note in prepared.notes)
+
+
+def test_groups_of_our_manifest_are_taken_as_they_are(plant: Plant) -> None:
+    root = plant(*(f"{'AB'[i % 2]}/{i}.png" for i in range(N)))
+    first = _prepare(root)
+    names = [f"group-{i // 2}" if i < N // 2 else f"set/{i % 2 and 'ANONYMOUS'}" for i in range(N)]
+    rows = tuple(replace(row, group=names[int(row.path.stem)]) for row in first.manifest.rows)
+    listed = write(replace(first, manifest=first.manifest.with_rows(rows)), root.parent / "m.csv", PrepareConfig())[0]
+    again = prepare([listed], PrepareConfig(near_duplicates=False), root.parent / "n.csv")
+    assert {row.path.stem: row.group for row in again.manifest.rows} == {row.path.stem: row.group for row in rows}
+    assert not any("patient" in note for note in again.notes)
 
 
 def test_that_no_patient_is_known_is_said(plant: Plant) -> None:

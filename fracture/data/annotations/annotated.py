@@ -1,11 +1,12 @@
 """What annotation files say of images, gathered file by file."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from fracture.data.annotations.matching import Match
 from fracture.data.boxes import Box
+from fracture.data.exclusions import kind_of
 
 IMAGE_LEVEL = "Roboflow _classes.csv"  # the one kind that draws no boxes
 _SHOWN = 20  # problems of one sort in one file; the rest is counted
@@ -122,11 +123,20 @@ class Draft:
         return Finding(tuple(label for label, _ in first), tuple(box for _, box in first if box))
 
 
+def read_each(kind: str, suffix: str, others: Iterable[str], read: Callable[[str, Draft], None]) -> Annotated | None:
+    """The annotations that ``read`` finds in every file of a suffix, None where there are none."""
+    draft = Draft(kind)
+    for file in others:
+        if file.lower().endswith(suffix):
+            read(file, draft)
+    return draft.finish()
+
+
 def _shortened(problems: Iterable[tuple[str, str, str]]) -> Iterable[tuple[str, str]]:
     """The first problems of each sort in each file, and how many more there are."""
     counts: Counter[tuple[str, str]] = Counter()
     for file, place, reason in problems:
-        sort = (file, reason.split(":")[0].split(" (")[0])
+        sort = (file, kind_of(reason))
         counts[sort] += 1
         if counts[sort] <= _SHOWN:
             yield place, reason

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fracture.data.annotations.annotated import Annotated, Draft
+from fracture.data.annotations.annotated import Annotated, Draft, read_each
 from fracture.data.annotations.files import MIB, Unreadable, read_text
 from fracture.data.annotations.matching import Images, Match, splits_in
 from fracture.data.annotations.shares import Edges, Unusable, around, class_name, from_pixels, number, short
@@ -33,11 +33,7 @@ class _Image:
 
 def read(root: Path, images: Images, others: Sequence[str]) -> Annotated | None:
     """The COCO annotations among ``others``, None where there are none; other JSON is passed over."""
-    draft = Draft(KIND)
-    for file in others:
-        if file.lower().endswith(".json"):
-            _read_file(root, file, images, draft)
-    return draft.finish()
+    return read_each(KIND, ".json", others, lambda file, draft: _read_file(root, file, images, draft))
 
 
 def _read_file(root: Path, file: str, images: Images, draft: Draft) -> None:

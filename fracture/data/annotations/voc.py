@@ -11,7 +11,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import Path
 
-from fracture.data.annotations.annotated import Annotated, Draft
+from fracture.data.annotations.annotated import Annotated, Draft, read_each
 from fracture.data.annotations.files import MIB, Unreadable, read_text
 from fracture.data.annotations.matching import Images, Match, splits_in
 from fracture.data.annotations.shares import Unusable, class_name, from_pixels, number
@@ -24,11 +24,7 @@ _ROOT = re.compile(r"<annotation[\s>/]")
 
 def read(root: Path, images: Images, others: Sequence[str]) -> Annotated | None:
     """The Pascal VOC annotations among ``others``, None where there are none; other XML is passed over."""
-    draft = Draft(KIND)
-    for file in others:
-        if file.lower().endswith(".xml"):
-            _read_file(root, file, images, draft)
-    return draft.finish()
+    return read_each(KIND, ".xml", others, lambda file, draft: _read_file(root, file, images, draft))
 
 
 def _read_file(root: Path, file: str, images: Images, draft: Draft) -> None:

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from fracture.data.class_names import MAX_CLASSES, structure
+from fracture.data.listing import some
 from fracture.data.manifest import split_name
 from fracture.data.prepare.index import FileIndex
 from fracture.errors import DataError
@@ -52,7 +53,7 @@ class Columns:
     one: Mapping[str, str]
     labels: tuple[str, ...] = ()
     boxes: bool = False
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
 
 def find_columns(
@@ -73,43 +74,63 @@ def find_columns(
     Raises:
         DataError: a column that the user names is missing, or none is found for the path or the label.
     """
-    problems = [f"{path}: columns={m}: must be one of {', '.join(SPELLINGS)}" for m in asked if m not in SPELLINGS]
-    said = {m: [named_column(name, names) or name for name in listed] for m, listed in asked.items()}
-    held = ", ".join(names) or "no column"
-    lacking = [(m, name) for m, listed in said.items() for name in listed if name not in names]
-    problems += [f"{path}: column {name!r} ({m}) missing, found {held}" for m, name in lacking]
-    if problems:
-        raise DataError(problems, _HINT)
+    said = _checked(path, names, asked)
     if path.name.lower() == _ROBOFLOW and "label" not in said:
         said.setdefault("labels", [name for name in names if _plain(name) != "filename"])
     labels = tuple(said.pop("labels", ()))
     own = {meaning: listed[0] for meaning, listed in said.items()}
-    known = {m: next((c for s in spelt if (c := named_column(s, names))), "") for m, spelt in SPELLINGS.items()}
-    if set(names) >= OURS:
-        known["patient"] = "group"
-    known["patient"] = known["patient"] or next((name for name in names if _PATIENT.fullmatch(_plain(name))), "")
-    meaning = {m: column for m, column in {**known, **own}.items() if column}
-    notes: list[str] = []
+    meaning = {m: column for m, column in {**_by_names(names), **own}.items() if column}
     if "path" not in meaning and (column := _path_column(names, rows, index)):
         meaning["path"] = column
     _split_by_values(meaning, own, names, rows)
     _by_position(meaning, names, header, bool(labels))
-    _check_split(meaning, own, rows, notes)
+    notes = _check_split(meaning, own, rows)
     if labels:
         meaning.pop("label", None)
+    if labelled and "label" not in own:
+        _check_label(path, names, rows, meaning)
     needed = ("path",) if labels or not labelled else ("path", "label")
-    guessed = meaning.get("label", "") if labelled and "label" not in own else ""
-    values = {row[guessed] for row in rows} - {""} if guessed else set()
-    if len(values) <= MAX_CLASSES and (seen := structure(values)):
-        others = _candidates(names, rows, {m: c for m, c in meaning.items() if m != "label"})
-        raise DataError(f"{path}: the column {guessed} holds {seen}{others}", _HINT)
     if missing := [m for m in needed if m not in meaning]:
-        raise DataError(
-            f"{path}: no column for {' and '.join(missing)}, found {held}{_candidates(names, rows, meaning)}", _HINT
-        )
+        held = f"found {', '.join(names) or 'no column'}{_candidates(names, rows, meaning)}"
+        raise DataError(f"{path}: no column for {' and '.join(missing)}, {held}", _HINT)
     listed = [f"{m}={column}" for m, column in meaning.items()] + ([f"labels={','.join(labels)}"] if labels else [])
     box = any(all(named_column(name, names) for name in spelt) for spelt in _BOX)
     return Columns(meaning, labels, box, (f"columns: {', '.join(listed)}", *notes))
+
+
+def _checked(path: Path, names: Sequence[str], asked: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """What the user says, spelt as the table does."""
+    said = {m: [named_column(name, names) or name for name in listed] for m, listed in asked.items()}
+    problems = [f"{path}: columns={m}: must be one of {', '.join(SPELLINGS)}" for m in asked if m not in SPELLINGS]
+    problems += [
+        f"{path}: column {name!r} ({m}) missing, found {', '.join(names) or 'no column'}"
+        for m, listed in said.items()
+        for name in listed
+        if name not in names
+    ]
+    if problems:
+        raise DataError(problems, _HINT)
+    return said
+
+
+def _by_names(names: Sequence[str]) -> dict[str, str]:
+    """The column of each meaning as far as names tell, empty where they do not."""
+    known = {m: next((c for s in spelt if (c := named_column(s, names))), "") for m, spelt in SPELLINGS.items()}
+    if set(names) >= OURS:
+        known["patient"] = "group"
+    known["patient"] = known["patient"] or next((name for name in names if _PATIENT.fullmatch(_plain(name))), "")
+    return known
+
+
+def _check_label(
+    path: Path, names: Sequence[str], rows: Sequence[Mapping[str | None, str]], meaning: Mapping[str, str]
+) -> None:
+    """A column that only its name makes the class must not hold splits, body parts and the like."""
+    column = meaning.get("label", "")
+    values = {row[column] for row in rows} - {""} if column else set()
+    if len(values) <= MAX_CLASSES and (seen := structure(values)):
+        others = _candidates(names, rows, {m: c for m, c in meaning.items() if m != "label"})
+        raise DataError(f"{path}: the column {column} holds {seen}{others}", _HINT)
 
 
 _HINT = "Name them, e.g. --columns path=file,label=class (also labels=a,b,c, patient=, split=, source=, reader=)."
@@ -160,14 +181,15 @@ def _split_by_values(
 
 
 def _check_split(
-    meaning: dict[str, str], own: Mapping[str, str], rows: Sequence[Mapping[str | None, str]], notes: list[str]
-) -> None:
-    """A column that only its name makes one of splits must hold some."""
+    meaning: dict[str, str], own: Mapping[str, str], rows: Sequence[Mapping[str | None, str]]
+) -> list[str]:
+    """A column that only its name makes one of splits must hold some; what is said where it does not."""
     column = meaning.get("split")
     values = sorted({row[column] for row in rows} - {""}) if column else []
-    if values and "split" not in own and not any(split_name(value) for value in values):
-        notes.append(f"the column {column} holds {', '.join(values[:3])}: no splits, so it is not used as such")
-        del meaning["split"]
+    if not values or "split" in own or any(split_name(value) for value in values):
+        return []
+    del meaning["split"]
+    return [f"the column {column} holds {some(values)}: no splits, so it is not used as such"]
 
 
 def _candidates(names: Sequence[str], rows: Sequence[Mapping[str | None, str]], meaning: Mapping[str, str]) -> str:

@@ -119,7 +119,7 @@ def gather_again(data: Path, config: PrepareConfig, images_dir: Path, progress: 
     found = originals([place(manifest.relative(row), row.split) for row in manifest.rows])
     records = [
         Record(
-            row.path, row.label, patient=row.group, original=f"{row.source}/{one.key}", rule=one.rule,
+            row.path, row.label, group=row.group, original=f"{row.source}/{one.key}", rule=one.rule,
             source=row.source, extra={name: value for name, value in row.extra.items() if name != "fold"},
         )
         for row, one in zip(manifest.rows, found, strict=True)

@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from fracture.data.annotations import find
+from fracture.data.listing import some
 from fracture.data.prepare.columns import SPELLINGS, named_column
 from fracture.data.tables import TABLES, open_table
 from fracture.data.trees import Tree
@@ -18,11 +19,11 @@ def how_to_read(tree: Tree) -> str:
     if not tree.labels:
         return ""
     counts = Counter(PurePosixPath(path).suffix.lower()[1:].upper() for path in tree.labels)
-    shown = ", ".join([*tree.labels[:_SHOWN], *(["..."] if len(tree.labels) > _SHOWN else [])])
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in counts.most_common())
     commands = [*_annotations(tree), *(_table(tree.root / path) for path in _tables(tree)[:_SHOWN])]
     ways = "".join(f"\n  {command}" for command in commands)
-    return f"\nFiles that may hold the labels lie there ({kinds}): {shown}" + (f"; to read them:{ways}" if ways else "")
+    more = f"; to read them:{ways}" if ways else ""
+    return f"\nFiles that may hold the labels lie there ({kinds}): {some(tree.labels, _SHOWN)}{more}"
 
 
 def _tables(tree: Tree) -> list[str]:

@@ -1,7 +1,7 @@
 """What the paths of a tree say of each image: its class, split, patient and original image."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
@@ -9,6 +9,7 @@ from fracture.data.annotations import Annotated, find
 from fracture.data.boxes import to_text
 from fracture.data.class_names import MAX_CLASSES
 from fracture.data.exclusions import Exclusion
+from fracture.data.listing import some
 from fracture.data.manifest import split_name
 from fracture.data.originals import originals, stem_of
 from fracture.data.prepare.config import PrepareConfig
@@ -56,16 +57,16 @@ def label_tree(tree: Tree, config: PrepareConfig, source: str) -> Labelled:
     notes: list[str] = []
     if layout:
         records, excluded = _by_layout(tree, layout, config)
-    elif sets and (config.layout == "annotations" or not _has_classes(tree, config)):
+    elif sets and (config.layout == "annotations" or not _Folders.read(tree, config).are_classes):
         records, excluded = _by_annotations(tree, sets[0])
-        notes += [f"classes come from {sets[0].kind} annotations: {_some(sets[0].files)}", *sets[0].notes]
+        notes += [f"classes come from {sets[0].kind} annotations: {some(sets[0].files)}", *sets[0].notes]
     elif config.layout == "annotations":
         raise DataError(f"{tree.root}: no annotation files that are understood lie there{how_to_read(tree)}")
     else:
-        records, excluded = _by_folders(tree, config, notes)
+        records, excluded = _by_folders(tree, config, notes), []
     records = [_override(record, tree, config) for record in records]
-    named_by_pattern = [record for record in records if not record.label and record.findings is None]
-    excluded += [Exclusion(str(one.path), _no_class(config), source=source) for one in named_by_pattern]
+    without = [record for record in records if not record.label and record.findings is None]
+    excluded += [Exclusion(str(one.path), _no_class(config), source=source) for one in without]
     kept = [record for record in records if record.label or record.findings is not None]
     return Labelled(_finished(kept, tree, source, sets), excluded, layout, notes)
 
@@ -150,14 +151,6 @@ def _table(tree: Tree, layout: Layout) -> dict[str, dict[str, str]]:
     return read_lookup(tree.root / places[0], layout.key, (layout.column, *layout.drop))
 
 
-def _has_classes(tree: Tree, config: PrepareConfig) -> bool:
-    """Whether the folders of a tree can be two classes or more, or the user says where they stand."""
-    folders = {path: class_folders(path) for path in tree.images}
-    levels = levels_of(folders, tree.name)
-    held = {class_at(one, levels.classes, "", True) for one in folders.values()} - {""}
-    return bool(config.label_pattern) or (not levels.problem and len(held) > 1)
-
-
 def _by_annotations(tree: Tree, one: Annotated) -> tuple[list[Record], list[Exclusion]]:
     """The classes that annotation files name for each image; `gather` makes one label of them."""
     records = [
@@ -172,39 +165,71 @@ def _by_annotations(tree: Tree, one: Annotated) -> tuple[list[Record], list[Excl
     return records, [*excluded, *(Exclusion(str(tree.root / path), reason) for path, reason in one.problems)]
 
 
-def _by_folders(tree: Tree, config: PrepareConfig, notes: list[str]) -> tuple[list[Record], list[Exclusion]]:
-    """The class, and the patient, by the folders' names; folders of splits and of augmented copies do not count."""
-    folders = {path: class_folders(path) for path in tree.images}
-    left_out = frozenset(name for name, new in parse_pairs(config.label_map).items() if not new)
-    levels = levels_of(folders, tree.name, left_out)
-    loose = any(folders.values())
-    labels = {path: class_at(one, levels.classes, tree.name, loose) for path, one in folders.items()}
-    if not config.label_pattern:
-        _check(tree, levels, set(labels.values()) - left_out)
-        _tell(levels, labels, notes)
+@dataclass(frozen=True)
+class _Folders:
+    """What the folders of a tree say; those of splits and of augmented copies do not count.
+
+    Attributes:
+        of: folders of each image, by its path.
+        levels: what they mean.
+        labels: class of each image, empty where it has none.
+        left_out: classes that the user leaves out.
+        insisted: the user says where the classes stand.
+    """
+
+    of: Mapping[str, Sequence[str]]
+    levels: Levels
+    labels: Mapping[str, str]
+    left_out: frozenset[str]
+    insisted: bool
+
+    @classmethod
+    def read(cls, tree: Tree, config: PrepareConfig) -> "_Folders":
+        """Find the levels of classes and patients."""
+        folders = {path: class_folders(path) for path in tree.images}
+        left_out = frozenset(name for name, new in parse_pairs(config.label_map).items() if not new)
+        levels = levels_of(folders, tree.name, left_out)
+        loose = any(folders.values())
+        labels = {path: class_at(one, levels.classes, tree.name, loose) for path, one in folders.items()}
+        return cls(folders, levels, labels, left_out, bool(config.label_pattern))
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes that count, sorted."""
+        return sorted(set(self.labels.values()) - self.left_out - {""})
+
+    @property
+    def are_classes(self) -> bool:
+        """Whether the folders can be two classes or more, or the user says so."""
+        return self.insisted or (not self.levels.problem and len(self.classes) > 1)
+
+
+def _by_folders(tree: Tree, config: PrepareConfig, notes: list[str]) -> list[Record]:
+    """The class, and the patient, by the folders' names."""
+    folders = _Folders.read(tree, config)
+    if not folders.insisted:
+        _check(tree, folders)
+        notes += _told(folders)
     return [
-        Record(tree.root / path, labels[path], split_of(path), _patient(one, levels)) for path, one in folders.items()
-    ], []
+        Record(tree.root / path, folders.labels[path], split_of(path), _patient(one, folders.levels))
+        for path, one in folders.of.items()
+    ]
 
 
-def _check(tree: Tree, levels: Levels, labels: set[str]) -> None:
-    if len(labels) > MAX_CLASSES:
-        raise DataError(
-            f"{tree.root}: its folders would make {len(labels):,} classes, more than {MAX_CLASSES} classes are none: "
-            f"{', '.join(sorted(labels)[:3])}, ...{how_to_read(tree)}",
-            _INSIST,
-        )
-    if levels.problem:
-        raise DataError(f"{tree.root}: {levels.problem}{how_to_read(tree)}", _INSIST)
+def _check(tree: Tree, folders: _Folders) -> None:
+    classes, problem = folders.classes, folders.levels.problem
+    if len(classes) > MAX_CLASSES:
+        problem = f"its folders would make {len(classes):,} classes, more than {MAX_CLASSES} classes: {some(classes)}"
+    if problem:
+        raise DataError(f"{tree.root}: {problem}{how_to_read(tree)}", _INSIST)
 
 
-def _tell(levels: Levels, labels: dict[str, str], notes: list[str]) -> None:
+def _told(folders: _Folders) -> list[str]:
     """What was found out from folders further down than the first."""
-    if levels.classes > 0:
-        names = ", ".join(sorted(set(labels.values()) - {""})[:5])
-        notes.append(f"classes are the folders at level {levels.classes + 1}: {names}")
-    if levels.patients is not None:
-        notes.append(f"patients are the folders at level {levels.patients + 1}")
+    levels = folders.levels
+    notes = [f"classes are the folders at level {levels.classes + 1}: {some(folders.classes, 5)}"]
+    people = [f"patients are the folders at level {levels.patients + 1}"] if levels.patients is not None else []
+    return [*(notes if levels.classes > 0 else []), *people]
 
 
 def _patient(folders: Sequence[str], levels: Levels) -> str:
@@ -222,7 +247,3 @@ def _override(record: Record, tree: Tree, config: PrepareConfig) -> Record:
     if config.group_pattern:
         record = replace(record, patient=found_by(config.group_pattern, "group", path) or record.patient)
     return record
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")

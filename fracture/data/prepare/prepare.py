@@ -183,14 +183,15 @@ def _patients(opened: list[Opened], keys: list[list[Hashable]], config: PrepareC
     known = patients_of([r.patient for r, _ in opened], [i.identity for _, i in opened], config.patients)
     for (record, _), own, links, study in zip(opened, keys, known.keys, known.studies, strict=True):
         further = record.patients if links else ()
-        own[:0] = [*(("patient", key) for key in (*links, *further)), *([("study", study)] if study else [])]
-    if config.patients == "required" and not all(known.known):
-        lacking = [str(record.path) for (record, _), has in zip(opened, known.known, strict=True) if not has]
+        people = (*([record.group] if record.group else []), *links, *further)
+        own[:0] = [*(("patient", key) for key in people), *([("study", study)] if study else [])]
+    lacking = [str(r.path) for (r, _), has in zip(opened, known.known, strict=True) if not has and not r.group]
+    if config.patients == "required" and lacking:
         raise DataError(
             f"patients=required: {len(lacking):,} of {len(opened):,} images have no patient: {', '.join(lacking[:3])}",
             "Name them by --columns patient=NAME or --group-pattern, or leave --patients at auto.",
         )
-    if not any(known.known) and not any(known.studies) and config.patients == "auto":
+    if len(lacking) == len(opened) and not any(known.studies) and config.patients == "auto":
         return [*known.notes, _NOBODY]
     return known.notes
 

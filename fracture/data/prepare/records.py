@@ -22,6 +22,7 @@ class Record:
             has just its label.
         reason: why there is no label, where that is known.
         reader: who gave the label, where a table says so.
+        group: of a manifest that `prepare` has written, taken as it is.
         extra: further columns to keep.
     """
 
@@ -36,4 +37,5 @@ class Record:
     findings: tuple[str, ...] | None = None
     reason: str = ""
     reader: str = ""
+    group: str = ""
     extra: Mapping[str, str] = field(default_factory=dict)

@@ -46,7 +46,6 @@ class _Reading:
     config: PrepareConfig
     known: frozenset[str]
     ours: bool
-    empty_label: bool
     labels: frozenset[str]
     mapped: frozenset[str]
 
@@ -75,7 +74,7 @@ def read_table(path: Path, config: PrepareConfig, source: str) -> TableRecords:
     known = frozenset({*columns.one.values(), *columns.labels, *COLUMNS})
     mapped = frozenset(parse_pairs(config.label_map))
     labels = frozenset(row[columns.one["label"]] for _, row in rows) if "label" in columns.one else frozenset()
-    reading = _Reading(columns, index, source or path.stem, config, known, ours, "" in mapped, labels, mapped)
+    reading = _Reading(columns, index, source or path.stem, config, known, ours, labels, mapped)
     records: list[_Named] = []
     excluded: list[Exclusion] = []
     for number, row in rows:
@@ -84,7 +83,10 @@ def read_table(path: Path, config: PrepareConfig, source: str) -> TableRecords:
         if problem:
             named = row.get(columns.one["path"], "")[:300]
             excluded.append(Exclusion(f"{path}:{number} {named}".rstrip(), problem))
-    _one_file_one_name(records, excluded, path)
+    doubtful = _doubtful(records)
+    excluded += [_in_another_folder(one, path) for one in doubtful]
+    left = {id(one) for one in doubtful}
+    records = [one for one in records if id(one) not in left]
     if not records:
         first = f"; the first: {excluded[0].path}: {excluded[0].reason}" if excluded else ""
         raise DataError(
@@ -105,9 +107,9 @@ def read_paths(path: Path) -> list[Path]:
     index = FileIndex(path.parent, anywhere=True)
     with open_table(path) as table:
         rows = list(table.rows)
-    column = find_columns(path, table.names, [row for _, row in rows[:_HEAD]], {}, index, False, table.header).one[
-        "path"
-    ]
+    head = [row for _, row in rows[:_HEAD]]
+    columns = find_columns(path, table.names, head, {}, index, labelled=False, header=table.header)
+    column = columns.one["path"]
     found: dict[Path, None] = {}
     problems = []
     for number, row in rows:
@@ -156,7 +158,7 @@ def _records(row: Row, reading: _Reading) -> tuple[list[_Named], str]:
     if problem or found.problem:
         return [], problem or found.problem
     made = [_record(file, row, text, reading, label, findings) for file in found.files]
-    if not all(one.label or one.findings is not None or reading.empty_label for one in made):
+    if not all(one.label or one.findings is not None or "" in reading.mapped for one in made):
         return [], "label_pattern finds no class in its path"
     return [_Named(one, text["path"], found.elsewhere) for one in made], ""
 
@@ -177,7 +179,7 @@ def _label(row: Row, text: Mapping[str, str], reading: _Reading) -> tuple[str, t
     parts = _findings(label, reading.labels)
     if columns.boxes or (label and parts != [label]):
         return "", tuple(parts), ""
-    if not label and not reading.empty_label:
+    if not label and "" not in reading.mapped:
         return "", None, "its path or label is empty"
     return label, None, ""
 
@@ -198,13 +200,7 @@ def _record(
 ) -> Record:
     config, source = reading.config, reading.source
     below = os.path.relpath(file, reading.index.real).replace(os.sep, "/")
-    patient = canonical(text.get("patient", ""))
-    if not patient and config.group_pattern:
-        patient = found_by(config.group_pattern, "group", below) or ""
-    elif not patient and not reading.ours:
-        patient = next((part for part in reversed(below.split("/")[:-1]) if are_patients([part])), "")
-    if patient and not reading.ours:  # a patient is one in all of a table, whatever site each image is from
-        patient = f"{source}/{patient}"
+    named = "" if reading.ours else canonical(text.get("patient", "")) or _patient_in(below, config.group_pattern)
     if config.label_pattern:
         label = found_by(config.label_pattern, "label", below) or ""
     split = split_name(text.get("split", ""))
@@ -212,9 +208,17 @@ def _record(
         split = split_of(below) or split_name(Path(reading.index.real).name)
     extra = {name: value for name, value in row.items() if isinstance(name, str) and name not in reading.known}
     return Record(
-        Path(file), label, split, patient, source=text.get("source") or source,
-        findings=findings, reader=text.get("reader", ""), extra=extra,
+        Path(file), label, split, group=text.get("patient", "") if reading.ours else "",
+        patient=f"{source}/{named}" if named else "",  # one in all of a table, whatever site each image is from
+        source=text.get("source") or source, findings=findings, reader=text.get("reader", ""), extra=extra,
     )  # fmt: skip
+
+
+def _patient_in(path: str, pattern: str) -> str:
+    """The patient that a path names: by the user's expression, else by a folder called as patients are."""
+    if pattern:
+        return found_by(pattern, "group", path) or ""
+    return next((part for part in reversed(path.split("/")[:-1]) if are_patients([part])), "")
 
 
 def _together(records: Sequence[Record]) -> list[Record]:
@@ -227,17 +231,17 @@ def _together(records: Sequence[Record]) -> list[Record]:
     return list(found.values())
 
 
-def _one_file_one_name(records: list[_Named], excluded: list[Exclusion], path: Path) -> None:
-    """A file found in another folder than the table says counts only where no other row leads to it."""
+def _doubtful(records: Sequence[_Named]) -> list[_Named]:
+    """Those whose file was found in another folder than the table says, while other rows lead to it too."""
     names: dict[Path, set[str]] = {}
     for one in records:
         names.setdefault(one.record.path, set()).add(one.name)
-    doubtful = [one for one in records if one.elsewhere and len(names[one.record.path]) > 1]
-    for one in doubtful:
-        reason = f"only a file of the same name in another folder is there, and other rows name it: {one.record.path}"
-        excluded.append(Exclusion(f"{path} {one.name[:300]}", reason, one.record.label, one.record.source))
-    if doubtful:
-        records[:] = [one for one in records if not (one.elsewhere and len(names[one.record.path]) > 1)]
+    return [one for one in records if one.elsewhere and len(names[one.record.path]) > 1]
+
+
+def _in_another_folder(one: _Named, table: Path) -> Exclusion:
+    reason = f"only a file of the same name in another folder is there, and other rows name it: {one.record.path}"
+    return Exclusion(f"{table} {one.name[:300]}", reason, one.record.label, one.record.source)
 
 
 def _unnamed(records: Sequence[_Named]) -> list[str]:
