@@ -1,20 +1,16 @@
 """A set of two classes, neither of them called no_fracture: one rule from the knob to every judgement."""
 
-import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import mlflow
 import pytest
-from rich.console import Console
 
-from fracture.config import TrainConfig
 from fracture.errors import ConfigError, FractureError, Interrupted
-from fracture.evaluation.config import CompareConfig, EvaluateConfig
+from fracture.evaluation.config import CompareConfig
 from fracture.evidence import Results
 from fracture.models.checkpoint import read_sidecar
-from fracture.progress import Terminal
 from fracture.runs import answering, folds, group, session
 from fracture.runs.compare import compare_runs
 from fracture.runs.ensemble import ensemble
@@ -22,28 +18,9 @@ from fracture.runs.evaluate import evaluate
 from fracture.runs.session import Session
 from fracture.tracking import artifacts, query
 from fracture.training import engine
+from tests.runs.small import QUICK, config, said, terminal, train
 
 CLASSES = ("fractured", "normal")
-QUICK = EvaluateConfig(threads=1, precision="fp32", batch_size=8)
-
-
-def terminal() -> Terminal:
-    return Terminal(Console(file=io.StringIO(), width=400))
-
-
-def said(by: Terminal) -> str:
-    return by.console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
-
-
-def config(data: Path, **values: object) -> TrainConfig:
-    quick = {"model": "test_resnet", "image_size": 32, "epochs": 2, "batch_size": 8, "threads": 1, "weights": "none"}
-    chosen = {"memory_format": "contiguous", "precision": "fp32", "data": str(data), "audit": "off", "lr": 0.003}
-    return TrainConfig.model_validate(quick | chosen | values)
-
-
-def train(data: Path, screen: Terminal | None = None, **values: object) -> str:
-    session.train(config(data, **values), Session(screen or terminal(), None, "again {run}"))
-    return query.finished(["train"])[0].id
 
 
 def results_of(run_id: str, folder: Path) -> Results:

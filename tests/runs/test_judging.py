@@ -1,7 +1,6 @@
 """Judging, mixing and comparing real runs in a real store."""
 
 import csv
-import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,39 +9,19 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pytest
-from rich.console import Console
 
-from fracture.config import TrainConfig
 from fracture.data.manifest import read_csv, write_csv
 from fracture.errors import ConfigError, DataError
 from fracture.evaluation import predictions
-from fracture.evaluation.config import CompareConfig, EvaluateConfig
+from fracture.evaluation.config import CompareConfig
 from fracture.evaluation.metrics import softmax
 from fracture.evidence import Results
-from fracture.progress import DOUBTED, Terminal
-from fracture.runs import session
+from fracture.progress import DOUBTED
 from fracture.runs.compare import compare_runs
 from fracture.runs.ensemble import ensemble
 from fracture.runs.evaluate import evaluate
-from fracture.runs.session import Session
 from fracture.tracking import artifacts, query
-
-QUICK = EvaluateConfig(threads=1, precision="fp32", batch_size=8)
-
-
-def terminal() -> Terminal:
-    return Terminal(Console(file=io.StringIO(), width=250))
-
-
-def said(by: Terminal) -> str:
-    return by.console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
-
-
-def train(data: Path, **values: object) -> str:
-    quick = {"model": "test_resnet", "image_size": 32, "epochs": 2, "batch_size": 8, "threads": 1, "weights": "none"}
-    chosen = {"memory_format": "contiguous", "precision": "fp32", "data": str(data), "audit": "off"}
-    session.train(TrainConfig.model_validate(quick | chosen | values), Session(terminal(), None, "again"))
-    return query.finished(["train"])[0].id
+from tests.runs.small import QUICK, said, terminal, train
 
 
 @pytest.fixture(scope="module")
