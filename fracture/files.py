@@ -2,10 +2,13 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+_NOT_SHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 
 @contextmanager
@@ -29,14 +32,19 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def is_text(name: str) -> bool:
-    """Whether a path is valid UTF-8, as everything that is written down must be."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    """Whether a name is valid UTF-8 on one line, as everything that is written down must be."""
+    return as_text(name) == name
 
 
 def as_text(name: str) -> str:
-    """A path as it can be printed, with an escape for each byte that is not UTF-8."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """A name as it can be printed: an escape for each byte that is not UTF-8 and each character that is not shown.
+
+    Such are line breaks, the terminal's escape character, and marks that turn the direction of what follows.
+    """
+    shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return _NOT_SHOWN.sub(lambda found: found[0].encode("unicode_escape").decode(), shown)
+
+
+def as_lines(text: str) -> str:
+    """A text of several lines as it can be printed; see `as_text`."""
+    return "\n".join(as_text(line.replace("\t", "    ")) for line in text.split("\n"))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fracture.data.tables import open_table
 from fracture.errors import DataError
+from fracture.files import as_text, is_text
 
 SPLITS = ("train", "val", "test")
 COLUMNS = ("path", "label", "split", "group", "source", "width", "height", "sha256", "phash")
@@ -173,10 +174,15 @@ def _row(record: Mapping[str | None, str], root: Path, where: str, problems: lis
     split = split_name(text.get("split", ""))
     if not text["path"] or not text["label"]:
         problems.append(f"{where}: path or label is empty")
+    problems += [
+        f"{where}: {name} {as_text(text[name])!r} holds a character that cannot be shown"
+        for name in ("label", "group", "source")
+        if not is_text(text.get(name, ""))
+    ]
     if text.get("split") and not split:
         problems.append(f"{where}: split {text['split']!r} is none of {', '.join(SPLITS)}")
     return Row(
-        path=root / text["path"],
+        path=root / Path(text["path"]).expanduser(),
         label=text["label"],
         split=split,
         group=text.get("group", ""),

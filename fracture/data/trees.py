@@ -32,6 +32,7 @@ _DRAWN_FOLDER = re.compile(  # pictures made of radiographs
 )
 _DRAWN_FILE = re.compile(r".[_-](?:mask|seg|segmentation|overlay|heatmap|gradcam|thumb|thumbnail)$", re.IGNORECASE)
 _NO_IMAGES = (".py", ".md", ".pdf", ".html", ".htm", ".db", ".ini", ".npy", ".zip", ".pth", ".log")  # not opened
+_NAME = "its name is not valid UTF-8, or holds a line break or another character that is not shown: rename it"
 _HEAD = 256  # bytes that tell a DICOM file
 
 
@@ -75,7 +76,7 @@ def walk(root: Path, name: str = "") -> Tree:
             place = os.path.join(folder, file)  # noqa: PTH118 - Path is slow for a million files
             suffix = os.path.splitext(file)[1].lower()  # noqa: PTH122
             if not is_text(place):
-                excluded.append(Exclusion(as_text(place), "its name is not valid UTF-8: rename it", source=name))
+                excluded.append(Exclusion(as_text(place), _NAME, source=name))
             elif is_image(place) and (reason := _why_drawn(root, place)):
                 excluded.append(Exclusion(place, reason, source=name))
             elif is_image(place):

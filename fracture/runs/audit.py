@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from fracture.data.audit.audit import audit_manifest, write_report
 from fracture.data.audit.report import AuditReport
 from fracture.data.manifest import Manifest
 from fracture.errors import DataError
+from fracture.files import as_lines
 from fracture.progress import LOG, Terminal
 from fracture.runs import again, attached
 from fracture.tracking import store
@@ -51,10 +52,10 @@ def audit_before_training(
 def show_audit(report: AuditReport, terminal: Terminal) -> None:
     """Print the findings as a table, and a warning where the class equals the source."""
     title = f"Audit of {report.name}: {len(report.images):,} images, {report.verdict}"
-    table = Table("", "question", "status", "answer", title=title, title_justify="left", title_style="bold")
+    table = Table("", "question", "status", "answer", title=Text(title), title_justify="left", title_style="bold")
     for check in report.checks:
         style = _STYLES[check.status]
-        table.add_row(str(check.number), check.title, f"[{style}]{check.status}[/]", escape(check.sentence))
+        table.add_row(str(check.number), check.title, Text(check.status, style), Text(as_lines(check.sentence)))
     terminal.console.print(table)
     LOG.info("%s\n%s", title, "\n".join(f"{c.number} {c.title}: {c.status}, {c.sentence}" for c in report.checks))
     if report.confounded:

@@ -184,7 +184,7 @@ def test_names_that_are_not_utf8_are_refused_by_folder(tmp_path: Path) -> None:
             pytest.skip("this file system takes UTF-8 names only")
     manifest, [problem] = read(tmp_path)
     assert names(manifest) == ["a/1.png", "b/2.png"]
-    assert re.search(r"b/(caf\\xe9|\\xff)\.png: its name is not valid UTF-8: rename it, and 1 more", problem)
+    assert re.search(r"b/(caf\\xe9|\\xff)\.png: its name is not valid UTF-8, or .*: rename it, and 1 more", problem)
 
 
 def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:

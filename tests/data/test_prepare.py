@@ -222,7 +222,8 @@ def test_loops_of_links_end_and_names_that_are_no_text_are_told(tmp_path: Path, 
     assert len(prepared.manifest.rows) == 30
     reasons = {e.path.rpartition("/")[2]: e.reason for e in prepared.excluded}
     assert reasons == {
-        "caf\\xe9.png": "its name is not valid UTF-8: rename it",
+        "caf\\xe9.png": "its name is not valid UTF-8, or holds a line break or another character that is not shown: "
+        "rename it",
         "gone.png": "lies beside the class folders, so it has no class",
     }
     write(prepared, tmp_path / "m.csv", PrepareConfig())

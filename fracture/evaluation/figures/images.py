@@ -8,7 +8,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fracture.evaluation.figures.style import figure, styled
+from fracture.evaluation.figures.style import drawable, figure, styled
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -47,7 +47,7 @@ def _draw(axis: Axes, tile: Tile) -> None:
     axis.imshow(tile.pixels, cmap="gray", vmin=0, vmax=255 if tile.pixels.dtype == np.uint8 else 1)
     if tile.heat is not None:
         axis.imshow(tile.heat, cmap="inferno", alpha=0.65 * tile.heat, vmin=0, vmax=1)
-    axis.set_title(tile.title, fontsize=7, loc="left")
+    axis.set_title(drawable(tile.title), fontsize=7, loc="left")
 
 
 def short(name: str, length: int = 30) -> str:

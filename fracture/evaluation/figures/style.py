@@ -1,14 +1,21 @@
 """How every figure looks: colours that colour-blind people tell apart (Okabe and Ito 2008), readable in print."""
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+_WIDE_FONTS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans CJK KR", "Noto Sans SC", "WenQuanYi Zen Hei",
+    "Droid Sans Fallback", "PingFang SC", "Hiragino Sans", "Microsoft YaHei", "Malgun Gothic", "Arial Unicode MS",
+    "Noto Sans Devanagari", "Noto Sans Thai", "Noto Sans Arabic",
+)  # fmt: skip
 GREY = "#888888"
 _STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -30,7 +37,7 @@ _STYLE: dict[Any, Any] = {
 @contextmanager
 def styled() -> Iterator[None]:
     """Figures drawn inside look alike, whatever the user's own settings."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(_STYLE | {"font.family": list(_fonts())}):
         yield
 
 
@@ -48,4 +55,25 @@ def colour(number: int) -> str:
 
 def plain(name: str) -> str:
     """A class or metric name as a person writes it."""
-    return name.replace("_", " ")
+    return drawable(name.replace("_", " "))
+
+
+def drawable(text: str) -> str:
+    """A text with an escape for each character that no font here can draw, and for what would begin a formula."""
+    known = _glyphs() | {ord("\n")}
+    drawn = (one if ord(one) in known else one.encode("unicode_escape").decode() for one in text)
+    return "".join(drawn).replace("$", r"\$")
+
+
+@functools.cache
+def _fonts() -> tuple[str, ...]:
+    """Matplotlib's own font, then what is installed of those that have the characters of most languages."""
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return ("DejaVu Sans", *(name for name in _WIDE_FONTS if name in installed))
+
+
+@functools.cache
+def _glyphs() -> frozenset[int]:
+    """Code points that the fonts can draw."""
+    paths = [font_manager.findfont(name, fallback_to_default=False) for name in _fonts()]
+    return frozenset(code for path in paths for code in font_manager.get_font(path).get_charmap())
