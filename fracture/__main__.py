@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 import signal
 import sys
+import traceback
 
 import click
 from rich.console import Console
@@ -11,6 +12,8 @@ from rich.console import Console
 import fracture
 from fracture import commands
 from fracture.errors import FractureError
+from fracture.files import as_lines
+from fracture.privacy import guarded_streams, without_secrets
 
 
 class Verbs(click.Group):
@@ -42,6 +45,11 @@ def run(command: click.Command, name: str) -> None:
         name: as the user calls it.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until training watches for both itself
+    with guarded_streams():
+        _run(command, name)
+
+
+def _run(command: click.Command, name: str) -> None:
     try:
         command(prog_name=name, standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -55,11 +63,15 @@ def run(command: click.Command, name: str) -> None:
         style = "yellow" if error.exit_code == 6 else "red"
         console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
         console.print(f"[bold {style}]{type(error).__name__}[/] (exit code {error.exit_code})", end="\n")
-        console.print(str(error), markup=False)
+        console.print(as_lines(without_secrets(str(error))), markup=False)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         click.echo("Interrupted (exit code 6): the same command starts again, or finishes what was begun.", err=True)
         sys.exit(6)
+    except Exception:  # noqa: BLE001 - shown whole, but without secrets: Python itself would print after the guard
+        traceback.print_exc()
+        click.echo("Unforeseen (exit code 1): please report it with the lines above.", err=True)
+        sys.exit(1)
 
 
 def main() -> None:

@@ -11,8 +11,11 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 from fracture.evidence import Estimate, Judged
+from fracture.files import as_lines
+from fracture.privacy import shareable, without_secrets
 
 LOG = logging.getLogger("fracture")
 LOG.setLevel(logging.INFO)
@@ -37,7 +40,7 @@ def log_file(path: Path) -> Iterator[None]:
     """Everything logged goes to ``path`` too, warnings included, with the time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(_Shareable("%(asctime)s %(levelname)s %(message)s"))
     loggers = (LOG, logging.getLogger("py.warnings"))
     for logger in loggers:
         logger.addHandler(handler)
@@ -54,6 +57,13 @@ def log_file(path: Path) -> Iterator[None]:
         handler.close()
 
 
+class _Shareable(logging.Formatter):
+    """Lines, tracebacks included, that others may read: the log goes to MLflow."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return shareable(super().format(record))
+
+
 class Terminal:
     """What a run says: in place on a terminal, one line an epoch in a pipe."""
 
@@ -68,24 +78,27 @@ class Terminal:
 
     def say(self, text: str, style: str = "") -> None:
         """One line for the screen and the log."""
+        text = _printable(text)
         self.console.print(text, style=style or None, markup=False)
         LOG.info(text)
 
     def warn(self, text: str) -> None:
         """A warning that nobody can miss."""
+        text = _printable(text)
         if self.console.is_terminal:
-            self.console.print(Panel(text, title="WARNING", border_style="bold yellow", style="yellow"))
+            self.console.print(Panel(Text(text), title="WARNING", border_style="bold yellow", style="yellow"))
         else:
             self.console.print(f"WARNING: {text}", markup=False)
         LOG.warning(text)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table; all but the first column are figures."""
-        table = Table(title=title, title_justify="left", title_style="bold")
+        title, rows = _printable(title), [[_printable(cell) for cell in row] for row in rows]
+        table = Table(title=Text(title), title_justify="left", title_style="bold")
         for i, column in enumerate(columns):
-            table.add_column(column, justify="left" if i == 0 else "right")
+            table.add_column(Text(_printable(column)), justify="left" if i == 0 else "right")
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(Text, row))
         self.console.print(table)
         LOG.info("%s\n%s", title, "\n".join("\t".join(row) for row in [columns, *rows]))
 
@@ -201,6 +214,11 @@ def _console() -> Console:
     return console if console.is_terminal else Console(highlight=False, emoji=False, soft_wrap=True, width=_PIPE_WIDTH)
 
 
+def _printable(text: str) -> str:
+    """Without secrets, before a line is broken within one, and without what would move the cursor."""
+    return as_lines(without_secrets(text))
+
+
 def shown(estimate: Estimate) -> str:
     """A metric with its interval, marked where that is not to be believed; results.json says why one is undefined."""
     if estimate.value is None:
@@ -218,12 +236,12 @@ def _result_tables(results: Judged) -> list[Table]:
         overall.add_column(name, justify="right" if name else "left", no_wrap=True)
     for name in results.classes:
         cells = [shown(test.metrics[f"{metric}_{name}"]) for metric in ("precision", "recall", "f1")]
-        overall.add_row(name, *cells, str(test.counts[name]))
+        overall.add_row(Text(_printable(name)), *cells, str(test.counts[name]))
     confusion = Table(title="Rows are true, columns predicted", title_justify="left", title_style="bold")
     for name in ("", *results.classes):
-        confusion.add_column(name, justify="right" if name else "left")
+        confusion.add_column(Text(_printable(name)), justify="right" if name else "left")
     for name, line in zip(results.classes, test.confusion, strict=True):
-        confusion.add_row(name, *map(str, line))
+        confusion.add_row(Text(_printable(name)), *map(str, line))
     totals = Table(box=None, show_header=False)
     for name in _TOTALS:
         if name in test.metrics:

@@ -5,7 +5,6 @@ MLflow store numbers atomically, so lines never share a number, are written whol
 """
 
 import contextlib
-import getpass
 import hashlib
 import json
 import random
@@ -21,6 +20,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from fracture.errors import ConfigError
+from fracture.privacy import who
 
 ALIASES = ("candidate", "champion", "previous")
 _LINE, _SETTLED = "fracture.line", "fracture.settled"
@@ -36,7 +36,7 @@ class Entry:
 
     Attributes:
         when: UTC, ISO 8601.
-        who: name of the user.
+        who: see `fracture.privacy.who`.
         action: candidate, champion or rollback.
         version: that the alias is to point to.
         before: that it pointed to when this was decided, empty for none.
@@ -211,11 +211,3 @@ def patiently(write: Callable[[], T]) -> T:
             if time.monotonic() - began > _BUSY.get(error.error_code, -1):
                 raise
             time.sleep(random.uniform(0.05, 0.5))
-
-
-def who() -> str:
-    """Name of the user."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "unknown"

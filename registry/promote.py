@@ -12,6 +12,7 @@ import mlflow
 
 from fracture.errors import ConfigError, GateError
 from fracture.evidence.healthy import NONE
+from fracture.privacy import who
 from fracture.progress import Terminal
 from fracture.tracking import attached, query
 from fracture.tracking.query import Found
@@ -19,7 +20,7 @@ from registry import card, check, evidence, gates, package, robustness
 from registry.check import CARD
 from registry.evidence import Evidence
 from registry.gates import Gate
-from registry.history import fold, who
+from registry.history import fold
 from registry.thresholds import Thresholds
 from registry.versions import THRESHOLDS, Registry, is_of
 

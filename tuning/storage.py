@@ -144,6 +144,11 @@ def _with_driver(url: URL, kind: str) -> URL:
     return url.set(drivername=f"{kind}+{module}")
 
 
+def has_password(wanted: str) -> bool:
+    """Whether a storage that was asked for is an address with a password."""
+    return wanted != "auto" and bool(make_url(wanted).password)
+
+
 def hidden(url: URL | str) -> str:
     """The address without its password."""
     return make_url(url).render_as_string(hide_password=True)

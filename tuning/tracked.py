@@ -7,6 +7,7 @@ import mlflow
 
 from fracture.config import as_text
 from fracture.data.audit.report import AuditReport
+from fracture.privacy import shareable
 from fracture.tracking import attached, environment, query
 from fracture.tracking.run import TrackedRun
 from fracture.training.execution import Plan
@@ -118,7 +119,7 @@ def close(run_id: str, reason: str) -> None:
     """End the run of a trial whose process is gone, as far as it is still in the store."""
     client = mlflow.MlflowClient()
     try:
-        client.set_tag(run_id, "fracture.reason", reason)
+        client.set_tag(run_id, "fracture.reason", shareable(reason))
         client.set_tag(run_id, "fracture.trial_state", "FAIL")
         client.set_terminated(run_id, "KILLED")
     except mlflow.exceptions.MlflowException:  # deleted since

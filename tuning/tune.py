@@ -69,6 +69,11 @@ def tune(tuning: TuneConfig, config: TrainConfig, given: Mapping[str, str], term
     attached = store.attached_run_id() is not None
     goes_on = again.command_line(given, attached, "tune")
     url = storage.address(tuning.storage)
+    if attached and storage.has_password(tuning.storage):
+        raise ConfigError(
+            f"-P storage={storage.hidden(tuning.storage)}: `mlflow run` has written its password to run "
+            f"{store.attached_run_id()}. Delete that run, and put the address into {storage.VARIABLE} instead."
+        )
     gpus.enough(tuning.workers, config.device)
     with gpus.own(config.device):
         process.warm_up()

@@ -137,7 +137,7 @@ def _recorded(run_id: str) -> tuple[Path, Record]:
     tags = query.tags_of(run_id)
     if query.status_of(run_id) == "FINISHED":
         raise ConfigError(f"resume={run_id}: this run has finished; there is nothing to go on with")
-    noted, here = Path(tags.get("fracture.state") or "."), state_folder(run_id)
+    noted, here = Path(tags.get("fracture.state") or ".").expanduser(), state_folder(run_id)
     folder = here if here.is_dir() else noted  # here too where the project's folder was moved
     return folder, read_record(folder, run_id)
 

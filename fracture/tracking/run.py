@@ -2,6 +2,7 @@
 
 import os
 import re
+import tempfile
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from mlflow.utils.uri import is_local_uri
 
 from fracture.errors import ConfigError
 from fracture.evidence import ARTIFACTS, Judged
+from fracture.privacy import shareable, shareable_file, who
 from fracture.tracking import store
 
 RANDOM_NAME = re.compile(r"^[a-z]+-[a-z]+-\d+$")  # what MLflow calls a run that nobody named
@@ -84,20 +86,28 @@ class TrackedRun:
         run = cls(run_id)
         info = run._client.get_run(run_id)
         store.mend_artifact_location(info)
+        run._hide(info.data.tags)
         if name and RANDOM_NAME.match(info.info.run_name or ""):
             run.tag({"mlflow.runName": name})
         return run
 
+    def _hide(self, tags: Mapping[str, str]) -> None:
+        """Tags that ``mlflow run`` has set: its login name, and a repository's address that may hold a password."""
+        ours = {"mlflow.user": who()} if "mlflow.user" in tags else {}
+        cleaned = {key: shareable(value) for key, value in tags.items()} | ours
+        if changed := {key: value for key, value in cleaned.items() if value != tags[key]}:
+            self.tag(changed)
+
     def params(self, values: Mapping[str, object]) -> None:
         """Log parameters; one that ``mlflow run`` has logged already stays as it is, whatever its spelling."""
         known = self._client.get_run(self.id).data.params
-        new = {key: str(value)[:_VALUE_LENGTH] for key, value in values.items() if key not in known}
+        new = {key: shareable(str(value))[:_VALUE_LENGTH] for key, value in values.items() if key not in known}
         if new:
             mlflow.log_params(new, run_id=self.id)
 
     def tag(self, values: Mapping[str, object]) -> None:
         """Set tags."""
-        mlflow.set_tags({key: str(value) for key, value in values.items()})
+        mlflow.set_tags({key: shareable(str(value)) for key, value in values.items()})
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """Log one batch of metrics; what MLflow does not take in a name, as in a class ``a (3+)``, becomes ``_``."""
@@ -110,8 +120,8 @@ class TrackedRun:
 
     def dataset(self, rows: Iterable[Mapping[str, str]], *, name: str, source: str, digest: str, split: str) -> None:
         """Log one split as an input of the run, with the digest of its contents."""
-        frame = pd.DataFrame(list(rows))
-        place = LocalArtifactDatasetSource(source)
+        frame = pd.DataFrame([{key: shareable(value) for key, value in row.items()} for row in rows])
+        place = LocalArtifactDatasetSource(shareable(source))
         data = mlflow.data.from_pandas(frame, source=place, name=name, digest=digest, targets="label")
         mlflow.log_input(data, context=split)
 
@@ -125,9 +135,10 @@ class TrackedRun:
 
     def evidence(self, folder: Path, only: Collection[str] = tuple(ARTIFACTS)) -> None:
         """Upload the files of the evidence that lie in ``folder``."""
-        for name in only:
-            if (folder / name).exists():  # a folder goes with all that is in it
-                self._client.log_artifact(self.id, str(folder / name))
+        with tempfile.TemporaryDirectory() as copies:
+            for name in only:
+                if (folder / name).exists():  # a folder goes with all that is in it
+                    self._client.log_artifact(self.id, str(shareable_file(folder / name, Path(copies))))
 
     def describe(self, markdown: str) -> None:
         """Set the run's description."""
@@ -145,5 +156,5 @@ class TrackedRun:
 
     def kill_from_outside(self, reason: str) -> None:
         """Mark the run KILLED from another thread than the one that writes it."""
-        self._client.set_tag(self.id, "fracture.reason", reason)
+        self._client.set_tag(self.id, "fracture.reason", shareable(reason))
         self._client.set_terminated(self.id, "KILLED")

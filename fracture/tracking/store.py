@@ -1,9 +1,9 @@
 """The store: where runs are kept, made ready before the first one."""
 
 import contextlib
+import json
 import logging
 import os
-import re
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -17,6 +17,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from fracture.errors import ConfigError
+from fracture.privacy import who, without_secrets
 from fracture.tracking.moved import follow_move
 
 _SQLITE = "sqlite:///"
@@ -37,6 +38,7 @@ def connect() -> str:
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)  # the first run is no place for migration messages
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar for each small file
+    os.environ.setdefault("MLFLOW_RUN_CONTEXT", json.dumps(_context()))
     root = project_root()
     if not os.environ.get("MLFLOW_TRACKING_URI") and root != Path.cwd():
         mlflow.set_tracking_uri(f"{_SQLITE}{root / 'mlflow.db'}")
@@ -48,14 +50,14 @@ def connect() -> str:
             _say_moved(database(uri))
     except (MlflowException, SQLAlchemyError) as error:
         raise ConfigError(
-            hidden(f"the tracking store {uri} cannot be used: {error}\nCheck MLFLOW_TRACKING_URI.")
+            without_secrets(f"the tracking store {uri} cannot be used: {error}\nCheck MLFLOW_TRACKING_URI.")
         ) from None  # what it came from shows passwords
     return uri
 
 
-def hidden(text: str) -> str:
-    """A text without the user and password of the addresses in it."""
-    return re.sub(r"//[^/@\s]+@", "//***@", text)
+def _context() -> dict[str, str]:
+    """Tags that MLflow gives to what this process makes, where its own would be a login name and a path."""
+    return {"mlflow.user": who(), "mlflow.source.name": Path(sys.argv[0]).name}
 
 
 def _say_moved(path: Path | None) -> None:
