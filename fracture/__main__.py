@@ -1,10 +1,13 @@
 """The `fracture` command: finds the verb, and turns failures into one message and an exit code."""
 
+import ast
+import difflib
 import importlib
 import pkgutil
 import signal
 import sys
 import traceback
+from pathlib import Path
 
 import click
 from rich.console import Console
@@ -24,11 +27,29 @@ class Verbs(click.Group):
         return sorted(module.name for module in pkgutil.iter_modules(commands.__path__) if module.name != "options")
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one verb."""
-        if cmd_name not in self.list_commands(ctx):
-            return None
+        """Import one verb.
+
+        Raises:
+            click.UsageError: no such verb; the nearest is named.
+        """
+        known = self.list_commands(ctx)
+        if cmd_name not in known:
+            near = difflib.get_close_matches(cmd_name, known, n=1, cutoff=0.5)
+            meant = f"Did you mean '{near[0]}'?" if near else f"There are {', '.join(known)}."
+            raise click.UsageError(f"No such command '{cmd_name}'. {meant}", ctx)
         command: click.Command = importlib.import_module(f"fracture.commands.{cmd_name}").command
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The verbs with the sentence that each module begins with, which needs no import."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _sentence(name)) for name in self.list_commands(ctx)])
+
+
+def _sentence(verb: str) -> str:
+    source = (Path(commands.__file__).parent / f"{verb}.py").read_text(encoding="utf-8")
+    said = (ast.get_docstring(ast.parse(source)) or "").partition(": ")[2].splitlines()[0]
+    return said[:1].upper() + said[1:]
 
 
 @click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})

@@ -9,20 +9,31 @@ import difflib
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from fracture.errors import ConfigError
 
 M = TypeVar("M", bound=BaseModel)
+_LIMITS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 Auto = Literal["auto"]
 Pixels = Annotated[int, Field(ge=32, le=1024)]
 Count = Annotated[int, Field(ge=1, le=10_000)]
+BY_RECIPE = (  # what a recipe may choose: `auto` unless the user gives a value, which then stays
+    "image_size", "epochs", "optimizer", "lr", "weight_decay", "layer_decay", "layer_decay_cutoff", "scheduler",
+    "warmup_epochs", "label_smoothing", "class_weights", "head", "features", "trained", "ema_decay",
+    "select_metric", "early_stop_patience",
+)  # fmt: skip
 
 
 class TrainConfig(BaseModel):
     """The knobs of one training run; the defaults are the seed's recipe.
+
+    A knob of `BY_RECIPE` that is ``auto`` or left out is not among the ``model_fields_set``, and has its default until
+    a recipe has chosen.
 
     Raises:
         pydantic.ValidationError: every value out of its range at once; `parse` turns it into a ConfigError.
@@ -68,7 +79,7 @@ class TrainConfig(BaseModel):
     )
     # how
     recipe: Literal["auto", "seed"] = Field(
-        "auto", description="auto sets knobs left at their defaults by images and weights, and says so; seed sets none"
+        "auto", description="auto sets knobs that are auto by images and weights, and says so; seed sets defaults"
     )
     epochs: Count | Auto = Field("auto", description="auto is 30, and 3 with the demo set")
     batch_size: int = Field(16, ge=1, le=4096, description="images an optimiser step")
@@ -104,8 +115,8 @@ class TrainConfig(BaseModel):
     features: Literal["backbone", "pyramid"] = Field(
         "backbone", description="what the last layer reads; pyramid is mean, spread and largest value at two sizes"
     )
-    batch_norm: Literal["pretrained", "mixed", "auto"] = Field(
-        "pretrained",
+    batch_norm: Literal["auto", "pretrained", "mixed"] = Field(
+        "auto",
         description="its statistics with a solved head; mixed is half those of the training images, auto tries both",
     )
     trained: Literal["all", "backbone", "head"] = Field(
@@ -152,6 +163,13 @@ class TrainConfig(BaseModel):
         "auto", description="where decoded and demo images are kept; auto is the user's cache folder"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _left_to_the_recipe(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        return {name: value for name, value in values.items() if name not in BY_RECIPE or value != "auto"}
+
     @model_validator(mode="after")
     def _agree(self) -> "TrainConfig":
         problems = []
@@ -180,7 +198,7 @@ class TrainConfig(BaseModel):
         solved, falls = self.head == "probe", self.layer_decay < 1
         fall = f"layer_decay={self.layer_decay} is below layer_decay_cutoff={self.layer_decay_cutoff}"
         needs = [
-            (self.batch_norm != "pretrained", solved, f"batch_norm={self.batch_norm} needs head=probe beside it"),
+            (self.batch_norm == "mixed", solved, f"batch_norm={self.batch_norm} needs head=probe beside it"),
             (self.trained == "backbone", solved, "trained=backbone needs head=probe: a random head would stay random"),
             (self.layer_decay_cutoff > 0, falls, "layer_decay_cutoff needs layer_decay below 1 beside it"),
             (
@@ -249,8 +267,19 @@ def defaults() -> dict[str, str]:
 
 
 def as_text(config: BaseModel) -> dict[str, str]:
-    """Every knob's value as text; booleans in lower case."""
-    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in config}
+    """Every knob's value as text; booleans in lower case, and ``auto`` for what is left to the recipe."""
+    left = set(BY_RECIPE) - config.model_fields_set if isinstance(config, TrainConfig) else set()
+    return {name: "auto" if name in left else spelt(value) for name, value in config}
+
+
+def spelt(value: object) -> str:
+    """A knob's value as text."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def seeds() -> dict[str, str]:
+    """Every knob's default as text, with the value of the seed's recipe for what a recipe may choose."""
+    return {name: spelt(value) for name, value in TrainConfig()}
 
 
 def changed(config: TrainConfig) -> dict[str, str]:
@@ -269,11 +298,40 @@ def _explain(problem: dict[str, Any], known: list[str]) -> str:
     return f"{name}={problem['input']}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
 
 
+def allowed(field: FieldInfo) -> str:
+    """The values that a knob takes, in words: its choices, or its range; empty for any text."""
+    found: list[str] = []
+    several = get_origin(field.annotation) in (Union, UnionType)
+    for kind in get_args(field.annotation) if several else [field.annotation]:
+        plain, limits = (get_args(kind)[0], get_args(kind)[1].metadata) if get_origin(kind) is Annotated else (kind, [])
+        if get_origin(plain) is Literal:
+            found += map(str, get_args(plain))
+        elif plain is bool:
+            found += ["true", "false"]
+        elif plain in (int, float):
+            found.append(_range([*field.metadata, *limits]))
+    return ", ".join(filter(None, found))
+
+
+def default_of(model: type[BaseModel], name: str) -> str:
+    """A knob's default for people: ``auto (0.0001)`` where the seed's recipe has that value."""
+    text, own = as_text(model.model_construct(set()))[name], spelt(model.model_fields[name].default)
+    return text if text == own else f"{text} ({own})"
+
+
+def _range(limits: Iterable[Any]) -> str:
+    """``from 1 to 20``, ``above 0, up to 1`` and the like."""
+    found = {name: value for limit in limits for name in _LIMITS if (value := getattr(limit, name, None)) is not None}
+    if {"ge", "le"} <= found.keys():
+        return f"{found['ge']:,} to {found['le']:,}"
+    return ", ".join(f"{words} {found[name]:,}" for name, words in _LIMITS.items() if name in found)
+
+
 def page() -> str:
     """The table of parameters in the README."""
-    lines = ["| parameter | default | what it is |", "|---|---|---|"]
+    lines = ["| parameter | default | allowed | what it is |", "|---|---|---|---|"]
     for name, field in TrainConfig.model_fields.items():
-        lines.append(f"| `{name}` | `{defaults()[name]}` | {field.description} |")
+        lines.append(f"| `{name}` | {default_of(TrainConfig, name)} | {allowed(field)} | {field.description} |")
     return "\n".join(lines) + "\n"
 
 

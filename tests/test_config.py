@@ -209,8 +209,38 @@ def test_help_shows_defaults_and_what_is_allowed() -> None:
     assert "true|false|auto" in rows["--checkpointing"]
     assert "FLOAT|auto" in rows["--memory-limit-gib,"]
     assert "INT|auto" in rows["--accumulation"]
+    assert "INT|all" in rows["--fold"]
+    assert "FLOAT|auto" in rows["--lr"]
+    assert "[default: auto (0.0001); above 0, at most 1]" in rows["--lr"]
+    assert "[default: 16; 1 to 4,096]" in rows["--batch-size,"]
     for name, default in defaults().items():
-        assert f"[default: {default}]" in " ".join(text.split()), name
+        assert f"[default: {default}" in " ".join(text.split()), name
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("lr", "above 0, at most 1"),
+        ("folds", "1 to 20"),
+        ("checkpointing", "true, false, auto"),
+        ("memory_limit_gib", "0.25 to 4,096, auto"),
+        ("audit", "strict, warn, off"),
+        ("data", ""),
+        ("seed", "at least 0"),
+    ],
+)
+def test_what_is_allowed_is_said_in_words(name: str, words: str) -> None:
+    assert config.allowed(TrainConfig.model_fields[name]) == words
+
+
+def test_a_default_that_was_typed_is_told_from_one_that_was_not() -> None:
+    assert config.as_text(parse({}))["lr"] == "auto"
+    assert config.as_text(parse({"lr": "auto"}))["lr"] == "auto"
+    typed = parse({"lr": "0.0001", "features": "backbone"})
+    assert (config.as_text(typed)["lr"], config.as_text(typed)["features"]) == ("0.0001", "backbone")
+    assert config.changed(typed) == {"lr": "0.0001", "features": "backbone"}
+    assert parse(config.as_text(typed)) == typed == TrainConfig()
+    assert config.as_text(config.absolute(typed))["lr"] == "0.0001"
 
 
 def test_the_module_derives_text_from_one_place() -> None:

@@ -111,6 +111,30 @@ def test_usage_errors_end_in_a_hint_and_code_2(
         assert word in shown
 
 
+@pytest.mark.parametrize(("typed", "meant"), [("trian", "train"), ("evalute", "evaluate"), ("prediction", "predict")])
+def test_a_mistyped_verb_is_answered_with_the_nearest(
+    cli: Callable[..., int], typed: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli(typed) == 2
+    assert f"No such command '{typed}'. Did you mean '{meant}'?" in capsys.readouterr().err
+
+
+def test_help_needs_no_heavy_library() -> None:
+    code = """
+import sys
+from fracture.__main__ import cli
+for verb in ([], ["audit"], ["cache"], ["compare"], ["ensemble"], ["evaluate"], ["predict"], ["serve"], ["train"]):
+    try:
+        cli([*verb, "--help"])
+    except SystemExit:
+        pass
+print(sorted({"torch", "mlflow", "sklearn", "pandas", "cv2", "timm", "matplotlib"} & sys.modules.keys()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "Train one backbone or several." in done.stdout
+
+
 def test_help_lists_the_verbs(cli: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli("--help") == 0
     text = " ".join(capsys.readouterr().out.split())

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fracture.config import TrainConfig
+from fracture.config import TrainConfig, seeds
 from fracture.data import cache
 from fracture.data.audit.report import AuditReport
 from fracture.data.dataset import Dataset, Source, open_dataset, read, resized, split
@@ -96,8 +96,8 @@ def _by_recipe(
             "batch_size mean next to nothing and there is nothing to tune.\n"
             "Tune with recipe=seed and head=random, give more epochs, or train without tuning."
         )
-    if changes:
-        terminal.say(f"Recipe: {why}; {', '.join(f'{name}={value}' for name, value in changes.items())}.")
+    if told := [f"{name}={value}" for name, value in changes.items() if value != seeds()[name]]:
+        terminal.say(f"Recipe: {why}; {', '.join(told)}.")
     return chosen
 
 

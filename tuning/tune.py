@@ -14,7 +14,7 @@ import optuna
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 
-from fracture.config import TrainConfig, changed, parse
+from fracture.config import TrainConfig, changed, parse, seeds
 from fracture.data.audit.report import AuditReport
 from fracture.errors import ConfigError, Interrupted
 from fracture.progress import Terminal
@@ -223,13 +223,18 @@ def _more_workers(opened: Opened, task: Task, terminal: Terminal) -> Iterator[No
         terminal.warn(f"{len(failed)} of {tuning.workers} workers ended with exit code {', '.join(failed)}; see above")
 
 
+def _told(best: TrainConfig) -> dict[str, str]:
+    """What has to be given for the same training: the seed's recipe has the other values by itself."""
+    return {name: value for name, value in changed(best).items() if value != seeds()[name] or name == "recipe"}
+
+
 def _finish(opened: Opened, task: Task, attached: bool, terminal: Terminal) -> None:
     """Conclude, and train the final model where that is wanted."""
     own, kept, run = opened.study, opened.record, opened.run
     try:
         found = study.best(own)
         best = task.with_values(dict(found.params)) if found else task.config
-        summary = conclude.summarise(own, kept, again.command_line(changed(best), attached))
+        summary = conclude.summarise(own, kept, again.command_line(_told(best), attached))
         conclude.publish(summary, own, run)
         conclude.show(summary, own, terminal)
         if tracked.holds(run.id) != summary.best_trial:

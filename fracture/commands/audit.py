@@ -1,20 +1,19 @@
-"""`fracture audit`: says whether data deserves to be trained on, with evidence to look at."""
+"""`fracture audit`: look for leakage in data before anything trains, with evidence to look at."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fracture.commands.options import given, options_of
 from fracture.config import parse_model
-from fracture.data.audit.audit import audit_manifest, open_data, write_report
 from fracture.data.audit.config import AuditConfig
-from fracture.data.cache import folder_of
-from fracture.data.dataset import Source, read, split
-from fracture.data.inspection.inspect import Progress
-from fracture.data.manifest import Manifest
 from fracture.progress import Terminal
 from fracture.runs import attached
-from fracture.runs.audit import refuse, show_audit
+
+if TYPE_CHECKING:
+    from fracture.data.inspection.inspect import Progress
+    from fracture.data.manifest import Manifest
 
 _PATH = click.Path(path_type=Path)
 
@@ -29,6 +28,10 @@ def command(data: Path, out: Path, **values: str | None) -> None:
     Exit code 0: no leakage; 3: leakage, and the message names the command that mends it.
     """
     config = parse_model(AuditConfig, given(values), "fracture audit")
+    from fracture.data.audit.audit import audit_manifest, write_report  # heavy imports only once the values are right
+    from fracture.data.cache import folder_of
+    from fracture.runs.audit import refuse, show_audit
+
     cache_dir = folder_of(config.cache_dir)
     terminal = Terminal()
     with attached.accounted("audit"):
@@ -41,8 +44,11 @@ def command(data: Path, out: Path, **values: str | None) -> None:
         refuse(report, str(data))
 
 
-def _open(data: Path, cache_dir: Path, progress: Progress) -> Manifest:
+def _open(data: Path, cache_dir: Path, progress: "Progress") -> "Manifest":
     """The data set; ``demo`` is the built-in one, split as training splits it, unless a folder has that name."""
+    from fracture.data.audit.audit import open_data
+    from fracture.data.dataset import Source, read, split
+
     if str(data) != "demo" or data.exists():
         return open_data(data, cache_dir, progress)
     problems: list[str] = []

@@ -2,7 +2,6 @@
 
 import click
 
-from fracture.data import cache
 from fracture.progress import Terminal
 
 
@@ -11,6 +10,8 @@ from fracture.progress import Terminal
 @click.option("--clear", is_flag=True, help="Delete it all; it is built again when needed.")
 def command(cache_dir: str, clear: bool) -> None:
     """Show where decoded and demo images are kept, and how much; FRACTURE_CACHE_DIR moves it."""
+    from fracture.data import cache  # a heavy import
+
     folder, terminal = cache.folder_of(cache_dir), Terminal()
     if clear:
         terminal.say(f"{folder}: {cache.clear(folder) / 2**20:.1f} MiB freed")

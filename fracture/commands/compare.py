@@ -1,4 +1,4 @@
-"""`fracture compare`: the runs of an experiment side by side."""
+"""`fracture compare`: put the runs of an experiment side by side."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`fracture ensemble`: several finished runs as one model."""
+"""`fracture ensemble`: average several finished runs, as one model."""
 
 import click
 

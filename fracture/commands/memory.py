@@ -1,4 +1,4 @@
-"""`fracture memory`: what a training step takes, by batch and precision, and what fits under a limit."""
+"""`fracture memory`: predict what a training step takes, and what fits under a limit."""
 
 import json
 import sys

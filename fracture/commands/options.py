@@ -7,6 +7,8 @@ import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from fracture.config import BY_RECIPE, allowed, default_of
+
 F = TypeVar("F", bound=Callable[..., Any])
 _METAVARS = {str: "TEXT", int: "INT", float: "FLOAT", bool: "true|false"}
 
@@ -24,9 +26,10 @@ def options_of(model: type[BaseModel], only: Collection[str] = ()) -> Callable[[
                 continue
             flag = "--" + name.replace("_", "-")
             spellings = dict.fromkeys([flag, "--" + name])  # MLproject and habit write underscores
-            function = click.option(*spellings, name, default=None, metavar=_metavar(field), help=_help(field))(
-                function
+            option = click.option(
+                *spellings, name, default=None, metavar=_metavar(name, field), help=_help(model, name)
             )
+            function = option(function)
         return function
 
     return decorate
@@ -37,14 +40,16 @@ def given(values: dict[str, str | None]) -> dict[str, str]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _help(field: FieldInfo) -> str:
-    default = str(field.default).lower() if isinstance(field.default, bool) else field.default
-    return f"{field.description}  [default: {default}]"
+def _help(model: type[BaseModel], name: str) -> str:
+    field, default = model.model_fields[name], default_of(model, name)
+    values = "" if get_origin(field.annotation) is Literal else allowed(field)  # choices stand beside the option
+    return f"{field.description}  [default: {default}{f'; {values}' if values else ''}]"
 
 
-def _metavar(field: FieldInfo) -> str:
+def _metavar(name: str, field: FieldInfo) -> str:
     if get_origin(field.annotation) is Literal:
-        return "|".join(get_args(field.annotation))
-    plain, *auto = get_args(field.annotation) or (field.annotation,)  # a type, or one of a type and auto
+        return "|".join([*(["auto"] if name in BY_RECIPE else []), *get_args(field.annotation)])
+    plain, *words = get_args(field.annotation) or (field.annotation,)  # a type, or one of a type and words
     kind = get_args(plain)[0] if get_args(plain) else plain
-    return _METAVARS[kind] + ("|auto" if auto else "")
+    more = [str(word) for one in words for word in get_args(one)] or (["auto"] if name in BY_RECIPE else [])
+    return "|".join([_METAVARS[kind], *more])

@@ -1,4 +1,4 @@
-"""`fracture predict`: answers to many images, as a table."""
+"""`fracture predict`: answer to many images, as a table."""
 
 import tempfile
 from pathlib import Path

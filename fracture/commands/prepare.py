@@ -1,4 +1,4 @@
-"""`fracture prepare`: turns folders, archives and CSV files into a manifest that is grouped, split and leak-free."""
+"""`fracture prepare`: make a grouped, split manifest of folders, archives and tables."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`fracture serve`: a model behind HTTP, with one page for people."""
+"""`fracture serve`: put a model behind HTTP, with one page for people."""
 
 import contextlib
 import socket

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fracture import config as knobs
 from fracture.config import TrainConfig, as_text
 from fracture.data import cache
 from fracture.data.audit.audit import write_report
@@ -217,8 +216,7 @@ def _say_head(solved: Solved, images: int, terminal: Terminal) -> None:
 def _record(run: TrackedRun, job: fit.Job) -> None:
     """Everything that is known before training, on the run and beside the state."""
     plan, manifest = job.plan.model_dump(exclude={"reasons", "recipe"}), job.dataset.manifest
-    defaults = knobs.defaults()
-    given = as_text(job.config) | {name: defaults[name] for name in job.plan.recipe}  # as `mlflow run` has logged it
+    given = as_text(job.config) | dict.fromkeys(job.plan.recipe, "auto")  # as `mlflow run` has logged it
     record = Record(
         config=job.config,
         plan=job.plan,

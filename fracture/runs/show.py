@@ -1,5 +1,6 @@
 """What a person is told about a run: the data, the plan, and how training goes on."""
 
+from fracture.config import seeds
 from fracture.data import cache
 from fracture.data.dataset import Dataset
 from fracture.data.manifest import SPLITS
@@ -52,8 +53,9 @@ def show_plan(job: Job, terminal: Terminal) -> None:
     )
     _show_memory(job, terminal)
     why = "; ".join(f"{name}: {reason}" for name, reason in plan.reasons.items())
-    if plan.recipe:
-        terminal.say("Recipe: " + ", ".join(f"{name}={value}" for name, value in plan.recipe.items()) + ".")
+    usual = seeds()
+    if told := [f"{name}={value}" for name, value in plan.recipe.items() if value != usual[name]]:
+        terminal.say("Recipe: " + ", ".join(told) + ".")
     machine = f"{plan.device} ({hardware(plan.device)}), {plan.threads} threads"
     terminal.say(
         f"Plan: {machine}, {plan.precision}, {plan.memory_format}." + (f" Chosen by itself: {why}." if why else "")

@@ -101,10 +101,12 @@ def subject_of(run_id: str, job: fit.Job, results: Results) -> Subject:
     """What the report is about: the best weights and what they answered to the test split."""
     model, _ = checkpoint.load(job.folder / fit.BEST)
     answers = predictions.read(job.folder / "predictions_test.csv")
-    given, defaults = knobs.as_text(job.config), knobs.defaults()
+    trained, defaults, usual = knobs.as_text(job.config), knobs.defaults(), knobs.seeds()
+    given = trained | dict.fromkeys(job.plan.recipe, "auto")
     audit = job.folder / "audit.json"
     plan = {f"plan: {name}": str(value) for name, value in job.plan.model_dump(exclude={"reasons", "recipe"}).items()}
     changed = {name: value for name, value in given.items() if value != defaults[name] and name != "resume"}
+    settings = {name: value for name, value in trained.items() if value != usual[name] and name != "resume"}
     flags = " ".join(f"--{name.replace('_', '-')} {shlex.quote(value)}" for name, value in changed.items())
     facts = {"run": run_id, "first weights": f"{job.weights.description} (licence: {job.weights.license})"}
     return Subject(
@@ -120,6 +122,6 @@ def subject_of(run_id: str, job: fit.Job, results: Results) -> Subject:
         train=job.indices("train"),
         audit=json.loads(audit.read_text()) if audit.is_file() else None,
         facts=facts | {"commit": environment.git("rev-parse", "HEAD").strip() or "not in git"} | plan,
-        settings=changed,
+        settings=settings,
         reproduce=[f"fracture train {flags}".strip()],
     )

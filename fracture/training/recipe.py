@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from fracture.config import TrainConfig, as_text, defaults, validated
+from fracture.config import BY_RECIPE, TrainConfig, as_text, defaults, validated
 from fracture.errors import ConfigError
 from fracture.models.backbones import Backbone, solvable
 
@@ -13,7 +13,6 @@ MANY = 5000  # from which the seed's recipe is kept: so many can teach a whole n
 SOLVED: dict[str, object] = {
     "head": "probe",
     "features": "pyramid",
-    "batch_norm": "auto",
     "image_size": 384,
     "trained": "head",
     "class_weights": "balanced",
@@ -24,7 +23,6 @@ SOLVED: dict[str, object] = {
 GENTLE: dict[str, object] = {
     "head": "probe",
     "features": "pyramid",
-    "batch_norm": "auto",
     "image_size": 384,
     "trained": "backbone",
     "optimizer": "adamw",
@@ -67,19 +65,19 @@ class Facts(NamedTuple):
 def resolve(config: TrainConfig, backbone: Backbone, facts: Facts) -> tuple[TrainConfig, dict[str, str], str]:
     """The configuration that is trained with.
 
-    A knob that stands at its default is the recipe's to choose; any other value is the user's and stays.
+    What is ``auto`` or left out is the recipe's to choose; what the user gave stays, be it the default.
 
     Returns:
-        The configuration, the knobs that the recipe has chosen, and why.
+        The configuration with nothing left to choose, the values of the knobs that were left, and why.
 
     Raises:
         ConfigError: what the recipe chooses does not go with what the user gave.
     """
     if why := _why_seed(config, facts):
-        return config, {}, f"the seed's{why}"
+        return *_filled(config, {}), f"the seed's{why}"
     heads = solvable(backbone)
     if not heads:
-        return config, {}, f"the seed's: {backbone.name} has no head that could be solved"
+        return *_filled(config, {}), f"the seed's: {backbone.name} has no head that could be solved"
     changes = _changes(config, backbone, facts, heads[0])
     chosen, problems = validated(TrainConfig, config.model_dump() | changes)
     if chosen is None:
@@ -93,7 +91,14 @@ def resolve(config: TrainConfig, backbone: Backbone, facts: Facts) -> tuple[Trai
     plain = "" if chosen.features == "pyramid" else ", reading the backbone's own features only"
     size = f", at its only size of {backbone.own_size} px" if backbone.fixed_size else ""
     reason = f"{facts.images:,} images and pretrained weights: {what}{plain}{size}"
-    return chosen, {name: as_text(chosen)[name] for name in changes}, reason
+    return *_filled(config, changes), reason
+
+
+def _filled(config: TrainConfig, changes: dict[str, object]) -> tuple[TrainConfig, dict[str, str]]:
+    """The configuration with nothing left to the recipe, and what the knobs that were left have become."""
+    full = TrainConfig.model_validate(config.model_dump() | changes)
+    values = as_text(full)
+    return full, {name: values[name] for name in BY_RECIPE if as_text(config)[name] == "auto" != values[name]}
 
 
 def idle(given: TrainConfig, trained: TrainConfig) -> list[str]:
@@ -108,6 +113,8 @@ def _why_seed(config: TrainConfig, facts: Facts) -> str:
     """Why the seed's recipe is kept, empty where it is not."""
     if config.recipe == "seed":
         return ", as asked for"
+    if as_text(config)["head"] == "random":
+        return ": head=random was given, and what could be chosen begins with another head"
     if not facts.pretrained:
         return ": random weights know nothing that could be kept"
     if facts.synthetic:
@@ -116,16 +123,16 @@ def _why_seed(config: TrainConfig, facts: Facts) -> str:
 
 
 def _changes(config: TrainConfig, backbone: Backbone, facts: Facts, features: str) -> dict[str, object]:
-    known, given = defaults(), as_text(config)
+    given = as_text(config)
     wished = (SOLVED if facts.images <= FEW else GENTLE) | {"features": features}
     if backbone.fixed_size or features == "backbone":
         del wished["image_size"]
-    changes = {name: value for name, value in wished.items() if given[name] == known[name] != str(value)}
-    if given["trained"] == "backbone":  # whoever wants to learn below the solved head wants epochs for it
+    changes = {name: value for name, value in wished.items() if given[name] == "auto"}
+    if given["trained"] in ("backbone", "all"):  # whoever wants to learn below the solved head wants epochs for it
         changes = {name: value for name, value in changes.items() if name != "epochs" or value != 1}
     few_epochs = config.epochs != "auto" and config.epochs <= 2  # the first judges the solved head
-    if given["scheduler"] not in (known["scheduler"], "cosine") or few_epochs:
+    if given["scheduler"] not in ("auto", "cosine") or few_epochs:
         changes.pop("warmup_epochs", None)
-    if given["layer_decay"] != known["layer_decay"]:
+    if given["layer_decay"] != "auto":
         changes.pop("layer_decay_cutoff", None)  # it was chosen for another fall, and could leave nothing to learn
     return changes

@@ -84,7 +84,7 @@ def test_pretrained_weights_and_few_images_get_a_solved_head(store_root: Path, i
     run = newest()
     best = json.loads(mlflow.artifacts.load_text(f"{run.info.artifact_uri}/best.json"))
     assert best["scales"] == list(SCALES)
-    assert (run.data.params["recipe.features"], run.data.params["recipe.batch_norm"]) == ("pyramid", "auto")
+    assert (run.data.params["recipe.features"], run.data.params["batch_norm"]) == ("pyramid", "auto")
     losses = {way: float(run.data.params[f"solved.loss_{way}"]) for way in ("pretrained", "mixed")}
     assert run.data.params["solved.batch_norm"] == min(losses, key=lambda way: losses[way])
     best_weights = Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="best.pth"))
@@ -101,7 +101,7 @@ def test_pretrained_weights_and_few_images_get_a_solved_head(store_root: Path, i
     assert results.history[0]["val_accuracy"] > 0.6, "brightness tells the classes, random features see it"
     assert train(config(images, **free)).weights_sha256 == results.weights_sha256
     seeds = train(config(images, recipe="seed", **free | {"epochs": 1}))
-    assert "recipe.head" not in newest().data.params
+    assert newest().data.params["recipe.head"] == "random", "by the recipe=seed"
     assert seeds.weights_sha256 != results.weights_sha256
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fracture.config import TrainConfig, as_text, defaults
+from fracture.config import BY_RECIPE, TrainConfig, as_text, defaults, seeds
 from fracture.errors import ConfigError
 from fracture.models import backbones
 from fracture.training import recipe
@@ -18,7 +18,9 @@ def chosen(
     **given: object,
 ):  # type: ignore[no-untyped-def]
     config = TrainConfig.model_validate(given | {"model": model})
-    return resolve(config, backbones.find(model), Facts(images, pretrained, synthetic))
+    found, values, why = resolve(config, backbones.find(model), Facts(images, pretrained, synthetic))
+    assert values.keys() == {name for name in BY_RECIPE if as_text(config)[name] == "auto" != as_text(found)[name]}
+    return found, {name: value for name, value in values.items() if value != seeds()[name]}, why
 
 
 @pytest.mark.parametrize(
@@ -33,7 +35,7 @@ def chosen(
 def test_where_nothing_is_known_to_be_better_the_seeds_recipe_stays(case: dict[str, object], why: str) -> None:
     config, changes, said = chosen(**case)  # type: ignore[arg-type]
     given = {"model": "test_efficientnet"} | ({"recipe": "seed"} if "recipe" in case else {})
-    assert as_text(config) == defaults() | given
+    assert as_text(config) == seeds() | given
     assert changes == {}
     assert why in said
 
@@ -42,6 +44,7 @@ def test_where_nothing_is_known_to_be_better_the_seeds_recipe_stays(case: dict[s
 def test_few_images_get_a_recipe_of_their_own(images: int, wished: dict[str, object]) -> None:
     config, changes, said = chosen(images)
     assert changes.keys() == wished.keys()
+    assert set(wished) <= set(BY_RECIPE)
     assert {name: getattr(config, name) for name in wished} == wished
     assert f"{images:,} images" in said
 
@@ -51,8 +54,13 @@ def test_what_the_user_gave_stays() -> None:
     assert (config.lr, config.epochs, config.scheduler, config.warmup_epochs) == (0.01, 3, "constant", 0)
     assert config.image_size == 128
     assert not {"lr", "epochs", "scheduler", "image_size"} & changes.keys()
-    config, changes, _ = chosen(FEW + 1, scheduler="plateau")
-    assert config.scheduler == "cosine", "the default is the recipe's to change, whoever spelt it"
+    config, changes, _ = chosen(FEW + 1, scheduler="plateau", features="backbone")
+    assert (config.scheduler, config.features) == ("plateau", "backbone"), "a default that was typed stays too"
+    config, changes, why = chosen(FEW + 1, head="random")
+    assert (config.trained, config.scheduler, changes) == ("all", "plateau", {})
+    assert "head=random was given" in why
+    config, changes, _ = chosen(FEW + 1, scheduler="auto")
+    assert config.scheduler == changes["scheduler"] == "cosine"
 
 
 def test_a_fall_of_ones_own_has_no_cutoff_of_the_recipe() -> None:
