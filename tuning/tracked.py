@@ -23,7 +23,7 @@ def open_parent(record: StudyRecord | None, name: str) -> TrackedRun:
     """The study's run: taken up again where it has one that is still in the store, else new."""
     if record is not None and query.is_there(record.run):
         return TrackedRun.go_on(record.run, watched=False)
-    return TrackedRun.begin(name, watched=False)
+    return TrackedRun.begin(name, "tune", watched=False)
 
 
 def describe_parent(run: TrackedRun, name: str, record: StudyRecord, task: Task, report: AuditReport | None) -> None:
@@ -62,7 +62,7 @@ class TrialRun:
     def __init__(self, parent: str, study: str, number: int, task: Task, values: Mapping[str, Value]) -> None:
         """Begin it."""
         shown = " ".join(f"{_short(name)}{value:.3g}" for name, value in values.items())
-        self._run = TrackedRun.begin(f"trial {number}: {shown}", parent=parent, watched=False)
+        self._run = TrackedRun.begin(f"trial {number}: {shown}", "trial", parent=parent, watched=False)
         self.id = self._run.id
         self._run.params(as_text(task.with_values(dict(values))))
         self._run.tag(

@@ -14,13 +14,27 @@ def accounted(kind: str) -> Iterator[None]:
     """Tag the run that ``mlflow run`` made for this process with its kind, and with the reason if it is refused.
 
     Nothing happens without such a run, nor once training has taken it over.
+
+    Raises:
+        ConfigError: MLFLOW_RUN_ID names any other run, which is not touched.
     """
+    _check()
     try:
         yield
     except FractureError as error:
         keep((), {"fracture.kind": kind, "fracture.reason": str(error)})
         raise
     keep((), {"fracture.kind": kind})
+
+
+def _check() -> None:
+    run_id = os.environ.get("MLFLOW_RUN_ID")
+    if not run_id:
+        return
+    from fracture.tracking import fresh, store  # heavy, and needed under `mlflow run` only
+
+    store.connect()
+    fresh.check_fresh(run_id)
 
 
 def keep(files: Iterable[Path], tags: dict[str, str] | None = None) -> None:

@@ -56,7 +56,7 @@ def ensemble(run_ids: Sequence[str], terminal: Terminal) -> EnsembleResults:
         manifest = read_csv(members[0].folder / "manifest.csv")
         out = Path(folder) / "ensemble"
         out.mkdir()
-        run = TrackedRun.begin(f"ensemble of {len(members)}", watched=False)
+        run = TrackedRun.begin(f"ensemble of {len(members)}", "ensemble", watched=False)
         try:
             results = _judge(members, manifest, out)
             _log(run, results, out)

@@ -72,7 +72,7 @@ def evaluate(name: str, data: str, config: EvaluateConfig, out: Path, terminal: 
     with tempfile.TemporaryDirectory() as folder:
         target = targets.find(name, Path(folder))
         chosen = choose(target.sidecar, data, config, terminal)
-        run = TrackedRun.begin(f"evaluation of {Path(name).name[:12]}", watched=False)
+        run = TrackedRun.begin(f"evaluation of {Path(name).name[:12]}", "evaluate", watched=False)
         try:
             results = judge_target(target, chosen, config, out, terminal)
             _log(run, results, config, data, out)

@@ -74,7 +74,7 @@ def _open_parent(key: str, title: str, terminal: Terminal) -> TrackedRun:
     """The unfinished group of an earlier run of the same command, else a new one."""
     earlier = query.find_group(key)
     if earlier is None:
-        parent = TrackedRun.begin(title, watched=False)
+        parent = TrackedRun.begin(title, "group", watched=False)
     else:
         terminal.say(f"Continuing group {earlier}")
         parent = TrackedRun.go_on(earlier, watched=False)

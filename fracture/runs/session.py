@@ -84,13 +84,15 @@ def train(config: TrainConfig, session: Session) -> Results:
             dataset = resized(dataset, size, cache_dir, working)
     plan = execution.resolve(config, size, facts.synthetic)
     plan = plan.model_copy(update={"recipe": chosen, "reasons": plan.reasons | {"recipe": why}})
-    run = TrackedRun.begin(_name(config, backbone), parent=session.parent)
+    run = TrackedRun.begin(_name(config, backbone), "train", parent=session.parent)
     job = fit.Job(config, plan, backbone, weights, dataset, state_folder(run.id), healthy)
-    with only_here(job.folder, run.id), accounted(run, job, session.terminal, session.again) as watch:
-        run.tag(_audit_tags(report))
-        if report is not None:
-            write_report(report, job.folder / "audit.json")
-        return _train(run, job, session, watch, fresh=True)
+    with only_here(job.folder, run.id):
+        state.clear(job.folder)  # only `resume` goes on from a state: that an id agrees is no reason
+        with accounted(run, job, session.terminal, session.again) as watch:
+            run.tag(_audit_tags(report))
+            if report is not None:
+                write_report(report, job.folder / "audit.json")
+            return _train(run, job, session, watch, fresh=True)
 
 
 def _training_images(dataset: Dataset, config: TrainConfig) -> int:
@@ -134,6 +136,10 @@ def can_go_on(run_id: str) -> bool:
 
 def _recorded(run_id: str) -> tuple[Path, Record]:
     tags = query.tags_of(run_id)
+    if not query.is_there(run_id):
+        raise ConfigError(
+            f"resume={run_id}: this run was deleted; `mlflow runs restore --run-id {run_id}` brings it back"
+        )
     if query.status_of(run_id) == "FINISHED":
         raise ConfigError(f"resume={run_id}: this run has finished; there is nothing to go on with")
     noted, here = Path(tags.get("fracture.state") or ".").expanduser(), state_folder(run_id)

@@ -17,6 +17,7 @@ from fracture.errors import ConfigError
 from fracture.evidence import ARTIFACTS, Judged
 from fracture.privacy import shareable, shareable_file, who
 from fracture.tracking import store
+from fracture.tracking.fresh import check_fresh
 
 RANDOM_NAME = re.compile(r"^[a-z]+-[a-z]+-\d+$")  # what MLflow calls a run that nobody named
 _NOT_ALLOWED = re.compile(r"[^\w\-. :/]")  # in the name of a metric
@@ -38,24 +39,30 @@ class TrackedRun:
         return local_file_uri_to_path(uri) if is_local_uri(uri) else uri
 
     @classmethod
-    def begin(cls, name: str, *, parent: str | None = None, watched: bool = True) -> "TrackedRun":
+    def begin(cls, name: str, kind: str, *, parent: str | None = None, watched: bool = True) -> "TrackedRun":
         """Attach to the run that ``mlflow run`` made, else start one, below ``parent`` where given.
 
         Args:
             name: shown in the UI, unless the user named the run.
+            kind: what it does, a tag from its first moment on: train, tune, evaluate and so on.
             parent: id of the active run it belongs to.
             watched: log system metrics.
+
+        Raises:
+            ConfigError: MLFLOW_RUN_ID names a run that is not fresh, or the store makes none.
         """
+        if parent is not None:
+            os.environ.pop("MLFLOW_RUN_ID", None)  # MLflow would attach to it, whatever parent is wanted
+        elif given := store.attached_run_id():
+            check_fresh(given)
         try:
             place = mlflow.MlflowClient().get_run(parent).info.experiment_id if parent else None
             active = mlflow.start_run(
-                experiment_id=place, nested=parent is not None, parent_run_id=parent, log_system_metrics=watched
-            )
+                experiment_id=place, nested=parent is not None, parent_run_id=parent, log_system_metrics=watched,
+                tags={"fracture.kind": kind},
+            )  # fmt: skip
         except MlflowException as error:
-            raise ConfigError(
-                f"the run of `mlflow run` is not in the store {mlflow.get_tracking_uri()}: {error.message}\n"
-                "Start `mlflow run .` in the project's own folder, or set MLFLOW_TRACKING_URI to an absolute address."
-            ) from error
+            raise ConfigError(f"no run can begin in the store {mlflow.get_tracking_uri()}: {error.message}") from error
         return cls._ready(active.info.run_id, name)
 
     @classmethod
@@ -66,6 +73,8 @@ class TrackedRun:
             ConfigError: no such run.
         """
         pointer = os.environ.pop("MLFLOW_RUN_ID", None)
+        if pointer:
+            check_fresh(pointer)
         try:
             mlflow.start_run(run_id, nested=parent is not None, log_system_metrics=watched)
         except MlflowException as error:

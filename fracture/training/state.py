@@ -68,6 +68,13 @@ def exists(folder: Path) -> bool:
     return (folder / _STATE).exists()
 
 
+def clear(folder: Path) -> None:
+    """Remove what an earlier run of the same id has left; the lock that is held on the folder stays."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.name != ".lock":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
 def delete(folder: Path) -> None:
     """Remove all that an unfinished run keeps."""
     shutil.rmtree(folder, ignore_errors=True)

@@ -50,7 +50,7 @@ from pathlib import Path
 from fracture.tracking import store
 from fracture.tracking.run import TrackedRun
 store.connect()
-run = TrackedRun.begin("first", watched=False)
+run = TrackedRun.begin("first", "train", watched=False)
 Path("train.log").write_text("hello")
 run.evidence(Path("."))
 run.end("FINISHED")
@@ -76,7 +76,7 @@ store.connect()
 for run in query.finished([""]):
     [path] = artifacts.fetch(run.id, ["train.log"], Path("fetched"))
     print("FETCHED", path.read_text())
-run = TrackedRun.begin("first", watched=False)
+run = TrackedRun.begin("first", "train", watched=False)
 run.evidence(Path("."), only=["train.log"])
 run.end("FINISHED")
 """

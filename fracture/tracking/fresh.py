@@ -1,0 +1,43 @@
+"""Whether a run is one that ``mlflow run`` has just made: no other is ever attached to."""
+
+import mlflow
+from mlflow.entities import LifecycleStage, Run
+from mlflow.exceptions import MlflowException
+
+from fracture.errors import ConfigError
+from fracture.privacy import without_secrets
+
+
+def check_fresh(run_id: str) -> None:
+    """See that a run is what ``mlflow run`` has just made, so that attaching to it writes over nothing.
+
+    Raises:
+        ConfigError: it is finished, failed, interrupted, deleted, somebody else's, or not in the store.
+    """
+    client = mlflow.MlflowClient()
+    try:
+        run = client.get_run(run_id)
+        used = _use(run) or ("holds artifacts" if client.list_artifacts(run_id) else "")
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        used = f"is not in the store {without_secrets(mlflow.get_tracking_uri())}"
+    if used:
+        raise ConfigError(
+            f"MLFLOW_RUN_ID={run_id}: that run {used}. Only a run that `mlflow run` has just made for this command can "
+            "be written to: `unset MLFLOW_RUN_ID`, or start `mlflow run .` in the project's own folder."
+        )
+
+
+def _use(run: Run) -> str:
+    """Why a run is not a fresh one of ``mlflow run``, empty where it is."""
+    info, data = run.info, run.data
+    if info.lifecycle_stage != LifecycleStage.ACTIVE:
+        return "was deleted"
+    if info.status not in ("RUNNING", "SCHEDULED"):
+        return f"is over ({info.status})"
+    if "fracture.kind" in data.tags:
+        return f"is at work already ({data.tags['fracture.kind']})"
+    if data.metrics:
+        return "holds metrics"
+    return "" if "mlflow.project.entryPoint" in data.tags else "was not made by `mlflow run`"
