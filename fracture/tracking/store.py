@@ -12,12 +12,13 @@ from urllib.parse import unquote
 
 import mlflow
 from filelock import FileLock
-from mlflow.entities import Run
+from mlflow.entities import LifecycleStage, Run
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from fracture.errors import ConfigError
 from fracture.privacy import who, without_secrets
+from fracture.tracking import creation
 from fracture.tracking.moved import follow_move
 
 _SQLITE = "sqlite:///"
@@ -46,13 +47,38 @@ def connect() -> str:
     try:
         # a new store puts its artifacts below the current folder
         with _alone(uri, root), contextlib.chdir(root), _little_patience():
-            mlflow.MlflowClient().get_experiment("0")
-            _say_moved(database(uri))
+            if (path := database(uri)) is not None:
+                creation.create(path)
+            creation.patiently(path, lambda: mlflow.MlflowClient().get_experiment("0"))
+            _say_moved(path)
+            _check_experiment()
     except (MlflowException, SQLAlchemyError) as error:
         raise ConfigError(
             without_secrets(f"the tracking store {uri} cannot be used: {error}\nCheck MLFLOW_TRACKING_URI.")
         ) from None  # what it came from shows passwords
     return uri
+
+
+def _check_experiment() -> None:
+    """See that the experiment of new runs is there, before anything is decoded.
+
+    Raises:
+        ConfigError: it was deleted, or there is none of that id.
+    """
+    name, number = (os.environ.get(f"MLFLOW_EXPERIMENT_{word}") for word in ("NAME", "ID"))
+    client = mlflow.MlflowClient()
+    if number and not os.environ.get("MLFLOW_RUN_ID"):  # with a run, its own experiment counts
+        try:
+            found = client.get_experiment(number)
+        except MlflowException as error:
+            raise ConfigError(f"MLFLOW_EXPERIMENT_ID={number}: {error.message}") from error
+    else:
+        found = client.get_experiment_by_name(name) if name else client.get_experiment("0")
+    if found is not None and found.lifecycle_stage == LifecycleStage.DELETED:
+        raise ConfigError(
+            f"experiment {found.name} (id {found.experiment_id}) was deleted: bring it back with `mlflow experiments "
+            f"restore --experiment-id {found.experiment_id}`, or give another name: MLFLOW_EXPERIMENT_NAME=..."
+        )
 
 
 def _context() -> dict[str, str]:

@@ -6,8 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mlflow
 import pytest
 
+from fracture.errors import ConfigError
+from fracture.tracking import store
 from fracture.tracking.moved import follow_move
 
 CREATE = "from fracture.tracking import store; print(store.connect())"
@@ -26,14 +29,48 @@ def python(code: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]
 
 
 @pytest.mark.slow
-def test_two_first_processes_may_create_the_store_at_once(tmp_path: Path) -> None:
-    first, second = (
-        subprocess.Popen([sys.executable, "-c", CREATE], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
-    )
-    errors = [process.communicate(timeout=300)[1] for process in (first, second)]
-    assert (first.returncode, second.returncode) == (0, 0), errors
-    assert (tmp_path / "mlflow.db").is_file()
+def test_first_processes_may_create_the_store_at_once(tmp_path: Path) -> None:
+    order = ("mlflow", "ours", "ours")
+    (tmp_path / "MLproject").touch()
+    code = {"ours": CREATE, "mlflow": "import mlflow; mlflow.MlflowClient('sqlite:///mlflow.db').get_experiment('0')"}
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code[name]], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        for name in order
+    ]
+    errors = [process.communicate(timeout=300)[1] for process in processes]
+    codes = {name: process.returncode for name, process in zip(order, processes, strict=True)}
+    assert codes["ours"] == 0, errors
+    assert sorted(path.name for path in tmp_path.glob("*mlflow.db*")) == ["mlflow.db"]
+
+
+def test_whoever_is_killed_while_making_the_store_leaves_none(tmp_path: Path) -> None:
+    killed = """
+import os
+from mlflow.store.db import utils
+utils._upgrade_db = lambda engine: os._exit(9)
+from fracture.tracking import store
+store.connect()
+"""
+    assert python(killed, tmp_path).returncode == 9
+    assert not (tmp_path / "mlflow.db").exists()
+    assert python(CREATE, tmp_path).returncode == 0
+
+
+def test_a_deleted_experiment_is_named_with_what_brings_it_back(
+    store_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.connect()
+    client = mlflow.MlflowClient()
+    number = client.create_experiment("bones")
+    client.delete_experiment(number)
+    for name, value in (("MLFLOW_EXPERIMENT_NAME", "bones"), ("MLFLOW_EXPERIMENT_ID", number)):
+        with monkeypatch.context() as here:
+            here.setenv(name, value)
+            with pytest.raises(ConfigError, match=f"mlflow experiments restore --experiment-id {number}"):
+                store.connect()
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "12345")
+    with pytest.raises(ConfigError, match="MLFLOW_EXPERIMENT_ID=12345"):
+        store.connect()
 
 
 @pytest.mark.slow
@@ -73,7 +110,7 @@ from pathlib import Path
 from fracture.tracking import artifacts, query, store
 from fracture.tracking.run import TrackedRun
 store.connect()
-for run in query.finished([""]):
+for run in query.finished(["train"]):
     [path] = artifacts.fetch(run.id, ["train.log"], Path("fetched"))
     print("FETCHED", path.read_text())
 run = TrackedRun.begin("first", "train", watched=False)
