@@ -144,6 +144,10 @@ class TrainConfig(BaseModel):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="auto is bf16 where the hardware computes it, else fp32"
     )
+    deterministic: bool = Field(
+        False,
+        description="on a GPU only operations that give the same bits each time, which is slower; a CPU always does",
+    )
     memory_format: Literal["auto", "contiguous", "channels_last"] = Field(
         "auto", description="auto times both once a machine and keeps the faster"
     )

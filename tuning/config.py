@@ -10,7 +10,7 @@ from fracture.config import TrainConfig, as_text, refused, validated
 FURTHER = {"weight_decay": 0.2, "label_smoothing": 0.2, "drop_path": 0.4}  # upper ends of ranges that begin at 0
 _COMMAND = "python -m tuning"
 # knobs of training that a study has no use for
-NOT_SHARED = frozenset({"accumulation", "folds", "fold", "healthy", "resume"})
+NOT_SHARED = frozenset({"accumulation", "deterministic", "folds", "fold", "healthy", "resume"})
 
 
 class TuneConfig(BaseModel):

@@ -59,6 +59,7 @@ def train(config: TrainConfig, session: Session) -> Results:
     Raises:
         FractureError: see `fracture.errors`; the run then says so, and its state is kept where it can go on.
     """
+    execution.apply_determinism(config.deterministic)  # before a GPU is first used
     execution.available_device(config.device)  # what costs nothing is checked before anything is decoded
     backbone = backbones.find(config.model)
     backbones.check(backbone, config)
@@ -110,6 +111,7 @@ def resume(run_id: str, session: Session) -> Results:
         DataError: the data has changed since.
     """
     folder, record = _recorded(run_id)
+    execution.apply_determinism(record.config.deterministic)
     execution.available_device(record.plan.device)
     config, backbone = record.config, backbones.find(record.config.model)
     weights = record.weights(begun=state.exists(folder))
@@ -192,7 +194,7 @@ def _train(run: TrackedRun, job: fit.Job, session: Session, watch: Watch, *, fre
         _say_head(solved, len(job.indices("train")), terminal)
     show_plan(job, terminal)
     reporter = Reporter(terminal, run, job)
-    with terminal.training(job.plan.epochs):
+    with terminal.training(job.plan.epochs), fit.indeterminism_explained(job):
         position = fit.fit(job, model, watch, reporter)
         del model
         job = replace(job, plan=read_record(job.folder, run.id).plan)  # as corrected, and as a resume would judge it

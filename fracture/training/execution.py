@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -124,6 +125,14 @@ def with_memory_format(plan: Plan, model: nn.Module, name: str, cache_dir: Path)
 def apply_threads(plan: Plan) -> None:
     """Set torch's threads as the plan says."""
     torch.set_num_threads(plan.threads)
+
+
+def apply_determinism(wanted: bool) -> None:
+    """Have torch refuse operations that may give other bits each time, or allow them again."""
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when a GPU is first used
+        torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(wanted)
 
 
 def computes_bf16(device: str) -> bool:

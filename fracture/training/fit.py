@@ -13,7 +13,7 @@ import torch
 from fracture.config import TrainConfig
 from fracture.data.batches import Normalize
 from fracture.data.dataset import Dataset
-from fracture.errors import DivergedError, Interrupted, MemoryLimitError
+from fracture.errors import ConfigError, DivergedError, Interrupted, MemoryLimitError
 from fracture.evaluation.metrics import confusion, log_loss, scores
 from fracture.models import backbones, checkpoint
 from fracture.models.weights import Weights
@@ -21,6 +21,7 @@ from fracture.models.weights import read as read_weights
 from fracture.training import engine, state
 from fracture.training.execution import (
     Plan,
+    apply_determinism,
     apply_threads,
     peak_allocated_gib,
     peak_memory_gib,
@@ -130,6 +131,7 @@ def fit(job: Job, model: torch.nn.Module, watch: Watch, listener: Listener) -> P
         DivergedError: the loss is not finite.
     """
     apply_threads(job.plan)
+    apply_determinism(job.config.deterministic)
     reset_peak_memory(job.plan.device)
     if job.plan.device == "cuda" and job.plan.memory_limit_gib is not None:
         hold(job.plan.memory_limit_gib, CONTEXT_GIB["cuda"])
@@ -270,6 +272,18 @@ def out_of_memory_explained(job: Job) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         raise MemoryLimitError(no_memory(job, error)) from error
+
+
+@contextmanager
+def indeterminism_explained(job: Job) -> Iterator[None]:
+    """Turn torch's refusal of an operation that may give other bits each time into a ConfigError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "deterministic" not in str(error) or not job.config.deterministic:
+            raise
+        first = str(error).splitlines()[0].partition(". ")[0]
+        raise ConfigError(f"deterministic=true: {job.backbone.name} cannot do without: {first}") from error
 
 
 def no_memory(job: Job, error: BaseException) -> str:

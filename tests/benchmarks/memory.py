@@ -91,18 +91,20 @@ def resident_here(spec: StepSpec) -> int:
 def take_steps(spec: StepSpec, learner: Learner | None = None) -> None:
     """Two steps: the first makes the optimiser's state."""
     learner = learner or make_learner(spec)
-    pixels = torch.randint(0, 256, (spec.batch_size, spec.image_size, spec.image_size), dtype=torch.uint8)
-    labels = torch.arange(spec.batch_size) % spec.classes
+    images = learner.config.batch_size
+    pixels = torch.randint(0, 256, (images, spec.image_size, spec.image_size), dtype=torch.uint8)
+    labels = torch.arange(images) % spec.classes
     for number in range(2):
         learner.step(pixels, labels, seed=number, number=number)
 
 
 def make_learner(spec: StepSpec) -> Learner:
     """What learns in a step."""
-    backbone = backbones.find(spec.model)
+    backbone, parts = backbones.find(spec.model), 2 if spec.accumulation else 1
     config = TrainConfig(
         model=spec.model,
-        batch_size=spec.batch_size,
+        batch_size=spec.batch_size * parts,
+        accumulation=parts,
         optimizer=spec.optimizer,
         ema_decay=0.99 if spec.ema else 0.0,
         precision=spec.precision,

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -209,3 +210,13 @@ def test_an_older_torch_knows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(torch.cpu, "get_capabilities")
     assert execution.hardware("cpu") == "unknown processor"
     assert not execution.computes_bf16("cpu")
+
+
+def test_determinism_is_asked_of_torch_and_given_up_again() -> None:
+    try:
+        execution.apply_determinism(wanted=True)
+        assert torch.are_deterministic_algorithms_enabled()
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"]
+    finally:
+        execution.apply_determinism(wanted=False)
+    assert not torch.are_deterministic_algorithms_enabled()

@@ -1,0 +1,1 @@
+"""`python -m tests.gpu` proves on a real card what tests without one can only predict."""

@@ -1,0 +1,101 @@
+"""Proves on a card what tests without one can only predict: memory, the limit, speed, resume, tuning, precisions.
+
+    python -m tests.gpu --out results                 # under eight minutes on a card
+    python -m tests.gpu --out results --only memory,limit
+    python -m tests.gpu --tiny --out /tmp/rehearsal   # small models; runs on a CPU too
+
+The most telling parts come first, each in processes of its own with a time limit, so that none takes the others down.
+gpu.json and gpu.md in the folder are written anew after each part. Exit code 1: a check did not hold.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.gpu.card import described
+
+ROOT = Path(__file__).parents[2]
+MODELS = ("convnextv2", "efficientnetv2", "swin", "maxvit")
+PARTS: dict[str, tuple[str, int]] = {  # title, seconds that it may take
+    "memory": ("Memory of a step: predicted and measured", 150),
+    "limit": ("The limit of 7.6 GiB holds", 100),
+    "speed": ("A whole epoch against the alternatives", 130),
+    "resume": ("kill -9 and --resume", 100),
+    "study": ("A study under the limit, half of whose batches do not fit", 120),
+    "precisions": ("Every precision, and model=all", 120),
+    "suite": ("The tests of the suite that need a card", 120),
+}
+
+
+def main() -> int:
+    """Run the parts; the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("gpu"))
+    parser.add_argument("--only", default=",".join(PARTS))
+    parser.add_argument("--tiny", action="store_true")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    report: dict[str, Any] = {"card": described(), "parts": {}}
+    print(report["card"], flush=True)
+    for name in options.only.split(","):
+        began = time.monotonic()
+        rows, problems = [], []
+        for more in [["--model", model] for model in MODELS] if name in ("memory", "speed") else [[]]:
+            left = PARTS[name][1] - (time.monotonic() - began)
+            found, problem = run_part(name, [*more, *(["--tiny"] if options.tiny else [])], left, options.out)
+            rows += found
+            problems += [problem] if problem else []
+        problems += [f"does not hold: {row}" for row in rows if row.get("holds") is False]
+        report["parts"][name] = {
+            "title": PARTS[name][0], "seconds": round(time.monotonic() - began, 1), "rows": rows, "problems": problems,
+        }  # fmt: skip
+        (options.out / "gpu.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        (options.out / "gpu.md").write_text(page(report), encoding="utf-8")
+        print(page({"card": "", "parts": {name: report["parts"][name]}}), flush=True)
+    return int(any(part["problems"] for part in report["parts"].values()))
+
+
+def run_part(name: str, more: list[str], seconds: float, out: Path) -> tuple[list[dict[str, Any]], str]:
+    """The rows of a part, and what went wrong; its whole output is kept beside the report."""
+    if seconds < 5:
+        return [], f"{' '.join([name, *more])}: no time left"
+    with tempfile.TemporaryDirectory() as folder:
+        env = os.environ | {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
+        log = out / f"{'-'.join([name, *(one.strip('-') for one in more)])}.log"
+        with log.open("w+", encoding="utf-8") as file:
+            command = [sys.executable, "-m", f"tests.gpu.{name}", *more]
+            process = subprocess.Popen(
+                command, cwd=folder, env=env, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+            )
+            try:
+                code = process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, 9)
+                code = process.wait()
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    rows = [json.loads(line)["row"] for line in lines if line.startswith('{"row"')]
+    said = next((line for line in reversed(lines) if line.strip() and not line.startswith('{"row"')), "")
+    return rows, f"{' '.join([name, *more])} ended with {code} after {seconds:.0f} s at most: {said}" if code else ""
+
+
+def page(report: dict[str, Any]) -> str:
+    """The report as Markdown."""
+    lines = [f"{report['card']}\n"] if report["card"] else []
+    for part in report["parts"].values():
+        lines.append(f"## {part['title']} ({part['seconds']:.0f} s)\n")
+        names = list(dict.fromkeys(name for row in part["rows"] for name in row))
+        if names:
+            lines += ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+            lines += ["| " + " | ".join(str(row.get(name, "")) for name in names) + " |" for row in part["rows"]]
+        lines += ["", *(f"- {problem}" for problem in part["problems"]), ""]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

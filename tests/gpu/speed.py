@@ -1,0 +1,169 @@
+"""Images a second of a whole epoch of one backbone, in turn with the alternatives, on the same images and batches.
+
+bare: forward, backward and optimiser step on one batch in memory, under the same plan.
+plain: the seed's recipe in plain PyTorch: fp32, Pillow and torchvision every epoch, four workers.
+amp: the same with autocast and channels_last.
+timm: timm's own loader, with its prefetcher on a GPU, and the step of its train script with autocast.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+from PIL import Image
+from timm.data import ImageDataset, create_loader
+from torch import nn
+from torch.nn import functional
+from torch.utils.data import DataLoader
+from torchvision import datasets, transforms
+
+from fracture.config import TrainConfig
+from fracture.data import cache
+from fracture.data.dataset import Source, open_dataset
+from fracture.models import backbones, weights
+from fracture.training import engine, execution
+from fracture.training.fit import Job, build_model, choose_memory_format
+from tests.benchmarks.speed import bare, epoch, make_learner
+from tests.gpu.card import emit
+
+WORKERS = 4
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+Epoch = Callable[[], float]  # one over the training images; images a second
+
+
+def main() -> None:
+    """Measure in turn."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="convnextv2")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--images", type=int, default=480)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--tiny", action="store_true")
+    options = parser.parse_args()
+    if options.tiny:
+        options.model, options.batch, options.images = "test_efficientnet", 8, 48
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        job, batches = our_job(options.model, options.batch, options.images, folder)
+        files = write_files(job, folder / "files")
+        kinds = ours(job, batches, folder) | theirs(options.model, options.batch, files, job.plan.device)
+        found: dict[str, list[float]] = {kind: [] for kind in kinds}
+        for number in range(options.rounds + 1):
+            for kind, one in kinds.items():
+                seconds = one()
+                if number:  # the first to warm up
+                    found[kind].append(seconds)
+    for kind, speeds in found.items():
+        ratios = [own / other for own, other in zip(found["epoch"], speeds, strict=True)]
+        emit(
+            model=options.model, batch=options.batch, precision=job.plan.precision, what=kind,
+            **{"images/s": statistics.median(speeds), "epoch against it": statistics.median(ratios)},
+            **{"from": min(ratios), "to": max(ratios)}, n=len(ratios),
+        )  # fmt: skip
+
+
+def our_job(name: str, batch: int, images: int, folder: Path) -> tuple[Job, list[engine.Indices]]:
+    """A job on demo images, with all that training chooses by itself, and the full batches of an epoch."""
+    config = TrainConfig(model=name, batch_size=batch, weights="none")
+    backbone = backbones.find(name)
+    size = backbone.image_size("auto")
+    dataset = open_dataset(Source(demo_images=images), size, cache.default_folder())
+    plan, none = execution.resolve(config, size, synthetic=True), weights.find("none", backbone)
+    job = Job(config, plan, backbone, none, dataset, folder)
+    plan = choose_memory_format(job, build_model(job), cache.default_folder())
+    job = Job(config, plan, backbone, job.weights, dataset, folder)
+    batches = engine.order(job.indices("train"), batch, 0, 0)
+    return job, [one for one in batches if len(one) == batch]
+
+
+def ours(job: Job, batches: list[engine.Indices], folder: Path) -> dict[str, Epoch]:
+    """The epoch as training runs it, and the bare step."""
+    learner, _ = make_learner(job, build_model(job))
+    return {
+        "epoch": lambda: _synchronised(lambda: epoch(learner, job, batches, len(batches), folder), job.plan.device),
+        "bare": lambda: _synchronised(lambda: bare(learner, job, len(batches)), job.plan.device),
+    }
+
+
+def theirs(name: str, batch: int, files: Path, device: str) -> dict[str, Epoch]:
+    """The alternatives, each with a model and loader of its own."""
+    backbone = backbones.find(name)
+    size = backbone.image_size("auto")
+    augmented = transforms.Compose(
+        [
+            transforms.Resize((size, size)),
+            transforms.RandomHorizontalFlip(),
+            transforms.RandomRotation(8),
+            transforms.ColorJitter(0.12, 0.2),
+            transforms.ToTensor(),
+            transforms.Normalize(MEAN, STD),
+        ]
+    )
+    plain = DataLoader(
+        datasets.ImageFolder(str(files), augmented), batch, shuffle=True, num_workers=WORKERS, drop_last=True,
+        persistent_workers=True, pin_memory=device == "cuda",
+    )  # fmt: skip
+    prefetched = create_loader(
+        ImageDataset(str(files)), (3, size, size), batch, is_training=True, num_workers=WORKERS,
+        use_prefetcher=device == "cuda", device=torch.device(device), persistent_workers=True, hflip=0.5,
+        color_jitter=0.2, scale=(0.9, 1.0), ratio=(0.95, 1.05), mean=MEAN, std=STD,
+    )  # fmt: skip
+    return {
+        "plain": _plain_epoch(backbone.name, plain, device, amp=False),
+        "amp": _plain_epoch(backbone.name, plain, device, amp=True),
+        "timm": _plain_epoch(backbone.name, prefetched, device, amp=True),
+    }
+
+
+def _plain_epoch(name: str, loader: Iterable[Any], device: str, *, amp: bool) -> Epoch:
+    model: nn.Module = timm.create_model(name, num_classes=3).to(device)
+    if amp:
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.Adam(model.parameters(), 1e-4)
+
+    def run() -> float:
+        model.train()
+        images, began = 0, time.perf_counter()
+        for inputs, targets in loader:
+            inputs, targets = inputs.to(device, non_blocking=True), targets.to(device, non_blocking=True)
+            if amp:
+                inputs = inputs.contiguous(memory_format=torch.channels_last)
+            with torch.autocast(device, torch.bfloat16, enabled=amp):
+                loss = functional.cross_entropy(model(inputs), targets)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            images += len(inputs)
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return images / (time.perf_counter() - began)
+
+    return run
+
+
+def _synchronised(speed: Epoch, device: str) -> float:
+    """Nothing of the one before may still run on the device."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return speed()
+
+
+def write_files(job: Job, folder: Path) -> Path:
+    """The training images as PNG files in a folder a class, of the size that radiographs often have."""
+    for i in job.indices("train"):
+        place = folder / job.dataset.classes[job.dataset.labels[i]] / f"{i}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        square = Image.fromarray(job.dataset.pixels(np.array([i]))[0])
+        square.resize((512, 512)).save(place)
+    return folder
+
+
+if __name__ == "__main__":
+    main()
