@@ -49,8 +49,8 @@ def cli(context: click.Context, /, **values: str | None) -> None:
 def worker(study: str, storage: str, worker: str, **overrides: str | int | None) -> None:
     """Join a study by name, from this machine or another; MLFLOW_TRACKING_URI must be that of the study's run."""
     from fracture.tracking import store
+    from fracture.tracking.liveness import me
     from tuning import storage as storages
-    from tuning.study import me
     from tuning.tune import join
 
     store.connect()

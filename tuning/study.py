@@ -1,16 +1,12 @@
 """The study: its sampler, its pruner, what it has come to, and trials whose worker is gone."""
 
 import copy
-import os
-import socket
 import warnings
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import optuna
-import psutil
 from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import TPESampler
@@ -18,7 +14,8 @@ from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-_CLOCK = 60  # seconds that a process's beginning may seem to have moved
+from fracture.tracking.liveness import is_gone
+
 MOST_RETRIES = 3  # of one trial whose process or worker was killed
 WORKER, RUN = "worker", "run"  # user attributes of a trial
 _STARTUP_TRIALS = 5  # that are never judged by the median of others
@@ -91,15 +88,10 @@ def retry(study: optuna.Study, trial: FrozenTrial) -> bool:
     return before < MOST_RETRIES
 
 
-def me() -> dict[str, str | int | float]:
-    """The process at hand, told apart from every other one on every machine."""
-    return {"machine": _machine(), "pid": os.getpid(), "began": psutil.Process().create_time()}
-
-
 def orphans(study: optuna.Study) -> list[FrozenTrial]:
     """Trials under way whose worker, on this machine, is gone; those of other machines are told by their heartbeat."""
     running = study.get_trials(deepcopy=True, states=(TrialState.RUNNING,))
-    return [trial for trial in running if _is_gone(trial.user_attrs.get(WORKER, {}))]
+    return [trial for trial in running if is_gone(trial.user_attrs.get(WORKER, {}))]
 
 
 def fail_stale(study: optuna.Study) -> None:
@@ -118,24 +110,3 @@ def is_taken(error: Exception) -> bool:
 def fail(study: optuna.Study, trial: FrozenTrial) -> None:
     """End a trial that nobody will end any more."""
     study.tell(trial.number, state=TrialState.FAIL)
-
-
-def _is_gone(worker: dict[str, str | int | float]) -> bool:
-    if worker.get("machine") != _machine():
-        return False
-    try:
-        process = psutil.Process(int(worker["pid"]))
-        apart = abs(process.create_time() - float(worker["began"]))  # moves when the system's clock is set
-        return bool(apart > _CLOCK or process.status() == psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return True
-
-
-def _machine() -> str:
-    """The machine at hand, and on Linux the container: process ids mean nothing in another one."""
-    try:
-        space = str(Path("/proc/self/ns/pid").readlink())
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        space = boot = ""
-    return f"{socket.gethostname()} {boot} {space}".strip()

@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial
 
 from fracture.errors import FractureError, Interrupted
 from fracture.progress import LOG, Terminal, Working
+from fracture.tracking import liveness
 from fracture.tracking.run import TrackedRun
 from fracture.training import fit
 from fracture.training.memory.allocators import CONTEXT_GIB
@@ -132,7 +133,7 @@ class Worker:
         """What Optuna calls: a trial's value, or why there is none."""
         began = time.monotonic()
         values = self.record.space.suggest(asked)
-        asked.set_user_attr(study.WORKER, study.me())
+        asked.set_user_attr(study.WORKER, liveness.me())
         give_turn()
         number = asked.number
         run = tracked.TrialRun(self.run, self.study.study_name, number, self.task, values)

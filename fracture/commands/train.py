@@ -23,10 +23,13 @@ def command(**values: str | None) -> None:
 
 
 def _train(wanted: TrainConfig, terminal: Terminal) -> None:
-    from fracture.tracking import store  # heavy imports only once the values are right
+    from fracture.runs import leftovers  # heavy imports only once the values are right
+    from fracture.tracking import store
 
     attached = store.attached_run_id() is not None
     store.connect()
+    for left in leftovers.sweep():
+        terminal.say(f"{left.said}: marked KILLED.")
     if wanted.resume != "none":
         _resume(wanted, terminal, attached)
         return

@@ -42,6 +42,7 @@ TAGS = {
     "fracture.confounded": "true when what is not anatomy tells classes apart: a high score proves little",
     "fracture.memory_corrected": "the plan and the reason, where the prediction was too low and a step was retried",
     "fracture.state": "where the full training state lies, until the run succeeds",
+    "fracture.process": "while it runs: machine (a digest), id and beginning of the process that writes the run",
     "fracture.reason": "why the run did not finish",
     "fracture.resumed_by": "on a pointer: the run that goes on",
     "fracture.group_key": "on a group: digest of its settings, so that the same command continues it",

@@ -22,7 +22,7 @@ from fracture.models.backbones import Backbone, build
 
 HUB_PATIENCE = 4.0  # seconds; with no network, timm's own download tries for 47
 WORDS = ("auto", "hub", "none")  # any other value is a file
-_HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def find(wanted: str, backbone: Backbone) -> Weights:
         return Weights("random", None, "random initialisation", "none")
     if wanted not in WORDS:
         return _from_file(wanted)
-    repository = timm.get_pretrained_cfg(backbone.name).hf_hub_id
+    repository = repository_of(backbone)
     if not repository:
         return _without(wanted, backbone, f"timm names no weights for {backbone.name}")
     path = _cached(repository)
@@ -71,6 +71,11 @@ def find(wanted: str, backbone: Backbone) -> Weights:
         except (OSError, HfHubHTTPError) as error:
             return _without(wanted, backbone, _first_line(error))
     return Weights("hub", path, f"{repository} on the Hugging Face hub", backbone.license)
+
+
+def repository_of(backbone: Backbone) -> str:
+    """The hub's repository of a backbone's weights, empty where timm names none."""
+    return str(timm.get_pretrained_cfg(backbone.name).hf_hub_id or "")
 
 
 def read(weights: Weights) -> dict[str, torch.Tensor] | None:
@@ -150,7 +155,7 @@ def _from_file(wanted: str) -> Weights:
 
 
 def _cached(repository: str) -> Path | None:
-    found = (try_to_load_from_cache(repository, name) for name in _HUB_FILES)
+    found = (try_to_load_from_cache(repository, name) for name in HUB_FILES)
     return next((Path(path) for path in found if isinstance(path, str)), None)
 
 
@@ -160,7 +165,7 @@ def _download(repository: str) -> Path:
     if not hub_answers():
         raise OSError(f"the hub does not answer within {HUB_PATIENCE:g} s")
     failure: Exception = OSError(f"{repository} holds no weights file")
-    for name in _HUB_FILES:
+    for name in HUB_FILES:
         try:
             return Path(hf_hub_download(repository, name))
         except (OSError, HfHubHTTPError) as error:

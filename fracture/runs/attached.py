@@ -35,6 +35,7 @@ def _check() -> None:
 
     store.connect()
     fresh.check_fresh(run_id)
+    fresh.take(run_id)
 
 
 def keep(files: Iterable[Path], tags: dict[str, str] | None = None) -> None:

@@ -1,11 +1,14 @@
 """Whether a run is one that ``mlflow run`` has just made: no other is ever attached to."""
 
+import json
+
 import mlflow
 from mlflow.entities import LifecycleStage, Run
 from mlflow.exceptions import MlflowException
 
 from fracture.errors import ConfigError
 from fracture.privacy import without_secrets
+from fracture.tracking.liveness import me
 
 
 def check_fresh(run_id: str) -> None:
@@ -27,6 +30,11 @@ def check_fresh(run_id: str) -> None:
             f"MLFLOW_RUN_ID={run_id}: that run {used}. Only a run that `mlflow run` has just made for this command can "
             "be written to: `unset MLFLOW_RUN_ID`, or start `mlflow run .` in the project's own folder."
         )
+
+
+def take(run_id: str) -> None:
+    """Note the process at hand on a fresh run, so that it is known to be gone should it be killed."""
+    mlflow.MlflowClient().set_tag(run_id, "fracture.process", json.dumps(me()))
 
 
 def _use(run: Run) -> str:

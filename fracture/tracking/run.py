@@ -1,5 +1,6 @@
 """One run in the store: begun or attached to, written to, and ended."""
 
+import json
 import os
 import re
 import tempfile
@@ -18,6 +19,7 @@ from fracture.evidence import ARTIFACTS, Judged
 from fracture.privacy import shareable, shareable_file, who
 from fracture.tracking import store
 from fracture.tracking.fresh import check_fresh
+from fracture.tracking.liveness import me
 
 RANDOM_NAME = re.compile(r"^[a-z]+-[a-z]+-\d+$")  # what MLflow calls a run that nobody named
 _NOT_ALLOWED = re.compile(r"[^\w\-. :/]")  # in the name of a metric
@@ -59,7 +61,7 @@ class TrackedRun:
             place = mlflow.MlflowClient().get_run(parent).info.experiment_id if parent else None
             active = mlflow.start_run(
                 experiment_id=place, nested=parent is not None, parent_run_id=parent, log_system_metrics=watched,
-                tags={"fracture.kind": kind},
+                tags={"fracture.kind": kind, "fracture.process": json.dumps(me())},
             )  # fmt: skip
         except MlflowException as error:
             raise ConfigError(f"no run can begin in the store {mlflow.get_tracking_uri()}: {error.message}") from error
@@ -76,7 +78,12 @@ class TrackedRun:
         if pointer:
             check_fresh(pointer)
         try:
-            mlflow.start_run(run_id, nested=parent is not None, log_system_metrics=watched)
+            mlflow.start_run(
+                run_id,
+                nested=parent is not None,
+                log_system_metrics=watched,
+                tags={"fracture.process": json.dumps(me())},
+            )
         except MlflowException as error:
             raise ConfigError(f"resume={run_id}: {error.message}") from error
         if pointer and pointer != run_id:
@@ -157,10 +164,9 @@ class TrackedRun:
         """End the run as FINISHED, FAILED or KILLED; why, and where its state lies, are tags until it succeeds."""
         if reason:
             self.tag({"fracture.reason": reason[:5000]})
-        if status == "FINISHED":
-            known = self._client.get_run(self.id).data.tags
-            for outdated in known.keys() & {"fracture.reason", "fracture.state"}:
-                self._client.delete_tag(self.id, outdated)
+        over = {"fracture.process"} | ({"fracture.reason", "fracture.state"} if status == "FINISHED" else set())
+        for outdated in self._client.get_run(self.id).data.tags.keys() & over:
+            self._client.delete_tag(self.id, outdated)
         mlflow.end_run(status)
 
     def kill_from_outside(self, reason: str) -> None:

@@ -59,6 +59,11 @@ def connect() -> str:
     return uri
 
 
+def shown() -> str:
+    """The address of the store without secrets."""
+    return without_secrets(str(mlflow.get_tracking_uri()))
+
+
 def _check_experiment() -> None:
     """See that the experiment of new runs is there, before anything is decoded.
 

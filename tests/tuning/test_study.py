@@ -7,6 +7,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from fracture.tracking import liveness
 from tuning import study
 
 
@@ -135,8 +136,8 @@ def test_a_lost_trial_is_tried_again_with_its_values_but_not_for_ever() -> None:
 )
 def test_whose_worker_is_gone(changed: dict[str, str | int | float], gone: bool) -> None:
     own = new()
-    own.ask().set_user_attr(study.WORKER, study.me() | changed)
-    assert study.me()["pid"] == os.getpid()
+    own.ask().set_user_attr(study.WORKER, liveness.me() | changed)
+    assert liveness.me()["pid"] == os.getpid()
     assert bool(study.orphans(own)) is gone
 
 
@@ -156,6 +157,6 @@ def test_a_trial_tried_again_is_judged_anew() -> None:
 @pytest.mark.parametrize(("moved", "gone"), [(0.0, 0), (1.0, 0), (3600.0, 1)])
 def test_a_clock_that_was_set_makes_no_orphan(moved: float, gone: int) -> None:
     own = new()
-    me = study.me()
+    me = liveness.me()
     own.ask().set_user_attr(study.WORKER, me | {"began": float(me["began"]) + moved})
     assert len(study.orphans(own)) == gone

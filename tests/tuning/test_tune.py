@@ -23,7 +23,7 @@ from fracture.config import absolute
 from fracture.errors import ConfigError, FractureError, MemoryLimitError
 from fracture.models import checkpoint
 from fracture.progress import Terminal
-from fracture.tracking import artifacts
+from fracture.tracking import artifacts, liveness
 from tuning import record, storage, study, tracked, worker
 from tuning import trial as tuning_trial
 from tuning import tune as story
@@ -94,7 +94,7 @@ def test_a_trial_of_a_machine_that_is_gone_is_tried_again(store_root: Path, tmp_
     found = record.read(study_of(tmp_path))
     assert found is not None
     values = found.space.suggest(asked)
-    asked.set_user_attr(study.WORKER, study.me() | {"machine": "elsewhere"})
+    asked.set_user_attr(study.WORKER, liveness.me() | {"machine": "elsewhere"})
     with storage.closing(storage.open_storage(url, lambda own, gone: None)) as kept:
         kept.record_heartbeat(asked._trial_id)
         with kept.engine.begin() as connection:

@@ -1,0 +1,39 @@
+"""`fracture doctor`: look at the machine, the store and what killed runs have left, and say what to do."""
+
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from fracture.progress import Terminal
+
+if TYPE_CHECKING:
+    from fracture.runs.doctor import Finding
+
+
+@click.command()
+@click.option("--fix", is_flag=True, help="Mark runs whose process is gone as KILLED, delete states that nobody needs.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def command(fix: bool, as_json: bool) -> None:
+    """Look at versions, devices, memory, disks, store, weights, extras and leftovers; paste it into an issue.
+
+    Exit code 0: nothing is wrong; 1: something is, and each such line says what mends it.
+    """
+    from fracture.runs import doctor  # a heavy import
+
+    found = doctor.examine(fix)
+    if as_json:
+        click.echo(json.dumps([asdict(one) for one in found], indent=1, ensure_ascii=False))
+    else:
+        _show(found, Terminal())
+    sys.exit(int(any(one.status == "problem" for one in found)))
+
+
+def _show(found: "list[Finding]", terminal: Terminal) -> None:
+    for one in found:
+        style = {"ok": "", "note": "yellow", "problem": "bold red"}[one.status]
+        terminal.say(f"{one.status:<8} {one.name}: {one.said}", style)
+        if one.mend:
+            terminal.say(f"         -> {one.mend}", style)

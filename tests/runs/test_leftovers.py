@@ -1,0 +1,144 @@
+"""What killed processes leave, and the doctor who finds it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from fracture.runs import doctor, leftovers, session
+from fracture.tracking.liveness import me
+from tests.tracking.test_store import python
+
+
+def run_of(kind: str = "train", process: dict[str, object] | None = None, status: str = "RUNNING") -> str:
+    """A run in the store, written by a process."""
+    client = mlflow.MlflowClient()
+    tags = {"fracture.kind": kind} | ({"fracture.process": json.dumps(process)} if process else {})
+    run_id = str(client.create_run("0", tags=tags if kind else {}).info.run_id)
+    if status != "RUNNING":
+        client.set_terminated(run_id, status)
+    return run_id
+
+
+def state_of(run_id: str) -> Path:
+    folder = session.state_folder(run_id)
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    return folder
+
+
+@pytest.fixture
+def gone() -> dict[str, object]:
+    """A process of this machine that is over."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return me() | {"pid": process.pid}
+
+
+def kinds() -> dict[str, str]:
+    return {one.run_id: one.kind for one in leftovers.find()}
+
+
+def status_of(run_id: str) -> str:
+    return str(mlflow.get_run(run_id).info.status)
+
+
+def test_a_run_whose_process_is_gone_is_ended_and_no_other(store_root: Path, gone: dict[str, object]) -> None:
+    dead, alive, far, foreign = run_of(process=gone), run_of(process=me()), run_of(process=gone | {"machine": "m"}), ""
+    foreign = run_of(kind="")
+    found = kinds()
+    assert found[dead] == "run"
+    assert not {alive, far, foreign} & found.keys()
+    assert dead in [one.run_id for one in leftovers.sweep()]
+    assert [status_of(one) for one in (dead, alive, far, foreign)] == ["KILLED", "RUNNING", "RUNNING", "RUNNING"]
+    assert "its process is gone" in mlflow.get_run(dead).data.tags["fracture.reason"]
+    for one in (alive, far, foreign):
+        mlflow.MlflowClient().set_terminated(one)
+
+
+def test_a_run_of_an_earlier_version_is_judged_by_the_lock_of_its_state(store_root: Path) -> None:
+    run_id = run_of()
+    state_of(run_id)
+    [found] = [one for one in leftovers.find() if one.run_id == run_id]
+    assert found.kind == "run"
+    assert f"fracture train --resume {run_id}" in found.mend
+    with session.only_here(session.state_folder(run_id), run_id):
+        assert run_id not in kinds(), "somebody trains it"
+    leftovers.sweep()
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [("FINISHED", "state"), ("KILLED", "resumable"), ("FAILED", "resumable"), ("deleted", "state")]
+)
+def test_states_are_kept_as_long_as_somebody_may_need_them(status: str, kind: str, store_root: Path) -> None:
+    run_id = run_of(status="FINISHED" if status == "deleted" else status)
+    folder = state_of(run_id)
+    if status == "deleted":
+        mlflow.MlflowClient().delete_run(run_id)
+    [found] = [one for one in leftovers.find() if one.run_id == run_id]
+    assert found.kind == kind
+    leftovers.mend(found)
+    assert folder.exists() == (kind == "resumable")
+
+
+def test_a_state_of_no_run_is_said(store_root: Path) -> None:
+    state_of("f" * 32)
+    assert kinds()["f" * 32] == "state"
+    session.state_folder("f" * 32).joinpath("config.json").unlink()
+
+
+KILLED = """
+import os
+from fracture.tracking import store
+from fracture.tracking.run import TrackedRun
+store.connect()
+run = TrackedRun.begin("first", "train", watched=False)
+print(run.id, flush=True)
+os._exit(9)
+"""
+
+
+def test_the_doctor_finds_and_mends_a_run_that_was_killed_as_it_began(
+    store_root: Path, cli: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_id = python(KILLED, store_root).stdout.split()[0]
+    assert status_of(run_id) == "RUNNING"
+    assert cli("doctor", "--json") == 1
+    said = {one["said"]: one for one in json.loads(capsys.readouterr().out)}
+    assert any(run_id in text and one["status"] == "problem" and "--fix" in one["mend"] for text, one in said.items())
+    assert cli("doctor", "--fix") == 0
+    assert f"{run_id} (train, first) says RUNNING" in capsys.readouterr().out
+    assert status_of(run_id) == "KILLED"
+    assert cli("doctor") == 0
+
+
+def test_the_doctor_says_what_is_wrong_with_a_store_and_looks_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    address, before = "http://bob:hunter22@127.0.0.1:9", mlflow.get_tracking_uri()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    mlflow.set_tracking_uri(address)
+    try:
+        assert cli("doctor") == 1
+    finally:
+        mlflow.set_tracking_uri(before)
+    shown = capsys.readouterr().out
+    assert "hunter22" not in shown
+    assert "problem  store: the tracking store http://***@127.0.0.1:9 cannot be used" in shown
+    assert "Check MLFLOW_TRACKING_URI" in shown
+    assert "torch " in shown
+
+
+def test_a_look_that_fails_hides_no_other(monkeypatch: pytest.MonkeyPatch, store_root: Path) -> None:
+    def broken() -> None:
+        raise OSError("no such thing")
+
+    monkeypatch.setattr(doctor.backbones, "find", lambda _: broken())
+    found = {one.name: one for one in doctor.examine()}
+    assert found["weights"].status == "problem"
+    assert "OSError: no such thing" in found["weights"].said
+    assert found["store"].status == "ok"
