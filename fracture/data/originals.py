@@ -6,56 +6,12 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fracture.data.copy_marks import Reduced, are_dated, is_generic, reduce
 from fracture.data.formats import SUFFIXES
 
 MOST_COPIES = 0.25  # share of a class that one original may have; beyond it the names are running numbers or dates
 _FEW = 10  # files that may share an original whatever their share: a data set of a few originals
-
-# what augmentation tools and people put before or after the name of the original, in any case, joined by space _ - or .
-_WORDS = (
-    r"(?:(?:random|high|low|increased?|decreased?)[ _-]?)?(?:"
-    r"flip[ _-]?(?:vertical(?:ly)?|horizontal(?:ly)?|both|lr|ud|v|h)|(?:vertical|horizontal|v|h)[ _-]?flip(?:ped)?"
-    r"|flip(?:ped)?|mirror(?:ed)?|rotat(?:e|ed|ion)(?:[ _-]?(?:left|right|cw|ccw))?|rot|transposed?|affine|perspective"
-    r"|shift(?:ed)?|translat(?:e|ed|ion)|scal(?:e|ed|ing)|resized?|zoom(?:ed)?(?:[ _-]?(?:in|out))?|shear(?:ed)?"
-    r"|(?:center|centre)?[ _-]?crop(?:ped)?|shift[ _-]?scale[ _-]?rotate|elastic(?:[ _-]?(?:transform|deformation))?"
-    r"|(?:grid|optical)[ _-]?distortion|bright(?:ness|er|en|ened)?(?:[ _-]?contrast)?|dark(?:er|en|ened)?"
-    r"|contrast(?:ed)?|gamma|colou?r[ _-]?jitter|(?:gauss(?:ian)?[ _-]?)?nois(?:e|ed|y)|salt[ _-]?(?:and[ _-]?)?pepper"
-    r"|(?:gauss(?:ian)?|median|motion)?[ _-]?blur(?:red)?|sharpen(?:ed)?|equali[sz]ed?|clahe|invert(?:ed)?"
-    r"|coarse[ _-]?dropout|cutout|compress(?:ed)?|aug(?:ment(?:ed|ation)?)?|imgaug|albumentations?|original|copy|kopie"
-    r")"
-)
-_AMOUNT = r"[+-]?\d{1,3}(?:\.\d+)?(?:deg(?:rees)?)?(?!\d)"  # a longer number is a date or an id
-_NUMBER = rf"(?:[ _.-]*(?:{_AMOUNT}|\({_AMOUNT}\)))?"
-_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sept?|oct|nov|dec)(?:[a-z]{3,6})?"
-_YEAR = r"(?:19|20)\d\d"
-_SEP = r"[ _.,-]*"
-_DATE = re.compile(  # 2021-Aug-03, 03 August 2021, Aug 3, 2021, Aug2021
-    rf"(?<![a-z]){_YEAR}{_SEP}{_MONTH}(?![a-z])|(?<![a-z]){_MONTH}{_SEP}(?:\d{{1,2}}{_SEP})?{_YEAR}(?!\d)",
-    re.IGNORECASE,
-)
-_DAY_OF_MONTH = re.compile(  # 03-Sep-21: that these files carry dates shows in the months that are no word for a copy
-    rf"\d{_SEP}(?!aug){_MONTH}(?![a-z])|(?<![a-z])(?!aug){_MONTH}{_SEP}\d", re.IGNORECASE
-)
-_AUGUST = re.compile(r"aug(?:ust)?(?![a-z])", re.IGNORECASE)
-_UUID = r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}"
-_LABEL_STUDIO = r"(?=[0-9]*[a-f])[0-9a-f]{8}(?=-)"  # eight digits without a letter are more likely a date
-_GENERIC = re.compile(
-    r"(?:images?|img|pictures?|photos?|scan|x[ _-]?ray|view|frame|slice|download|untitled|ap|pa|lat|lateral)?"
-    r"[ _(-]*\d{0,5}\)?",
-    re.IGNORECASE,
-)
-_AUGMENTOR = re.compile(r"^.+_original_(.+?)(?:\.\w{3,4})?_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$", re.IGNORECASE)
-_KERAS = re.compile(r"_\d{1,6}_\d{1,8}$")  # ImageDataGenerator: <prefix>_<index>_<random number>
-_MARKS = {  # rule: what it takes off
-    "the ending that Roboflow adds": re.compile(
-        r"(?:_(?:jpe?g|png|bmp|tiff?|webp|gif))?\.rf\.[0-9a-z]{16,64}$", re.IGNORECASE
-    ),
-    "a unique id at the end": re.compile(rf"(?<=.)[_-]+{_UUID}$", re.IGNORECASE),
-    "a word for a copy at the end": re.compile(rf"[ _.-]+(?:{_WORDS}|\({_WORDS}\)){_NUMBER}$", re.IGNORECASE),
-    "a word for a copy at the beginning": re.compile(rf"^(?:{_WORDS}{_NUMBER}[ _-]+)(?=.*[0-9a-z])", re.IGNORECASE),
-    "a unique id at the beginning": re.compile(rf"^(?:{_UUID}|{_LABEL_STUDIO})[_-]+(?=.)", re.IGNORECASE),
-}
-_BY_UUID = ("a unique id at the end", "a unique id at the beginning")
+_TELLING = re.compile(r"\d{5}|[0-9a-f]{8}", re.IGNORECASE)  # no two images have such a number by chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +21,12 @@ class Original:
     Attributes:
         key: the same for files that were made from one original.
         rule: what the name lost on the way, in words; empty where it is the name itself.
+        doubted: what the name would have lost by a rule that only makes a way of naming of it; empty where nothing.
     """
 
     key: str
     rule: str = ""
+    doubted: str = ""
 
 
 def stem_of(path: str) -> str:
@@ -83,8 +41,9 @@ def original_stem(stem: str, known: frozenset[str] = frozenset(), dated: bool = 
 
     Roboflow, Augmentor, Label Studio, Keras, and the words that people give to copies made by albumentations, imgaug,
     OpenCV and image editors are known. Keras's two numbers may as well be a patient and a view, so they are taken off
-    only where the shorter stem is in ``known``, the stems of the files beside this one; so is a unique id where what is
-    left is no name of one image, as ``wrist`` or ``image1``. Dates are no marks; ``dated`` says that ``aug`` is August.
+    only where the shorter stem is in ``known``, the stems of the files beside this one; so are sizes, and numbers in
+    parentheses, and a unique id where what is left is no name of one image, as ``wrist`` or ``image1``. Dates are no
+    marks; ``dated`` says that ``aug`` is August.
 
     >>> original_stem("764_Simple Bone Fracture_flip_vertical")
     '764_Simple Bone Fracture'
@@ -95,35 +54,67 @@ def original_stem(stem: str, known: frozenset[str] = frozenset(), dated: bool = 
     >>> original_stem("2021-Aug-03")
     '2021-Aug-03'
     """
-    return _reduce(stem, known, dated)[0]
+    return reduce(stem, known, dated).name
 
 
-def is_augmentation_word(name: str) -> bool:
-    """Whether a folder's name says only that its images are originals or copies, e.g. ``Augmented``."""
-    return re.fullmatch(rf"{_WORDS}(?:[ _-]*(?:images?|data|copies))?|orginal", name.strip(), re.IGNORECASE) is not None
-
-
-def originals(files: Sequence[tuple[str, str, str]]) -> list[Original]:
+def originals(files: Sequence[tuple[str, str, str]], believe: bool = False) -> list[Original]:
     """The original image of each file.
 
     Numbering often starts anew in every split folder, so ``train/1.png`` and ``test/1.png`` are only taken for one
-    original where a copy such as ``1_rotate.png`` shows that the numbers name originals, or where the name says more.
+    original where a copy such as ``1_rotate.png`` shows that the numbers name originals, or where the name has a number
+    that no two images have by chance. Where a word, or a unique id, stands in the names of a group and no file has the
+    name without it, it may be a way of naming, as in ``elbow_crop_001``: see `_is_naming`.
 
     Args:
         files: scope (the folder, without split and augmentation folders), split (empty if none) and stem of each file.
+        believe: take every mark for one of a copy.
     """
     stems: dict[str, set[str]] = defaultdict(set)
     for scope, _, stem in files:
         stems[scope].add(stem)
     known = {scope: frozenset(held) for scope, held in stems.items()}
-    dated = any(_DAY_OF_MONTH.search(stem) for _, _, stem in files)
-    reduced = [_reduce(stem, known[scope], dated) for scope, _, stem in files]
-    copied = {(scope, name) for (scope, _, _), (name, rule) in zip(files, reduced, strict=True) if rule}
+    dated = are_dated([stem for _, _, stem in files])
+    reduced = [reduce(stem, known[scope], dated) for scope, _, stem in files]
+    doubted = [""] * len(files)
+    for i in [] if believe else _namings(files, reduced, known):
+        doubted[i] = reduced[i].rule
+        reduced[i] = reduce(files[i][2], known[files[i][0]], dated, only_sure=True)
+    copied = {(scope, one.name) for (scope, _, _), one in zip(files, reduced, strict=True) if one.rule}
     found = []
-    for (scope, split, _), (name, rule) in zip(files, reduced, strict=True):
-        apart = split and (scope, name) not in copied and _GENERIC.fullmatch(name)
-        found.append(Original("/".join(part for part in (split if apart else "", scope, name) if part), rule))
+    for (scope, split, _), one, doubt in zip(files, reduced, doubted, strict=True):
+        apart = split and (scope, one.name) not in copied and (is_generic(one.name) or not _TELLING.search(one.name))
+        key = "/".join(part for part in (split if apart else "", scope, one.name) if part)
+        found.append(Original(key, one.rule, doubt))
     return found
+
+
+def _namings(
+    files: Sequence[tuple[str, str, str]], reduced: Sequence[Reduced], known: dict[str, frozenset[str]]
+) -> list[int]:  # fmt: skip
+    """The files whose marks are a way of naming."""
+    groups: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for i, ((scope, _, _), one) in enumerate(zip(files, reduced, strict=True)):
+        groups[scope, one.name].append(i)
+    return [
+        i
+        for (scope, name), members in groups.items()
+        if len(members) > 1 and name not in known[scope] and _is_naming(name, [reduced[i] for i in members])
+        for i in members
+        if not reduced[i].sure
+    ]
+
+
+def _is_naming(name: str, group: Sequence[Reduced]) -> bool:
+    """Whether the marks of a group without its original are a way of naming.
+
+    A unique id is one image's. A word is a copy's where a number is left that an original can have, or where each file
+    has another word: ``7_aug_1`` and ``7_aug_2``, ``anna_flip`` and ``anna_rotate``, but not ``elbow_crop_1`` and
+    ``elbow_crop_2``.
+    """
+    words = {one.words for one in group}
+    if words == {()}:
+        return True
+    return not any(letter.isdigit() for letter in name) and len(words) < len(group)
 
 
 def unlikely(found: Sequence[Original], labels: Sequence[str], paths: Sequence[str]) -> list[str]:
@@ -149,41 +140,3 @@ def unlikely(found: Sequence[Original], labels: Sequence[str], paths: Sequence[s
                 f"(rule: {by_name}): {listed}"
             )
     return sentences
-
-
-def _reduce(stem: str, known: frozenset[str], dated: bool) -> tuple[str, str]:
-    """The stem without its marks, and the rule that took the last one off."""
-    rule = ""
-    while (step := _strip_one(stem, known, dated)) is not None:
-        stem, rule = step
-    return stem, rule
-
-
-def _strip_one(stem: str, known: frozenset[str], dated: bool) -> tuple[str, str] | None:
-    if found := _AUGMENTOR.match(stem):
-        return found[1], "the name that Augmentor gives"
-    for rule, pattern in _MARKS.items():
-        shorter, taken = _without(pattern, stem)
-        if not taken or not shorter or _is_date(stem, taken, dated):
-            continue
-        if rule in _BY_UUID and shorter not in known and not _names_an_image(shorter):
-            continue
-        return shorter, rule
-    shorter = _KERAS.sub("", stem)
-    return (shorter, "the numbers that Keras adds") if shorter != stem and shorter in known else None
-
-
-def _without(pattern: re.Pattern[str], stem: str) -> tuple[str, str]:
-    """The stem without what the pattern finds, and what that was."""
-    found = pattern.search(stem)
-    return (stem[: found.start()] + stem[found.end() :], found[0]) if found else (stem, "")
-
-
-def _is_date(stem: str, taken: str, dated: bool) -> bool:
-    """Whether the mark is August and the name a date."""
-    return _AUGUST.search(taken) is not None and (dated or _DATE.search(stem) is not None)
-
-
-def _names_an_image(name: str) -> bool:
-    """Whether a name says more than what all images of a folder are: it has a number and is not generic."""
-    return any(letter.isdigit() for letter in name) and not _GENERIC.fullmatch(name)

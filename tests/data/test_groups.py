@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fracture.data.copy_marks import is_augmentation_word
 from fracture.data.groups import merge
-from fracture.data.originals import is_augmentation_word, original_stem, originals
+from fracture.data.originals import original_stem, originals
 
 HEX32 = "1be75680f0289a4d2bcc8d0c112a3453"
 UUID = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
@@ -84,7 +85,62 @@ def test_telling_names_link_across_splits() -> None:
     assert first.key == second.key
 
 
-@pytest.mark.parametrize("name", ["Augmented", "Orginal", "original images", "augmented_data", "Flipped"])
+COPIES = {  # beside the original 100
+    "flips": ("100_hflip", "100_vflip", "100_hvflip", "100_flipx", "100_flip_y", "100-flipxy"),
+    "copies of copies": ("Copy of 100", "Copy of Copy of 100", "Kopie von 100", "100 - Copie (2)", "100 - copia"),
+    "file managers": ("100 (copy)", "100 (another copy)", "100 (3rd copy)", "100 (1)", "100 (2)"),
+    "sizes": ("100_224x224", "100-512", "100_resized", "100 256x256px"),
+    "editors and libraries": (
+        "100_edited",
+        "100_trans",
+        "100_transformed",
+        "100_variant_2",
+        "100_clahe",
+        "100_hist_eq",
+    ),
+    "imgaug": ("100_Fliplr", "100_Affine", "100_AdditiveGaussianNoise", "100_sheared_y_10", "100_translated_x"),
+}
+
+
+@pytest.mark.parametrize("names", COPIES.values(), ids=COPIES)
+def test_copies_beside_their_original_are_joined(names: tuple[str, ...]) -> None:
+    found = originals([("A", "", "100"), *(("A", "", name) for name in names), ("A", "", "101")])
+    assert len({one.key for one in found[:-1]}) == 1
+    assert found[-1].key != found[0].key
+
+
+def test_a_way_of_naming_is_told_and_may_be_believed() -> None:
+    files = [("A", "", f"elbow_crop_{i}") for i in range(4)]
+    assert len({one.key for one in originals(files)}) == 4
+    assert {one.doubted for one in originals(files)} == {"a word for a copy at the end"}
+    assert len({one.key for one in originals(files, believe=True)}) == 1
+
+
+@pytest.mark.parametrize("names", [("7_aug_1", "7_aug_2"), ("anna_flip", "anna_rotate"), ("elbow", "elbow_crop_1")])
+def test_copies_without_original_stay_joined_where_the_name_is_one_of_an_image(names: tuple[str, ...]) -> None:
+    assert len({one.key for one in originals([("A", "", name) for name in names])}) == 1
+
+
+@pytest.mark.parametrize("name", ["xray_fracture_1", "t0", "wrist 12", "3"])
+def test_names_that_could_begin_anew_in_every_split_do_not_link(name: str) -> None:
+    first, second = originals([("A", "train", name), ("A", "test", name)])
+    assert first.key != second.key
+
+
+NO_COPIES = ["Rotation", "Translation", "rotated", "Shift", "Crop", "compressed", "Aug"]
+
+
+@pytest.mark.parametrize("name", NO_COPIES)
+def test_folders_that_may_be_classes_or_months_are_none_of_copies(name: str) -> None:
+    assert not is_augmentation_word(name)
+
+
+FOLDERS_OF_COPIES = [
+    "Augmented", "Orginal", "original images", "augmented_data", "Flipped", "Augmented Dataset", "output", "CLAHE",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOLDERS_OF_COPIES)
 def test_folders_of_copies(name: str) -> None:
     assert is_augmentation_word(name)
 

@@ -20,7 +20,9 @@ from fracture.data.prepare.labels import label_of
 from fracture.data.prepare.layouts import Layout
 from fracture.data.prepare.pairs import canonical, parse_pairs
 from fracture.data.prepare.paths import place
+from fracture.data.prepare.people import patients_in_names
 from fracture.data.prepare.records import Record
+from fracture.data.prepare.sources import Origin, link, origins
 from fracture.data.prepare.tables import read_table
 from fracture.data.tables import TABLES, is_table
 from fracture.data.trees import walk
@@ -39,6 +41,7 @@ class Gathered:
         layout: the data set that it was recognised as, if any.
         others: number of files that are no images, by suffix.
         notes: what was found out on the way, in sentences.
+        base: the folder that its files lie below.
     """
 
     given: Path
@@ -48,6 +51,7 @@ class Gathered:
     layout: Layout | None = None
     others: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+    base: Path = Path()
 
 
 def gather(
@@ -77,28 +81,42 @@ def gather(
     problems: list[DataError] = []
     names = names * len(sources) if len(names) == 1 else names
     left_out = [] if excluded is None else excluded
-    for source, name in zip(sources, _apart(sources, names), strict=True):
+    found = origins(sources, names, config.root)
+    for source, origin in zip(sources, found, strict=True):
         try:
-            gathered.append(_read(source.expanduser(), name, config, images_dir, progress, left_out))
+            gathered.append(_read(source.expanduser(), origin, config, images_dir, progress, left_out))
         except DataError as error:
             problems.append(error)
     if problems:
         raise problems[0] if len(problems) == 1 else DataError([str(problem) for problem in problems])
     _check_label_map(gathered, config)
     _check_group_pattern(gathered, config)
+    found = [
+        replace(one, name=read.layout.name) if read.layout and not one.named else one
+        for one, read in zip(found, gathered, strict=True)
+    ]
+    gathered = _linked([_with_patients(*one, config) for one in zip(gathered, found, strict=True)], found, config)
     labelled = [_labelled(one, config, left_out) for one in gathered]
     _check_classes(labelled)
     return labelled
 
 
-def _apart(sources: Sequence[Path], names: Sequence[str]) -> list[str]:
-    """Names given, and for folders of one name without any that of the folder above too: they are two sources."""
-    real = [source.expanduser().resolve() for source in sources]
-    own = Counter(path.name for path, name in zip(real, names, strict=True) if not name)
-    return [
-        name or (f"{path.parent.name}-{path.name}" if own[path.name] > 1 and path.is_dir() else "")
-        for path, name in zip(real, names, strict=True)
-    ]
+def _with_patients(one: Gathered, origin: Origin, config: PrepareConfig) -> Gathered:
+    """The source with the patients of file names, where nothing else says any."""
+    if config.patients == "ignore" or config.group_pattern or any(r.patient or r.group for r in one.records):
+        return one
+    found, note = patients_in_names([record.path.as_posix() for record in one.records])
+    records = [replace(r, patient=f"{origin.name}/{p}" if p else "") for r, p in zip(one.records, found, strict=True)]
+    return replace(one, records=records, notes=[*one.notes, note]) if note else one
+
+
+def _linked(gathered: Sequence[Gathered], found: Sequence[Origin], config: PrepareConfig) -> list[Gathered]:
+    """The sources with what only all of them together tell, which is said with the last."""
+    notes: list[str] = []
+    bases, believe = [one.base for one in gathered], config.originals == "names"
+    records = link([one.records for one in gathered], bases, found, notes, believe)
+    linked = [replace(one, records=own) for one, own in zip(gathered, records, strict=True)]
+    return [*linked[:-1], replace(linked[-1], notes=[*linked[-1].notes, *notes])]
 
 
 def gather_again(data: Path, config: PrepareConfig, images_dir: Path, progress: Progress | None = None) -> Gathered:
@@ -116,7 +134,7 @@ def gather_again(data: Path, config: PrepareConfig, images_dir: Path, progress: 
             "--resplit true"
         )
     manifest = read_csv(data)
-    found = originals([place(manifest.relative(row), row.split) for row in manifest.rows])
+    found = originals([place(manifest.relative(row), row.split) for row in manifest.rows], config.originals == "names")
     records = [
         Record(
             row.path, row.label, group=row.group, original=f"{row.source}/{one.key}", rule=one.rule,
@@ -129,7 +147,7 @@ def gather_again(data: Path, config: PrepareConfig, images_dir: Path, progress: 
 
 def _read(
     source: Path,
-    name: str,
+    origin: Origin,
     config: PrepareConfig,
     images_dir: Path,
     progress: Progress | None,
@@ -138,9 +156,9 @@ def _read(
     if not source.exists():
         raise DataError(f"{source}: does not exist")
     if is_table(source):
-        table = read_table(source, config, name)
+        table = read_table(source, config, origin.name)
         left_out += table.excluded
-        return Gathered(source, "CSV", table.records, table.excluded, notes=table.notes)
+        return Gathered(source, "CSV", table.records, table.excluded, notes=table.notes, base=table.base)
     excluded: list[Exclusion] = []
     others: Counter[str] = Counter()
     if source.is_dir():
@@ -161,9 +179,11 @@ def _read(
         found = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(5)) or "nothing else"
         why = "".join(f"; {one.path}: {one.reason}" for one in excluded[:3])
         raise DataError(f"{source}: no image files below it (found {found}{why}){how_to_read(tree)}")
-    said = label_tree(tree, config, name)
+    said = label_tree(tree, config, origin.name, origin.named)
     left_out += said.excluded
-    return Gathered(source, kind, said.records, [*excluded, *said.excluded], said.layout, others, said.notes)
+    return Gathered(
+        source, kind, said.records, [*excluded, *said.excluded], said.layout, others, said.notes, tree.root
+    )  # fmt: skip
 
 
 def _check_label_map(gathered: list[Gathered], config: PrepareConfig) -> None:

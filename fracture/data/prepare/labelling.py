@@ -11,13 +11,13 @@ from fracture.data.class_names import MAX_CLASSES
 from fracture.data.exclusions import Exclusion
 from fracture.data.listing import some
 from fracture.data.manifest import split_name
-from fracture.data.originals import originals, stem_of
+from fracture.data.originals import stem_of
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.label_files import how_to_read
 from fracture.data.prepare.layouts import Layout, named, recognise
 from fracture.data.prepare.levels import Levels, class_at, levels_of
 from fracture.data.prepare.pairs import found_by, parse_pairs
-from fracture.data.prepare.paths import class_folders, place, split_of
+from fracture.data.prepare.paths import class_folders, split_of
 from fracture.data.prepare.records import Record
 from fracture.data.prepare.tables import read_lookup
 from fracture.data.trees import Tree
@@ -43,15 +43,21 @@ class Labelled:
     notes: list[str]
 
 
-def label_tree(tree: Tree, config: PrepareConfig, source: str) -> Labelled:
+def label_tree(tree: Tree, config: PrepareConfig, source: str = "", named: bool = False) -> Labelled:
     """The records of a tree, by a layout known by name, by annotation files or by its folders.
+
+    Args:
+        tree: the files.
+        config: the knobs.
+        source: of the images, by default the tree's name; a layout known by name is one itself.
+        named: the user gave the source, which counts in any case.
 
     Raises:
         DataError: the tree does not fit the layout that was asked for, its table is missing, or its folders can be no
             classes; the message names the label files that lie there and the command that reads them.
     """
     layout = _layout(tree, config)
-    source = source or (layout.name if layout else tree.name)
+    source = layout.name if layout and not named else source or tree.name
     looked = config.layout in ("auto", "annotations") or layout
     sets = [one for one in find(tree.root, tree.images, tree.labels) if one.findings] if looked else []
     notes: list[str] = []
@@ -85,17 +91,15 @@ def _layout(tree: Tree, config: PrepareConfig) -> Layout | None:
 
 
 def _finished(records: list[Record], tree: Tree, source: str, sets: Sequence[Annotated]) -> list[Record]:
-    """The records with their source, their original by name, and the boxes that annotation files draw on them."""
+    """The records with their source and the boxes that annotation files draw on them."""
     places = [tree.place(record.path) for record in records]
-    found = originals([place(path, record.split) for path, record in zip(places, records, strict=True)])
     drawn = {path: finding.boxes for one in reversed(sets) if one.has_boxes for path, finding in one.findings.items()}
     return [
         replace(
             record, source=source, patient=f"{source}/{record.patient}" if record.patient else "",
-            original=f"{source}/{one.key}", rule=one.rule,
             extra={**record.extra, "boxes": to_text(drawn[path])} if path in drawn else record.extra,
         )
-        for path, record, one in zip(places, records, found, strict=True)
+        for path, record in zip(places, records, strict=True)
     ]  # fmt: skip
 
 

@@ -2,8 +2,9 @@
 
 from pathlib import PurePosixPath
 
+from fracture.data.copy_marks import is_augmentation_word
 from fracture.data.manifest import split_name
-from fracture.data.originals import is_augmentation_word, stem_of
+from fracture.data.originals import stem_of
 
 
 def split_of(path: str) -> str:

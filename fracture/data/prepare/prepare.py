@@ -23,6 +23,7 @@ from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.gather import Gathered, gather, gather_again
 from fracture.data.prepare.labels import one_label_each
 from fracture.data.prepare.layouts import Layout
+from fracture.data.prepare.people import proposal
 from fracture.data.prepare.records import Record
 from fracture.data.prepare.splitting import assign_folds, assign_splits
 from fracture.errors import DataError
@@ -192,7 +193,8 @@ def _patients(opened: list[Opened], keys: list[list[Hashable]], config: PrepareC
             "Name them by --columns patient=NAME or --group-pattern, or leave --patients at auto.",
         )
     if len(lacking) == len(opened) and not any(known.studies) and config.patients == "auto":
-        return [*known.notes, _NOBODY]
+        names = [record.path.as_posix() for record, _ in opened]
+        return [*known.notes, _NOBODY + proposal(names, [record.original for record, _ in opened])]
     return known.notes
 
 

@@ -9,12 +9,11 @@ from pathlib import Path
 from fracture.data.class_names import are_patients
 from fracture.data.exclusions import Exclusion
 from fracture.data.manifest import COLUMNS, SPLITS, split_name
-from fracture.data.originals import originals
 from fracture.data.prepare.columns import OURS, Columns, find_columns
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.index import FileIndex
 from fracture.data.prepare.pairs import canonical, found_by, parse_columns, parse_pairs
-from fracture.data.prepare.paths import place, split_of
+from fracture.data.prepare.paths import split_of
 from fracture.data.prepare.records import Record
 from fracture.data.tables import EXCESS, open_table
 from fracture.data.trees import is_image
@@ -29,11 +28,12 @@ Row = Mapping[str | None, str]
 
 @dataclass(frozen=True)
 class TableRecords:
-    """What a table says: a record for each row, several where rows name one image."""
+    """What a table says: a record for each row, several where rows name one image; ``base`` is where paths start."""
 
     records: list[Record]
     excluded: list[Exclusion]
     notes: list[str]
+    base: Path
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def read_table(path: Path, config: PrepareConfig, source: str) -> TableRecords:
         )
     notes = [*columns.notes, *([] if ours else _unnamed(records))]
     kept = [one.record for one in records]
-    return TableRecords(_with_originals(_together(kept) if columns.boxes else kept, index.real), excluded, notes)
+    return TableRecords(_together(kept) if columns.boxes else kept, excluded, notes, Path(index.real))
 
 
 def read_paths(path: Path) -> list[Path]:
@@ -257,12 +257,3 @@ def _unnamed(records: Sequence[_Named]) -> list[str]:
         return []
     shown = ", ".join(sorted(os.path.basename(path) for path in beside)[:3])  # noqa: PTH119
     return [f"{len(beside):,} images beside them are named by no row and not used: {shown}"]
-
-
-def _with_originals(records: list[Record], base: str) -> list[Record]:
-    """The records with their originals, as far as names below ``base`` tell."""
-    places = [place(os.path.relpath(record.path, base), record.split) for record in records]
-    return [
-        replace(record, original=f"{record.source}/{one.key}", rule=one.rule)
-        for record, one in zip(records, originals(places), strict=True)
-    ]

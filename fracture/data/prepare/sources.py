@@ -1,0 +1,224 @@
+"""Which sources are parts of one data set, as train.csv and valid.csv are, and what is only known of all together."""
+
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+
+from fracture.data.copy_marks import WORD_RULES, is_augmentation_word
+from fracture.data.listing import some
+from fracture.data.manifest import split_name
+from fracture.data.originals import Original, originals
+from fracture.data.prepare.archives import is_archive
+from fracture.data.prepare.paths import place
+from fracture.data.prepare.records import Record
+from fracture.data.tables import is_table
+
+_SHORT = 10_000  # numbers below it are running numbers, which begin anew in every hospital
+_DENSE = 10  # so are numbers up to this many times their count
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a source stands among the others.
+
+    Attributes:
+        name: source of its images; parts of one data set have one.
+        home: the folder below which the names of files are compared; the data set's.
+        part: what other parts of the same data set share with it.
+        split: that its own name says, empty where no other part says another one.
+        named: the user gave the name.
+    """
+
+    name: str
+    home: Path
+    part: tuple[Path, str]
+    split: str = ""
+    named: bool = False
+
+
+def origins(sources: Sequence[Path], names: Sequence[str], root: str = "") -> list[Origin]:
+    """Name every source.
+
+    A folder that is called as a split or as copies are, and a table that is or lies in such a folder, is a part of what
+    lies around it. Two parts of one data set have its folder's name; else a table has its own, and so has a folder.
+
+    Args:
+        sources: as the user gives them.
+        names: of the sources, empty where the user gives none.
+        root: folder that the paths of tables start from, if the user gives one.
+    """
+    parts = [_part(source.expanduser(), root) for source in sources]
+    splits: dict[tuple[Path, str], set[str]] = defaultdict(set)
+    for home, label, split, _ in parts:
+        splits[home, label].add(split)
+    held = Counter((home, label) for home, label, _, _ in parts)
+    made = [
+        home.name if held[home, label] > 1 or not (label or own) else own or label
+        for home, label, _, own in parts
+    ]  # fmt: skip
+    apart = _told_apart([(home, name) for (home, *_), name in zip(parts, made, strict=True)])
+    return [
+        Origin(name or own, home, (home, label), split if len(splits[home, label] - {""}) > 1 else "", bool(name))
+        for name, own, (home, label, split, _) in zip(names, apart, parts, strict=True)
+    ]
+
+
+def _part(source: Path, root: str) -> tuple[Path, str, str, str]:
+    """Home, label within it, split and own name of a source; a table that only says a split has no own name."""
+    path = source.resolve()
+    if is_table(source):
+        home, split = _around(Path(root).expanduser().resolve() if root else path.parent)
+        words = [word for word in re.split(r"[\W_]+", path.stem) if word]
+        said = [known for word in words if (known := split_name(word))]
+        rest = " ".join(word.lower() for word in words if not split_name(word))
+        return home, f"table {rest}", said[0] if said else split, path.stem if rest else ""
+    if is_archive(source):
+        return path, "", "", source.name.split(".")[0]
+    home, split = _around(path)
+    return home, "", split, path.name
+
+
+def _around(folder: Path) -> tuple[Path, str]:
+    """The folder of the data set around one that is called as a split or as copies are, and the split."""
+    split = ""
+    while (known := split_name(folder.name)) or is_augmentation_word(folder.name):
+        folder, split = folder.parent, split or known
+    return folder, split
+
+
+def _told_apart(named: Sequence[tuple[Path, str]]) -> list[str]:
+    """The names; where two homes would have one, with the folder around in front."""
+    homes: dict[str, set[Path]] = defaultdict(set)
+    for home, name in named:
+        homes[name].add(home)
+    return [
+        name if len(homes[name]) == 1 else f"{home.parent.name}-{name}" if name == home.name else f"{home.name}-{name}"
+        for home, name in named
+    ]
+
+
+def link(
+    read: Sequence[Sequence[Record]], bases: Sequence[Path], origins: Sequence[Origin], notes: list[str], believe: bool
+) -> list[list[Record]]:
+    """The records of all sources with the splits, patients and originals that only all of them together tell.
+
+    Args:
+        read: the records of each source.
+        bases: folder of each source that its files lie below.
+        origins: of each source.
+        notes: takes what was found out, in sentences.
+        believe: take every mark in a name for one of a copy.
+    """
+    found = _same_people([list(one) for one in read], origins, notes)
+    return _with_originals(_in_splits(found, origins, notes), bases, origins, notes, believe)
+
+
+def _in_splits(read: list[list[Record]], origins: Sequence[Origin], notes: list[str]) -> list[list[Record]]:
+    """The split that a source is named after counts where nothing else says one and it tears no patient apart."""
+    parts: dict[tuple[Path, str], list[int]] = defaultdict(list)
+    for i, (one, records) in enumerate(zip(origins, read, strict=True)):
+        if one.split and not any(record.split or record.group for record in records):
+            parts[one.part].append(i)
+    found = list(read)
+    for members in parts.values():
+        listed = ", ".join(f"{origins[i].split} ({len(read[i]):,} images)" for i in members)
+        held = Counter(patient for i in members for patient in {r.patient for r in read[i] if r.patient})
+        if torn := [patient for patient, count in held.items() if count > 1]:
+            notes.append(
+                f"the sources are named after splits, which are not used as such: {len(torn):,} patients have images "
+                f"in two of them, e.g. {some(sorted(torn))}"
+            )
+            continue
+        notes.append(f"splits come from the names of the sources: {listed}")
+        for i in members:
+            found[i] = [replace(record, split=origins[i].split) for record in read[i]]
+    return found
+
+
+def _same_people(read: list[list[Record]], origins: Sequence[Origin], notes: list[str]) -> list[list[Record]]:
+    """Identifiers that two sources share are one person's, but for running numbers; a user's own names keep apart."""
+    ids = [{r.patient.partition("/")[2] for r in records if r.patient} for records in read]
+    new: dict[str, str] = {}
+    for one, other in combinations(range(len(read)), 2):
+        first, second = origins[one].name, origins[other].name
+        shared = ids[one] & ids[other]
+        if not shared or first == second or origins[one].named or origins[other].named:
+            continue
+        apart = _are_running(ids[one]) or _are_running(ids[other])
+        notes.append(
+            f"{len(shared):,} patient identifiers stand in {first} and in {second}, e.g. {some(sorted(shared))}: "
+            + ("running numbers, so taken for different persons; --source NAME, one for all, makes them one" if apart
+               else f"taken for the same persons; --source {first},{second} keeps them apart")
+        )  # fmt: skip
+        if not apart:
+            new.update({f"{second}/{own}": new.get(f"{first}/{own}", f"{first}/{own}") for own in shared})
+    return [[replace(r, patient=new.get(r.patient, r.patient)) for r in records] for records in read] if new else read
+
+
+def _are_running(ids: set[str]) -> bool:
+    """Whether identifiers are numbers that begin anew in every source, as 1, 2, 3 or P001, P002."""
+    numbers = [int(found[1]) if (found := re.fullmatch(r"\D*(\d{1,18})(?:\.0)?", own)) else _SHORT * 100 for own in ids]
+    return max(numbers) < max(_SHORT, _DENSE * len(numbers))
+
+
+def _with_originals(
+    read: list[list[Record]], bases: Sequence[Path], origins: Sequence[Origin], notes: list[str], believe: bool
+) -> list[list[Record]]:
+    """The records with their originals; names are compared within one data set, whatever part of it they are from."""
+    found: list[list[Record]] = [[] for _ in read]
+    said: list[tuple[Path, Original]] = []
+    for home, label in _labels(origins).items():
+        members = [i for i, one in enumerate(origins) if one.home == home]
+        files = [(i, record, str(bases[i])) for i in members for record in read[i]]
+        places = [place(os.path.relpath(record.path, base), record.split) for _, record, base in files]
+        for (i, record, _), one in zip(files, originals(places, believe), strict=True):
+            key = f"{label}/{one.key}"
+            found[i].append(replace(record, original=key, rule=one.rule))
+            said.append((record.path, replace(one, key=key)))
+    notes += [] if believe else [*_doubted(said), *_without_original(said)]
+    return found
+
+
+def _doubted(said: Sequence[tuple[Path, Original]]) -> list[str]:
+    """A sentence for each rule that is not believed."""
+    names: dict[str, list[str]] = defaultdict(list)
+    for path, one in said:
+        if one.doubted:
+            names[one.doubted].append(path.name)
+    return [
+        f"{len(held):,} names have {rule}, but no file has the name without it: taken for different images "
+        f"(--originals names takes them for copies): {some(sorted(held))}"
+        for rule, held in names.items()
+    ]
+
+
+def _without_original(said: Sequence[tuple[Path, Original]]) -> list[str]:
+    """A sentence on copies that only a word in their names makes copies of one original."""
+    names: dict[str, list[str]] = defaultdict(list)
+    for path, one in said:
+        names[one.key].append(path.name if one.rule in WORD_RULES else "")
+    if lost := [held for held in names.values() if len(held) > 1 and all(held)]:
+        return [
+            f"{len(lost):,} groups of copies, by their names, have no original here (--originals ignore keeps them "
+            f"apart): {some(sorted(lost[0]))}"
+        ]
+    return []
+
+
+def _labels(origins: Sequence[Origin]) -> Mapping[Path, str]:
+    """A short name for each home, other than all others."""
+    found: dict[Path, str] = {}
+    for one in origins:
+        if one.home not in found:
+            taken = set(found.values())
+            number = next(i for i in range(1, len(origins) + 2) if _numbered(one.name, i) not in taken)
+            found[one.home] = _numbered(one.name, number)
+    return found
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}-{number}"
