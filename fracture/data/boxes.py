@@ -39,6 +39,23 @@ class Box:
             raise ValueError(f"the edges of a box are shares with left < right and top < bottom, got {edges}")
 
 
+def turned(box: Box, orientation: int) -> Box:
+    """The box on the upright image, where it was drawn on the pixels as the file holds them.
+
+    Args:
+        box: in shares of the stored pixels.
+        orientation: of EXIF, 1 to 8; anything else turns nothing.
+    """
+    left, top, right, bottom = box.left, box.top, box.right, box.bottom
+    across, down = (1 - right, 1 - left), (1 - bottom, 1 - top)  # mirrored
+    places = {
+        2: (*across, top, bottom), 3: (*across, *down), 4: (left, right, *down), 5: (top, bottom, left, right),
+        6: (*down, left, right), 7: (*down, *across), 8: (top, bottom, *across),
+    }  # fmt: skip
+    x0, x1, y0, y1 = (round(edge, 6) for edge in places.get(orientation, (left, right, top, bottom)))
+    return Box(box.label, x0, y0, x1, y1)
+
+
 def to_text(boxes: Iterable[Box] | None) -> str:
     """The boxes of one image as a cell, e.g. ``[["fracture",0.1,0.2,0.3,0.4]]``.
 

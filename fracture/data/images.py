@@ -6,6 +6,7 @@ The same two functions serve training, evaluation and serving, so that a model a
 import io
 import struct
 import warnings
+from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
@@ -78,6 +79,15 @@ def opened(data: bytes) -> Image.Image:
         if page is None:
             raise
         return Image.new("RGB" if page.colours == 3 else "L" if page.plain else "I", (1, 1))
+
+
+def orientation_of(path: Path) -> int:
+    """The EXIF orientation of a file, 1 where it says none or cannot be opened."""
+    try:
+        with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
+            return _orientation(image)
+    except (OSError, ValueError, KeyError, SyntaxError, Image.DecompressionBombError):
+        return 1
 
 
 def letterbox(grey: Grey, size: int) -> Grey:

@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,18 @@ class Table:
 def is_table(path: Path) -> bool:
     """Whether the name ends as a table's does."""
     return path.suffix.lower() in TABLES
+
+
+def named_column(name: str, names: Sequence[str]) -> str:
+    """The column of that name, case, blanks and dashes aside; empty if none."""
+    if name in names:
+        return name
+    return {plain(own): own for own in reversed(names)}.get(plain(name), "")
+
+
+def plain(name: str) -> str:
+    """A column's name in lower case, with underscores for blanks and dashes."""
+    return name.strip().lower().replace(" ", "_").replace("-", "_")
 
 
 @contextmanager

@@ -298,6 +298,67 @@ def test_a_column_of_splits_is_one_whatever_its_name(column: str, plant: Plant) 
     assert _groups(prepared) == N
 
 
+@pytest.mark.parametrize("public", ["PublicTest", "public_test", "Public Test"])
+def test_splits_in_other_words_are_said(public: str, plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    rows = [[f"{i}.png", "AB"[i // 4 % 2], ("Training", public, "PrivateTest", "Training")[i % 4]] for i in range(N)]
+    prepared = _prepare(_table(root / "t.csv", [["path", "label", "Usage"], *rows]))
+    assert {int(row.path.stem): row.split for row in prepared.manifest.rows} == {
+        i: ("train", "val", "test", "train")[i % 4] for i in range(N)
+    }
+    assert f"PrivateTest is test, {public} is val, Training is train" in "".join(prepared.sources[0].notes)
+
+
+@pytest.mark.parametrize("column", ["is_test", "IS_VALID", "in train"])
+def test_a_column_that_flags_one_split_is_said(column: str, plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    rows = [[f"{i}.png", "AB"[i % 2], i // 2 % 2] for i in range(N)]
+    notes = _prepare(_table(root / "t.csv", [["path", "label", column], *rows])).sources[0].notes
+    assert any(f"the column {column} may say the split" in note for note in notes)
+
+
+def test_a_folder_that_is_not_there_is_believed_only_if_none_is(plant: Plant) -> None:
+    root = plant(*(f"a/{i}.png" for i in range(N)), "c/x.png")
+    header = ["path", "label"]
+    foreign = [[f"b/{i}.png", "AB"[i % 2]] for i in range(N)]
+    prepared = _prepare(_table(root / "t.csv", [header, *foreign]))
+    assert len(prepared.manifest.rows) == N
+    assert any("40 rows name folders that are not there" in note for note in prepared.sources[0].notes)
+    for i, row in enumerate(foreign[10:]):
+        row[0] = f"a/{i + 10}.png"
+    prepared = _prepare(_table(root / "t.csv", [header, *foreign]))
+    assert len(prepared.manifest.rows) == N - 10
+    assert sum("while other folders of the table are there" in one.reason for one in prepared.excluded) == 10
+    there = [[f"c/{i}.png", "AB"[i % 2]] for i in range(N)]
+    with pytest.raises(DataError, match="none names an image that is there"):
+        _prepare(_table(root / "t.csv", [header, *there]))
+
+
+@pytest.mark.parametrize("first", ["image_id", "number"])
+def test_two_columns_that_lead_to_different_images(first: str, plant: Plant) -> None:
+    root = plant(*(f"img/{i}.png" for i in range(N)))
+    ids = [(7 * i) % N for i in range(N)]
+    rows = [[ids[i], ids[-1 - i], "AB"[i % 2]] for i in range(N)]
+    table = _table(root / "t.csv", [[first, "second", "label"], *rows])
+    with pytest.raises(
+        DataError, match=rf"columns {first} and second lead to different images, e.g. (?s:.*)path=second"
+    ):
+        _prepare(table)
+    assert len(_prepare(table, columns="path=second").manifest.rows) == N
+    rows = [[ids[i], f"img/{i}.png", "AB"[i % 2]] for i in range(N)]
+    prepared = _prepare(_table(root / "t.csv", [[first, "second", "label"], *rows]))
+    assert {int(row.path.stem): row.label for row in prepared.manifest.rows} == {i: "AB"[i % 2] for i in range(N)}
+
+
+def test_ages_and_row_numbers_are_no_second_column_of_images(plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    rows = [[i, (7 * i) % N, i % 9, "AB"[i % 2]] for i in range(N)]
+    prepared = _prepare(_table(root / "t.csv", [["", "image_id", "age", "label"], *rows]))
+    assert {int(row.path.stem): row.label for row in prepared.manifest.rows} == {
+        (7 * i) % N: "AB"[i % 2] for i in range(N)
+    }
+
+
 def test_folders_of_a_tables_paths_name_splits_and_patients(plant: Plant) -> None:
     names = [f"{('train', 'valid', 'test')[i // 16]}/patient{i // 2:03d}/{i}.png" for i in range(N)]
     root = plant(*names)

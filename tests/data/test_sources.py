@@ -50,6 +50,11 @@ def test_patients_of_parts_of_one_data_set_are_the_same(names: list[str], tmp_pa
     assert {row.source for row in rows} == {"set"}
 
 
+def test_a_table_called_as_a_split_has_the_name_of_its_folder(tmp_path: Path) -> None:
+    rows = _prepare(_tables(tmp_path / "set", ["train.csv"], "7{}31"), tmp_path / "out").manifest.rows
+    assert {row.source for row in rows} == {"set"}
+
+
 def test_splits_named_by_tables_count_unless_they_tear_patients_apart(tmp_path: Path) -> None:
     names = ["train.csv", "valid.csv", "test.csv"]
     apart = _prepare(_tables(tmp_path / "a", names, "{}", share=False), tmp_path / "out")

@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from fracture.data.annotations.matching import Match
+from fracture.data.annotations.shares import Edges
 from fracture.data.boxes import Box
 from fracture.data.exclusions import kind_of
 
@@ -18,11 +20,17 @@ class Finding:
 
     Attributes:
         labels: name of every annotation's class, in order; one may stand there several times, or none.
-        boxes: one for each label where the kind of annotation has boxes, else none.
+        boxes: one for each label where the kind of annotation has boxes and the image's size is known, else none.
+        pixels: label and edges in pixels of those boxes for which no size is known.
+        size: width and height that the annotation says of the image, where it does.
+        upright: the boxes were drawn on the image as viewers show it, turned as EXIF says.
     """
 
     labels: tuple[str, ...] = ()
     boxes: tuple[Box, ...] = ()
+    pixels: tuple[tuple[str, Edges], ...] = ()
+    size: tuple[float, float] | None = None
+    upright: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,14 +64,15 @@ class Annotated:
         return self.kind != IMAGE_LEVEL
 
 
-_Said = list[tuple[str, Box | None]]
+_Said = list[tuple[str, Box | Edges | None]]
 
 
 class Draft:
     """A set of annotations while its files are read."""
 
-    def __init__(self, kind: str) -> None:
-        self._kind = kind
+    def __init__(self, kind: str, upright: bool = False) -> None:
+        self._kind, self._upright = kind, upright
+        self._sizes: dict[str, tuple[float, float]] = {}
         self._files: dict[str, None] = {}
         self._said: dict[str, dict[str, _Said]] = {}
         self._spoilt: set[str] = set()
@@ -79,8 +88,14 @@ class Draft:
         """A file knows an image, be it without findings."""
         self._said.setdefault(image, {}).setdefault(file, [])
 
-    def add(self, file: str, image: str, label: str, box: Box | None = None) -> None:
-        """A file has an annotation on an image."""
+    def sized(self, image: str, width: object, height: object) -> None:
+        """A file says how large an image is."""
+        if isinstance(width, int | float | str) and isinstance(height, int | float | str):
+            with suppress(ValueError):
+                self._sizes[image] = (float(width), float(height))
+
+    def add(self, file: str, image: str, label: str, box: Box | Edges | None = None) -> None:
+        """A file has an annotation on an image; its box, or its edges in pixels where the image's size is not known."""
         self._said.setdefault(image, {}).setdefault(file, []).append((label, box))
 
     def problem(self, file: str, reason: str, line: int = 0, images: Iterable[str] = ()) -> None:
@@ -120,12 +135,20 @@ class Draft:
         if any(Counter(first) != Counter(other) for other in others):
             self.problem(image, f"annotation files disagree on it: {' and '.join(list(said)[:3])}")
             return None
-        return Finding(tuple(label for label, _ in first), tuple(box for _, box in first if box))
+        return Finding(
+            tuple(label for label, _ in first),
+            tuple(box for _, box in first if isinstance(box, Box)),
+            tuple((label, box) for label, box in first if isinstance(box, tuple)),
+            self._sizes.get(image),
+            self._upright,
+        )
 
 
-def read_each(kind: str, suffix: str, others: Iterable[str], read: Callable[[str, Draft], None]) -> Annotated | None:
+def read_each(
+    kind: str, suffix: str, others: Iterable[str], read: Callable[[str, Draft], None], upright: bool = False
+) -> Annotated | None:
     """The annotations that ``read`` finds in every file of a suffix, None where there are none."""
-    draft = Draft(kind)
+    draft = Draft(kind, upright)
     for file in others:
         if file.lower().endswith(suffix):
             read(file, draft)

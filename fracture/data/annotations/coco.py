@@ -115,6 +115,7 @@ def _images(listed: object, file: str, images: Images, draft: Draft) -> dict[str
             match = Match()
         if match.image:
             draft.mention(file, match.image)
+            draft.sized(match.image, one.get("width"), one.get("height"))
         elif key not in found:
             draft.unmatched(file, match, name)
         found[key] = _Image(match.image, one.get("width"), one.get("height"))

@@ -92,6 +92,7 @@ def _read_box(file: str, line: int, row: Mapping[str, str], images: Images, draf
     if not image:
         return
     draft.mention(file, image)
+    draft.sized(image, row["width"], row["height"])
     if not any(row[name] for name in ("class", "xmin", "ymin", "xmax", "ymax")):
         return
     try:

@@ -48,6 +48,7 @@ def _read_file(root: Path, file: str, images: Images, draft: Draft) -> None:
             draft.unmatched(folder or ".", match, name)
         return
     draft.mention(file, match.image)
+    draft.sized(match.image, annotation.findtext("size/width"), annotation.findtext("size/height"))
     for number_of, one in enumerate(annotation.findall("object"), start=1):
         try:
             label = class_name(one.findtext("name"))

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from fracture.data.class_names import MAX_CLASSES, structure
 from fracture.data.listing import some
-from fracture.data.manifest import split_name
+from fracture.data.manifest import SPLITS, split_name
 from fracture.data.prepare.index import FileIndex
+from fracture.data.prepare.path_column import path_column
+from fracture.data.tables import named_column, plain
 from fracture.errors import DataError
 
 SPELLINGS: dict[str, tuple[str, ...]] = {
@@ -32,11 +34,8 @@ _PATIENT = re.compile(
     r"(?:_?(?:id|no|nr|num|number|nummer|key|name|hash|code|uid|identifier))?|studyinstanceuid|patientennummer"
 )
 OURS = {"group", "sha256", "phash"}  # columns of a manifest that `prepare` has written
-_BOX = ({"xmin", "ymin", "xmax", "ymax"}, {"x_min", "y_min", "x_max", "y_max"})
 _ROBOFLOW = "_classes.csv"  # Roboflow's table: a column for each class
 _FEW = 12  # values that a column of classes has at most, when one is looked for
-_LOOKED_AT = 50  # rows
-_MOSTLY = 0.8  # of the values of a column of paths lead to a file
 
 
 @dataclass(frozen=True)
@@ -46,13 +45,11 @@ class Columns:
     Attributes:
         one: column of path, label, patient, split, source and reader, as far as there is one.
         labels: columns that are each one class, 1 where an image has it.
-        boxes: each row is one box, so that the rows of an image are taken together.
         notes: what was found out, in sentences.
     """
 
     one: Mapping[str, str]
     labels: tuple[str, ...] = ()
-    boxes: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -76,15 +73,19 @@ def find_columns(
     """
     said = _checked(path, names, asked)
     if path.name.lower() == _ROBOFLOW and "label" not in said:
-        said.setdefault("labels", [name for name in names if _plain(name) != "filename"])
+        said.setdefault("labels", [name for name in names if plain(name) != "filename"])
     labels = tuple(said.pop("labels", ()))
     own = {meaning: listed[0] for meaning, listed in said.items()}
     meaning = {m: column for m, column in {**_by_names(names), **own}.items() if column}
-    if "path" not in meaning and (column := _path_column(names, rows, index)):
-        meaning["path"] = column
+    notes = []
+    if "path" not in own:
+        known = list(dict.fromkeys(c for spelt in SPELLINGS["path"] if (c := named_column(spelt, names))))
+        column, note = path_column(path, names, rows, index, known)
+        meaning |= {"path": column} if column else {}
+        notes += [note] if note else []
     _split_by_values(meaning, own, names, rows)
     _by_position(meaning, names, header, bool(labels))
-    notes = _check_split(meaning, own, rows)
+    notes += _check_split(meaning, own, rows)
     if labels:
         meaning.pop("label", None)
     if labelled and "label" not in own:
@@ -94,8 +95,7 @@ def find_columns(
         held = f"found {', '.join(names) or 'no column'}{_candidates(names, rows, meaning)}"
         raise DataError(f"{path}: no column for {' and '.join(missing)}, {held}", _HINT)
     listed = [f"{m}={column}" for m, column in meaning.items()] + ([f"labels={','.join(labels)}"] if labels else [])
-    box = any(all(named_column(name, names) for name in spelt) for spelt in _BOX)
-    return Columns(meaning, labels, box, (f"columns: {', '.join(listed)}", *notes))
+    return Columns(meaning, labels, (f"columns: {', '.join(listed)}", *notes))
 
 
 def _checked(path: Path, names: Sequence[str], asked: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
@@ -118,7 +118,7 @@ def _by_names(names: Sequence[str]) -> dict[str, str]:
     known = {m: next((c for s in spelt if (c := named_column(s, names))), "") for m, spelt in SPELLINGS.items()}
     if set(names) >= OURS:
         known["patient"] = "group"
-    known["patient"] = known["patient"] or next((name for name in names if _PATIENT.fullmatch(_plain(name))), "")
+    known["patient"] = known["patient"] or next((name for name in names if _PATIENT.fullmatch(plain(name))), "")
     return known
 
 
@@ -134,29 +134,6 @@ def _check_label(
 
 
 _HINT = "Name them, e.g. --columns path=file,label=class (also labels=a,b,c, patient=, split=, source=, reader=)."
-
-
-def named_column(name: str, names: Sequence[str]) -> str:
-    """The column of that name, case, blanks and dashes aside; empty if none."""
-    if name in names:
-        return name
-    plain = {_plain(own): own for own in reversed(names)}
-    return plain.get(_plain(name), "")
-
-
-def _plain(name: str) -> str:
-    return name.strip().lower().replace(" ", "_").replace("-", "_")
-
-
-def _path_column(names: Sequence[str], rows: Sequence[Mapping[str | None, str]], index: FileIndex) -> str:
-    """The column whose values mostly lead to files; empty if none."""
-    found = {}
-    for name in names:
-        values = list(dict.fromkeys(row[name] for row in rows[:_LOOKED_AT] if row[name]))
-        hits = sum(bool(index.find(value).files) for value in values)
-        if values and hits >= _MOSTLY * len(values):
-            found[name] = hits
-    return max(found, key=lambda name: found[name], default="")
 
 
 def _by_position(meaning: dict[str, str], names: Sequence[str], header: bool, one_hot: bool) -> None:
@@ -186,10 +163,30 @@ def _check_split(
     """A column that only its name makes one of splits must hold some; what is said where it does not."""
     column = meaning.get("split")
     values = sorted({row[column] for row in rows} - {""}) if column else []
-    if not values or "split" in own or any(split_name(value) for value in values):
+    if not column:
+        return _flags(rows)
+    if any(split_name(value) for value in values):
+        known = [
+            f"{value} is {split_name(value)}" for value in values if value.lower() not in SPLITS and split_name(value)
+        ]
+        return [f"splits in the column {column}: {some(known, 6)}"] if known else []
+    if not values or "split" in own:
         return []
     del meaning["split"]
     return [f"the column {column} holds {some(values)}: no splits, so it is not used as such"]
+
+
+_FLAG = re.compile(r"(?:is|in)_(?:train|test|val|valid|validation|holdout)(?:_set|ing)?")
+
+
+def _flags(rows: Sequence[Mapping[str | None, str]]) -> list[str]:
+    """What is said of columns such as ``is_test``, which name only one split."""
+    found = [name for name in (rows[0] if rows else {}) if isinstance(name, str) and _FLAG.fullmatch(plain(name))]
+    return [
+        f"the column {name} may say the split, which is not used as such: write train, val or test into a column, and "
+        "--columns split=NAME"
+        for name in found
+    ]
 
 
 def _candidates(names: Sequence[str], rows: Sequence[Mapping[str | None, str]], meaning: Mapping[str, str]) -> str:

@@ -52,6 +52,10 @@ class FileIndex:
             return Place(problem=f"lies outside {self.real}; --root names another folder")
         return next((found for s in spellings if (found := self._by_name(s))), Place(problem="the file does not exist"))
 
+    def has_folder_of(self, named: str) -> bool:
+        """Whether the folder that a path names is there, be it without that file."""
+        return os.path.isdir(os.path.join(self.real, os.path.dirname(named.replace("\\", "/"))))  # noqa: PTH112, PTH118, PTH120
+
     def _holds(self, file: str) -> bool:
         return any(file.startswith(folder.rstrip(os.sep) + os.sep) for folder in (self.real, self._named))
 

@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 
 from fracture.data.annotations import find
 from fracture.data.listing import some
-from fracture.data.prepare.columns import SPELLINGS, named_column
-from fracture.data.tables import TABLES, open_table
+from fracture.data.prepare.columns import SPELLINGS
+from fracture.data.tables import TABLES, named_column, open_table
 from fracture.data.trees import Tree
 from fracture.errors import DataError
 

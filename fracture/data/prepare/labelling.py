@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from fracture.data.annotations import Annotated, find
-from fracture.data.boxes import to_text
 from fracture.data.class_names import MAX_CLASSES
 from fracture.data.exclusions import Exclusion
 from fracture.data.listing import some
 from fracture.data.manifest import split_name
 from fracture.data.originals import stem_of
 from fracture.data.prepare.config import PrepareConfig
+from fracture.data.prepare.drawn import Drawn
 from fracture.data.prepare.label_files import how_to_read
 from fracture.data.prepare.layouts import Layout, named, recognise
 from fracture.data.prepare.levels import Levels, class_at, levels_of
@@ -93,11 +93,11 @@ def _layout(tree: Tree, config: PrepareConfig) -> Layout | None:
 def _finished(records: list[Record], tree: Tree, source: str, sets: Sequence[Annotated]) -> list[Record]:
     """The records with their source and the boxes that annotation files draw on them."""
     places = [tree.place(record.path) for record in records]
-    drawn = {path: finding.boxes for one in reversed(sets) if one.has_boxes for path, finding in one.findings.items()}
+    drawn = {path: finding for one in reversed(sets) if one.has_boxes for path, finding in one.findings.items()}
     return [
         replace(
             record, source=source, patient=f"{source}/{record.patient}" if record.patient else "",
-            extra={**record.extra, "boxes": to_text(drawn[path])} if path in drawn else record.extra,
+            drawn=Drawn.of(drawn[path]) if path in drawn else None,
         )
         for path, record in zip(places, records, strict=True)
     ]  # fmt: skip

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from fracture.data.exclusions import Exclusion
+from fracture.data.prepare.drawn import together
 from fracture.data.prepare.pairs import canonical
 from fracture.data.prepare.records import Record
 
@@ -108,4 +109,7 @@ def _joined(rows: Sequence[Record], all_rows: Sequence[Record]) -> Record:
     """The first row, in the split that the data keeps for testing if any row says so, linked as all rows are."""
     split = min((row.split for row in all_rows), key=_FIRST.index)
     links = tuple(dict.fromkeys(row.patient for row in all_rows if row.patient))
-    return replace(rows[0], split=split, patient=links[0] if links else "", patients=links[1:])
+    return replace(
+        rows[0], split=split, patient=links[0] if links else "", patients=links[1:],
+        drawn=together(row.drawn for row in rows),
+    )  # fmt: skip

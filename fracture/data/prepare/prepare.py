@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from fracture.data.annotations.shares import Unusable
 from fracture.data.cache import folder_of
 from fracture.data.exclusions import Exclusion, reasons, write_exclusions
 from fracture.data.groups import merge
@@ -134,11 +135,23 @@ def _open(
     inspections = inspect(paths, folder_of(config.cache_dir), workers, progress, sign=config.near_duplicates)
     opened: list[Opened] = []
     for record, inspection in zip(records, inspections, strict=True):
-        if inspection.error:
-            excluded.append(Exclusion(str(record.path), inspection.error, record.label, record.source))
+        record, problem = _with_boxes(record, inspection)
+        if problem:
+            excluded.append(Exclusion(str(record.path), problem, record.label, record.source))
         else:
             opened.append((record, inspection))
     return opened
+
+
+def _with_boxes(record: Record, inspection: Inspection) -> tuple[Record, str]:
+    """The record with its boxes as a column, and why it cannot be used, empty if it can."""
+    if inspection.error or record.drawn is None:
+        return record, inspection.error
+    try:
+        text = record.drawn.text(record.path, inspection.width, inspection.height)
+    except Unusable as error:
+        return record, str(error)
+    return replace(record, extra={**record.extra, "boxes": text}), ""
 
 
 _KEPT = ("test", "val", "train", "")  # which of several copies stays

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fracture.data.prepare.drawn import Drawn
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -23,6 +25,7 @@ class Record:
         reason: why there is no label, where that is known.
         reader: who gave the label, where a table says so.
         group: of a manifest that `prepare` has written, taken as it is.
+        drawn: boxes on it; None where the source draws none on any image.
         extra: further columns to keep.
     """
 
@@ -38,4 +41,5 @@ class Record:
     reason: str = ""
     reader: str = ""
     group: str = ""
+    drawn: Drawn | None = None
     extra: Mapping[str, str] = field(default_factory=dict)

@@ -57,7 +57,7 @@ def origins(sources: Sequence[Path], names: Sequence[str], root: str = "") -> li
         splits[home, label].add(split)
     held = Counter((home, label) for home, label, _, _ in parts)
     made = [
-        home.name if held[home, label] > 1 or not (label or own) else own or label
+        home.name if held[home, label] > 1 or not own else own
         for home, label, _, own in parts
     ]  # fmt: skip
     apart = _told_apart([(home, name) for (home, *_), name in zip(parts, made, strict=True)])

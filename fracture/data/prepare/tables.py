@@ -6,15 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fracture.data.annotations.shares import Unusable
 from fracture.data.class_names import are_patients
 from fracture.data.exclusions import Exclusion
 from fracture.data.manifest import COLUMNS, SPLITS, split_name
 from fracture.data.prepare.columns import OURS, Columns, find_columns
 from fracture.data.prepare.config import PrepareConfig
+from fracture.data.prepare.drawn import Drawn, together
 from fracture.data.prepare.index import FileIndex
 from fracture.data.prepare.pairs import canonical, found_by, parse_columns, parse_pairs
 from fracture.data.prepare.paths import split_of
 from fracture.data.prepare.records import Record
+from fracture.data.prepare.table_boxes import BoxColumns, find_boxes
 from fracture.data.tables import EXCESS, open_table
 from fracture.data.trees import is_image
 from fracture.errors import DataError
@@ -48,6 +51,7 @@ class _Reading:
     ours: bool
     labels: frozenset[str]
     mapped: frozenset[str]
+    boxes: BoxColumns | None
 
 
 def read_table(path: Path, config: PrepareConfig, source: str) -> TableRecords:
@@ -71,10 +75,12 @@ def read_table(path: Path, config: PrepareConfig, source: str) -> TableRecords:
     columns = find_columns(
         path, table.names, head, parse_columns(config.columns), index, not config.label_pattern, table.header
     )
-    known = frozenset({*columns.one.values(), *columns.labels, *COLUMNS})
+    boxes = None if ours else find_boxes(table.names, [row for _, row in rows])
+    drawn = boxes.names if boxes else ()
+    known = frozenset({*columns.one.values(), *columns.labels, *drawn, *COLUMNS})
     mapped = frozenset(parse_pairs(config.label_map))
     labels = frozenset(row[columns.one["label"]] for _, row in rows) if "label" in columns.one else frozenset()
-    reading = _Reading(columns, index, source or path.stem, config, known, ours, labels, mapped)
+    reading = _Reading(columns, index, source or path.stem, config, known, ours, labels, mapped, boxes)
     records: list[_Named] = []
     excluded: list[Exclusion] = []
     for number, row in rows:
@@ -83,9 +89,12 @@ def read_table(path: Path, config: PrepareConfig, source: str) -> TableRecords:
         if problem:
             named = row.get(columns.one["path"], "")[:300]
             excluded.append(Exclusion(f"{path}:{number} {named}".rstrip(), problem))
-    doubtful = _doubtful(records)
-    excluded += [_in_another_folder(one, path) for one in doubtful]
-    left = {id(one) for one in doubtful}
+    doubtful = _doubtful(records, index)
+    excluded += [
+        Exclusion(f"{path} {one.name[:300]}", f"{reason}: {one.record.path}", one.record.label, one.record.source)
+        for one, reason in doubtful
+    ]
+    left = {id(one) for one, _ in doubtful}
     records = [one for one in records if id(one) not in left]
     if not records:
         first = f"; the first: {excluded[0].path}: {excluded[0].reason}" if excluded else ""
@@ -93,9 +102,10 @@ def read_table(path: Path, config: PrepareConfig, source: str) -> TableRecords:
             f"{path}: of {len(excluded):,} rows none names an image that is there{first}",
             f"Its paths start from {index.real}; --root names another folder, --columns other columns.",
         )
-    notes = [*columns.notes, *([] if ours else _unnamed(records))]
+    notes = [*columns.notes, *_found_by_name(records), *([] if ours else _unnamed(records))]
     kept = [one.record for one in records]
-    return TableRecords(_together(kept) if columns.boxes else kept, excluded, notes, Path(index.real))
+    notes += [f"boxes: columns {', '.join(drawn)}"] if drawn else []
+    return TableRecords(_together(kept) if boxes else kept, excluded, notes, Path(index.real))
 
 
 def read_paths(path: Path) -> list[Path]:
@@ -157,7 +167,11 @@ def _records(row: Row, reading: _Reading) -> tuple[list[_Named], str]:
     found = reading.index.find(text["path"])
     if problem or found.problem:
         return [], problem or found.problem
-    made = [_record(file, row, text, reading, label, findings) for file in found.files]
+    try:
+        drawn = reading.boxes.read(row, label or "|".join(findings or ()) or "finding") if reading.boxes else None
+    except Unusable as error:
+        return [], str(error)
+    made = [_record(file, row, text, reading, label, findings, drawn) for file in found.files]
     if not all(one.label or one.findings is not None or "" in reading.mapped for one in made):
         return [], "label_pattern finds no class in its path"
     return [_Named(one, text["path"], found.elsewhere) for one in made], ""
@@ -177,7 +191,7 @@ def _label(row: Row, text: Mapping[str, str], reading: _Reading) -> tuple[str, t
     if label.lower() in _UNKNOWN and not {label, text["label"]} & reading.mapped:
         return "", None, f"its label is {label!r}: nobody knows its class"
     parts = _findings(label, reading.labels)
-    if columns.boxes or (label and parts != [label]):
+    if reading.boxes or (label and parts != [label]):
         return "", tuple(parts), ""
     if not label and "" not in reading.mapped:
         return "", None, "its path or label is empty"
@@ -196,8 +210,9 @@ def _findings(label: str, labels: frozenset[str]) -> list[str]:
 
 
 def _record(
-    file: str, row: Row, text: Mapping[str, str], reading: _Reading, label: str, findings: tuple[str, ...] | None
-) -> Record:
+    file: str, row: Row, text: Mapping[str, str], reading: _Reading, label: str, findings: tuple[str, ...] | None,
+    drawn: Drawn | None,
+) -> Record:  # fmt: skip
     config, source = reading.config, reading.source
     below = os.path.relpath(file, reading.index.real).replace(os.sep, "/")
     named = "" if reading.ours else canonical(text.get("patient", "")) or _patient_in(below, config.group_pattern)
@@ -210,7 +225,8 @@ def _record(
     return Record(
         Path(file), label, split, group=text.get("patient", "") if reading.ours else "",
         patient=f"{source}/{named}" if named else "",  # one in all of a table, whatever site each image is from
-        source=text.get("source") or source, findings=findings, reader=text.get("reader", ""), extra=extra,
+        source=text.get("source") or source, findings=findings, reader=text.get("reader", ""), drawn=drawn,
+        extra=extra,
     )  # fmt: skip
 
 
@@ -222,26 +238,47 @@ def _patient_in(path: str, pattern: str) -> str:
 
 
 def _together(records: Sequence[Record]) -> list[Record]:
-    """One record an image, with the classes of all its boxes."""
-    found: dict[Path, Record] = {}
+    """One record an image and reader, with all its boxes and their classes."""
+    rows: dict[tuple[Path, str], list[Record]] = {}
     for record in records:
-        before = found.get(record.path)
-        classes = (*(before.findings or () if before else ()), *(record.findings or ()))
-        found[record.path] = replace(before or record, findings=tuple(dict.fromkeys(classes)))
-    return list(found.values())
+        rows.setdefault((record.path, record.reader), []).append(record)
+    return [
+        replace(held[0], findings=_classes(held), drawn=together(one.drawn for one in held)) for held in rows.values()
+    ]
 
 
-def _doubtful(records: Sequence[_Named]) -> list[_Named]:
-    """Those whose file was found in another folder than the table says, while other rows lead to it too."""
+def _classes(rows: Sequence[Record]) -> tuple[str, ...] | None:
+    if all(row.findings is None for row in rows):
+        return None
+    return tuple(dict.fromkeys(one for row in rows for one in row.findings or ()))
+
+
+def _doubtful(records: Sequence[_Named], index: FileIndex) -> list[tuple[_Named, str]]:
+    """Those whose file was found in another folder than the table says, with the reason why it is not believed.
+
+    It is where all rows with folders are so found and none of these is there: they are those of another machine.
+    """
     names: dict[Path, set[str]] = {}
     for one in records:
         names.setdefault(one.record.path, set()).add(one.name)
-    return [one for one in records if one.elsewhere and len(names[one.record.path]) > 1]
+    found = any("/" in one.name.replace("\\", "/") and not one.elsewhere for one in records)
+    twice = "only a file of the same name in another folder is there, and other rows name it"
+    alone = "only a file of the same name in another folder is there, while other folders of the table are there"
+    return [
+        (one, twice if len(names[one.record.path]) > 1 else alone)
+        for one in records
+        if one.elsewhere and (found or len(names[one.record.path]) > 1 or index.has_folder_of(one.name))
+    ]
 
 
-def _in_another_folder(one: _Named, table: Path) -> Exclusion:
-    reason = f"only a file of the same name in another folder is there, and other rows name it: {one.record.path}"
-    return Exclusion(f"{table} {one.name[:300]}", reason, one.record.label, one.record.source)
+def _found_by_name(records: Sequence[_Named]) -> list[str]:
+    """A sentence on rows whose folders are not there."""
+    elsewhere = [one for one in records if one.elsewhere]
+    return [
+        f"{len(elsewhere):,} rows name folders that are not there; their files were found by name alone, e.g. "
+        f"{one.name[:100]} as {one.record.path}"
+        for one in elsewhere[:1]
+    ]
 
 
 def _unnamed(records: Sequence[_Named]) -> list[str]:

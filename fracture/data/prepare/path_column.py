@@ -1,0 +1,95 @@
+"""Which column of a table leads to the images, where the user names none."""
+
+import os
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from fracture.data.formats import SUFFIXES
+from fracture.data.prepare.index import FileIndex
+from fracture.errors import DataError
+
+_LOOKED_AT = 50  # rows
+_MOSTLY = 0.8  # of the values of a column of paths lead to a file
+_DISTINCT = 0.9  # of the values of a column that could be one of paths as well are other ones than those before
+
+Rows = Sequence[Mapping[str | None, str]]
+
+
+def path_column(
+    path: Path, names: Sequence[str], rows: Rows, index: FileIndex, known: Sequence[str]
+) -> tuple[str, str]:
+    """The column of paths, empty if there is none, and a sentence where its name does not say so.
+
+    Args:
+        path: of the table.
+        names: its columns.
+        rows: its first rows.
+        index: where files are looked for.
+        known: the columns that their names make ones of paths, the best first.
+
+    Raises:
+        DataError: two columns lead to different images, and neither is plainly one of paths.
+    """
+    rows = rows[:_LOOKED_AT]
+    plain = [name for name in names if _is_plain(name, rows)]
+    if known and known[0] in plain:
+        asked = [name for name in known if name in plain]
+        return (known[0], "") if len(asked) == 1 else (_only(path, known[0], asked, rows, index), "")
+    leading = [name for name in names if _leads(name, rows, index)]
+    first = known[0] if known else max(leading, key=lambda name: (name in plain, _hits(name, rows, index)), default="")
+    other = [name for name in leading if name in plain and name != first and _differ(first, name, rows, index)]
+    if first in leading and first not in plain and other:
+        chosen = _only(path, other[0], [name for name in leading if name in plain], rows, index)
+        return chosen, f"{first} leads to other images than {chosen}, which holds paths and is taken"
+    could = [name for name in leading if name in plain or (first not in plain and _is_telling(name, rows))]
+    return (_only(path, first, could, rows, index) if first in leading else first), ""
+
+
+def _only(path: Path, chosen: str, could: Sequence[str], rows: Rows, index: FileIndex) -> str:
+    """The chosen column.
+
+    Raises:
+        DataError: another one leads to other images.
+    """
+    for name in could:
+        if name != chosen and (row := _differ(chosen, name, rows, index)):
+            raise DataError(
+                f"{path}: the columns {chosen} and {name} lead to different images, e.g. {row[chosen]} and {row[name]}",
+                f"Say which one counts: --columns path={chosen} or --columns path={name}.",
+            )
+    return chosen
+
+
+def _differ(one: str, other: str, rows: Rows, index: FileIndex) -> Mapping[str | None, str] | None:
+    """The first row in which two columns lead to different images."""
+    for row in rows:
+        first, second = index.find(row.get(one, "")).files, index.find(row.get(other, "")).files
+        if row.get(one) and row.get(other) and first and second and first != second:
+            return row
+    return None
+
+
+def _is_plain(name: str, rows: Rows) -> bool:
+    """Whether a column plainly holds paths or names of files."""
+    values = [row[name] for row in rows if row[name]]
+    paths = sum(os.path.splitext(value)[1].lower() in SUFFIXES or "/" in value or "\\" in value for value in values)  # noqa: PTH122
+    return bool(values) and paths >= _MOSTLY * len(values)
+
+
+def _is_telling(name: str, rows: Rows) -> bool:
+    """Whether the values could each name an image: they differ, and do not just count the rows."""
+    values = [row[name] for row in rows if row[name]]
+    numbers = [int(value) for value in values if value.isdecimal()]
+    counting = len(numbers) == len(values) and all(b - a == 1 for a, b in pairwise(numbers))
+    return len(set(values)) >= _DISTINCT * len(values) and not counting
+
+
+def _leads(name: str, rows: Rows, index: FileIndex) -> bool:
+    """Whether the values of a column mostly lead to files."""
+    values = {row[name] for row in rows if row[name]}
+    return bool(values) and _hits(name, rows, index) >= _MOSTLY * len(values)
+
+
+def _hits(name: str, rows: Rows, index: FileIndex) -> int:
+    return sum(bool(index.find(value).files) for value in {row[name] for row in rows if row[name]})

@@ -1,0 +1,83 @@
+"""The columns of a table that draw a box, one a row."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fracture.data.annotations.shares import Edges, Unusable, from_shares, number
+from fracture.data.prepare.drawn import Drawn
+from fracture.data.tables import plain
+
+_CORNERS = tuple(
+    tuple(prefix + name for name in names)
+    for names in (
+        ("xmin", "ymin", "xmax", "ymax"), ("x_min", "y_min", "x_max", "y_max"), ("x1", "y1", "x2", "y2"),
+        ("left", "top", "right", "bottom"),
+    )
+    for prefix in ("", "bbox_", "box_")
+)  # fmt: skip
+_SIDES = tuple(
+    tuple(prefix + name for name in names)
+    for names in (("x", "y", "width", "height"), ("x", "y", "w", "h"))
+    for prefix in ("", "bbox_", "box_")
+)
+_EMPTY = {"", "nan", "null", "none", "na", "n/a"}
+Row = Mapping[str | None, str]
+
+
+@dataclass(frozen=True)
+class BoxColumns:
+    """Four columns that draw a box.
+
+    Attributes:
+        names: of left, top, right and bottom, or of left, top, width and height.
+        corners: they are the former.
+        shares: they are shares of the image, not pixels.
+    """
+
+    names: tuple[str, ...]
+    corners: bool
+    shares: bool
+
+    def read(self, row: Row, label: str) -> Drawn:
+        """The box of one row; none where its cells are empty.
+
+        Raises:
+            Unusable: a cell is no number, or the box has no area.
+        """
+        cells = [row[name] for name in self.names]
+        if all(cell.lower() in _EMPTY for cell in cells):
+            return Drawn()
+        edges = self._edges(cells)
+        if self.shares:
+            return Drawn(shares=(from_shares(label, edges),))
+        if edges[0] >= edges[2] or edges[1] >= edges[3]:
+            raise Unusable(f"its box has no area: {' '.join(cells)}")
+        return Drawn(pixels=((label, edges),))
+
+    def _edges(self, cells: Sequence[str]) -> Edges:
+        a, b, c, d = (number(cell, name) for cell, name in zip(cells, self.names, strict=True))
+        return (a, b, c, d) if self.corners else (a, b, a + c, b + d)
+
+
+def find_boxes(names: Sequence[str], rows: Sequence[Row]) -> BoxColumns | None:
+    """The columns that draw boxes, None where there are none.
+
+    Args:
+        names: of the table's columns.
+        rows: all rows; where no number is above 1, the boxes are shares of the image.
+    """
+    own = {plain(name): name for name in reversed(names)}
+    for corners, spelt in ((True, _CORNERS), (False, _SIDES)):
+        for wanted in spelt:
+            if all(name in own for name in wanted):
+                found = tuple(own[name] for name in wanted)
+                largest = max((_value(row[name]) for row in rows for name in found), default=0.0)
+                return BoxColumns(found, corners, 0 < largest <= 1)
+    return None
+
+
+def _value(cell: str) -> float:
+    try:
+        return number(cell)
+    except Unusable:
+        return 0.0

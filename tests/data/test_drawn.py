@@ -1,0 +1,130 @@
+"""Boxes of tables and annotation files on the image as it is shown."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image, ImageOps
+
+from fracture.data.annotations.shares import Unusable
+from fracture.data.boxes import Box, from_text, turned
+from fracture.data.prepare.config import PrepareConfig
+from fracture.data.prepare.drawn import Drawn
+from fracture.data.prepare.prepare import Prepared, prepare
+from fracture.data.prepare.table_boxes import find_boxes
+
+N, WIDTH, HEIGHT = 24, 40, 20
+EDGES = (4, 2, 10, 12)  # left, top, right, bottom of what is drawn, in stored pixels
+
+
+def _image(path: Path, seed: int, orientation: int = 1) -> None:
+    """Noise, one white rectangle in it, and the orientation."""
+    pixels = np.random.default_rng(seed).integers(0, 100, (HEIGHT, WIDTH), np.uint8)
+    left, top, right, bottom = EDGES
+    pixels[top:bottom, left:right] = 255
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, quality=95, exif=exif)
+
+
+def _is_on_the_white(path: Path, box: Box) -> None:
+    """The box is where the rectangle is on the upright image, up to what JPEG blurs."""
+    pixels = np.asarray(ImageOps.exif_transpose(Image.open(path)).convert("L"))
+    height, width = pixels.shape
+    left, right = round(box.left * width), round(box.right * width)
+    top, bottom = round(box.top * height), round(box.bottom * height)
+    assert (right - left) * (bottom - top) == (EDGES[2] - EDGES[0]) * (EDGES[3] - EDGES[1])
+    assert pixels[top:bottom, left:right].min() > 150
+
+
+def _prepare(source: Path, **options: object) -> Prepared:
+    return prepare([source], PrepareConfig(near_duplicates=False, **options), source.parent / "out" / "m.csv")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_box_turns_with_its_image(orientation: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    _image(path, 0, orientation)
+    width, height = ImageOps.exif_transpose(Image.open(path)).size
+    (box,) = from_text(Drawn(pixels=(("x", EDGES),)).text(path, width, height))
+    _is_on_the_white(path, box)
+    stored = Box("x", EDGES[0] / WIDTH, EDGES[1] / HEIGHT, EDGES[2] / WIDTH, EDGES[3] / HEIGHT)
+    assert turned(stored, orientation) == box
+    assert from_text(Drawn((stored,), size=(WIDTH, HEIGHT)).text(path, width, height)) == (box,)
+    assert from_text(Drawn((box,), upright=True).text(path, width, height)) == (box,), "viewers have turned it"
+
+
+def test_a_box_drawn_on_the_turned_image_stays(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    _image(path, 0, 6)
+    box = Box("x", 0.1, 0.2, 0.3, 0.4)
+    assert from_text(Drawn((box,), size=(HEIGHT, WIDTH)).text(path, HEIGHT, WIDTH)) == (box,)
+
+
+def test_a_box_outside_is_refused(tmp_path: Path) -> None:
+    _image(tmp_path / "a.jpg", 0)
+    with pytest.raises(Unusable, match="outside the image"):
+        Drawn(pixels=(("x", (4, 2, 400, 12)),)).text(tmp_path / "a.jpg", WIDTH, HEIGHT)
+
+
+left, top, right, bottom = EDGES
+COLUMNS = {
+    "corners": (("xmin", "ymin", "xmax", "ymax"), EDGES),
+    "VinDr-CXR": (("x_min", "y_min", "x_max", "y_max"), EDGES),
+    "RSNA": (("x", "y", "width", "height"), (left, top, right - left, bottom - top)),
+    "sides, other order": (("h", "w", "y", "x"), (bottom - top, right - left, top, left)),
+    "shares": (("XMin", "XMax", "YMin", "YMax"), (left / WIDTH, right / WIDTH, top / HEIGHT, bottom / HEIGHT)),
+}
+
+
+@pytest.mark.parametrize(("names", "cells"), COLUMNS.values(), ids=COLUMNS)
+def test_columns_of_a_table_draw_boxes(names: tuple[str, ...], cells: tuple[float, ...], tmp_path: Path) -> None:
+    rows: list[list[object]] = [["path", "label", *names]]
+    for i in range(N):
+        _image(tmp_path / "set" / f"{i}.jpg", i, i % 8 + 1)
+        rows.append([f"{i}.jpg", "fracture" if i % 2 else "none", *(cells if i % 2 else [""] * 4)])
+    with (tmp_path / "set" / "t.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    found = _prepare(tmp_path / "set" / "t.csv").manifest.rows
+    assert len(found) == N
+    for row in found:
+        boxes = from_text(row.extra["boxes"])
+        assert [box.label for box in boxes] == (["fracture"] if int(row.path.stem) % 2 else [])
+        for box in boxes:
+            _is_on_the_white(row.path, box)
+
+
+def test_readers_decide_where_a_table_draws_boxes(tmp_path: Path) -> None:
+    rows: list[list[object]] = [["path", "label", "reader", "xmin", "ymin", "xmax", "ymax"]]
+    for i in range(N):
+        _image(tmp_path / "set" / f"{i}.jpg", i)
+        for reader in range(3):
+            sees = i % 2 == (reader < 2)
+            rows.append([f"{i}.jpg", "fx" if sees else "none", reader, *(EDGES if sees else [""] * 4)])
+    with (tmp_path / "set" / "t.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    found = {int(row.path.stem): row for row in _prepare(tmp_path / "set" / "t.csv", readers="majority").manifest.rows}
+    assert {i: row.label for i, row in found.items()} == {i: ("none", "fx")[i % 2] for i in range(N)}
+    assert all(len(from_text(row.extra["boxes"])) == i % 2 for i, row in found.items()), "of those who were believed"
+
+
+def test_boxes_of_coco_turn_too(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    images = [{"id": i, "file_name": f"{i}.jpg", "width": WIDTH, "height": HEIGHT} for i in range(N)]
+    for i in range(N):
+        _image(root / f"{i}.jpg", i, i % 8 + 1)
+    box = [left, top, right - left, bottom - top]
+    annotations = [{"id": i, "image_id": i, "category_id": i % 3 % 2, "bbox": box} for i in range(N)]
+    categories = [{"id": i, "name": "AB"[i]} for i in range(2)]
+    text = json.dumps({"images": images, "annotations": annotations, "categories": categories})
+    (root / "coco.json").write_text(text)
+    for row in _prepare(root).manifest.rows:
+        _is_on_the_white(row.path, from_text(row.extra["boxes"])[0])
+
+
+@pytest.mark.parametrize("names", [("x", "y"), ("width", "height"), ("left", "right"), ("xmin", "ymin", "xmax")])
+def test_other_columns_draw_none(names: tuple[str, ...]) -> None:
+    assert find_boxes(["path", "label", *names], []) is None
