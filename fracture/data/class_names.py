@@ -86,7 +86,10 @@ def _splits(names: list[str]) -> list[str]:
     """The names that say a split, also beside another word, or that make a pair of one with another."""
     train, test = ([name for name in names if one.search(name.strip())] for one in (_TRAIN, _TEST))
     pair = [*train, *test] if train and test else []
-    return [name for name in names if split_name(name) or _SPLIT_WORD.search(name.replace("_", " "))] or pair
+    words = {name: {found.lower() for found in _SPLIT_WORD.findall(name.replace("_", " "))} for name in names}
+    if len(set().union(*words.values())) == 1 and all(words.values()) and not any(map(split_name, names)):
+        return pair  # Test positive and Test negative are what a test found
+    return [name for name in names if split_name(name) or words[name]] or pair
 
 
 def structure(names: Collection[str]) -> Structure | None:

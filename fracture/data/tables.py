@@ -1,7 +1,9 @@
 """CSV files as people save them: commas, semicolons, tabs or bars, with or without a header, in UTF-8 or UTF-16."""
 
 import csv
+import io
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,8 +15,9 @@ from fracture.errors import DataError
 
 TABLES = (".csv", ".tsv")
 _DELIMITERS = ",;\t|"
-_HEAD = 1 << 16
 _ENCODINGS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f]")
+_TITLES = 6  # lines that may stand above a header
 EXCESS = None  # key of the cells beyond the header's columns
 
 
@@ -26,11 +29,13 @@ class Table:
         names: of the columns, without blanks around them; their numbers, from 1, where there is no header.
         rows: line number and cells by column; cells beyond the header's columns stand under `EXCESS`.
         header: whether the first line names the columns.
+        notes: what was taken for granted to read it, in sentences.
     """
 
     names: tuple[str, ...]
     rows: Iterator[tuple[int, dict[str | None, str]]]
     header: bool
+    notes: tuple[str, ...] = ()
 
 
 def is_table(path: Path) -> bool:
@@ -51,19 +56,24 @@ def plain(name: str) -> str:
 
 
 @contextmanager
-def open_table(path: Path) -> Iterator[Table]:
+def open_table(path: Path, foreign: bool = False) -> Iterator[Table]:
     """Open a CSV, whatever separates its columns; what goes wrong on the way becomes one sentence.
+
+    Args:
+        path: of the CSV.
+        foreign: read also Windows-1252 and what has titles above its header, and say so in the table's notes.
 
     Raises:
         DataError: not text, not a CSV, or two columns of one name.
     """
     try:
-        with path.open("rb") as raw:
-            encoding = _ENCODINGS.get(raw.read(2), "utf-8-sig")
-        with path.open(newline="", encoding=encoding) as file:
-            delimiter, skipped = _dialect(file)
-            reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
-            yield _table(path, reader, skipped)
+        text, notes = _decoded(path.read_bytes(), foreign)
+        file = io.StringIO(text, newline="")
+        delimiter, skipped, titles = _dialect(file, foreign)
+        for _ in range(skipped):
+            file.readline()
+        reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
+        yield _table(path, reader, skipped, (*notes, *titles))
     except UnicodeError as error:
         raise DataError(f"{path}: cannot be read as CSV: it is not UTF-8 text", "Save the CSV as UTF-8.") from error
     except OSError as error:
@@ -72,18 +82,55 @@ def open_table(path: Path) -> Iterator[Table]:
         raise DataError(f"{path}: cannot be read as CSV: {error}") from error
 
 
-def _dialect(file: IO[str]) -> tuple[str, int]:
-    """The delimiter that makes most columns of the first line, and the number of lines that Excel put before it."""
-    head = file.read(_HEAD).splitlines()
+def _decoded(data: bytes, foreign: bool) -> tuple[str, list[str]]:
+    """The text, and a sentence where it is in the encoding of Windows in Western Europe.
+
+    Raises:
+        UnicodeError: it is in neither that nor UTF-8 or UTF-16.
+    """
+    try:
+        return data.decode(_ENCODINGS.get(data[:2], "utf-8-sig")), []
+    except UnicodeError:
+        if not foreign or data[:2] in _ENCODINGS or _NO_TEXT.search(data):
+            raise
+        text = data.decode("cp1252")
+        odd = next(word for word in re.findall(r"[^\s,;|\"]+", text) if not word.isascii())
+        return text, [f"it is not UTF-8 and was read as Windows-1252: check that {odd} is spelt right"]
+
+
+def _dialect(file: IO[str], foreign: bool) -> tuple[str, int, list[str]]:
+    """The delimiter, how many lines stand above the header, and a sentence on them; the file stays at its beginning.
+
+    The delimiter is the one that makes most columns of the first line, or of the first line below titles.
+    """
+    lines = [file.readline().rstrip("\r\n") for _ in range(_TITLES + 2)]
     file.seek(0)
-    if head and (first := head[0].strip().strip('"').lower()).startswith("sep=") and len(first) == 5:
-        file.readline()
-        return first[4], 1
-    line = next((line for line in head if line.strip()), "")
-    return max(_DELIMITERS, key=lambda one: len(next(csv.reader([line], delimiter=one), []))), 0
+    if (first := lines[0].strip().strip('"').lower()).startswith("sep=") and len(first) == 5:
+        return first[4], 1, []
+    start = next((i for i, line in enumerate(lines) if line.strip()), 0)
+    if foreign and len(_filled(lines[start])) < 2:
+        below = next((i for i in range(start + 1, len(lines) - 1) if len(_filled(lines[i])) > 1), 0)
+        if below and _is_header(_filled(lines[below])) and len(_filled(lines[below + 1])) > 1:
+            return _delimiter(lines[below]), below, [f"lines above the header are passed over: {lines[start][:80]}"]
+    return _delimiter(lines[start]), 0, []
 
 
-def _table(path: Path, reader: Iterator[list[str]], skipped: int) -> Table:
+def _delimiter(line: str) -> str:
+    return max(_DELIMITERS, key=lambda one: len(next(csv.reader([line], delimiter=one), [])))
+
+
+def _filled(line: str) -> list[str]:
+    """The cells of a line that are not empty."""
+    cells = next(csv.reader([line], delimiter=_delimiter(line)), [])
+    return [cell.strip() for cell in cells if cell.strip()]
+
+
+def _is_header(cells: Sequence[str]) -> bool:
+    """Whether cells are plainly the names of columns."""
+    return len(set(cells)) == len(cells) and not any(_is_path(cell) or cell[0].isdigit() for cell in cells)
+
+
+def _table(path: Path, reader: Iterator[list[str]], skipped: int, notes: tuple[str, ...]) -> Table:
     first = [cell.strip() for cell in next((row for row in reader if any(row)), [])]
     header = not any(_is_path(cell) for cell in first)
     names = [cell or f"column {i}" for i, cell in enumerate(first, start=1)]
@@ -93,16 +140,15 @@ def _table(path: Path, reader: Iterator[list[str]], skipped: int) -> Table:
         names = [str(i) for i in range(1, len(first) + 1)]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise DataError(f"{path}: two columns are called {', '.join(twice)}", "Rename one, or take it out.")
-    return Table(tuple(names), _rows(reader, names, [] if header else [first], 1 + skipped), header)
+    return Table(tuple(names), _rows(reader, names, [] if header else [first], skipped), header, notes)
 
 
 def _rows(
-    reader: Iterator[list[str]], names: list[str], first: list[list[str]], line: int
+    reader: Iterator[list[str]], names: list[str], first: list[list[str]], skipped: int
 ) -> Iterator[tuple[int, dict[str | None, str]]]:
     for row in first:
-        yield line, dict(zip(names, row, strict=True))
+        yield skipped + 1, dict(zip(names, row, strict=True))
     for row in reader:
-        line = max(line + 1, getattr(reader, "line_num", 0))
         cells = [cell.strip() for cell in row]
         if not any(cells):
             continue
@@ -110,7 +156,7 @@ def _rows(
         found.update(zip(names, cells, strict=False))
         if any(cells[len(names) :]):
             found[EXCESS] = ", ".join(cells[len(names) :])
-        yield line, found
+        yield skipped + getattr(reader, "line_num", 0), found
 
 
 def _is_path(cell: str) -> bool:

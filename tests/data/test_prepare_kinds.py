@@ -142,6 +142,57 @@ def test_structure_is_refused_with_the_labels_that_lie_there(plant: Plant) -> No
     assert any("fracture prepare" in one and "Data.csv" in one for one in problems)
 
 
+def test_a_table_beside_one_folder_is_named_with_its_columns(plant: Plant) -> None:
+    root = plant(*(f"{('train', 'test')[i % 2]}/{i}.png" for i in range(N)))
+    for k, part in enumerate(("train", "test")):
+        rows = [[f"{i}.png", i % 7, ("yes", "no")[i // 2 % 2]] for i in range(k, N, 2)]
+        _table(root / part / "metadata.csv", [["file_name", "age", "broken"], *rows])
+    with pytest.raises(DataError, match=r"1 class\(es\)") as refused:
+        _prepare(root)
+    command = next(line for line in str(refused.value).splitlines() if line.startswith("  fracture prepare"))
+    assert f"{root}/test/metadata.csv {root}/train/metadata.csv --columns path=file_name,label=broken --out" in command
+    assert "the class could be broken (no, yes); age (0, 1, 2, 3, ...)" in command
+    config = PrepareConfig(near_duplicates=False, columns="path=file_name,label=broken")
+    tables = [root / part / "metadata.csv" for part in ("train", "test")]
+    rows = prepare(tables, config, root.parent / "m.csv").manifest.rows
+    assert {row.label for row in rows} == {"yes", "no"}
+    assert all(row.split == "test" for row in rows if "/test/" in str(row.path))
+
+
+LEVELS = {  # folders of each image, and the level that the message proposes
+    "sets above classes": (lambda i: f"Set {'AB'[i % 2]}/{('Colles', 'Smith')[i // 2 % 2]}", "(?:^|/)(Colles|Smith)/"),
+    "many": (lambda i: f"images_{i % 10:03d}", "^([^/]+)/"),
+    "many, deeper": (lambda i: f"top/more/images_{i % 10:03d}", "^[^/]+/[^/]+/([^/]+)/"),
+}
+
+
+@pytest.mark.parametrize(("folder", "expression"), LEVELS.values(), ids=LEVELS)
+def test_the_expression_of_a_refusal_finds_the_folders_in_doubt(
+    folder: Callable[[int], str], expression: str, plant: Plant
+) -> None:
+    root = plant(*(f"{folder(i)}/{i}.png" for i in range(N)))
+    with pytest.raises(DataError) as refused:
+        _prepare(root)
+    assert f"--label-pattern '{expression}'" in str(refused.value)
+    assert len(_prepare(root, label_pattern=expression).manifest.rows) == N
+
+
+@pytest.mark.parametrize("folders", [("Test Positive", "Test Negative"), ("fracture/fracture", "normal/normal"),
+                                     ("Rotation", "Translation"), ("Crop/fracture", "Full/normal")])  # fmt: skip
+def test_classes_that_look_like_structure(folders: tuple[str, str], plant: Plant) -> None:
+    prepared = _prepare(plant(*(f"{folders[i % 2]}/{i}.png" for i in range(N))))
+    assert len(prepared.manifest.rows) == N
+    assert {row.label for row in prepared.manifest.rows} == {one.rpartition("/")[2] for one in folders}
+
+
+def test_a_tree_within_itself_is_one(plant: Plant) -> None:
+    names = [f"{('train', 'test')[i % 2]}/{('NORMAL', 'SICK')[i // 2 % 2]}/IM-{i:05d}.png" for i in range(N)]
+    root = plant(*(f"chest/{name}" for name in names), *(f"chest/chest/{name}" for name in names))
+    prepared = _prepare(root)
+    assert prepared.manifest.classes == ("NORMAL", "SICK")
+    assert len({row.group for row in prepared.manifest.rows}) == N
+
+
 def test_split_folders_in_words_and_patients_in_folders(plant: Plant) -> None:
     root = plant(
         *(
@@ -298,6 +349,29 @@ def test_a_column_of_splits_is_one_whatever_its_name(column: str, plant: Plant) 
     assert _groups(prepared) == N
 
 
+ABOVE = ["Register 2021;;\n;;\n", "# exported on 2021-08-03\n", "Liste\n\n"]
+
+
+@pytest.mark.parametrize("above", ABOVE)
+def test_titles_above_the_header_and_western_text_are_read_and_said(above: str, plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    lines = "".join(f"{i}.png;{('Brüche', 'kein Bruch')[i % 2]};P{i}\n" for i in range(N))
+    (root / "t.csv").write_text(f"{above}path;label;Patient ID\n{lines}gone.png;kein Bruch;X\n", encoding="cp1252")
+    prepared = _prepare(root / "t.csv")
+    assert prepared.manifest.classes == ("Brüche", "kein Bruch")
+    said = "".join(prepared.sources[0].notes)
+    assert "read as Windows-1252: check that Brüche is spelt right" in said
+    assert f"lines above the header are passed over: {above.splitlines()[0]}" in said
+    line = N + 2 + above.count("\n")
+    assert [one.path for one in prepared.excluded] == [f"{root}/t.csv:{line} gone.png"]
+
+
+def test_a_list_of_one_column_has_no_title(plant: Plant) -> None:
+    root = plant("a b.png", "c.png")
+    (root / "t.csv").write_text("path\na b.png\nc.png\n", encoding="utf-8")
+    assert len(images_of([root / "t.csv"])) == 2
+
+
 @pytest.mark.parametrize("public", ["PublicTest", "public_test", "Public Test"])
 def test_splits_in_other_words_are_said(public: str, plant: Plant) -> None:
     root = plant(*(f"{i}.png" for i in range(N)))
@@ -306,7 +380,8 @@ def test_splits_in_other_words_are_said(public: str, plant: Plant) -> None:
     assert {int(row.path.stem): row.split for row in prepared.manifest.rows} == {
         i: ("train", "val", "test", "train")[i % 4] for i in range(N)
     }
-    assert f"PrivateTest is test, {public} is val, Training is train" in "".join(prepared.sources[0].notes)
+    said = "".join(prepared.sources[0].notes)
+    assert all(part in said for part in ("PrivateTest is test", f"{public} is val", "Training is train"))
 
 
 @pytest.mark.parametrize("column", ["is_test", "IS_VALID", "in train"])

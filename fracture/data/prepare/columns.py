@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fracture.data.class_names import MAX_CLASSES, structure
+from fracture.data.class_names import MAX_CLASSES, says_class, structure
 from fracture.data.listing import some
 from fracture.data.manifest import SPLITS, split_name
 from fracture.data.prepare.index import FileIndex
@@ -189,17 +189,34 @@ def _flags(rows: Sequence[Mapping[str | None, str]]) -> list[str]:
     ]
 
 
+def class_columns(
+    names: Sequence[str], rows: Sequence[Mapping[str | None, str]], meaning: Mapping[str, str]
+) -> dict[str, list[str]]:
+    """Columns that could be the class, with their values; those that sound like one come first.
+
+    Args:
+        names: of the columns.
+        rows: the first rows.
+        meaning: columns that mean something else.
+    """
+    found = {
+        name: values
+        for name in names
+        if name not in meaning.values() and 2 <= len(values := sorted({row[name] for row in rows})) <= _FEW
+    }
+    return dict(sorted(found.items(), key=lambda one: not says_class([one[0], *one[1]])))
+
+
 def _candidates(names: Sequence[str], rows: Sequence[Mapping[str | None, str]], meaning: Mapping[str, str]) -> str:
-    """Columns that could be the class, with their values, or that are each a class."""
-    found, hot = [], []
-    for name in names:
-        values = sorted({row[name] for row in rows})
-        if name in meaning.values() or not 1 <= len(values) <= _FEW:
-            continue
-        shown = ", ".join(value or "empty" for value in values[:4]) + (", ..." if len(values) > 4 else "")
-        found += [f"{name} ({shown})"] if len(values) > 1 else []
-        hot += [name] if set(values) <= {"0", "1", "0.0", "1.0", ""} else []
+    """What is said of columns that could be the class, or that are each a class."""
+    found = class_columns(names, rows, meaning)
     if "label" in meaning or not found:
         return ""
+    hot = [name for name, values in found.items() if set(values) <= {"0", "1", "0.0", "1.0", ""}]
     each = f"; or each a class: labels={','.join(hot[:6])}" if len(hot) > 1 else ""
-    return f"; the class could be {'; '.join(found[:6])}{each}"
+    return f"; the class could be {'; '.join(shown(name, values) for name, values in list(found.items())[:6])}{each}"
+
+
+def shown(name: str, values: Sequence[str]) -> str:
+    """A column with its first values, e.g. ``fractured (0, 1)``."""
+    return f"{name} ({', '.join(value or 'empty' for value in values[:4])}{', ...' if len(values) > 4 else ''})"

@@ -25,7 +25,7 @@ from fracture.data.prepare.records import Record
 from fracture.data.prepare.sources import Origin, link, origins
 from fracture.data.prepare.tables import read_table
 from fracture.data.tables import TABLES, is_table
-from fracture.data.trees import walk
+from fracture.data.trees import Tree, walk
 from fracture.errors import ConfigError, DataError
 
 
@@ -42,6 +42,7 @@ class Gathered:
         others: number of files that are no images, by suffix.
         notes: what was found out on the way, in sentences.
         base: the folder that its files lie below.
+        tree: these files, where the source is no table.
     """
 
     given: Path
@@ -52,6 +53,7 @@ class Gathered:
     others: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
     base: Path = Path()
+    tree: Tree | None = None
 
 
 def gather(
@@ -182,7 +184,7 @@ def _read(
     said = label_tree(tree, config, origin.name, origin.named)
     left_out += said.excluded
     return Gathered(
-        source, kind, said.records, [*excluded, *said.excluded], said.layout, others, said.notes, tree.root
+        source, kind, said.records, [*excluded, *said.excluded], said.layout, others, said.notes, tree.root, tree
     )  # fmt: skip
 
 

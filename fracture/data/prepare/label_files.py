@@ -2,16 +2,21 @@
 
 import shlex
 from collections import Counter
+from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from fracture.data.annotations import find
 from fracture.data.listing import some
-from fracture.data.prepare.columns import SPELLINGS
-from fracture.data.tables import TABLES, named_column, open_table
+from fracture.data.prepare.columns import SPELLINGS, class_columns, shown
+from fracture.data.prepare.index import FileIndex
+from fracture.data.prepare.path_column import path_column
+from fracture.data.tables import is_table, named_column, open_table
 from fracture.data.trees import Tree
 from fracture.errors import DataError
 
 _SHOWN = 3
+_LOOKED_AT = 200  # rows
 
 
 def how_to_read(tree: Tree) -> str:
@@ -20,14 +25,21 @@ def how_to_read(tree: Tree) -> str:
         return ""
     counts = Counter(PurePosixPath(path).suffix.lower()[1:].upper() for path in tree.labels)
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in counts.most_common())
-    commands = [*_annotations(tree), *(_table(tree.root / path) for path in _tables(tree)[:_SHOWN])]
+    commands = [*_annotations(tree), *_tables([tree.root / path for path in tree.labels if is_table(Path(path))])]
     ways = "".join(f"\n  {command}" for command in commands)
     more = f"; to read them:{ways}" if ways else ""
     return f"\nFiles that may hold the labels lie there ({kinds}): {some(tree.labels, _SHOWN)}{more}"
 
 
-def _tables(tree: Tree) -> list[str]:
-    return [path for path in tree.labels if PurePosixPath(path).suffix.lower() in TABLES]
+def _tables(paths: Sequence[Path]) -> list[str]:
+    """A command for each kind of table, those of one kind together: they are parts of one data set."""
+    kinds: dict[tuple[str, str], list[Path]] = {}
+    for path in paths[:_LOOKED_AT]:
+        kinds.setdefault(_columns(path), []).append(path)
+    return [
+        f"fracture prepare {' '.join(shlex.quote(str(path)) for path in held)} {columns}--out manifest.csv  ({told})"
+        for (columns, told), held in list(kinds.items())[:_SHOWN]
+    ]
 
 
 def _annotations(tree: Tree) -> list[str]:
@@ -38,19 +50,21 @@ def _annotations(tree: Tree) -> list[str]:
     ]
 
 
-def _table(path: Path) -> str:
-    """The command that reads a table, its columns filled in as far as their names tell."""
-    place = shlex.quote(str(path))
+def _columns(path: Path) -> tuple[str, str]:
+    """The option that names a table's columns, as far as their names and values tell, and what else is there."""
     try:
-        with open_table(path) as table:
-            names = table.names
-    except DataError:
-        return f"fracture prepare {place} --out manifest.csv"
-    found = {
-        m: next((c for s in SPELLINGS[m] if (c := named_column(s, names))), "") for m in ("path", "label", "patient")
-    }
-    listed = {"path": found["path"] or "COLUMN", "label": found["label"] or "COLUMN"}
-    listed |= {"patient": found["patient"]} if found["patient"] else {}
-    columns = shlex.quote(",".join(f"{meaning}={name}" for meaning, name in listed.items()))
-    shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-    return f"fracture prepare {place} --columns {columns} --out manifest.csv  (columns: {shown})"
+        with open_table(path, foreign=True) as table:
+            names, rows = table.names, [row for _, row in islice(table.rows, _LOOKED_AT)]
+        known = [c for spelt in SPELLINGS["path"] if (c := named_column(spelt, names))]
+        images = path_column(path, names, rows, FileIndex(path.parent), list(dict.fromkeys(known)))[0]
+    except DataError as error:
+        return "", error.problems[0]
+    found = {m: next((c for s in SPELLINGS[m] if (c := named_column(s, names))), "") for m in ("label", "patient")}
+    found["path"] = images
+    could = class_columns(names, rows, found)
+    label = found["label"] or next(iter(could), "")
+    listed = {"path": images or "COLUMN", "label": label or "COLUMN", "patient": found["patient"]}
+    columns = shlex.quote(",".join(f"{meaning}={name}" for meaning, name in listed.items() if name))
+    others = "" if found["label"] else "; ".join(shown(name, values) for name, values in list(could.items())[:_SHOWN])
+    told = f"the class could be {others}" if others else f"columns: {some(names, 8)}"
+    return f"--columns {columns} ", told

@@ -1,6 +1,7 @@
 """What the paths of a tree say of each image: its class, split, patient and original image."""
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -23,7 +24,7 @@ from fracture.data.prepare.tables import read_lookup
 from fracture.data.trees import Tree
 from fracture.errors import DataError
 
-_INSIST = "Where they are the classes: --label-pattern 'EXPRESSION with a group', e.g. --label-pattern '^([^/]+)/'."
+_FEW = 8  # names that an expression lists
 
 
 @dataclass(frozen=True)
@@ -225,7 +226,22 @@ def _check(tree: Tree, folders: _Folders) -> None:
     if len(classes) > MAX_CLASSES:
         problem = f"its folders would make {len(classes):,} classes, more than {MAX_CLASSES} classes: {some(classes)}"
     if problem:
-        raise DataError(f"{tree.root}: {problem}{how_to_read(tree)}", _INSIST)
+        raise DataError(f"{tree.root}: {problem}{how_to_read(tree)}", _insist(folders))
+
+
+def _insist(folders: _Folders) -> str:
+    """How the user says that folders are the classes: by an expression that finds those of the level in doubt."""
+    levels = folders.levels
+    level = max(levels.classes if levels.other is None else levels.other, 0)
+    deep = next(((path, one) for path, one in folders.of.items() if len(one) > level), None)
+    if deep is None:
+        return "Say where the class stands in each path: --label-pattern 'EXPRESSION with a group'."
+    names = sorted({one[level] for one in folders.of.values() if len(one) > level})
+    before = deep[0].split("/").index(deep[1][level])
+    few = "|".join(re.sub(r"([.^$*+?{}\[\]\\|()])", r"\\\1", name) for name in names)
+    expression = rf"(?:^|/)({few})/" if len(names) <= _FEW else f"^{'[^/]+/' * before}([^/]+)/"
+    where = "they" if levels.other is None else some(names)
+    return f"Where {where} are the classes: --label-pattern {shlex.quote(expression)}."
 
 
 def _told(folders: _Folders) -> list[str]:

@@ -18,11 +18,13 @@ class Levels:
         classes: level of the class; -1 is the root itself.
         patients: level of the patient, None where none is.
         problem: why the names at ``classes`` can be no classes, empty where they can.
+        other: another level that could be that of the classes, where this is the problem.
     """
 
     classes: int
     patients: int | None = None
     problem: str = ""
+    other: int | None = None
 
 
 def levels_of(folders: Mapping[str, Sequence[str]], root: str, left_out: frozenset[str] = frozenset()) -> Levels:
@@ -48,23 +50,25 @@ def levels_of(folders: Mapping[str, Sequence[str]], root: str, left_out: frozens
     single += [-1] if says_class([root]) else []
     classes = (telling or could or (single if names else []) or [shared])[0]
     people = next((level for level in names if level != classes and _are_people(lists, level)), None)
-    problem = _problem(lists, classes, [] if telling else could, names)
-    return Levels(classes, people, problem)
+    problem, other = _problem(lists, classes, [] if telling else could, names)
+    return Levels(classes, people, problem, other)
 
 
-def _problem(lists: Sequence[Sequence[str]], classes: int, could: list[int], names: Mapping[int, set[str]]) -> str:
+def _problem(
+    lists: Sequence[Sequence[str]], classes: int, could: list[int], names: Mapping[int, set[str]]
+) -> tuple[str, int | None]:
     """Why the names at a level can be no classes, or which other level could be as well."""
     held = names.get(classes, set())
     if found := structure(held):
-        return str(found)
+        return str(found), None
     if both := held & names.get(classes + 1, set()):
-        return f"folders of one name stand at two levels: {', '.join(sorted(both)[:3])}"
+        return f"folders of one name stand at two levels: {', '.join(sorted(both)[:3])}", classes + 1
     for other in could[1:]:
         pairs = {(one[classes], one[other]) for one in lists if len(one) > other}
         if len(pairs) > len(names[other]):  # the same names below several others
             first, second = (", ".join(sorted(names[level])[:3]) for level in (classes, other))
-            return f"two levels of folders could be the classes: {first} or {second}"
-    return ""
+            return f"two levels of folders could be the classes: {first} or {second}", other
+    return "", None
 
 
 def _are_people(lists: Sequence[Sequence[str]], level: int) -> bool:

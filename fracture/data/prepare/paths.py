@@ -13,8 +13,9 @@ def split_of(path: str) -> str:
 
 
 def class_folders(path: str) -> list[str]:
-    """The folders of a path that name neither a split nor originals or augmented copies."""
-    return [part for part in PurePosixPath(path).parts[:-1] if not split_name(part) and not is_augmentation_word(part)]
+    """The folders of a path that name neither a split nor originals or augmented copies; ``a/a`` is one."""
+    kept = [part for part in PurePosixPath(path).parts[:-1] if not split_name(part) and not is_augmentation_word(part)]
+    return [part for i, part in enumerate(kept) if i == 0 or part != kept[i - 1]]
 
 
 def place(path: str, split: str) -> tuple[str, str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from fracture.data.annotations.shares import Unusable
 from fracture.data.cache import folder_of
-from fracture.data.exclusions import Exclusion, reasons, write_exclusions
+from fracture.data.exclusions import Exclusion, kind_of, reasons, write_exclusions
 from fracture.data.groups import merge
 from fracture.data.inspection.inspect import Progress, inspect
 from fracture.data.inspection.inspected import Inspection
@@ -22,6 +22,7 @@ from fracture.data.originals import Original, unlikely
 from fracture.data.patients import patients_of
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.gather import Gathered, gather, gather_again
+from fracture.data.prepare.label_files import how_to_read
 from fracture.data.prepare.labels import one_label_each
 from fracture.data.prepare.layouts import Layout
 from fracture.data.prepare.people import proposal
@@ -84,7 +85,7 @@ def prepare(
         gathered = gather(list(sources), config, images_dir, progress, excluded)
     records, contradictory, agreement = one_label_each([r for one in gathered for r in one.records], config.readers)
     excluded += contradictory
-    _check_classes({record.label for record in records}, len(records), excluded)
+    _check_classes({record.label for record in records}, len(records), excluded, gathered)
     records = _check_originals(records, config)
     cache_dir = folder_of(config.cache_dir)
     workers = workers_of(config.workers)
@@ -93,7 +94,7 @@ def prepare(
     patients = _patients(opened, keys, config)
     opened, keys, linked = _link_near(opened, keys, config, cache_dir, workers, progress, excluded)
     rows = _rows(opened, keys)
-    _check_classes({row.label for row in rows}, len(rows), excluded)
+    _check_classes({row.label for row in rows}, len(rows), excluded, gathered)
     rows, notes = _split(rows, keys, config)
     manifest = Manifest(out.stem, out.resolve().parent, tuple(rows), all(row.source == "synthetic" for row in rows))
     told = [*([str(agreement)] if str(agreement) else []), *patients, *notes]
@@ -324,15 +325,23 @@ def _lacking(rows: list[Row]) -> list[str]:
     ]
 
 
-def _check_classes(classes: set[str], images: int, excluded: list[Exclusion]) -> None:
-    if len(classes) < 2:
-        listed = "; ".join(f"{count} x {reason}" for reason, count in reasons(excluded)[:5])
-        why = f" Left out: {listed}." if listed else ""
-        found = ", ".join(sorted(classes))
-        raise DataError(
-            f"{images} usable images of {len(classes)} class(es) ({found}), two are the least.{why}",
-            "Give more sources, or say where the class stands with --label-pattern or --columns.",
-        )
+def _check_classes(classes: set[str], images: int, excluded: list[Exclusion], sources: Sequence[Gathered]) -> None:
+    """There are two classes.
+
+    Raises:
+        DataError: there are fewer; the message says what was left out and which files may hold the labels.
+    """
+    if len(classes) > 1:
+        return
+    first = {kind_of(one.reason): one.reason for one in reversed(excluded)}
+    listed = "; ".join(f"{count:,} x {first[kind]}" for kind, count in reasons(excluded)[:5])
+    why = f" Left out: {listed}." if listed else ""
+    found = ", ".join(sorted(classes))
+    tables = "".join(how_to_read(one.tree) for one in sources if one.tree)
+    raise DataError(
+        f"{images} usable images of {len(classes)} class(es) ({found}), two are the least.{why}{tables}",
+        "Give more sources, or say where the class stands with --label-pattern or --columns.",
+    )
 
 
 def _linked(opened: list[Opened], keys: list[list[Hashable]]) -> dict[str, int]:

@@ -67,7 +67,7 @@ def read_table(path: Path, config: PrepareConfig, source: str) -> TableRecords:
     Raises:
         DataError: not a CSV, a column missing, no row, or no row's file there.
     """
-    with open_table(path) as table:
+    with open_table(path, foreign=True) as table:
         rows = list(table.rows)
     ours = set(table.names) >= OURS
     index = FileIndex(Path(config.root).expanduser() if config.root else path.parent, anywhere=ours)
@@ -102,7 +102,7 @@ def read_table(path: Path, config: PrepareConfig, source: str) -> TableRecords:
             f"{path}: of {len(excluded):,} rows none names an image that is there{first}",
             f"Its paths start from {index.real}; --root names another folder, --columns other columns.",
         )
-    notes = [*columns.notes, *_found_by_name(records), *([] if ours else _unnamed(records))]
+    notes = [*table.notes, *columns.notes, *_found_by_name(records), *([] if ours else _unnamed(records))]
     kept = [one.record for one in records]
     notes += [f"boxes: columns {', '.join(drawn)}"] if drawn else []
     return TableRecords(_together(kept) if boxes else kept, excluded, notes, Path(index.real))
