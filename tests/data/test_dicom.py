@@ -10,6 +10,9 @@ from fracture.data.audit.config import AuditConfig
 from fracture.data.folders import read_folder
 from fracture.data.images import ImageError, decode, is_dicom
 from fracture.data.inspection.inspect import inspect
+from fracture.data.manifest import read_csv
+from fracture.data.prepare.config import PrepareConfig
+from fracture.data.prepare.prepare import prepare, write
 from tests.data.dicoms import RAMP, make
 
 pydicom = pytest.importorskip("pydicom", reason="the extra [dicom] is not installed")
@@ -99,3 +102,24 @@ def test_the_audit_knows_patients_that_no_row_names(tmp_path: Path) -> None:
     manifest = read_folder(tmp_path / "data", [])
     report = audit_manifest(manifest, tmp_path / "cache", config=AuditConfig(near_duplicates=False))
     assert report.verdict == "leaking"
+
+
+def test_patients_that_prepare_was_told_to_ignore_are_none_to_the_audit(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for i in range(18):
+        path = tmp_path / "data" / ("train", "val", "test")[i % 3] / "ab"[i // 3 % 2] / f"{i}.dcm"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(make(rng.integers(0, 4000, (64, 48)).astype(np.uint16), f"MRN-{i // 6}"))
+    config = AuditConfig(near_duplicates=False, probe=False)
+    for rule, verdict in (("auto", "leaking"), ("ignore", "clean")):
+        told = PrepareConfig(near_duplicates=False, patients=rule)
+        out = tmp_path / f"{rule}.csv"
+        write(prepare([tmp_path / "data"], told, out), out, told)
+        report = audit_manifest(read_csv(out), tmp_path / "cache", config=config)
+        assert report.verdict == verdict
+        said = next(check.sentence for check in report.checks if check.number == 3)
+        assert ("patients of DICOM files are not used" in said) == (verdict == "clean")
+    folder = read_folder(tmp_path / "data", [])
+    for rule, verdict in (("auto", "leaking"), ("ignore", "clean")):
+        asked = config.model_copy(update={"patients": rule})
+        assert audit_manifest(folder, tmp_path / "cache", config=asked).verdict == verdict

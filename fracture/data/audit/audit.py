@@ -1,5 +1,6 @@
 """Auditing a manifest: opens the files, searches near-duplicates, probes the sources, and asks the judge."""
 
+import json
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from fracture.data.inspection.inspected import Inspection
 from fracture.data.inspection.pool import workers_of
 from fracture.data.manifest import Manifest, Row, read_csv
 from fracture.data.near.pairs import NearPair, NearPairs, near_duplicates
-from fracture.data.patients import patients_of
+from fracture.data.patients import Rule, patients_of
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.gather import gather
 from fracture.errors import DataError
@@ -43,7 +44,8 @@ def audit_manifest(
     workers = workers_of(config.workers)
     paths = [row.path for row in manifest.rows]
     inspections = inspect(paths, cache_dir, workers, progress, sign=config.near_duplicates)
-    groups = _groups(manifest.rows, inspections)
+    ignored = config.patients == "ignore" or _prepared_without_patients(manifest)
+    groups = _groups(manifest.rows, inspections, "ignore" if ignored else "auto")
     images = [_image(*one) for one in zip(manifest.rows, groups, inspections, strict=True)]
     readable = [i for i, found in enumerate(inspections) if not found.error]
     files = [(inspections[i].sha256, manifest.rows[i].path) for i in readable]
@@ -57,7 +59,7 @@ def audit_manifest(
         "blank_spread": BLANK_SPREAD, "tiny_side": TINY_SIDE, "share_gap": SHARE_GAP,
     }  # fmt: skip
     found = near.duplicates if config.near_duplicates else None
-    return judge(manifest.name, digest, images, found, near.review, probe, limits, len(near.featureless))
+    return judge(manifest.name, digest, images, found, near.review, probe, limits, len(near.featureless), ignored)
 
 
 def _patients_known(near: NearPairs, manifest: Manifest) -> NearPairs:
@@ -105,9 +107,18 @@ def write_report(report: AuditReport, json_path: Path) -> tuple[Path, Path]:
     return json_path, page
 
 
-def _groups(rows: Sequence[Row], inspections: Sequence[Inspection]) -> list[str]:
+def _prepared_without_patients(manifest: Manifest) -> bool:
+    """Whether the summary that `prepare` leaves beside a manifest says that it was told to use no patients."""
+    try:
+        summary = json.loads((manifest.root / f"{manifest.name}.json").read_text(encoding="utf-8"))
+        return bool(summary["config"]["patients"] == "ignore")
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _groups(rows: Sequence[Row], inspections: Sequence[Inspection], rule: Rule) -> list[str]:
     """The group of each image, DICOM patients being one whatever the rows say; empty where it stands alone."""
-    known = patients_of([""] * len(rows), [found.identity for found in inspections])
+    known = patients_of([""] * len(rows), [found.identity for found in inspections], rule)
     links = [[*own, *([study] if study else [])] for own, study in zip(known.keys, known.studies, strict=True)]
     keys = [
         [*([("group", row.group)] if row.group else []), *(("patient", key) for key in own)]

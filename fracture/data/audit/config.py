@@ -18,5 +18,10 @@ class AuditConfig(BaseModel):
 
     near_duplicates: bool = Field(True, description="look for near-duplicates; false leaves exact copies and groups")
     probe: bool = Field(True, description="probe whether the class equals the source")
+    patients: Literal["auto", "ignore"] = Field(
+        "auto",
+        description="auto takes patients and studies of DICOM files too, unless the manifest was prepared with "
+        "patients=ignore; ignore takes none",
+    )
     workers: int | Auto = Field("auto", ge=1, le=64, description="processes; auto is the number of cores, 8 at most")
     cache_dir: str = Field("auto", description="where signatures are kept; auto is the user's cache folder")

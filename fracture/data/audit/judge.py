@@ -28,7 +28,7 @@ class PairLike(Protocol):
 
 def judge(
     name: str, digest: str, images: Sequence[Image], duplicates: Sequence[PairLike] | None, review: Sequence[PairLike],
-    probe: Probe, thresholds: Mapping[str, float], featureless: int = 0,
+    probe: Probe, thresholds: Mapping[str, float], featureless: int = 0, patients_ignored: bool = False,
 ) -> AuditReport:  # fmt: skip
     """Answer the seven questions.
 
@@ -41,6 +41,7 @@ def judge(
         probe: of the sources.
         thresholds: to be written down with the findings.
         featureless: images with too little detail for the search for near-duplicates.
+        patients_ignored: the user wants no patients of DICOM files.
     """
     same = _same_bytes(images)
     near = [_evidence(pair, "near-duplicate") for pair in duplicates or ()]
@@ -51,7 +52,7 @@ def judge(
     checks = (
         _check_exact(images, same),
         _check_near(images, same, near, unsure, note),
-        _check_groups(images),
+        _check_groups(images, "; patients of DICOM files are not used (patients=ignore)" if patients_ignored else ""),
         _check_labels(images, same, near),
         _check_source(probe),
         _check_distributions(distributions),
@@ -109,7 +110,7 @@ def _check_near(
     return Check(2, name, title, "note" if rest or note else "ok", f"none across splits; {tail}", 0, rest)
 
 
-def _check_groups(images: Sequence[Image]) -> Check:
+def _check_groups(images: Sequence[Image], note: str) -> Check:
     title, name = "Patients or originals in two splits", "groups_across_splits"
     members: dict[str, list[int]] = defaultdict(list)
     for i, image in enumerate(images):
@@ -117,15 +118,16 @@ def _check_groups(images: Sequence[Image]) -> Check:
             members[image.group].append(i)
     torn = {g: held for g, held in members.items() if len({images[i].split for i in held} - {""}) > 1}
     if not members:
-        return Check(3, name, title, "note", "the manifest names no groups, so only the images themselves can tell")
+        told = f"the manifest names no groups, so only the images themselves can tell{note}"
+        return Check(3, name, title, "note", told)
     if not torn:
-        return Check(3, name, title, "ok", f"none of {len(members):,} groups is torn apart")
+        return Check(3, name, title, "ok", f"none of {len(members):,} groups is torn apart{note}")
     evidence = []
     for held in torn.values():
         other = next(i for i in held if images[i].split and images[i].split != images[held[0]].split)
         evidence.append(Evidence(held[0], other, "same group", 0.0, images[other].group))
     count = sum(len(held) for held in torn.values())
-    sentence = f"{len(torn):,} of {len(members):,} groups, {count:,} images, lie in two or more splits"
+    sentence = f"{len(torn):,} of {len(members):,} groups, {count:,} images, lie in two or more splits{note}"
     return Check(3, name, title, "leak", sentence, len(torn), tuple(evidence))
 
 
