@@ -125,6 +125,22 @@ def test_boxes_of_coco_turn_too(tmp_path: Path) -> None:
         _is_on_the_white(row.path, from_text(row.extra["boxes"])[0])
 
 
+def test_boxes_of_via_are_on_the_image_as_it_is_shown(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    entries = {}
+    for i in range(N):
+        _image(root / f"{i}.jpg", i)
+        shape = {"name": "rect", "x": left, "y": top, "width": right - left, "height": bottom - top}
+        regions = [{"shape_attributes": shape, "region_attributes": {"label": "fx"}}] if i % 2 else []
+        entries[str(i)] = {"filename": f"{i}.jpg", "size": 1, "regions": regions, "file_attributes": {}}
+    (root / "via.json").write_text(json.dumps(entries))
+    found = _prepare(root, background="none").manifest.rows
+    assert {int(row.path.stem): row.label for row in found} == {i: ("none", "fx")[i % 2] for i in range(N)}
+    for row in found:
+        for box in from_text(row.extra["boxes"]):
+            _is_on_the_white(row.path, box)
+
+
 @pytest.mark.parametrize("names", [("x", "y"), ("width", "height"), ("left", "right"), ("xmin", "ymin", "xmax")])
 def test_other_columns_draw_none(names: tuple[str, ...]) -> None:
     assert find_boxes(["path", "label", *names], []) is None

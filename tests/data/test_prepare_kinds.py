@@ -328,6 +328,14 @@ def test_cells_of_several_classes(several: str, plant: Plant) -> None:
     ]
 
 
+@pytest.mark.parametrize("mixed", ["A, scoliosis", "A/scoliosis", "A and scoliosis", "A+scoliosis"])
+def test_classes_that_may_be_several_findings_are_said(mixed: str, plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    rows = [[f"{i}.png", ("A", "B", mixed, "A")[i % 4]] for i in range(N)]
+    notes = _prepare(_table(root / "t.csv", [["path", "label"], *rows])).sources[0].notes
+    assert any(f"may be several findings: {mixed}; --label-map" in note for note in notes)
+
+
 def test_a_column_of_body_parts_is_not_taken_for_the_class_unasked(plant: Plant) -> None:
     root = plant(*(f"{i}.png" for i in range(N)))
     rows = [[f"{i}.png", ("wrist", "elbow")[i // 2 % 2], "AB"[i % 2]] for i in range(N)]

@@ -41,7 +41,8 @@ class Annotated:
     for one without a fracture.
 
     Attributes:
-        kind: ``YOLO``, ``COCO``, ``Pascal VOC``, ``Roboflow CSV (boxes)`` or ``Roboflow _classes.csv``.
+        kind: ``YOLO``, ``COCO``, ``CreateML``, ``VIA``, ``LabelMe``, ``Pascal VOC``, ``Roboflow CSV (boxes)`` or
+            ``Roboflow _classes.csv``.
         files: annotation files that were read, from the root.
         findings: by image, from the root; one without labels was looked at. Images that the set does not mention
             are missing. May be empty where every file has a problem.

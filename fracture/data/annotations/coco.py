@@ -5,14 +5,14 @@ the folder of each split. Its root category (``"supercategory": "none"``) has no
 label.
 """
 
-import json
 import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 from fracture.data.annotations.annotated import Annotated, Draft, read_each
-from fracture.data.annotations.files import MIB, Unreadable, read_text
+from fracture.data.annotations.files import MIB, Unreadable, read_json
 from fracture.data.annotations.matching import Images, Match, splits_in
 from fracture.data.annotations.shares import Edges, Unusable, around, class_name, from_pixels, number, short
 from fracture.data.boxes import Box
@@ -38,24 +38,17 @@ def read(root: Path, images: Images, others: Sequence[str]) -> Annotated | None:
 
 def _read_file(root: Path, file: str, images: Images, draft: Draft) -> None:
     try:
-        text = read_text(root / file, _LIMIT)
+        content = read_json(root / file, _LIMIT, _MARKS)
     except Unreadable as error:
         if error.may_be(*(mark.encode() for mark in _MARKS)):
             draft.problem(file, str(error))
-        return
-    if not all(mark in text for mark in _MARKS):
-        return
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        draft.problem(file, f"is broken JSON: {error}")
         return
     if _is_coco(content):
         draft.read(file)
         _read_content(content, file, images, draft)
 
 
-def _is_coco(content: object) -> bool:
+def _is_coco(content: object) -> TypeGuard[dict[str, object]]:
     """Whether there are lists of images, one of which has a file's name, and of annotations."""
     if not isinstance(content, dict):
         return False

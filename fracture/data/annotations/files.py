@@ -1,8 +1,10 @@
 """Annotation files as text: of bounded size, with the encodings that people save."""
 
 import codecs
+import json
 import re
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 MIB = 1 << 20
@@ -73,3 +75,18 @@ def _decoded(data: bytes) -> str:
         return data.decode(encoding)
     except (ValueError, LookupError):
         raise Unreadable(f"is not {encoding.upper()} text", data) from None
+
+
+def read_json(path: Path, limit: int, marks: Sequence[str]) -> object:
+    """The content of a JSON file that holds all the marks, None of another one.
+
+    Raises:
+        Unreadable: as `read_text`, or the file has the marks and is broken.
+    """
+    text = read_text(path, limit)
+    if not all(mark in text for mark in marks):
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"is broken JSON: {error}", "".join(marks).encode()) from None

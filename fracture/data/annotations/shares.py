@@ -59,6 +59,19 @@ def from_pixels(label: str, edges: Edges, width: object, height: object) -> Box:
     return from_shares(label, (left / across, top / down, right / across, bottom / down))
 
 
+def sized_box(label: str, edges: Edges, width: object, height: object) -> Box | Edges:
+    """The box with these edges in pixels; where the image's size is not given, the edges themselves.
+
+    Raises:
+        Unusable: no area, or as `from_pixels`.
+    """
+    if width is not None and height is not None:
+        return from_pixels(label, edges, width, height)
+    if edges[0] >= edges[2] or edges[1] >= edges[3]:
+        raise Unusable("its box has no area")
+    return edges
+
+
 def from_shares(label: str, edges: Edges) -> Box:
     """The box with these edges as shares of the image; what lies slightly outside is cut off.
 

@@ -11,18 +11,17 @@ from typing import Any
 
 from fracture.data.annotations.shares import Unusable
 from fracture.data.cache import folder_of
-from fracture.data.exclusions import Exclusion, kind_of, reasons, write_exclusions
+from fracture.data.exclusions import Exclusion, reasons, write_exclusions
 from fracture.data.groups import merge
 from fracture.data.inspection.inspect import Progress, inspect
 from fracture.data.inspection.inspected import Inspection
 from fracture.data.inspection.pool import workers_of
-from fracture.data.manifest import SPLITS, Manifest, Row, write_csv
+from fracture.data.manifest import Manifest, Row, write_csv
 from fracture.data.near.pairs import near_duplicates
-from fracture.data.originals import Original, unlikely
 from fracture.data.patients import patients_of
+from fracture.data.prepare.checks import check_classes, check_originals, check_splits, lacking
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.gather import Gathered, gather, gather_again
-from fracture.data.prepare.label_files import how_to_read
 from fracture.data.prepare.labels import one_label_each
 from fracture.data.prepare.layouts import Layout
 from fracture.data.prepare.people import proposal
@@ -85,8 +84,8 @@ def prepare(
         gathered = gather(list(sources), config, images_dir, progress, excluded)
     records, contradictory, agreement = one_label_each([r for one in gathered for r in one.records], config.readers)
     excluded += contradictory
-    _check_classes({record.label for record in records}, len(records), excluded, gathered)
-    records = _check_originals(records, config)
+    check_classes({record.label for record in records}, len(records), excluded, gathered)
+    records = check_originals(records, config)
     cache_dir = folder_of(config.cache_dir)
     workers = workers_of(config.workers)
     opened = _open(records, config, workers, progress, excluded)
@@ -94,7 +93,7 @@ def prepare(
     patients = _patients(opened, keys, config)
     opened, keys, linked = _link_near(opened, keys, config, cache_dir, workers, progress, excluded)
     rows = _rows(opened, keys)
-    _check_classes({row.label for row in rows}, len(rows), excluded, gathered)
+    check_classes({row.label for row in rows}, len(rows), excluded, gathered)
     rows, notes = _split(rows, keys, config)
     manifest = Manifest(out.stem, out.resolve().parent, tuple(rows), all(row.source == "synthetic" for row in rows))
     told = [*([str(agreement)] if str(agreement) else []), *patients, *notes]
@@ -109,24 +108,6 @@ def write(prepared: Prepared, out: Path, config: PrepareConfig) -> tuple[Path, P
     write_exclusions(prepared.excluded, excluded)
     write_json(summary, _summary(prepared, config))
     return out, excluded, summary
-
-
-def _check_originals(records: list[Record], config: PrepareConfig) -> list[Record]:
-    """The records without originals where names are not to be looked at; refused where names join too many.
-
-    Raises:
-        DataError: an original would have more copies than augmentation makes.
-    """
-    if config.originals == "ignore":
-        return [replace(record, original="", rule="") for record in records]
-    found = [Original(record.original, record.rule) for record in records]
-    labels, paths = [record.label for record in records], [str(record.path) for record in records]
-    if config.originals == "auto" and (sentences := unlikely(found, labels, paths)):
-        raise DataError(
-            sentences[:5],
-            "If they are different images: --originals ignore. If they are copies of one: --originals names.",
-        )
-    return records
 
 
 def _open(
@@ -268,7 +249,7 @@ def _split(rows: list[Row], keys: list[list[Hashable]], config: PrepareConfig) -
     given = ["" if config.resplit else row.split for row in rows]
     splits, notes = assign_splits(strata, groups, given, config)
     rows = [replace(row, split=split) for row, split in zip(rows, splits, strict=True)]
-    _check_splits(rows, keys)
+    check_splits(rows, keys)
     if config.folds:
         folds = assign_folds(strata, groups, splits, config)
         names = {"": "test", "0": "val"}
@@ -279,69 +260,7 @@ def _split(rows: list[Row], keys: list[list[Hashable]], config: PrepareConfig) -
     torn = Counter(group for group, _ in {(row.group, row.split) for row in rows})
     if count := sum(splits_of > 1 for splits_of in torn.values()):
         notes.append(f"the splits that the data names tear {count} groups apart: fracture prepare --regroup mends it")
-    return rows, [*notes, *_lacking(rows)]
-
-
-_LINKS = {
-    "patient": ("the same patient", "--patients ignore"),
-    "study": ("the same study", "--patients ignore"),
-    "original": ("names of one original", "--originals ignore"),
-    "near": ("near-duplicates", "--near-duplicates false"),
-}
-
-
-def _check_splits(rows: list[Row], keys: list[list[Hashable]]) -> None:
-    """Every split has images.
-
-    Raises:
-        DataError: one has none, since the groups are too few or too large.
-    """
-    held = Counter(row.split for row in rows)
-    if not (empty := [split for split in SPLITS if not held[split]]):
-        return
-    members: dict[str, list[int]] = defaultdict(list)
-    for i, row in enumerate(rows):
-        members[row.group].append(i)
-    largest = max(members.values(), key=len)
-    kinds = Counter(key[0] for i in largest for key in keys[i] if isinstance(key, tuple) and key[0] in _LINKS)
-    by, way = _LINKS[kinds.most_common(1)[0][0]] if kinds and len(largest) > 1 else ("nothing", "")
-    examples = ", ".join(rows[i].path.name for i in largest[:3])
-    hint = f"If they are not: {way}. " if way else ""
-    raise DataError(
-        f"no image would be in {' and '.join(empty)}: {len(rows):,} images are {len(members):,} groups that must not "
-        f"be torn apart; the largest has {len(largest):,} images, linked by {by}: {examples}",
-        f"{hint}Three groups of each class are the least; more images help.",
-    )
-
-
-def _lacking(rows: list[Row]) -> list[str]:
-    """A sentence for each split that lacks a class."""
-    classes = {row.label for row in rows}
-    held = {split: {row.label for row in rows if row.split == split} for split in SPLITS}
-    return [
-        f"{split} has no image of {', '.join(sorted(classes - held[split]))}, so training will refuse: too few groups"
-        for split in SPLITS
-        if classes - held[split]
-    ]
-
-
-def _check_classes(classes: set[str], images: int, excluded: list[Exclusion], sources: Sequence[Gathered]) -> None:
-    """There are two classes.
-
-    Raises:
-        DataError: there are fewer; the message says what was left out and which files may hold the labels.
-    """
-    if len(classes) > 1:
-        return
-    first = {kind_of(one.reason): one.reason for one in reversed(excluded)}
-    listed = "; ".join(f"{count:,} x {first[kind]}" for kind, count in reasons(excluded)[:5])
-    why = f" Left out: {listed}." if listed else ""
-    found = ", ".join(sorted(classes))
-    tables = "".join(how_to_read(one.tree) for one in sources if one.tree)
-    raise DataError(
-        f"{images} usable images of {len(classes)} class(es) ({found}), two are the least.{why}{tables}",
-        "Give more sources, or say where the class stands with --label-pattern or --columns.",
-    )
+    return rows, [*notes, *lacking(rows)]
 
 
 def _linked(opened: list[Opened], keys: list[list[Hashable]]) -> dict[str, int]:

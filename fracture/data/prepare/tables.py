@@ -1,7 +1,6 @@
 """CSV files: a user's own list of images, and the label tables of published data sets."""
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from fracture.data.annotations.shares import Unusable
 from fracture.data.class_names import are_patients
 from fracture.data.exclusions import Exclusion
 from fracture.data.manifest import COLUMNS, SPLITS, split_name
+from fracture.data.prepare.cells import COLD, HOT, UNKNOWN, findings_of, mixed_note
 from fracture.data.prepare.columns import OURS, Columns, find_columns
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.drawn import Drawn, together
@@ -22,9 +22,6 @@ from fracture.data.tables import EXCESS, open_table
 from fracture.data.trees import is_image
 from fracture.errors import DataError
 
-_UNKNOWN = {"?", "nan", "n/a", "na", "null", "unknown", "uncertain", "unclear", "-", "#n/a", "not available"}
-_HOT = {"1", "true", "yes", "y", "x"}
-_COLD = {"0", "", "false", "no", "n"}
 _HEAD = 500  # rows that columns are told by
 Row = Mapping[str | None, str]
 
@@ -102,7 +99,13 @@ def read_table(path: Path, config: PrepareConfig, source: str) -> TableRecords:
             f"{path}: of {len(excluded):,} rows none names an image that is there{first}",
             f"Its paths start from {index.real}; --root names another folder, --columns other columns.",
         )
-    notes = [*table.notes, *columns.notes, *_found_by_name(records), *([] if ours else _unnamed(records))]
+    notes = [
+        *table.notes,
+        *columns.notes,
+        *mixed_note(labels),
+        *_found_by_name(records),
+        *([] if ours else _unnamed(records)),
+    ]
     kept = [one.record for one in records]
     notes += [f"boxes: columns {', '.join(drawn)}"] if drawn else []
     return TableRecords(_together(kept) if boxes else kept, excluded, notes, Path(index.real))
@@ -183,30 +186,19 @@ def _label(row: Row, text: Mapping[str, str], reading: _Reading) -> tuple[str, t
     if config.label_pattern:
         return "", None, ""
     if columns.labels:
-        odd = [name for name in columns.labels if canonical(row[name]).lower() not in _HOT | _COLD]
+        odd = [name for name in columns.labels if canonical(row[name]).lower() not in HOT | COLD]
         if odd:
             return "", None, f"its {odd[0]} is {row[odd[0]]!r}, neither 1 nor 0"
-        return "", tuple(name for name in columns.labels if canonical(row[name]).lower() in _HOT), ""
+        return "", tuple(name for name in columns.labels if canonical(row[name]).lower() in HOT), ""
     label = canonical(text["label"])
-    if label.lower() in _UNKNOWN and not {label, text["label"]} & reading.mapped:
+    if label.lower() in UNKNOWN and not {label, text["label"]} & reading.mapped:
         return "", None, f"its label is {label!r}: nobody knows its class"
-    parts = _findings(label, reading.labels)
+    parts = findings_of(label, reading.labels)
     if reading.boxes or (label and parts != [label]):
         return "", tuple(parts), ""
     if not label and "" not in reading.mapped:
         return "", None, "its path or label is empty"
     return label, None, ""
-
-
-def _findings(label: str, labels: frozenset[str]) -> list[str]:
-    """The classes that a cell names: ``a|b``, ``a; b``, ``['a', 'b']``, and ``a, b`` or ``a and b`` of known ones."""
-    inner = label[1:-1] if label[:1] + label[-1:] == "[]" else label
-    listed = inner != label
-    parts = [part.strip(" \"'") for part in re.split(r"[|;]|,(?=\s*[\"'])" if listed else r"[|;]", inner)]
-    if len(parts) == 1 and not listed:
-        split = [part.strip() for part in re.split(r"\s*[,+/&]\s*|\s+and\s+", label)]
-        parts = split if len(split) > 1 and set(split) <= labels else parts
-    return [part for part in parts if part]
 
 
 def _record(

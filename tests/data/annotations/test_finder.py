@@ -46,7 +46,8 @@ def fracatlas() -> dict[str, str]:
 
 def test_fracatlas(tmp_path: Path) -> None:
     found = lay(tmp_path, fracatlas())
-    assert [one.kind for one in found] == ["Pascal VOC", "YOLO", "COCO"]  # VOC and YOLO speak of all images
+    assert [one.kind for one in found] == ["Pascal VOC", "YOLO", "COCO", "VIA"]  # VOC and YOLO speak of all images
+    assert not found.pop().findings, "the regions of its VGG file have no class"
     image = "FracAtlas/images/Fractured/IMG0000019.jpg"
     boxes = [edges(one.findings[image].boxes[0]) for one in found]
     assert all(box == pytest.approx(boxes[0], abs=1e-3) for box in boxes)

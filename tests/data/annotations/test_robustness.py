@@ -48,7 +48,7 @@ def search(contents: dict[str, bytes]) -> list[Annotated]:
         assert set(one.findings) <= set(IMAGES)
         "\n".join((*one.files, *one.notes, *(f"{path} {reason}" for path, reason in one.problems))).encode()
         for finding in one.findings.values():
-            assert len(finding.boxes) == (len(finding.labels) if one.has_boxes else 0)
+            assert len(finding.boxes) + len(finding.pixels) == (len(finding.labels) if one.has_boxes else 0)
             assert all(finding.labels)
             assert from_text(to_text(finding.boxes)) == finding.boxes
     return found

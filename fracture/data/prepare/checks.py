@@ -1,0 +1,94 @@
+"""What refuses a preparation: names that join too much, splits without images, fewer than two classes."""
+
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+
+from fracture.data.exclusions import Exclusion, kind_of, reasons
+from fracture.data.manifest import SPLITS, Row
+from fracture.data.originals import Original, unlikely
+from fracture.data.prepare.config import PrepareConfig
+from fracture.data.prepare.gather import Gathered
+from fracture.data.prepare.label_files import how_to_read
+from fracture.data.prepare.records import Record
+from fracture.errors import DataError
+
+
+def check_originals(records: list[Record], config: PrepareConfig) -> list[Record]:
+    """The records without originals where names are not to be looked at; refused where names join too many.
+
+    Raises:
+        DataError: an original would have more copies than augmentation makes.
+    """
+    if config.originals == "ignore":
+        return [replace(record, original="", rule="") for record in records]
+    found = [Original(record.original, record.rule) for record in records]
+    labels, paths = [record.label for record in records], [str(record.path) for record in records]
+    if config.originals == "auto" and (sentences := unlikely(found, labels, paths)):
+        raise DataError(
+            sentences[:5],
+            "If they are different images: --originals ignore. If they are copies of one: --originals names.",
+        )
+    return records
+
+
+_LINKS = {
+    "patient": ("the same patient", "--patients ignore"),
+    "study": ("the same study", "--patients ignore"),
+    "original": ("names of one original", "--originals ignore"),
+    "near": ("near-duplicates", "--near-duplicates false"),
+}
+
+
+def check_splits(rows: list[Row], keys: list[list[Hashable]]) -> None:
+    """Every split has images.
+
+    Raises:
+        DataError: one has none, since the groups are too few or too large.
+    """
+    held = Counter(row.split for row in rows)
+    if not (empty := [split for split in SPLITS if not held[split]]):
+        return
+    members: dict[str, list[int]] = defaultdict(list)
+    for i, row in enumerate(rows):
+        members[row.group].append(i)
+    largest = max(members.values(), key=len)
+    kinds = Counter(key[0] for i in largest for key in keys[i] if isinstance(key, tuple) and key[0] in _LINKS)
+    by, way = _LINKS[kinds.most_common(1)[0][0]] if kinds and len(largest) > 1 else ("nothing", "")
+    examples = ", ".join(rows[i].path.name for i in largest[:3])
+    hint = f"If they are not: {way}. " if way else ""
+    raise DataError(
+        f"no image would be in {' and '.join(empty)}: {len(rows):,} images are {len(members):,} groups that must not "
+        f"be torn apart; the largest has {len(largest):,} images, linked by {by}: {examples}",
+        f"{hint}Three groups of each class are the least; more images help.",
+    )
+
+
+def lacking(rows: list[Row]) -> list[str]:
+    """A sentence for each split that lacks a class."""
+    classes = {row.label for row in rows}
+    held = {split: {row.label for row in rows if row.split == split} for split in SPLITS}
+    return [
+        f"{split} has no image of {', '.join(sorted(classes - held[split]))}, so training will refuse: too few groups"
+        for split in SPLITS
+        if classes - held[split]
+    ]
+
+
+def check_classes(classes: set[str], images: int, excluded: list[Exclusion], sources: Sequence[Gathered]) -> None:
+    """There are two classes.
+
+    Raises:
+        DataError: there are fewer; the message says what was left out and which files may hold the labels.
+    """
+    if len(classes) > 1:
+        return
+    first = {kind_of(one.reason): one.reason for one in reversed(excluded)}
+    listed = "; ".join(f"{count:,} x {first[kind]}" for kind, count in reasons(excluded)[:5])
+    why = f" Left out: {listed}." if listed else ""
+    found = ", ".join(sorted(classes))
+    tables = "".join(how_to_read(one.tree) for one in sources if one.tree)
+    raise DataError(
+        f"{images} usable images of {len(classes)} class(es) ({found}), two are the least.{why}{tables}",
+        "Give more sources, or say where the class stands with --label-pattern or --columns.",
+    )
