@@ -97,6 +97,16 @@ def test_columns_of_a_table_draw_boxes(names: tuple[str, ...], cells: tuple[floa
             _is_on_the_white(row.path, box)
 
 
+@pytest.mark.parametrize("cells", [("",) * 4, ("nan",) * 4, ("0",) * 4, ("-1",) * 4])
+def test_cells_that_draw_nothing(cells: tuple[str, ...]) -> None:
+    columns = find_boxes(["x1", "y1", "x2", "y2"], [{"x1": "3", "y1": "3", "x2": "9", "y2": "9"}])
+    assert columns is not None
+    assert columns.read(dict(zip(columns.names, cells, strict=True)), "x") == Drawn()
+    for wrong in (("1", "", "3", "4"), ("5", "1", "2", "3"), ("a", "1", "2", "3")):
+        with pytest.raises(Unusable):
+            columns.read(dict(zip(columns.names, wrong, strict=True)), "x")
+
+
 def test_readers_decide_where_a_table_draws_boxes(tmp_path: Path) -> None:
     rows: list[list[object]] = [["path", "label", "reader", "xmin", "ymin", "xmax", "ymax"]]
     for i in range(N):

@@ -435,8 +435,8 @@ def test_two_columns_that_lead_to_different_images(first: str, plant: Plant) -> 
 
 def test_ages_and_row_numbers_are_no_second_column_of_images(plant: Plant) -> None:
     root = plant(*(f"{i}.png" for i in range(N)))
-    rows = [[i, (7 * i) % N, i % 9, "AB"[i % 2]] for i in range(N)]
-    prepared = _prepare(_table(root / "t.csv", [["", "image_id", "age", "label"], *rows]))
+    rows = [[i, (7 * i) % N, i % 9, (3 * i) % N, "AB"[i % 2]] for i in range(N)]
+    prepared = _prepare(_table(root / "t.csv", [["", "image_id", "age", "patient_id", "label"], *rows]))
     assert {int(row.path.stem): row.label for row in prepared.manifest.rows} == {
         (7 * i) % N: "AB"[i % 2] for i in range(N)
     }

@@ -80,7 +80,9 @@ def find_columns(
     notes = []
     if "path" not in own:
         known = list(dict.fromkeys(c for spelt in SPELLINGS["path"] if (c := named_column(spelt, names))))
-        column, note = path_column(path, names, rows, index, known)
+        others = {c for m, c in meaning.items() if m != "path"} - set(known)
+        could = [name for name in names if name not in others and name not in labels]
+        column, note = path_column(path, could, rows, index, known)
         meaning |= {"path": column} if column else {}
         notes += [note] if note else []
     _split_by_values(meaning, own, names, rows)

@@ -39,7 +39,7 @@ class BoxColumns:
     shares: bool
 
     def read(self, row: Row, label: str) -> Drawn:
-        """The box of one row; none where its cells are empty.
+        """The box of one row; none where its cells are empty, or none is above 0.
 
         Raises:
             Unusable: a cell is no number, or the box has no area.
@@ -48,6 +48,8 @@ class BoxColumns:
         if all(cell.lower() in _EMPTY for cell in cells):
             return Drawn()
         edges = self._edges(cells)
+        if max(number(cell) for cell in cells) <= 0:
+            return Drawn()
         if self.shares:
             return Drawn(shares=(from_shares(label, edges),))
         if edges[0] >= edges[2] or edges[1] >= edges[3]:
