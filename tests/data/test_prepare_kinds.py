@@ -433,6 +433,12 @@ def test_two_columns_that_lead_to_different_images(first: str, plant: Plant) -> 
     assert {int(row.path.stem): row.label for row in prepared.manifest.rows} == {i: "AB"[i % 2] for i in range(N)}
 
 
+def test_the_column_of_patients_may_name_the_images(plant: Plant) -> None:
+    root = plant(*(f"images/x{i}.png" for i in range(N)))
+    rows = [[f"x{i}", i % 2] for i in range(N)]
+    assert len(_prepare(_table(root / "t.csv", [["patientId", "Target"], *rows])).manifest.rows) == N
+
+
 def test_ages_and_row_numbers_are_no_second_column_of_images(plant: Plant) -> None:
     root = plant(*(f"{i}.png" for i in range(N)))
     rows = [[i, (7 * i) % N, i % 9, (3 * i) % N, "AB"[i % 2]] for i in range(N)]

@@ -83,6 +83,7 @@ def find_columns(
         others = {c for m, c in meaning.items() if m != "path"} - set(known)
         could = [name for name in names if name not in others and name not in labels]
         column, note = path_column(path, could, rows, index, known)
+        column = column or path_column(path, names, rows, index, [])[0]  # the patient's may name the image as well
         meaning |= {"path": column} if column else {}
         notes += [note] if note else []
     _split_by_values(meaning, own, names, rows)
