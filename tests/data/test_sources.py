@@ -75,6 +75,27 @@ def test_running_numbers_of_two_sources_are_two_patients(names: list[str], tmp_p
     assert len({row.group for row in one.manifest.rows}) == N // 4
 
 
+def test_placeholders_are_no_shared_identifiers(tmp_path: Path) -> None:
+    tables = _tables(tmp_path / "set", ["north.csv", "south.csv"], "P{}", share=False)
+    for table in tables:
+        lines = table.read_text().splitlines()
+        table.write_text(
+            "\n".join([*lines[:2], *(line.rpartition(",")[0] + ",unknown" for line in lines[2:4]), *lines[4:]])
+        )
+    assert "stand in north and in south" not in _said(_prepare(tables, tmp_path / "out"))
+
+
+def test_several_rows_of_a_file_are_no_copies(tmp_path: Path) -> None:
+    rows = ["path,label,reader"]
+    for i in range(N):
+        _write(tmp_path / "set" / f"{i}_crop_1.png", i)
+        rows += [f"{i}_crop_1.png,{'AB'[i % 2]},{reader}" for reader in range(3)]
+    (tmp_path / "set" / "reads.csv").write_text("\n".join(rows))
+    found = _prepare([tmp_path / "set" / "reads.csv"], tmp_path / "out")
+    assert len({row.group for row in found.manifest.rows}) == N
+    assert "copies" not in _said(found)
+
+
 def test_identifiers_that_are_no_running_numbers_are_one_person(tmp_path: Path) -> None:
     tables = _tables(tmp_path / "set", ["2021.csv", "2022.csv"], "48392{:04d}7")
     found = _prepare(tables, tmp_path / "out")

@@ -9,6 +9,7 @@ from itertools import combinations
 from pathlib import Path
 
 from fracture.data.copy_marks import WORD_RULES, is_augmentation_word
+from fracture.data.inspection.identity import is_placeholder
 from fracture.data.listing import some
 from fracture.data.manifest import split_name
 from fracture.data.originals import Original, originals
@@ -19,6 +20,7 @@ from fracture.data.tables import is_table
 
 _SHORT = 10_000  # numbers below it are running numbers, which begin anew in every hospital
 _DENSE = 10  # so are numbers up to this many times their count
+_MOSTLY = 0.9  # of the identifiers are such numbers where all count as such
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,10 @@ def _in_splits(read: list[list[Record]], origins: Sequence[Origin], notes: list[
 
 def _same_people(read: list[list[Record]], origins: Sequence[Origin], notes: list[str]) -> list[list[Record]]:
     """Identifiers that two sources share are one person's, but for running numbers; a user's own names keep apart."""
-    ids = [{r.patient.partition("/")[2] for r in records if r.patient} for records in read]
+    ids = [
+        {own for r in records if r.patient and not is_placeholder(own := r.patient.partition("/")[2])}
+        for records in read
+    ]
     new: dict[str, str] = {}
     for one, other in combinations(range(len(read)), 2):
         first, second = origins[one].name, origins[other].name
@@ -161,32 +166,34 @@ def _same_people(read: list[list[Record]], origins: Sequence[Origin], notes: lis
 
 def _are_running(ids: set[str]) -> bool:
     """Whether identifiers are numbers that begin anew in every source, as 1, 2, 3 or P001, P002."""
-    numbers = [int(found[1]) if (found := re.fullmatch(r"\D*(\d{1,18})(?:\.0)?", own)) else _SHORT * 100 for own in ids]
-    return max(numbers) < max(_SHORT, _DENSE * len(numbers))
+    numbers = [int(found[1]) for own in ids if (found := re.fullmatch(r"\D*(\d{1,18})(?:\.0)?", own))]
+    return sum(number < max(_SHORT, _DENSE * len(ids)) for number in numbers) > _MOSTLY * len(ids)
 
 
 def _with_originals(
     read: list[list[Record]], bases: Sequence[Path], origins: Sequence[Origin], notes: list[str], believe: bool
 ) -> list[list[Record]]:
     """The records with their originals; names are compared within one data set, whatever part of it they are from."""
-    found: list[list[Record]] = [[] for _ in read]
-    said: list[tuple[Path, Original]] = []
+    said: dict[tuple[Path, Path], Original] = {}  # by home and file, which several rows may name
     for home, label in _labels(origins).items():
-        members = [i for i, one in enumerate(origins) if one.home == home]
-        files = [(i, record, str(bases[i])) for i in members for record in read[i]]
-        places = [place(os.path.relpath(record.path, base), record.split) for _, record, base in files]
-        for (i, record, _), one in zip(files, originals(places, believe), strict=True):
-            key = f"{label}/{one.key}"
-            found[i].append(replace(record, original=key, rule=one.rule))
-            said.append((record.path, replace(one, key=key)))
+        places = {
+            record.path: place(os.path.relpath(record.path, base), record.split)
+            for one, base, records in zip(origins, bases, read, strict=True)
+            for record in (records if one.home == home else ())
+        }
+        for path, found in zip(places, originals(list(places.values()), believe), strict=True):
+            said[home, path] = replace(found, key=f"{label}/{found.key}")
     notes += [] if believe else [*_doubted(said), *_without_original(said)]
-    return found
+    return [
+        [replace(r, original=(found := said[one.home, r.path]).key, rule=found.rule) for r in records]
+        for one, records in zip(origins, read, strict=True)
+    ]
 
 
-def _doubted(said: Sequence[tuple[Path, Original]]) -> list[str]:
+def _doubted(said: Mapping[tuple[Path, Path], Original]) -> list[str]:
     """A sentence for each rule that is not believed."""
     names: dict[str, list[str]] = defaultdict(list)
-    for path, one in said:
+    for (_, path), one in said.items():
         if one.doubted:
             names[one.doubted].append(path.name)
     return [
@@ -196,10 +203,10 @@ def _doubted(said: Sequence[tuple[Path, Original]]) -> list[str]:
     ]
 
 
-def _without_original(said: Sequence[tuple[Path, Original]]) -> list[str]:
+def _without_original(said: Mapping[tuple[Path, Path], Original]) -> list[str]:
     """A sentence on copies that only a word in their names makes copies of one original."""
     names: dict[str, list[str]] = defaultdict(list)
-    for path, one in said:
+    for (_, path), one in said.items():
         names[one.key].append(path.name if one.rule in WORD_RULES else "")
     if lost := [held for held in names.values() if len(held) > 1 and all(held)]:
         return [
