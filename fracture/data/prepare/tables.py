@@ -95,8 +95,9 @@ def read_table(path: Path, config: PrepareConfig, source: str) -> TableRecords:
     records = [one for one in records if id(one) not in left]
     if not records:
         first = f"; the first: {excluded[0].path}: {excluded[0].reason}" if excluded else ""
+        told = "".join(f"; {note}" for note in table.notes)
         raise DataError(
-            f"{path}: of {len(excluded):,} rows none names an image that is there{first}",
+            f"{path}: of {len(excluded):,} rows none names an image that is there{first}{told}",
             f"Its paths start from {index.real}; --root names another folder, --columns other columns.",
         )
     notes = [
