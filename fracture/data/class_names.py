@@ -48,7 +48,8 @@ _COUNTER = re.compile(
     rf"(?:{_PATIENT}|case|stud(?:y|ies)|series|session|ses|visit|exam|accession|acc|images?|imgs?|im|part|batch|day"
     r"|week|month|year|set|chunk|folder|dir|group|fold|cv|split|subset|dis[ck]|cd|dvd|vol(?:ume)?|archive|zip|export|download|data"
     r"|dataset|page|slide|files?|x-?rays?|scans?|dicom|box|run|round|room|site|centre|center|hospital|clinic|no|nr|s|st"
-    r"|se)[ _#.-]*\d+",
+    r"|se)[ _#.-]*\d+"
+    r"|(?:set|site|hospital|clinic|centre|center|part|batch|fold|subset|cohort|reader|expert)[ _#.-]?[a-h]",
     re.IGNORECASE,
 )
 _GRADE = re.compile(

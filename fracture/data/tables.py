@@ -91,7 +91,8 @@ def _decoded(data: bytes, foreign: bool) -> tuple[str, list[str]]:
     try:
         return data.decode(_ENCODINGS.get(data[:2], "utf-8-sig")), []
     except UnicodeError:
-        if not foreign or data[:2] in _ENCODINGS or _NO_TEXT.search(data):
+        damaged = not data.decode("utf-8", "ignore").isascii()  # some of it is UTF-8
+        if not foreign or damaged or data[:2] in _ENCODINGS or _NO_TEXT.search(data):
             raise
         text = data.decode("cp1252")
         odd = next(word for word in re.findall(r"[^\s,;|\"]+", text) if not word.isascii())

@@ -13,7 +13,8 @@ STRUCTURE = {
         ["test_v2", "train_v2"], ["test_fractured", "train_fractured"], ["entrenamiento", "prueba"], ["te", "tr"]],
     "counters": [
         ["images_001", "images_002"], ["Day 1", "Day 2"], ["part1", "part2"], ["batch_3", "batch_4"], ["000", "001"],
-        ["fold1", "fold2"], ["12345", "12346"], ["hospital 1", "hospital 2"],
+        ["fold1", "fold2"], ["12345", "12346"], ["hospital 1", "hospital 2"], ["hospitalA", "hospitalB"],
+        ["Set A", "Set B"], ["expert_a", "expert_b"],
     ],
     "patients": [["patient00001", "patient00002"], ["P001", "P002"], ["sub-01", "sub-02"], ["Subject 3", "Subject 4"]],
     "dates": [["2021-08", "2021-09"], ["2019", "2020"], ["20210803", "20210804"]],
@@ -28,6 +29,7 @@ CLASSES = [
     ["fractured", "normal"], ["0", "1"], ["0", "1", "2", "3", "4"], ["grade1", "grade2", "grade3"], ["KL0", "KL1"],
     ["A", "B"], ["comminuted_fracture", "no_fracture", "simple_fracture"], ["Type A", "Type B"], ["oblique", "spiral"],
     ["elbow positive", "fingers positive"], ["wrist fracture", "elbow fracture"], [],
+    ["Test Positive", "Test Negative"], ["Group A", "Group B"], ["Rotation", "Translation", "Angulation"],
 ]  # fmt: skip
 
 

@@ -160,7 +160,10 @@ def test_a_table_beside_one_folder_is_named_with_its_columns(plant: Plant) -> No
 
 
 LEVELS = {  # folders of each image, and the level that the message proposes
-    "sets above classes": (lambda i: f"Set {'AB'[i % 2]}/{('Colles', 'Smith')[i // 2 % 2]}", "(?:^|/)(Colles|Smith)/"),
+    "places above classes": (
+        lambda i: f"{('Graz', 'Linz')[i % 2]}/{('Colles', 'Smith')[i // 2 % 2]}",
+        "(?:^|/)(Colles|Smith)/",
+    ),
     "many": (lambda i: f"images_{i % 10:03d}", "^([^/]+)/"),
     "many, deeper": (lambda i: f"top/more/images_{i % 10:03d}", "^[^/]+/[^/]+/([^/]+)/"),
 }
@@ -372,6 +375,14 @@ def test_titles_above_the_header_and_western_text_are_read_and_said(above: str, 
     assert f"lines above the header are passed over: {above.splitlines()[0]}" in said
     line = N + 2 + above.count("\n")
     assert [one.path for one in prepared.excluded] == [f"{root}/t.csv:{line} gone.png"]
+
+
+@pytest.mark.parametrize("cell", [b"Br\xc3\xbcche \xfc", b"\x00\xfc", b"\x81"], ids=["damaged", "no text", "neither"])
+def test_what_is_neither_utf8_nor_western_is_refused(cell: bytes, plant: Plant) -> None:
+    root = plant("a.png", "b.png")
+    (root / "t.csv").write_bytes(b"path,label\na.png," + cell + b"\nb.png,x\n")
+    with pytest.raises(DataError, match="it is not UTF-8 text"):
+        _prepare(root / "t.csv")
 
 
 def test_a_list_of_one_column_has_no_title(plant: Plant) -> None:

@@ -17,6 +17,7 @@ from fracture.errors import DataError
 
 _SHOWN = 3
 _LOOKED_AT = 200  # rows
+_MOST = 20  # tables that are opened
 
 
 def how_to_read(tree: Tree) -> str:
@@ -33,12 +34,14 @@ def how_to_read(tree: Tree) -> str:
 
 def _tables(paths: Sequence[Path]) -> list[str]:
     """A command for each kind of table, those of one kind together: they are parts of one data set."""
-    kinds: dict[tuple[str, str], list[Path]] = {}
-    for path in paths[:_LOOKED_AT]:
-        kinds.setdefault(_columns(path), []).append(path)
+    kinds: dict[str, list[tuple[Path, str]]] = {}
+    for path in paths[:_MOST]:
+        columns, told = _columns(path)
+        kinds.setdefault(columns, []).append((path, told))
     return [
-        f"fracture prepare {' '.join(shlex.quote(str(path)) for path in held)} {columns}--out manifest.csv  ({told})"
-        for (columns, told), held in list(kinds.items())[:_SHOWN]
+        f"fracture prepare {' '.join(shlex.quote(str(path)) for path, _ in held)} {columns}--out manifest.csv"
+        f"  ({held[0][1]})"
+        for columns, held in list(kinds.items())[:_SHOWN]
     ]
 
 
