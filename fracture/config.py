@@ -332,7 +332,7 @@ def _range(limits: Iterable[Any]) -> str:
 
 
 def page() -> str:
-    """The table of parameters in the README."""
+    """The table of docs/parameters.md."""
     lines = ["| parameter | default | allowed | what it is |", "|---|---|---|---|"]
     for name, field in TrainConfig.model_fields.items():
         lines.append(f"| `{name}` | {default_of(TrainConfig, name)} | {allowed(field)} | {field.description} |")

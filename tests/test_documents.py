@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
 
 
-def test_the_readme_lists_every_parameter_as_it_is() -> None:
-    assert config.page() in (ROOT / "README.md").read_text()
+def test_the_page_of_parameters_is_the_code() -> None:
+    assert config.page() in (ROOT / "docs" / "parameters.md").read_text()
 
 
 def test_the_evidence_page_is_the_schema() -> None:
