@@ -202,12 +202,16 @@ def test_every_broken_file_is_named_in_the_second_file(tmp_path: Path, images: P
     assert len(read_csv(out).rows) == 30
 
 
-def test_names_with_commas_quotes_and_line_breaks_come_back(tmp_path: Path, textured: Callable[..., Path]) -> None:
-    names = ["a,b.png", 'quo"te.png', "line\nbreak.png", "ünï – 骨.png", "n" * 240 + ".png"]
+def test_names_with_commas_and_quotes_come_back_and_line_breaks_are_told(
+    tmp_path: Path, textured: Callable[..., Path]
+) -> None:
+    names = ["a,b.png", 'quo"te.png', "ünï – 骨.png", "n" * 240 + ".png"]
     for i, name in enumerate(names):
         textured(f"set/A/{name}", i)
         textured(f"set/B/{i}.png", 50 + i)
+    textured("set/A/line\nbreak.png", 99)
     prepared = _prepare(tmp_path, tmp_path / "set")
+    assert ["holds a line break" in one.reason for one in prepared.excluded] == [True]
     path = write(prepared, tmp_path / "m.csv", PrepareConfig())[0]
     assert {row.path.name for row in read_csv(path).rows} >= set(names)
 
