@@ -23,12 +23,12 @@ def command(**values: str | None) -> None:
 
 
 def _train(wanted: TrainConfig, terminal: Terminal) -> None:
-    from fracture.runs import leftovers  # heavy imports only once the values are right
-    from fracture.tracking import store
+    from fracture.runs import session  # heavy imports only once the values are right
+    from fracture.tracking import leftovers, store
 
     attached = store.attached_run_id() is not None
     store.connect()
-    for left in leftovers.sweep():
+    for left in leftovers.sweep(session.state_root()):
         terminal.say(f"{left.said}: marked KILLED.")
     if wanted.resume != "none":
         _resume(wanted, terminal, attached)

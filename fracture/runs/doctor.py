@@ -12,7 +12,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-import mlflow
 import psutil
 import torch
 from huggingface_hub import try_to_load_from_cache
@@ -21,8 +20,8 @@ from fracture.data import cache
 from fracture.errors import FractureError
 from fracture.models import backbones, weights
 from fracture.privacy import shareable
-from fracture.runs import leftovers
-from fracture.tracking import store
+from fracture.runs import session
+from fracture.tracking import leftovers, query, store
 from fracture.tracking.environment import PACKAGES
 from fracture.training import execution
 from fracture.training.memory.limit import find_limit
@@ -147,12 +146,11 @@ def _store() -> Iterator[Finding]:
         kept = path.parent / "mlruns"
         size = sum(one.stat().st_size for one in kept.rglob("*") if one.is_file()) if kept.is_dir() else 0
         said += f": {path.stat().st_size / 2**20:.1f} MiB, artifacts {size / 2**20:.0f} MiB"
-    runs = mlflow.search_runs(output_format="list", max_results=1000)
-    yield Finding("store", "ok", f"{said}; {len(runs)}{'+' if len(runs) == 1000 else ''} runs in this experiment")
+    yield Finding("store", "ok", f"{said}; {query.count()} runs in this experiment")
 
 
 def _leftovers(fix: bool) -> Iterator[Finding]:
-    found = leftovers.find()
+    found = leftovers.find(session.state_root())
     for one in found:
         mends = one.kind in ("run", "state")
         if fix and mends:

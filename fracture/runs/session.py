@@ -48,9 +48,14 @@ class Session:
     again: str
 
 
+def state_root() -> Path:
+    """Where unfinished runs keep their states, a folder each."""
+    return store.project_root() / "mlruns" / "state"
+
+
 def state_folder(run_id: str) -> Path:
     """Where an unfinished run keeps its state."""
-    return store.project_root() / "mlruns" / "state" / run_id
+    return state_root() / run_id
 
 
 def train(config: TrainConfig, session: Session) -> Results:

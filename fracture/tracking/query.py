@@ -85,6 +85,11 @@ def judged_on(test_digest: str, kinds: Iterable[str]) -> int:
     return sum(_found(run).kind in wanted for run in _search(condition, experiments))
 
 
+def count() -> int:
+    """The number of runs in the current experiment."""
+    return len(_search(""))
+
+
 def run_of(run_id: str) -> Found:
     """One run.
 

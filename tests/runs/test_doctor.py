@@ -9,7 +9,8 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from fracture.runs import doctor, leftovers, session
+from fracture.runs import doctor, session
+from fracture.tracking import leftovers
 from fracture.tracking.liveness import me
 from tests.tracking.test_store import python
 
@@ -40,7 +41,7 @@ def gone() -> dict[str, object]:
 
 
 def kinds() -> dict[str, str]:
-    return {one.run_id: one.kind for one in leftovers.find()}
+    return {one.run_id: one.kind for one in leftovers.find(session.state_root())}
 
 
 def status_of(run_id: str) -> str:
@@ -53,7 +54,7 @@ def test_a_run_whose_process_is_gone_is_ended_and_no_other(store_root: Path, gon
     found = kinds()
     assert found[dead] == "run"
     assert not {alive, far, foreign} & found.keys()
-    assert dead in [one.run_id for one in leftovers.sweep()]
+    assert dead in [one.run_id for one in leftovers.sweep(session.state_root())]
     assert [status_of(one) for one in (dead, alive, far, foreign)] == ["KILLED", "RUNNING", "RUNNING", "RUNNING"]
     assert "its process is gone" in mlflow.get_run(dead).data.tags["fracture.reason"]
     for one in (alive, far, foreign):
@@ -63,12 +64,12 @@ def test_a_run_whose_process_is_gone_is_ended_and_no_other(store_root: Path, gon
 def test_a_run_of_an_earlier_version_is_judged_by_the_lock_of_its_state(store_root: Path) -> None:
     run_id = run_of()
     state_of(run_id)
-    [found] = [one for one in leftovers.find() if one.run_id == run_id]
+    [found] = [one for one in leftovers.find(session.state_root()) if one.run_id == run_id]
     assert found.kind == "run"
     assert f"fracture train --resume {run_id}" in found.mend
     with session.only_here(session.state_folder(run_id), run_id):
         assert run_id not in kinds(), "somebody trains it"
-    leftovers.sweep()
+    leftovers.sweep(session.state_root())
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_states_are_kept_as_long_as_somebody_may_need_them(status: str, kind: st
     folder = state_of(run_id)
     if status == "deleted":
         mlflow.MlflowClient().delete_run(run_id)
-    [found] = [one for one in leftovers.find() if one.run_id == run_id]
+    [found] = [one for one in leftovers.find(session.state_root()) if one.run_id == run_id]
     assert found.kind == kind
     leftovers.mend(found)
     assert folder.exists() == (kind == "resumable")

@@ -10,7 +10,6 @@ from filelock import FileLock, Timeout
 from mlflow.entities import LifecycleStage, Run, ViewType
 from mlflow.exceptions import MlflowException
 
-from fracture.runs import session
 from fracture.tracking import store
 from fracture.tracking.liveness import is_gone
 
@@ -38,12 +37,11 @@ class Leftover:
     folder: Path | None = None
 
 
-def find() -> list[Leftover]:
-    """All leftovers of the store at hand, and of the state folders beside it."""
-    found = [one for run in _running() if (one := _judge_running(run))]
+def find(states: Path) -> list[Leftover]:
+    """All leftovers of the store at hand, and of the folder that holds the states of unfinished runs."""
+    found = [one for run in _running() if (one := _judge_running(run, states / run.info.run_id))]
     named = {one.run_id for one in found}
-    root = session.state_folder("x").parent
-    folders = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    folders = sorted(path for path in states.iterdir() if path.is_dir()) if states.is_dir() else []
     return found + [one for folder in folders if folder.name not in named and (one := _judge_state(folder))]
 
 
@@ -57,9 +55,9 @@ def mend(found: Leftover) -> None:
         shutil.rmtree(found.folder, ignore_errors=True)
 
 
-def sweep() -> list[Leftover]:
+def sweep(states: Path) -> list[Leftover]:
     """The safe part, which commands do by themselves: end what a process of this machine has left RUNNING."""
-    gone = [one for run in _running() if (one := _judge_running(run)) and one.kind == "run"]
+    gone = [one for run in _running() if (one := _judge_running(run, states / run.info.run_id)) and one.kind == "run"]
     for one in gone:
         mend(one)
     return gone
@@ -78,11 +76,10 @@ def _is_ours(run: Run) -> bool:
     return any(tag.startswith("fracture.") for tag in tags) or "mlflow.project.entryPoint" in tags
 
 
-def _judge_running(run: Run) -> Leftover | None:
+def _judge_running(run: Run, folder: Path) -> Leftover | None:
     """What a run that says RUNNING is; None where a process is at work on it."""
     run_id, tags = run.info.run_id, run.data.tags
     name = f"run {run_id} ({tags.get('fracture.kind', 'of mlflow run')}, {run.info.run_name})"
-    folder = session.state_folder(run_id)
     process = json.loads(tags.get(PROCESS, "{}"))
     if is_gone(process) or (not process and folder.is_dir() and _is_free(folder)):
         later = f"; then: fracture train --resume {run_id}" if (folder / "config.json").is_file() else ""
