@@ -41,7 +41,11 @@ def as_text(name: str) -> str:
 
     Such are line breaks, the terminal's escape character, and marks that turn the direction of what follows.
     """
-    shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    try:
+        raw = name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a character, as JSON may hold
+        raw = name.encode("utf-8", "backslashreplace")
+    shown = raw.decode("utf-8", "backslashreplace")
     return _NOT_SHOWN.sub(lambda found: found[0].encode("unicode_escape").decode(), shown)
 
 

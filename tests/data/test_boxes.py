@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fracture.data.boxes import Box, from_text, to_text
+from fracture.files import is_text
 
-LABELS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
+LABELS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20).filter(is_text)
 SHARES = st.floats(0, 1, allow_nan=False)
 
 
