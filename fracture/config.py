@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic.fields import FieldInfo
 
 from fracture.errors import ConfigError
+from fracture.rules import REFER_ERROR, YOUDEN, RuleText
 
 M = TypeVar("M", bound=BaseModel)
 _LIMITS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
@@ -139,6 +140,15 @@ class TrainConfig(BaseModel):
         5, ge=0, description="epochs without a better select_metric before training ends; 0 is off"
     )
     seed: int = Field(0, ge=0, description="of the initialisation, the order and the augmentation")
+    # what is wanted of its decisions
+    operating: RuleText = Field(
+        YOUDEN,
+        description="threshold for a fracture: youden, sensitivity:0.95, specificity:0.90, or cost:FN/FP, of a "
+        "miss and a false alarm",
+    )
+    refer_error: float = Field(
+        REFER_ERROR, gt=0, lt=0.5, description="wrong answers allowed among those given without asking a person"
+    )
     # on which machine
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto is cuda where there is one")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
@@ -299,7 +309,8 @@ def _explain(problem: dict[str, Any], known: list[str]) -> str:
     name = place[0]
     if problem["type"] == "extra_forbidden":
         return f"{name}: no such parameter. {nearest(name, known)}".rstrip()
-    return f"{name}={problem['input']}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+    said = problem["msg"].removeprefix("Value error, ")
+    return f"{name}={problem['input']}: {said[0].lower()}{said[1:]}"
 
 
 def allowed(field: FieldInfo) -> str:

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
-from fracture.evidence import Estimate, Judged
+from fracture.evidence import Decided, Estimate, Judged
 from fracture.files import as_lines
 from fracture.privacy import shareable, without_secrets
 
@@ -169,10 +169,18 @@ class Terminal:
             self._live.update(self._view())
 
     def results(self, results: Judged) -> None:
-        """The test's figures."""
+        """The test's figures, and what is to be expected of the decisions."""
         for line in _result_tables(results):
             self.console.print(line)
+        if results.decisions is not None:
+            self.decided(results.decisions)
         LOG.info("test: %s", {k: v.value for k, v in results.splits["test"].metrics.items()})
+
+    def decided(self, decisions: Decided) -> None:
+        """What thresholds rest on, what is to be expected of them, and what could not be had."""
+        self.say(f"Decided on {decisions.basis}. " + " ".join(decisions.promises()))
+        for lack in decisions.unmet:
+            self.warn(f"{lack[0].upper()}{lack[1:]}.")
 
     def _view(self) -> Group:
         assert self._bars is not None

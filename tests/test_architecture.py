@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("fracture", "tuning", "registry")
-BASE = frozenset({"errors", "config", "evidence", "files", "privacy", "progress"})
+BASE = frozenset({"errors", "rules", "config", "evidence", "files", "privacy", "progress"})
 ABOVE = {  # what each folder of fracture may import beside itself and BASE
     "data": set(),
     "models": {"data"},
@@ -24,10 +24,11 @@ ABOVE = {  # what each folder of fracture may import beside itself and BASE
 }
 BASE_ORDER = {  # who of BASE may import whom
     "errors": set(),
-    "config": {"errors"},
+    "rules": set(),
+    "config": {"errors", "rules"},
     "files": {"errors"},
     "privacy": set(),
-    "evidence": {"errors", "config"},
+    "evidence": {"errors", "rules", "config"},
     "progress": {"errors", "config", "evidence", "files", "privacy"},
 }
 

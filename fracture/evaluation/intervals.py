@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from fracture.evaluation.metrics import Floats, Integers
+from fracture.evaluation.metrics import Floats, Integers, ratio
 from fracture.evaluation.sample import Decisions, Sample
 from fracture.evidence import Estimate
 
@@ -51,7 +51,7 @@ def estimate(
         seed: of the resampling.
     """
     sample = Sample(logits, labels, names, decisions or Decisions())
-    member = np.unique(np.array([str(group) for group in groups]), return_inverse=True)[1]
+    member = _members(groups)
     count = int(member.max()) + 1
     tables = np.zeros((count, sample.table.shape[1]))
     np.add.at(tables, member, sample.table)
@@ -75,11 +75,53 @@ def draws(groups: int, rounds: int, seed: int) -> Iterator[npt.NDArray[np.float6
         yield rng.multinomial(groups, np.full(groups, 1 / groups), size=size).astype(np.float64)
 
 
-def wilson_low(share: float, n: int) -> float:
-    """Lower end of the 95 % interval of Wilson (1927) of a share of ``n``: a bootstrap's says 1 where all are alike."""
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """The 95 % interval of Wilson (1927) of a share of ``n``: a bootstrap's has no width where all are alike."""
     z = 1.959964
     middle, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
-    return max(0.0, (middle - half) / (1 + z * z / n))
+    return max(0.0, (middle - half) / (1 + z * z / n)), min(1.0, (middle + half) / (1 + z * z / n))
+
+
+def wilson_low(share: float, n: int) -> float:
+    """Lower end of `wilson`."""
+    return wilson(share, n)[0]
+
+
+def share(
+    hits: npt.NDArray[np.bool_], among: npt.NDArray[np.bool_], groups: Sequence[Hashable], seed: int = 0
+) -> Estimate:
+    """The share of hits among some images; the interval is the wider of the bootstrap's over groups and Wilson's.
+
+    Args:
+        hits: [n].
+        among: [n], the images that count.
+        groups: [n], what is resampled together.
+        seed: of the resampling.
+    """
+    member = _members(groups)
+    sums = np.zeros((int(member.max()) + 1, 2))
+    np.add.at(sums, member, np.stack([hits & among, among], axis=1))
+    n, held = int(among.sum()), len(np.unique(member[among]))
+    if not n:
+        return Estimate(value=None, low=None, high=None, n=0, groups=0, reason="there are no such images")
+    value = float(sums[:, 0].sum() / n)
+    drawn = np.concatenate([one @ sums for one in draws(len(sums), ROUNDS, seed)])
+    spread = ratio(drawn[:, 0], drawn[:, 1])
+    low, high = np.nanquantile(spread, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    least, most = wilson(value, held)
+    caution = f"only {_of(held)}" if held < _FEW_GROUPS else ""
+    return Estimate(
+        value=value, low=min(float(low), least), high=max(float(high), most), n=n, groups=held, caution=caution
+    )
+
+
+def _members(groups: Sequence[Hashable]) -> Integers:
+    """The position of each image's group among the distinct ones: [n]."""
+    return np.unique(np.array([str(group) for group in groups]), return_inverse=True)[1]
+
+
+def _of(groups: int) -> str:
+    return f"{groups} group{'' if groups == 1 else 's'}"
 
 
 def _estimate(name: str, value: float, spread: Floats, member: Integers, among: npt.NDArray[np.bool_]) -> Estimate:
@@ -113,7 +155,7 @@ def _reason(name: str) -> str:
 
 def _caution(name: str, low: float, high: float, groups: int) -> str:
     """What keeps an interval from being taken at its word."""
-    of = f"{groups} group{'' if groups == 1 else 's'}"
+    of = _of(groups)
     if low == high in (0.0, 1.0) and name.startswith(_PROPORTIONS):
         plausible = min(1.0, 3 / groups)  # the rule of three (Hanley and Lippman-Hand 1983)
         bound = f"down to {1 - plausible:.2f}" if high == 1.0 else f"up to {plausible:.2f}"

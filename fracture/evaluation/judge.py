@@ -1,58 +1,18 @@
-"""From logits to results: what is decided on validation, and what a split then shows."""
+"""From logits to results: what a split shows under decisions taken on other images."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from fracture.evaluation import calibration, operating
+from fracture.evaluation import calibration
 from fracture.evaluation.intervals import estimate
 from fracture.evaluation.metrics import Floats, Integers, confusion, softmax
 from fracture.evaluation.sample import Decisions
-from fracture.evidence import Calibration, OperatingPoint, Referral, SplitResults
-from fracture.evidence.healthy import LACK
+from fracture.evidence import SplitResults
 
 SLICE_VALUES = 20  # a column with more distinct values is a name, not a kind
 SLICE_IMAGES = 5  # a value with fewer is told apart from nothing
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """What validation decided, with its reasons."""
-
-    calibration: Calibration
-    operating_point: OperatingPoint
-    referral: Referral
-    healthy: str | None
-
-    @property
-    def decisions(self) -> Decisions:
-        """What is applied to every split."""
-        return Decisions(
-            self.calibration.temperature, self.operating_point.fracture_threshold, self.referral.refer_below,
-            self.healthy,
-        )  # fmt: skip
-
-
-def fit_decisions(logits: Floats, labels: Integers, classes: tuple[str, ...], healthy: str | None) -> Fitted:
-    """Fit temperature, operating point and referral on validation.
-
-    Args:
-        logits: [n, classes].
-        labels: [n].
-        classes: names in the order of the logits.
-        healthy: the class without a fracture, None where none is known: then there is no operating point.
-    """
-    fitted = calibration.fit_temperature(logits, labels)
-    probabilities = softmax(logits / fitted.temperature)
-    if healthy is None:
-        point = OperatingPoint(rule="none", n=len(labels), note=LACK)
-    else:
-        at = classes.index(healthy)
-        point = operating.fit_operating_point(1 - probabilities[:, at], labels != at)
-    referral = operating.fit_referral(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels)
-    return Fitted(fitted, point, referral, healthy)
 
 
 def judge(
@@ -65,10 +25,10 @@ def judge(
         labels: [n].
         groups: [n], empty where none is known.
         classes: names in the order of the logits.
-        decisions: taken on validation.
+        decisions: taken on other images.
     """
     owned = [group or f"alone {i}" for i, group in enumerate(groups)]
-    probabilities = softmax(logits / decisions.temperature)
+    probabilities = softmax(decisions.scaled(logits))
     correct = logits.argmax(axis=1) == labels
     counts = np.bincount(labels, minlength=len(classes))
     matrix = confusion(labels, logits.argmax(axis=1).astype(np.int64), len(classes))
@@ -97,6 +57,6 @@ def judge_slices(
         for value in enough:
             among = [i for i, own in enumerate(values) if own == value]
             found[column][value or "(none)"] = judge(
-                logits[among], labels[among], [groups[i] for i in among], classes, decisions
+                logits[among], labels[among], [groups[i] for i in among], classes, decisions.among(among)
             )
     return found

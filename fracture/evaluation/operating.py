@@ -1,33 +1,69 @@
-"""Decisions on probabilities: fractured or not, answered or referred to a person; chosen on validation only."""
+"""Decisions on probabilities: fractured or not, answered or referred to a person, by what the user wants of them.
+
+A promise (a sensitivity, a specificity, an error rate) counts one image more than was seen, and counts it as wrong. So
+it holds on average for the next image, and not only for those that chose the threshold: split conformal prediction
+(Vovk et al. 2005) and conformal risk control (Angelopoulos et al. 2022).
+"""
+
+import itertools
+import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from fracture.evaluation.metrics import Floats
+from fracture.evaluation.metrics import Floats, Integers
 from fracture.evidence import OperatingPoint, Referral
+from fracture.rules import REFER_ERROR, YOUDEN, parse_rule
 
-WANTED_ERROR = 0.05
 _LEAST_ACCEPTED = 20  # images: a threshold that few pass says nothing of its error rate
+_SLACK = 1e-9  # of a share: 19 of 20 are 0.95
 
 
-def fit_operating_point(probability: Floats, fractured: npt.NDArray[np.bool_]) -> OperatingPoint:
-    """The threshold on the probability of any fracture with the largest sensitivity + specificity - 1 (Youden 1950).
+@dataclass(frozen=True)
+class _Levels:
+    """Every threshold that tells the images apart, from the lowest on, and what each does.
 
-    Of several as good ones the lowest, which misses the fewest fractures. It lies halfway between two scores.
+    Attributes:
+        threshold: halfway between two probabilities: [levels].
+        found: fractures that are reported: int [levels].
+        false: other images that are: int [levels].
+        fractures, others: how many there are.
+    """
+
+    threshold: Floats
+    found: Integers
+    false: Integers
+    fractures: int
+    others: int
+
+
+def fit_operating_point(probability: Floats, fractured: npt.NDArray[np.bool_], rule: str = YOUDEN) -> OperatingPoint:
+    """The threshold on the probability of any fracture that a rule asks for.
+
+    ``youden`` has the largest sensitivity + specificity - 1 (Youden 1950), ``cost`` the least cost at the share of
+    fractures among these images; of several as good ones the lowest, which misses the fewest fractures.
+    ``sensitivity`` is the highest threshold that keeps the promise, ``specificity`` the lowest.
 
     Args:
-        probability: of any fracture, on validation: [n].
+        probability: of any fracture: [n].
         fractured: [n].
+        rule: see `fracture.rules`.
+
+    Returns:
+        Without a threshold, with the reason and with what can be had, where these images cannot tell one.
     """
-    rule = "largest sensitivity + specificity - 1 on validation (Youden)"
+    kind, value = parse_rule(rule)
+    words = {
+        "youden": "largest sensitivity + specificity - 1 (Youden)",
+        "cost": f"least cost, a missed fracture counting {value:g} times a false alarm",
+    }.get(kind, f"{kind} of {value:g}")
     if fractured.all() or not fractured.any():
-        return OperatingPoint(rule=rule, n=len(fractured), note="validation holds only one of fractured and not")
-    values = np.unique(probability)
-    thresholds = np.append((values[1:] + values[:-1]) / 2, np.nextafter(values[-1], 2))
-    thresholds = np.insert(thresholds, 0, values[0] / 2)
-    alarms = probability[None] >= thresholds[:, None]
-    youden = alarms[:, fractured].mean(axis=1) - alarms[:, ~fractured].mean(axis=1)
-    return OperatingPoint(fracture_threshold=float(thresholds[youden.argmax()]), rule=rule, n=len(fractured))
+        return OperatingPoint(rule=words, n=len(fractured), note="only one of fractured and not among these images")
+    levels = _levels(probability, fractured)
+    at, note = _choose(levels, kind, value)
+    threshold = None if at is None else float(levels.threshold[at])
+    return OperatingPoint(fracture_threshold=threshold, rule=words, n=len(fractured), note=note)
 
 
 def rejection_curve(confidence: Floats, correct: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
@@ -37,28 +73,79 @@ def rejection_curve(confidence: Floats, correct: npt.NDArray[np.bool_]) -> tuple
     return answered / len(right), np.cumsum(right) / answered
 
 
-def fit_referral(confidence: Floats, correct: npt.NDArray[np.bool_], wanted_error: float = WANTED_ERROR) -> Referral:
-    """The lowest probability of the predicted class from which the error rate on validation is as wanted.
+def fit_referral(confidence: Floats, correct: npt.NDArray[np.bool_], wanted_error: float = REFER_ERROR) -> Referral:
+    """The lowest probability of the predicted class from which the error rate is as wanted, 20 images at least.
 
     Args:
-        confidence: calibrated probability of the predicted class, on validation: [n].
+        confidence: calibrated probability of the predicted class: [n].
         correct: [n].
         wanted_error: error rate among the images that are answered.
 
     Returns:
-        Without a threshold, and with the reason, where not even the 20 surest images are right often enough: then
-        every image is to be referred.
+        Without a threshold, with the reason and with what can be had, where not even the surest images are right often
+        enough: then every image is to be referred.
     """
-    share, accuracy = rejection_curve(confidence, correct)
-    allowed = np.flatnonzero((1 - accuracy <= wanted_error) & (np.arange(1, len(share) + 1) >= _LEAST_ACCEPTED))
-    ranked = -np.sort(-confidence)
-    allowed = allowed[[k + 1 == len(ranked) or ranked[k] > ranked[k + 1] for k in allowed]]  # ties go together
+    n, ranked = len(confidence), -np.sort(-confidence)
+    answered = np.arange(1, n + 1)
+    wrong = np.cumsum(~correct[np.argsort(-confidence, kind="stable")])
+    together = np.append(ranked[:-1] == ranked[1:], False)  # images as sure as the next are answered with it, or not
+    promised = np.where((answered < _LEAST_ACCEPTED) | together, np.inf, (wrong + 1) / (answered + 1))
+    allowed = np.flatnonzero(promised <= wanted_error + _SLACK)
     if not len(allowed):
-        note = f"no {_LEAST_ACCEPTED} or more images of validation are answered with so few errors: refer every image"
-        return Referral(wanted_error=wanted_error, n=len(ranked), note=note)
+        return Referral(wanted_error=wanted_error, n=n, note=_no_referral(promised, answered, wanted_error))
     last = int(allowed[-1])
-    threshold = 0.0 if last + 1 == len(ranked) else float((ranked[last] + ranked[last + 1]) / 2)
+    threshold = 0.0 if last + 1 == n else _between(ranked[last + 1], ranked[last])
     return Referral(
-        refer_below=threshold, wanted_error=wanted_error, n=len(ranked),
-        answered=float(share[last]), error=float(1 - accuracy[last]),
+        refer_below=threshold, wanted_error=wanted_error, n=n, answered=float(answered[last] / n),
+        error=float(wrong[last] / answered[last]),
     )  # fmt: skip
+
+
+def _no_referral(promised: Floats, answered: Integers, wanted_error: float) -> str:
+    """Why no threshold keeps the error, and the least that can be had."""
+    refused = f"an error of {wanted_error:g} among {_LEAST_ACCEPTED} or more answered images cannot be had"
+    if not np.isfinite(promised).any():
+        return f"{refused}: there are no {_LEAST_ACCEPTED} images to be told apart: refer every image"
+    best = int(promised.argmin())
+    least = math.ceil(promised[best] * 1000 - _SLACK) / 1000
+    if least >= 0.5:
+        return f"{refused}, nor one below a half: refer every image"
+    share = answered[best] / len(answered)
+    return f"{refused}; the least is refer_error={least:g}, with {share:.0%} answered: refer every image"
+
+
+def _levels(probability: Floats, fractured: npt.NDArray[np.bool_]) -> _Levels:
+    values = np.unique(probability)
+    between = [_between(low, high) for low, high in itertools.pairwise(values)]
+    threshold = np.array([values[0] / 2, *between, np.nextafter(values[-1], 2)])
+    ill, well = np.sort(probability[fractured]), np.sort(probability[~fractured])
+    found, false = (len(part) - np.searchsorted(part, threshold) for part in (ill, well))
+    return _Levels(threshold, found, false, len(ill), len(well))
+
+
+def _between(low: float, high: float) -> float:
+    """Halfway, or ``high`` where no number lies between: ``low`` is always below what is returned."""
+    middle = float((low + high) / 2)
+    return middle if low < middle else float(high)
+
+
+def _choose(levels: _Levels, kind: str, value: float) -> tuple[int | None, str]:
+    """Which level a rule asks for, and why none and what can be had."""
+    missed, quiet = levels.fractures - levels.found, levels.others - levels.false
+    if kind == "youden":
+        return int((levels.found / levels.fractures - levels.false / levels.others).argmax()), ""
+    if kind == "cost":
+        return int((value * missed + levels.false).argmin()), ""
+    if kind == "sensitivity":  # of no use where everything is reported
+        promised = np.where(quiet > 0, levels.found / (levels.fractures + 1), 0)
+        kept = np.flatnonzero(promised >= value - _SLACK)
+        what = f"{levels.fractures} fractures"
+    else:
+        promised = np.where(levels.found > 0, quiet / (levels.others + 1), 0)
+        kept = np.flatnonzero(promised >= value - _SLACK)[::-1]
+        what = f"{levels.others} images without a fracture"
+    if len(kept):
+        return int(kept[-1]), ""
+    most = math.floor(promised.max() * 1000 + _SLACK) / 1000
+    can = f"the most that can be had is {kind}:{most:g}" if most > 0 else f"no {kind} can be had"
+    return None, f"{kind}:{value:g} cannot be promised from {what}; {can}"

@@ -1,8 +1,9 @@
-"""One split under the decisions taken on validation, laid out so that thousands of resamplings are a few products."""
+"""One split under the decisions taken before, laid out so that thousands of resamplings are a few products."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,9 @@ Masks = dict[str, npt.NDArray[np.bool_]]
 
 @dataclass(frozen=True)
 class Decisions:
-    """What was fitted on validation, or settled before, and is applied to every split.
+    """What was fitted on other images, or settled before, and is applied to a split.
+
+    Each is one number for all images, or in cross-fitting one an image: [n].
 
     Attributes:
         temperature: logits are divided by it.
@@ -26,9 +29,9 @@ class Decisions:
         healthy: the class without a fracture; None where none is known.
     """
 
-    temperature: float = 1.0
-    fracture_threshold: float | None = None
-    refer_below: float | None = None
+    temperature: float | Floats = 1.0
+    fracture_threshold: float | Floats | None = None
+    refer_below: float | Floats | None = None
     healthy: str | None = None
 
     @classmethod
@@ -39,6 +42,20 @@ class Decisions:
             results.healthy,
         )  # fmt: skip
 
+    def scaled(self, logits: Floats) -> Floats:
+        """Logits [n, classes] with the temperature."""
+        return np.asarray(logits.astype(np.float64) / np.reshape(self.temperature, (-1, 1)))
+
+    def among(self, rows: Sequence[int]) -> "Decisions":
+        """Those of some of the images."""
+
+        def part(value: Any) -> Any:
+            return value[list(rows)] if isinstance(value, np.ndarray) else value
+
+        return Decisions(
+            part(self.temperature), part(self.fracture_threshold), part(self.refer_below), self.healthy
+        )  # fmt: skip
+
 
 class Sample:
     """One split, with what a bootstrap needs of each image."""
@@ -46,7 +63,7 @@ class Sample:
     def __init__(self, logits: Floats, labels: Integers, names: Sequence[str], decisions: Decisions) -> None:
         """Work out probabilities and tables once; see `estimate`."""
         self.names, self.labels, self.decisions = tuple(names), labels, decisions
-        self.logits = logits.astype(np.float64) / decisions.temperature
+        self.logits = decisions.scaled(logits)
         self.probabilities = softmax(self.logits)
         self.predicted = logits.argmax(axis=1).astype(np.int64)
         self.confidence = self.probabilities[np.arange(len(labels)), self.predicted]

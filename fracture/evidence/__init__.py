@@ -4,6 +4,8 @@ Imports only what a configuration error needs. It is the one place that names ar
 fracture.evidence` writes docs/evidence.md from it.
 """
 
+from fracture.evidence.decisions import Calibration, Decided, OperatingPoint, Referral
+from fracture.evidence.estimate import Estimate
 from fracture.evidence.names import (
     ARTIFACTS,
     CLASS_METRICS,
@@ -16,16 +18,12 @@ from fracture.evidence.names import (
 from fracture.evidence.results import (
     SCHEMA_VERSION,
     Bin,
-    Calibration,
     Controls,
     EnsembleResults,
-    Estimate,
     EvaluationResults,
     FoldEstimate,
     FoldResults,
     Judged,
-    OperatingPoint,
-    Referral,
     Results,
     SplitResults,
 )
@@ -42,6 +40,7 @@ __all__ = [
     "Bin",
     "Calibration",
     "Controls",
+    "Decided",
     "EnsembleResults",
     "Estimate",
     "EvaluationResults",

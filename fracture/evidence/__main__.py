@@ -4,19 +4,17 @@ import sys
 
 from pydantic import BaseModel
 
+from fracture.evidence.decisions import Calibration, Decided, OperatingPoint, Referral
+from fracture.evidence.estimate import Estimate
 from fracture.evidence.names import ARTIFACTS, CLASS_METRICS, EPOCH_METRICS, FOLD_ARTIFACTS, METRICS, TAGS
 from fracture.evidence.results import (
     SCHEMA_VERSION,
-    Calibration,
     Controls,
     EnsembleResults,
-    Estimate,
     EvaluationResults,
     FoldEstimate,
     FoldResults,
     Judged,
-    OperatingPoint,
-    Referral,
     Results,
     SplitResults,
 )
@@ -81,10 +79,11 @@ def _other_files() -> list[str]:
     return [
         "## controls.json",
         _fields(Controls),
-        "### calibration, operating_point, referral",
+        "### calibration, operating_point, referral, decisions",
         _fields(Calibration),
         _fields(OperatingPoint),
         _fields(Referral),
+        _fields(Decided),
         "## folds.json",
         _fields(FoldResults),
         "### metrics.<name> of folds.json",

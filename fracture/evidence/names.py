@@ -6,6 +6,8 @@ ARTIFACTS = {
     "results.json": "metrics with intervals, confusion matrices, history (fracture.evidence.Results)",
     "predictions_val.csv": "path, label, predicted, group, source, sha256, logit_<class>, probability_<class>",
     "predictions_test.csv": "the same of the test split, which is used once; probabilities are calibrated",
+    "predictions_out_of_fold.csv": "the same of train and validation, by heads that had not seen the image; of a "
+    "solved head, whose decisions rest on it",
     "probe.npz": "images: uint8 [n, size, size], the first test images; logits: float32 [n, classes], fp32, CPU",
     "config.json": "every parameter as trained with, the recipe's choices included, and the plan resolved from it",
     "environment.json": "package versions, hardware, git commit",
@@ -88,5 +90,5 @@ CLASS_METRICS = {
 SINGLE_METRICS = {
     "latency_ms": "median time of one image through the model alone",
     "checkpoint_mib": "size of best.pth",
-    "temperature": "fitted on validation",
+    "temperature": "that logits are divided by",
 }

@@ -4,23 +4,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from fracture.evidence.decisions import Calibration, Decided, OperatingPoint, Referral
+from fracture.evidence.estimate import Estimate
 from fracture.evidence.healthy import completed
 
 SCHEMA_VERSION = 2
-
-
-class Estimate(BaseModel):
-    """One metric with its 95 % interval; absent metrics have a reason in place of a value."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    value: float | None = Field(description="the metric on all images; null when it is not defined")
-    low: float | None = Field(description="lower end of the 95 % percentile bootstrap interval over groups")
-    high: float | None = Field(description="upper end of it")
-    n: int = Field(description="images that it was computed from")
-    groups: int = Field(description="groups (patients, originals) that were resampled")
-    reason: str = Field("", description="why value is null")
-    caution: str = Field("", description="why the interval is not to be taken at its word, as with very few groups")
 
 
 class Bin(BaseModel):
@@ -33,47 +21,6 @@ class Bin(BaseModel):
     n: int = Field(description="images")
     confidence: float = Field(description="mean probability of the predicted class")
     accuracy: float = Field(description="share that is right")
-
-
-class Calibration(BaseModel):
-    """The temperature, fitted on validation."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    temperature: float = Field(1.0, description="logits are divided by it before the softmax")
-    n: int = Field(0, description="images of validation, 0 where it was decided elsewhere")
-    log_loss_before: float | None = Field(None, description="on validation, as the model answers")
-    log_loss_after: float | None = Field(None, description="on validation, with the temperature")
-    note: str = Field("", description="why it is 1, or what it rests on")
-
-
-class OperatingPoint(BaseModel):
-    """From which probability on a fracture is reported, chosen on validation."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    fracture_threshold: float | None = Field(
-        None,
-        description="on the calibrated probability of any fracture, 1 - that of the healthy class; null: none",
-    )
-    rule: str = Field(description="how it was chosen")
-    n: int = Field(0, description="images of validation, 0 where it was decided elsewhere")
-    note: str = Field("", description="why there is none")
-
-
-class Referral(BaseModel):
-    """Below which probability a person is asked, chosen on validation."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    refer_below: float | None = Field(
-        None, description="calibrated probability of the predicted class; null: no threshold keeps the error, refer all"
-    )
-    wanted_error: float | None = Field(None, description="error rate wanted among the images that are answered")
-    n: int = Field(0, description="images of validation, 0 where it was decided elsewhere")
-    answered: float | None = Field(None, description="share of validation that is answered")
-    error: float | None = Field(None, description="error rate among it; on validation, so optimistic")
-    note: str = Field("", description="why there is none")
 
 
 class SplitResults(BaseModel):
@@ -115,6 +62,12 @@ class FoldResults(BaseModel):
     synthetic: bool = Field(description="true when the images are rendered")
     runs: tuple[str, ...] = Field(description="ids of the folds' runs, in order")
     metrics: dict[str, FoldEstimate] = Field(description="by name, without the split's prefix")
+    calibration: Calibration | None = Field(None, description="the temperature that the answers of all folds decide")
+    operating_point: OperatingPoint | None = Field(None, description="likewise")
+    referral: Referral | None = Field(None, description="likewise")
+    decisions: Decided | None = Field(
+        None, description="what the three rest on, for a model made as each fold's was; each fold's run has its own"
+    )
     seconds: float = Field(description="training, all folds")
 
     @model_validator(mode="before")
@@ -164,6 +117,9 @@ class Judged(BaseModel):
     calibration: Calibration = Field(description="the temperature that all probabilities here are made with")
     operating_point: OperatingPoint = Field(description="from when on a fracture is reported")
     referral: Referral = Field(description="when a person is asked")
+    decisions: Decided | None = Field(
+        None, description="what the three rest on; null where they were decided elsewhere, or before this was recorded"
+    )
     splits: dict[str, SplitResults] = Field(description="by name; the test split was used once, after training")
     slices: dict[str, dict[str, SplitResults]] = Field(
         {},

@@ -11,7 +11,7 @@ from torch import nn
 
 from fracture.data.images import PREPROCESSING_VERSION
 from fracture.errors import ConfigError
-from fracture.evidence import Calibration, OperatingPoint, Referral
+from fracture.evidence import Calibration, Decided, OperatingPoint, Referral
 from fracture.evidence.healthy import completed
 from fracture.files import replacing
 from fracture.models import backbones
@@ -48,6 +48,9 @@ class Sidecar(BaseModel):
         None, description="a person is asked below this calibrated probability of the predicted class; null: always"
     )
     decided: str = Field("", description="where the three above come from; empty: nowhere, they are not to be used")
+    decisions: Decided | None = Field(
+        None, description="what they rest on, what was wanted and what is to be expected; null: before it was recorded"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -55,20 +58,17 @@ class Sidecar(BaseModel):
         return completed(values)
 
     def decided_by(
-        self, calibration: Calibration, point: OperatingPoint, referral: Referral, healthy: str | None
+        self, calibration: Calibration, point: OperatingPoint, referral: Referral, decided: Decided, healthy: str | None
     ) -> "Sidecar":
-        """The same with what validation has decided, where ``healthy`` was taken for healthy."""
-        notes = (
-            calibration.note,
-            point.note or point.rule,
-            referral.note or f"error rate {referral.wanted_error} wanted",
-        )
+        """The same with what was decided, where ``healthy`` was taken for healthy."""
+        notes = [calibration.note, point.note or point.rule, referral.note, *decided.promises()]
         update = {
             "healthy": healthy,
             "temperature": calibration.temperature,
             "fracture_threshold": point.fracture_threshold,
             "refer_below": referral.refer_below,
-            "decided": f"{calibration.n} images of validation; " + "; ".join(note for note in notes if note),
+            "decided": f"{decided.basis}; " + "; ".join(note.removesuffix(".") for note in notes if note),
+            "decisions": decided,
         }
         return self.model_copy(update=update)
 

@@ -12,14 +12,16 @@ import numpy.typing as npt
 from fracture.data.manifest import Manifest, read_csv
 from fracture.errors import ConfigError
 from fracture.evaluation import predictions
+from fracture.evaluation.decide import Answers, describe, fit_decisions
 from fracture.evaluation.ensemble import fit_weights, mix
-from fracture.evaluation.judge import fit_decisions, judge, judge_slices
+from fracture.evaluation.judge import judge, judge_slices
 from fracture.evaluation.metrics import softmax
 from fracture.evaluation.predictions import Predictions
 from fracture.evidence import EnsembleResults, Results
 from fracture.evidence.healthy import NONE
 from fracture.files import write_json
 from fracture.progress import Terminal
+from fracture.rules import USUAL
 from fracture.tracking import artifacts
 from fracture.tracking.run import TrackedRun
 
@@ -116,7 +118,9 @@ def _judge(members: Sequence[Member], manifest: Manifest, out: Path) -> Ensemble
     weights = fit_weights(shares["val"], labels["val"])
     logits = {split: mix(shares[split], weights) for split in order}
     classes = first.results.classes
-    fitted = fit_decisions(logits["val"], labels["val"], classes, _healthy(members))
+    answers = Answers(logits["val"], labels["val"], first.answers["val"].groups, classes, _healthy(members))
+    wanted = first.results.decisions.wanted if first.results.decisions else USUAL
+    fitted = fit_decisions(answers, wanted)
     place = {row.sha256: i for i, row in enumerate(manifest.rows)}
     rows = {split: [place[digest] for digest in order[split]] for split in order}
     for split in order:
@@ -139,6 +143,7 @@ def _judge(members: Sequence[Member], manifest: Manifest, out: Path) -> Ensemble
         calibration=fitted.calibration,
         operating_point=fitted.operating_point,
         referral=fitted.referral,
+        decisions=describe(answers, fitted, "validation", wanted),
         splits=splits,
         slices=slices,
         latency_ms=_sum([member.results.latency_ms for member in members]),

@@ -4,14 +4,19 @@ import csv
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from fracture.config import TrainConfig
 from fracture.data.manifest import read_csv
 from fracture.errors import DataError, FractureError
+from fracture.evaluation import predictions
+from fracture.evaluation.decide import Answers, describe, fit_decisions
 from fracture.evaluation.folds import summarise
+from fracture.evaluation.predictions import Predictions
 from fracture.evidence import FoldResults, Results
 from fracture.files import write_json
 from fracture.progress import Terminal
+from fracture.rules import Wanted
 from fracture.runs import group
 from fracture.tracking import artifacts, query
 from fracture.tracking.run import TrackedRun
@@ -69,9 +74,20 @@ def _gather(parent: TrackedRun, config: TrainConfig, folder: Path) -> FoldResult
     found = FoldResults(
         model=first.model, classes=first.classes, healthy=first.healthy, data=first.data, synthetic=first.synthetic,
         runs=tuple(runs), metrics=summarise(results), seconds=sum(one.seconds for one in results),
+        **_decide(predictions.read(folder / ANSWERS), first.healthy, Wanted(config.operating, config.refer_error)),
     )  # fmt: skip
     write_json(folder / SUMMARY, found.model_dump(mode="json"))
     return found
+
+
+def _decide(found: Predictions, healthy: str | None, wanted: Wanted) -> dict[str, Any]:
+    """What the answers of all folds decide, each by a model that had not seen the image."""
+    answers = Answers(found.logits, found.labels, found.groups, found.classes, healthy)
+    fitted = fit_decisions(answers, wanted)
+    return {
+        "calibration": fitted.calibration, "operating_point": fitted.operating_point, "referral": fitted.referral,
+        "decisions": describe(answers, fitted, "folds", wanted),
+    }  # fmt: skip
 
 
 def _show(found: FoldResults, terminal: Terminal) -> None:
@@ -84,3 +100,5 @@ def _show(found: FoldResults, terminal: Terminal) -> None:
         rows.append([name.replace("_", " "), text, each, str(one.n)])
     title = f"{len(found.runs)} folds: mean and 95 % interval of the corrected resampled t-test"
     terminal.table(title, ["test", "mean", "each fold", "n"], rows)
+    if found.decisions is not None:
+        terminal.decided(found.decisions)

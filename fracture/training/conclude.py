@@ -7,13 +7,17 @@ from torch import nn
 
 from fracture.data.manifest import write_csv
 from fracture.evaluation import predictions
-from fracture.evaluation.judge import Fitted, fit_decisions, judge, judge_slices
-from fracture.evidence import Results, SplitResults
+from fracture.evaluation.decide import Answers, Fitted, describe, fit_decisions
+from fracture.evaluation.judge import judge, judge_slices
+from fracture.evidence import Decided, Results, SplitResults
+from fracture.evidence.decisions import Source
 from fracture.files import replacing, write_json
 from fracture.models import checkpoint
+from fracture.rules import Wanted
 from fracture.training import engine
 from fracture.training.execution import Plan
 from fracture.training.fit import BEST, Job, Listener
+from fracture.training.head import read_out_of_fold
 from fracture.training.state import Position
 from fracture.training.watch import Watch
 
@@ -23,7 +27,8 @@ PROBE_IMAGES = 8
 def conclude(job: Job, position: Position, watch: Watch, listener: Listener) -> Results:
     """Judge the best weights and write all evidence into ``job.folder``.
 
-    Validation decides temperature, operating point and referral; the test split is only judged under them.
+    Temperature, operating point and referral are decided by out-of-fold answers to train and validation where the head
+    was solved and stayed, else by validation; the test split is only judged under them.
 
     Raises:
         Interrupted: a signal asked for it; the same call starts over.
@@ -33,8 +38,8 @@ def conclude(job: Job, position: Position, watch: Watch, listener: Listener) -> 
     model = job.plan.place(model)
 
     logits = {"val": _answers(job, model, "val", position, watch, listener)}
-    fitted = fit_decisions(logits["val"], job.dataset.labels[job.indices("val")], job.dataset.classes, job.healthy)
-    sidecar = sidecar.decided_by(fitted.calibration, fitted.operating_point, fitted.referral, fitted.healthy)
+    fitted, decided = _decide(job, sidecar.epoch, logits["val"])
+    sidecar = sidecar.decided_by(fitted.calibration, fitted.operating_point, fitted.referral, decided, fitted.healthy)
     checkpoint.write_sidecar(job.folder / BEST, sidecar)
     logits["test"] = _answers(job, model, "test", position, watch, listener)
     splits = {split: _judge(job, split, logits[split], fitted) for split in logits}
@@ -58,6 +63,7 @@ def conclude(job: Job, position: Position, watch: Watch, listener: Listener) -> 
         calibration=fitted.calibration,
         operating_point=fitted.operating_point,
         referral=fitted.referral,
+        decisions=decided,
         splits=splits,
         slices=_slices(job, logits["test"], fitted),
         latency_ms=engine.latency_ms(model, job.plan, job.normalize, job.dataset, job.indices("test")),
@@ -68,6 +74,24 @@ def conclude(job: Job, position: Position, watch: Watch, listener: Listener) -> 
     with replacing(job.folder / "manifest.csv") as part:
         write_csv(manifest, part)
     return results
+
+
+def _decide(job: Job, best_epoch: int, validation: npt.NDArray[np.float32]) -> tuple[Fitted, Decided]:
+    """The decisions about the best weights, and what they rest on."""
+    kept = read_out_of_fold(job.folder) if job.config.head == "probe" and best_epoch == 1 else None
+    fitted_on: Source = "validation" if kept is None else "out_of_fold"  # from epoch 2 on other weights have answered
+    indices, logits = kept or (job.indices("val"), validation)
+    rows, wanted = job.dataset.manifest.rows, Wanted(job.config.operating, job.config.refer_error)
+    answers = Answers(
+        logits, job.dataset.labels[indices], [rows[i].group for i in indices], job.dataset.classes, job.healthy
+    )
+    fitted = fit_decisions(answers, wanted)
+    if kept is not None:
+        predictions.write(
+            job.folder / "predictions_out_of_fold.csv", job.dataset.manifest, indices.tolist(), job.dataset.classes,
+            logits, fitted.calibration.temperature,
+        )  # fmt: skip
+    return fitted, describe(answers, fitted, fitted_on, wanted)
 
 
 def _answers(

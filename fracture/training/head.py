@@ -3,17 +3,23 @@
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from fracture.files import replacing
 from fracture.models.backbones import normalises_batches
+from fracture.models.pyramid import Pyramid
 from fracture.training import execution, probe
 from fracture.training.fit import Job
 from fracture.training.learner import prepare
 from fracture.training.statistics import mix_statistics
+
+_KEPT = "out_of_fold.npz"  # among a run's state
 
 
 @dataclass(frozen=True)
@@ -51,13 +57,81 @@ def solve_head(job: Job, model: nn.Module, tick: Callable[[], None]) -> Solved:
     """
     execution.apply_threads(job.plan)
     model = job.plan.place(model)
-    ways = {way: _read(way, job, model, tick) for way in _ways(job, model)}
-    heads = {way: _solve(job, read, tick) for way, read in ways.items()}
-    losses = {way: head.loss for way, head in heads.items() if head.loss is not None}
-    best = min(losses, key=lambda way: losses[way], default=next(iter(heads)))
-    model.load_state_dict(ways[best].state_dict())
-    probe.start_head(model, heads[best])
-    return Solved(heads[best], best, losses)
+    losses: dict[str, float] = {}
+    best: _Tried | None = None
+    for way in _ways(job, model):
+        tried = _try(way, job, model, tick)
+        losses |= {} if tried.head.loss is None else {way: tried.head.loss}
+        best = tried if best is None or tried.loss < best.loss else best
+    assert best is not None
+    model.load_state_dict(best.model.state_dict())
+    probe.start_head(model, best.head)
+    _keep_out_of_fold(job, best, tick)
+    return Solved(best.head, best.way, losses)
+
+
+def read_out_of_fold(folder: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]] | None:
+    """Positions [n] of the images of train and validation, and the logits [n, classes] of heads that had not seen them.
+
+    None where `solve_head` has left none in ``folder``: some class had too few groups, or it was an older version.
+    """
+    if not (folder / _KEPT).is_file():
+        return None
+    with np.load(folder / _KEPT) as kept:
+        return kept["indices"], kept["logits"]
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """A head, the model that it was solved on, and the features of the training images there."""
+
+    way: str
+    model: nn.Module
+    features: npt.NDArray[np.float64]
+    head: probe.Head
+
+    @property
+    def loss(self) -> float:
+        return np.inf if self.head.loss is None else self.head.loss
+
+
+def _try(way: str, job: Job, model: nn.Module, tick: Callable[[], None]) -> _Tried:
+    read, train, data = _read(way, job, model, tick), job.indices("train"), job.dataset
+    found = probe.features(read, job.plan, job.normalize, data.pixels, train, tick)
+    parts = max(1, len(job.scales))
+    head = probe.solve(found, data.labels[train], _groups(job, train), len(data.classes), parts, tick)
+    return _Tried(way, read, found, head)
+
+
+def _keep_out_of_fold(job: Job, best: _Tried, tick: Callable[[], None]) -> None:
+    """Answers to train and validation together by heads like the solved one: what decisions are taken on.
+
+    Five heads, each from four fifths of the images: as many as the solved head has of a usual split.
+    """
+
+    def seen(indices: npt.NDArray[np.int64], mirrored: bool) -> npt.NDArray[np.float64]:
+        return probe.features(
+            best.model, job.plan, job.normalize, job.dataset.pixels, indices, tick, mirrored=mirrored
+        )  # fmt: skip
+
+    (job.folder / _KEPT).unlink(missing_ok=True)
+    train, val, data = job.indices("train"), job.indices("val"), job.dataset
+    known = np.concatenate([train, val])
+    learned = np.concatenate([best.features, seen(val, True)])
+    asked = (
+        learned if isinstance(best.model, Pyramid) else seen(known, False)
+    )  # a pyramid answers to the mirror image too
+    logits = probe.out_of_fold(
+        learned, asked, data.labels[known], _groups(job, known), len(data.classes), best.head.strengths, tick
+    )
+    if logits is not None:
+        job.folder.mkdir(parents=True, exist_ok=True)
+        with replacing(job.folder / _KEPT) as part, part.open("wb") as file:
+            np.savez(file, indices=known, logits=logits)
+
+
+def _groups(job: Job, indices: npt.NDArray[np.int64]) -> list[str]:
+    return [job.dataset.manifest.rows[i].group or f"alone {i}" for i in indices]
 
 
 def _ways(job: Job, model: nn.Module) -> tuple[str, ...]:
@@ -74,13 +148,6 @@ def _read(way: str, job: Job, model: nn.Module, tick: Callable[[], None]) -> nn.
     with job.plan.autocast():
         mix_statistics(mixed, _mixed(job, tick))
     return mixed
-
-
-def _solve(job: Job, model: nn.Module, tick: Callable[[], None]) -> probe.Head:
-    train, data = job.indices("train"), job.dataset
-    groups = [data.manifest.rows[i].group or f"alone {i}" for i in train]
-    found = probe.features(model, job.plan, job.normalize, data.pixels, train, tick)
-    return probe.solve(found, data.labels[train], groups, len(data.classes), max(1, len(job.scales)), tick)
 
 
 def _mixed(job: Job, tick: Callable[[], None]) -> Iterator[Tensor]:

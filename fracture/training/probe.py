@@ -54,16 +54,24 @@ class Head:
 
 
 def features(
-    model: nn.Module, plan: Plan, normalize: Normalize, pixels: Pixels, indices: Integers, tick: Callable[[], None]
+    model: nn.Module,
+    plan: Plan,
+    normalize: Normalize,
+    pixels: Pixels,
+    indices: Integers,
+    tick: Callable[[], None],
+    *,
+    mirrored: bool = True,
 ) -> Floats:
-    """What the last layer sees of images, the mean of each and its mirror image: [n, features]."""
+    """What the last layer sees of images: [n, features]; ``mirrored``: the mean of each and its mirror image."""
     model.eval()
     parts = []
     for start in range(0, len(indices), plan.micro_batch):
         inputs = prepare(torch.from_numpy(pixels(indices[start : start + plan.micro_batch])), plan, normalize)
         with torch.inference_mode(), plan.autocast():
-            both = [model.forward_head(model.forward_features(x), pre_logits=True) for x in (inputs, inputs.flip(-1))]  # type: ignore[operator]
-        parts.append(((both[0].float() + both[1].float()) / 2).cpu().numpy())
+            views = (inputs, inputs.flip(-1)) if mirrored else (inputs,)
+            seen = [model.forward_head(model.forward_features(x), pre_logits=True).float() for x in views]  # type: ignore[operator]
+        parts.append((sum(seen[1:], seen[0]) / len(seen)).cpu().numpy())
         tick()
     return np.concatenate(parts).astype(np.float64)
 
@@ -108,11 +116,63 @@ def solve_part(
         losses = {c: _cross_validated(scaled, labels, folds, c, tick) for c in (STRENGTHS if folds else ())}
         best = min(losses, key=lambda c: losses[c], default=USUAL)
         fitted = _fit(scaled, labels, best)
+    return _folded(fitted, turn, mean, spread, classes, best, losses.get(best))
+
+
+def out_of_fold(
+    learned: Floats,
+    asked: Floats,
+    labels: Integers,
+    groups: Sequence[str],
+    classes: int,
+    strengths: Sequence[float],
+    tick: Callable[[], None] = _quiet,
+) -> Floats | None:
+    """Logits [n, classes] of every image by a head that has learned from the images of other groups only.
+
+    Args:
+        learned: what heads are solved on: [n, features], as many equal parts as ``strengths``.
+        asked: what they answer to, of the same images: the model may answer without the mirror image.
+        labels: [n].
+        groups: [n], what stays together.
+        classes: how many there are.
+        strengths: as `solve` has chosen them, one a part.
+        tick: called after every head.
+
+    Returns:
+        None where some class has too few groups.
+    """
+    folds = _parts(labels, groups)
+    if not folds:
+        return None
+    logits = np.zeros((len(labels), classes))
+    for train, rest in folds:
+        pieces = zip(*(np.split(part, len(strengths), axis=1) for part in (learned[train], asked[rest])), strict=True)
+        for (own, others), strength in zip(pieces, strengths, strict=True):
+            head = _of_strength(own, labels[train], classes, strength)
+            logits[rest] += (others @ head.weight.T + head.bias) / len(strengths)
+            tick()
+    return logits
+
+
+def _of_strength(found: Floats, labels: Integers, classes: int, strength: float) -> Head:
+    mean, spread = found.mean(axis=0), found.std(axis=0) + 1e-6
+    with threadpool_limits(1):
+        scaled, turn = _turned((found - mean) / spread)
+        fitted = _fit(scaled, labels, strength)
+    return _folded(fitted, turn, mean, spread, classes, strength, None)
+
+
+def _folded(
+    fitted: LogisticRegression, turn: Floats, mean: Floats, spread: Floats, classes: int, strength: float,
+    loss: float | None,
+) -> Head:  # fmt: skip
+    """A regression on standardised and turned features as a head for the features as they are."""
     weight, bias = fitted.coef_ @ turn.T, fitted.intercept_
     if classes == 2:  # scikit-learn keeps one row for two classes
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
     weight = weight / spread
-    return Head(weight, bias - weight @ mean, (best,), losses.get(best))
+    return Head(weight, bias - weight @ mean, (strength,), loss)
 
 
 def start_head(model: nn.Module, head: Head) -> None:

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from fracture.evaluation.decide import Answers, fit_decisions
 from fracture.evaluation.figures.calibration import rejection_figure, reliability_figure, score_figure
 from fracture.evaluation.figures.confusion import confusion_figure
 from fracture.evaluation.figures.costs import Point, cost_figure
 from fracture.evaluation.figures.images import Tile, grid_figure, short
 from fracture.evaluation.figures.rankings import ranking_figure
 from fracture.evaluation.figures.training import training_figure
-from fracture.evaluation.judge import fit_decisions, judge, judge_slices
+from fracture.evaluation.judge import judge, judge_slices
 from fracture.evaluation.metrics import softmax
 from fracture.evaluation.report.page import Contents, png, render, shown
 from fracture.evaluation.report.words import limits, summary
@@ -31,7 +32,7 @@ AUDIT = {"verdict": "confounded", "confounded": True, "checks": [{"title": "T", 
 
 def results(rows: np.ndarray | None = None, **values: Any) -> Results:
     among = np.arange(120) if rows is None else rows
-    fitted = fit_decisions(LOGITS, LABELS, CLASSES, "no_fracture")
+    fitted = fit_decisions(Answers(LOGITS, LABELS, [""] * len(LABELS), CLASSES, "no_fracture"))
     split = judge(LOGITS[among], LABELS[among], [GROUPS[i] for i in among], CLASSES, fitted.decisions)
     fixed: dict[str, Any] = {
         "model": "test_resnet", "classes": CLASSES, "synthetic": False, "data": "bones", "data_digest": "d",
@@ -97,7 +98,7 @@ def test_the_report_names_the_healthy_class_or_says_what_it_costs_to_have_none()
     assert "of which no fracture counts as healthy" in summary(known, None)[0]
     assert any(line.startswith("Of 100 fractures it reports about") for line in summary(known, None))
     assert not any("healthy" in line for line in limits(known, None))
-    fitted = fit_decisions(LOGITS, LABELS, CLASSES, None)
+    fitted = fit_decisions(Answers(LOGITS, LABELS, [""] * len(LABELS), CLASSES, None))
     split = judge(LOGITS, LABELS, GROUPS, CLASSES, fitted.decisions)
     unknown = results(healthy=None, operating_point=fitted.operating_point, splits={"val": split, "test": split})
     assert "healthy" not in summary(unknown, None)[0]
@@ -108,10 +109,10 @@ def test_the_report_names_the_healthy_class_or_says_what_it_costs_to_have_none()
 
 def test_a_healthy_class_without_a_threshold_is_no_sensitivity_and_says_why() -> None:
     only = np.flatnonzero(LABELS == 1)
-    fitted = fit_decisions(LOGITS[only], LABELS[only], CLASSES, "no_fracture")
+    fitted = fit_decisions(Answers(LOGITS[only], LABELS[only], [""] * len(LABELS[only]), CLASSES, "no_fracture"))
     split = judge(LOGITS, LABELS, GROUPS, CLASSES, fitted.decisions)
     found = results(operating_point=fitted.operating_point, splits={"val": split, "test": split})
-    assert any("it has no threshold: validation holds only one of" in line for line in summary(found, None))
+    assert any("it has no threshold: only one of fractured and not" in line for line in summary(found, None))
     assert any("is not known here: no image of a fracture" in line for line in summary(results(only), None))
 
 
@@ -189,7 +190,7 @@ def test_costs_are_written_as_plain_numbers() -> None:
 
 
 def test_a_threshold_that_cannot_be_had_is_said() -> None:
-    useless = fit_decisions(np.zeros((40, 3)), LABELS[:40], CLASSES, None)
+    useless = fit_decisions(Answers(np.zeros((40, 3)), LABELS[:40], [""] * len(LABELS[:40]), CLASSES, None))
     found = results().model_copy(update={"referral": useless.referral})
     assert "every answer needs a person" in " ".join(summary(found, None))
 
@@ -229,7 +230,7 @@ def test_long_names_keep_their_end() -> None:
 
 
 def test_slices_are_kinds_with_enough_images() -> None:
-    fitted = fit_decisions(LOGITS, LABELS, CLASSES, "no_fracture")
+    fitted = fit_decisions(Answers(LOGITS, LABELS, [""] * len(LABELS), CLASSES, "no_fracture"))
     columns = {
         "source": ["a" if i < 80 else "b" if i < 118 else "rare" for i in range(120)],
         "file": [str(i) for i in range(120)],

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from fracture.evaluation.judge import fit_decisions, judge, judge_slices
+from fracture.evaluation.decide import Answers, fit_decisions
+from fracture.evaluation.judge import judge, judge_slices
 from fracture.evidence import EPOCH_METRICS, Results
 from registry.evidence import Evidence
 
@@ -17,7 +18,7 @@ def two_classes(classes: tuple[str, str], healthy: str | None, skill: float = 2.
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 600)
     logits = rng.normal(size=(600, 2)) + skill * np.eye(2)[labels]
-    fitted = fit_decisions(logits, labels, classes, healthy)
+    fitted = fit_decisions(Answers(logits, labels, [""] * len(labels), classes, healthy))
     split = judge(logits, labels, [str(i) for i in range(600)], classes, fitted.decisions)
     return results(
         2.5, classes=classes, healthy=healthy, operating_point=fitted.operating_point,
@@ -30,7 +31,7 @@ def results(skill: float, **values: Any) -> Results:
     labels = rng.integers(0, 3, 600)
     logits = rng.normal(size=(600, 3)) + skill * np.eye(3)[labels]
     groups = [str(i) for i in range(600)]
-    fitted = fit_decisions(logits, labels, CLASSES, "no_fracture")
+    fitted = fit_decisions(Answers(logits, labels, [""] * len(labels), CLASSES, "no_fracture"))
     split = judge(logits, labels, groups, CLASSES, fitted.decisions)
     halves = {"source": ["a" if i < 300 else "b" for i in range(600)]}
     fixed: dict[str, Any] = {

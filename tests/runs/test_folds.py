@@ -57,6 +57,8 @@ def test_folds_are_summed_up_and_done_once(store_root: Path, images: Path, monke
 
     text = mlflow.artifacts.load_text(f"{client.get_run(first).info.artifact_uri}/folds.json")
     found = FoldResults.model_validate(json.loads(text))
+    assert found.decisions is not None
+    assert (found.decisions.fitted_on, found.decisions.images) == ("folds", 30)
     each = [client.get_run(run).data.metrics["test_accuracy"] for run in found.runs]
     accuracy = found.metrics["accuracy"]
     assert accuracy.folds == pytest.approx(each)

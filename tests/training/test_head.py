@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -11,7 +12,7 @@ from fracture.data.dataset import Source, open_dataset
 from fracture.models import backbones, weights
 from fracture.training import execution, fit, probe
 from fracture.training.fit import Job
-from fracture.training.head import solve_head
+from fracture.training.head import read_out_of_fold, solve_head
 
 TINY = {"image_size": 32, "batch_size": 8, "threads": 1, "memory_format": "contiguous", "precision": "fp32"}
 
@@ -70,3 +71,44 @@ def test_the_better_in_cross_validation_is_kept(job: Job, better: str, monkeypat
     before = statistics(model)
     assert solve_head(job, model, lambda: None).batch_norm == better
     assert torch.equal(statistics(model), before) == (better == "pretrained")
+
+
+@pytest.mark.parametrize("job", [("test_resnet", "pretrained")], indirect=True)
+def test_every_image_but_those_of_the_test_is_answered_by_a_head_that_has_not_seen_it(job: Job) -> None:
+    model = fit.build_model(job)
+    solved = solve_head(job, model, lambda: None)
+    kept = read_out_of_fold(job.folder)
+    assert kept is not None
+    indices, logits = kept
+    train, val = job.indices("train"), job.indices("val")
+    assert indices.tolist() == [*train, *val]
+    assert logits.shape == (len(indices), 3)
+    learned = probe.features(model, job.plan, job.normalize, job.dataset.pixels, indices, lambda: None)
+    asked = probe.features(model, job.plan, job.normalize, job.dataset.pixels, indices, lambda: None, mirrored=False)
+    groups = [job.dataset.manifest.rows[i].group or f"alone {i}" for i in indices]
+    again = probe.out_of_fold(learned, asked, job.dataset.labels[indices], groups, 3, solved.head.strengths)
+    np.testing.assert_allclose(logits, again, atol=1e-4)  # type: ignore[arg-type]
+
+
+def test_labels_without_a_pattern_are_known_to_those_who_learned_them_only() -> None:
+    rng = np.random.default_rng(0)
+    features, labels = rng.normal(size=(80, 300)), rng.integers(0, 2, 80)
+    features[1::2] = features[::2] + 1e-3  # two images a group, as alike as can be
+    labels[1::2] = labels[::2]
+    groups = [f"p{i // 2}" for i in range(80)]
+    head = probe.solve(features, labels, groups, 2)
+    assert ((features @ head.weight.T + head.bias).argmax(1) == labels).mean() > 0.95
+    found = probe.out_of_fold(features, features, labels, groups, 2, head.strengths)
+    assert found is not None
+    assert (found.argmax(1) == labels).mean() < 0.7
+    assert probe.out_of_fold(features[:4], features[:4], labels[:4], ["a"] * 4, 2, (0.1,)) is None, "one group"
+
+
+def test_the_mean_of_the_parts_answers_out_of_fold() -> None:
+    rng = np.random.default_rng(0)
+    labels, groups = np.arange(60) % 3, [str(i) for i in range(60)]
+    features = rng.normal(size=(60, 8)) + np.eye(8)[labels]
+    both = probe.out_of_fold(features, features, labels, groups, 3, (0.1, 0.001))
+    halves = np.split(features, 2, axis=1)
+    each = [probe.out_of_fold(h, h, labels, groups, 3, (c,)) for h, c in zip(halves, (0.1, 0.001), strict=True)]
+    np.testing.assert_allclose(both, np.mean(each, axis=0))  # type: ignore[arg-type]

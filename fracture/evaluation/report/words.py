@@ -28,6 +28,7 @@ def summary(results: Judged, audit: Mapping[str, Any] | None) -> list[str]:
                 f"Of 100 images of {_plain(name)} it recognises about {_of_100(recall)} (n = {recall.n}).{_but(recall)}"
             )
     lines.append(_referral(results))
+    lines += _decided(results)
     if audit is not None and audit.get("confounded"):
         lines.append(
             "The classes come from different sources that can be told apart without looking at the bone, so these "
@@ -117,6 +118,17 @@ def _referral(results: Judged) -> str:
         f"Answered without a person, from a probability of {results.referral.refer_below:.2f} on, are about "
         f"{_of_100(share)} of 100 images{sure}."
     )
+
+
+def _decided(results: Judged) -> list[str]:
+    """What was wanted of the thresholds beside what is to be expected, and what could not be had."""
+    if results.decisions is None:
+        return []
+    found = results.decisions
+    lines = [f"{lack[0].upper()}{lack[1:]}." for lack in found.unmet]
+    if promises := found.promises():
+        lines.append(f"By {found.basis}, on images that did not choose the thresholds: {' '.join(promises)}")
+    return lines
 
 
 def _but(found: Estimate | None) -> str:

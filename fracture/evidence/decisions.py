@@ -1,0 +1,120 @@
+"""What was decided about a model's answers: temperature, operating point and referral, and what they rest on."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fracture.evidence.estimate import Estimate
+from fracture.rules import REFER_ERROR, YOUDEN, Wanted
+
+Source = Literal["out_of_fold", "validation", "folds", "local"]
+_SOURCES: dict[str, str] = {
+    "out_of_fold": "out-of-fold answers to train and validation",
+    "validation": "validation",
+    "folds": "the test answers of all folds",
+    "local": "local images",
+}
+SENSITIVITY, SPECIFICITY = "any_fracture_sensitivity", "any_fracture_specificity"
+ANSWERED, ERROR = "answered_share", "answered_error"
+_PLAIN = {
+    ERROR: "Wrong among the answered",
+    ANSWERED: "Answered without a person",
+    SENSITIVITY: "Fractures reported",
+    SPECIFICITY: "Images without a fracture not reported",
+}
+
+
+class Calibration(BaseModel):
+    """The temperature that logits are divided by."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    temperature: float = Field(1.0, description="logits are divided by it before the softmax")
+    n: int = Field(0, description="images that it was fitted on, 0 where it was decided elsewhere")
+    log_loss_before: float | None = Field(None, description="on them, as the model answers")
+    log_loss_after: float | None = Field(None, description="on them, with the temperature")
+    note: str = Field("", description="why it is 1, or what it rests on")
+
+
+class OperatingPoint(BaseModel):
+    """From which probability on a fracture is reported."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fracture_threshold: float | None = Field(
+        None,
+        description="on the calibrated probability of any fracture, 1 - that of the healthy class; null: none",
+    )
+    rule: str = Field(description="how it was chosen")
+    n: int = Field(0, description="images that it was fitted on, 0 where it was decided elsewhere")
+    note: str = Field("", description="why there is none, and what could be had")
+
+
+class Referral(BaseModel):
+    """Below which probability a person is asked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    refer_below: float | None = Field(
+        None, description="calibrated probability of the predicted class; null: no threshold keeps the error, refer all"
+    )
+    wanted_error: float | None = Field(None, description="error rate wanted among the images that are answered")
+    n: int = Field(0, description="images that it was fitted on, 0 where it was decided elsewhere")
+    answered: float | None = Field(None, description="share of them that is answered")
+    error: float | None = Field(
+        None,
+        description="error rate among those, the very images that chose it: what is to be expected is in decisions",
+    )
+    note: str = Field("", description="why there is none, and what could be had")
+
+
+class Decided(BaseModel):
+    """What temperature and thresholds rest on, what was wanted of them, and what is to be expected of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fitted_on: Source = Field(
+        description="out_of_fold: answers to train and validation by heads that had not seen the image; validation; "
+        "folds: the test answers of all folds; local: labelled images of the place where the model is to be used"
+    )
+    images: int = Field(description="of those, how many")
+    groups: int = Field(description="their groups (patients, originals)")
+    operating: str = Field(YOUDEN, description="the rule of the operating point that was wanted")
+    refer_error: float = Field(REFER_ERROR, description="the error wanted among the images that are answered")
+    expected: dict[str, Estimate] = Field(
+        {},
+        description=f"{SENSITIVITY}, {SPECIFICITY}, {ANSWERED} and {ERROR} of such thresholds on images that did not "
+        "choose them, by cross-fitting; the interval is the wider of a bootstrap's over groups and of Wilson's",
+    )
+    unmet: tuple[str, ...] = Field((), description="what was wanted and cannot be had, with what can")
+
+    @property
+    def wanted(self) -> Wanted:
+        """What was wanted."""
+        return Wanted(self.operating, self.refer_error)
+
+    @property
+    def basis(self) -> str:
+        """What they rest on, in words."""
+        return f"{_SOURCES[self.fitted_on]} ({self.images:,} images, {self.groups:,} groups)"
+
+    def wanted_of(self, name: str) -> str:
+        """What was wanted of one of the expected figures, as ``at most 5.0%``; empty where nothing was."""
+        if name == ERROR:
+            return f"at most {self.refer_error:.1%}"
+        kind, _, share = self.operating.partition(":")
+        return f"at least {float(share):.1%}" if name == f"any_fracture_{kind}" else ""
+
+    def promises(self) -> list[str]:
+        """What was wanted beside what is to be expected, a sentence each."""
+        return [
+            f"{_PLAIN[name]}: {wanted + ' wanted, ' if (wanted := self.wanted_of(name)) else ''}{_expected(found)}."
+            for name, found in self.expected.items()
+        ]
+
+
+def _expected(found: Estimate) -> str:
+    if found.value is None or found.low is None or found.high is None:
+        return found.reason
+    doubt = f"; {found.caution}" if found.caution else ""
+    return f"{found.value:.1%} ({found.low:.1%} to {found.high:.1%}{doubt}) expected"

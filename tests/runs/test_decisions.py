@@ -1,0 +1,116 @@
+"""What real runs decide, on which answers, and where that is shown."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+
+from fracture.evaluation import predictions
+from fracture.evaluation.decide import Answers, fit_decisions
+from fracture.evidence import Results
+from fracture.models import checkpoint
+from fracture.rules import Wanted
+from fracture.tracking import artifacts
+from tests.runs.small import said, terminal, train
+
+SOLVED = {"head": "probe", "trained": "head", "epochs": 1, "class_weights": "balanced"}
+WANTED = {"operating": "sensitivity:0.9", "refer_error": 0.2}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("decided")
+
+
+@pytest.fixture
+def solved(store_root: Path, place: Path, make_images: Callable[..., Path]) -> str:
+    """A finished run with a solved head."""
+    kept = place / "id"
+    if not kept.exists():
+        kept.write_text(train(make_images(place / "data", 20), **SOLVED, **WANTED))
+    return kept.read_text()
+
+
+def of(run_id: str, folder: Path) -> Results:
+    artifacts.fetch(run_id, ["results.json", "best.pth", "best.json", "manifest.csv"], folder)
+    return Results.model_validate_json((folder / "results.json").read_bytes())
+
+
+def test_a_solved_head_is_decided_about_by_all_images_but_those_of_the_test(solved: str, tmp_path: Path) -> None:
+    results = of(solved, tmp_path)
+    assert results.decisions is not None
+    assert (results.decisions.fitted_on, results.decisions.images) == ("out_of_fold", 60 - results.splits["test"].n)
+    assert results.decisions.wanted == Wanted("sensitivity:0.9", 0.2)
+    artifacts.fetch(solved, ["predictions_out_of_fold.csv", "predictions_test.csv"], tmp_path)
+    kept, test = (predictions.read(tmp_path / f"predictions_{name}.csv") for name in ("out_of_fold", "test"))
+    assert len(set(kept.sha256)) == 60 - results.splits["test"].n
+    assert not set(kept.sha256) & set(test.sha256)
+    answers = Answers(kept.logits, kept.labels, kept.groups, kept.classes, results.healthy)
+    again = fit_decisions(answers, results.decisions.wanted)
+    assert again.calibration.temperature == pytest.approx(results.calibration.temperature, rel=1e-4)
+    assert again.operating_point.fracture_threshold == pytest.approx(
+        results.operating_point.fracture_threshold, rel=1e-4
+    )
+    assert again.referral.refer_below == pytest.approx(results.referral.refer_below, rel=1e-4)
+
+
+def test_what_is_expected_goes_with_the_model_and_into_the_report(solved: str, tmp_path: Path) -> None:
+    results = of(solved, tmp_path)
+    sidecar = checkpoint.read_sidecar(tmp_path / "best.pth")
+    assert sidecar.decisions == results.decisions
+    assert results.decisions is not None
+    assert sidecar.decided.startswith("out-of-fold answers to train and validation (")
+    assert "at most 20.0% wanted, " in sidecar.decided
+    page = mlflow.artifacts.load_text(f"{mlflow.get_run(solved).info.artifact_uri}/report.html")
+    assert f"Decided on {results.decisions.basis}" in page
+    for sentence in results.decisions.promises():
+        assert sentence in page
+
+
+@pytest.mark.parametrize("values", [{"epochs": 1}, {**SOLVED, "epochs": 3, "trained": "all", "lr": 0.01}])
+def test_what_was_learned_by_steps_is_decided_about_by_validation(
+    solved: str, place: Path, tmp_path: Path, values: dict[str, object]
+) -> None:
+    results = of(train(place / "data", **values), tmp_path)
+    assert results.decisions is not None
+    solved_head_stayed = values.get("head") == "probe" and results.best_epoch == 1
+    assert results.decisions.fitted_on == ("out_of_fold" if solved_head_stayed else "validation")
+    if not solved_head_stayed:
+        assert results.decisions.images == results.splits["val"].n
+
+
+def test_what_cannot_be_had_is_said_aloud(solved: str, place: Path, tmp_path: Path) -> None:
+    screen = terminal()
+    run_id = train(place / "data", screen, **SOLVED, operating="sensitivity:0.999", refer_error=0.0001)
+    results = of(run_id, tmp_path)
+    assert (results.operating_point.fracture_threshold, results.referral.refer_below) == (None, None)
+    shown = said(screen)
+    for words in ("ensitivity:0.999 cannot be promised from", "the most that can be had is", "n error of 0.0001 among"):
+        assert words in shown
+        assert any(words in lack for lack in results.decisions.unmet if results.decisions), words
+    page = mlflow.artifacts.load_text(f"{mlflow.get_run(run_id).info.artifact_uri}/report.html")
+    assert "ensitivity:0.999 cannot be promised from" in page
+
+
+def test_results_from_before_are_read(solved: str, tmp_path: Path) -> None:
+    before = json.loads(of(solved, tmp_path).model_dump_json())
+    del before["decisions"]
+    assert Results.model_validate(before).decisions is None
+    sidecar = json.loads((tmp_path / "best.json").read_text())
+    del sidecar["decisions"]
+    (tmp_path / "best.json").write_text(json.dumps(sidecar))
+    assert checkpoint.load(tmp_path / "best.pth")[1].decisions is None
+
+
+def test_the_solved_head_and_the_heads_of_the_folds_answer_alike(solved: str, tmp_path: Path) -> None:
+    """They differ in a fifth of the images: logits are of one scale, so that one temperature suits both."""
+    of(solved, tmp_path)
+    artifacts.fetch(solved, ["predictions_out_of_fold.csv", "predictions_val.csv"], tmp_path)
+    kept, val = (predictions.read(tmp_path / f"predictions_{name}.csv") for name in ("out_of_fold", "val"))
+    place = {digest: i for i, digest in enumerate(kept.sha256)}
+    same = kept.logits[[place[digest] for digest in val.sha256]]
+    assert np.corrcoef(same.ravel(), val.logits.ravel())[0, 1] > 0.8
+    assert 0.5 < np.std(same) / np.std(val.logits) < 2
