@@ -70,9 +70,10 @@ def _number(text: str) -> float:
     return value
 
 
-def _checked(text: str) -> str:
+def checked_rule(text: str) -> str:
+    """The text itself, where `parse_rule` takes it."""
     parse_rule(text)
     return text.strip()
 
 
-RuleText = Annotated[str, AfterValidator(_checked)]
+RuleText = Annotated[str, AfterValidator(checked_rule)]

@@ -19,7 +19,8 @@ from fracture.runs.attached import accounted
 def command(target: str, data: str, out: Path, **values: str | None) -> None:
     """Judge the model of a run, a .pth or models:/NAME@ALIAS on a data set, and log the evidence as a run.
 
-    Temperature, operating point and referral are those that validation decided in training.
+    Temperature, operating point and referral are those that were decided in training; --refit-decisions takes new ones
+    on these images and leaves the weights alone.
     """
     with accounted("evaluate"):
         config = parse_model(EvaluateConfig, given(values), "fracture evaluate")

@@ -26,8 +26,9 @@ def options_of(model: type[BaseModel], only: Collection[str] = ()) -> Callable[[
                 continue
             flag = "--" + name.replace("_", "-")
             spellings = dict.fromkeys([flag, "--" + name])  # MLproject and habit write underscores
-            option = click.option(
-                *spellings, name, default=None, metavar=_metavar(name, field), help=_help(model, name)
+            bare: dict[str, Any] = {"is_flag": False, "flag_value": "true"} if field.annotation is bool else {}
+            option = click.option(  # a switch alone means true
+                *spellings, name, default=None, metavar=_metavar(name, field), help=_help(model, name), **bare
             )
             function = option(function)
         return function

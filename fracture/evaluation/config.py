@@ -1,10 +1,13 @@
 """Every knob of `fracture evaluate`, once."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from fracture.config import Auto, Count
+from fracture.rules import Wanted, checked_rule
+
+_RuleOrAuto = Annotated[str, AfterValidator(lambda text: text if text == "auto" else checked_rule(text))]
 
 
 class EvaluateConfig(BaseModel):
@@ -17,7 +20,18 @@ class EvaluateConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     split: Literal["auto", "all", "train", "val", "test"] = Field(
-        "auto", description="which images; auto is the test split where the data names splits, else all"
+        "auto",
+        description="which images; auto is the test split where there is one, else all; with refit_decisions all",
+    )
+    refit_decisions: bool = Field(
+        False, description="fit temperature and thresholds on these images, by cross-fitting; the weights stay"
+    )
+    operating: _RuleOrAuto = Field(
+        "auto",
+        description="with refit_decisions: youden, sensitivity:0.95, specificity:0.90, cost:FN/FP; auto: as trained",
+    )
+    refer_error: Annotated[float, Field(gt=0, lt=0.5)] | Auto = Field(
+        "auto", description="with refit_decisions: wrong answers allowed among those given; auto: as in training"
     )
     demo_images: int = Field(48, ge=30, description="images that data=demo renders")
     data_seed: int = Field(0, ge=0, description="seed of the demo images")
@@ -28,6 +42,21 @@ class EvaluateConfig(BaseModel):
     )
     threads: Count | Auto = Field("auto", description="CPU threads; auto is the number of physical cores allowed")
     cache_dir: str = Field("auto", description="where decoded images are kept; auto is the user's cache folder")
+
+    @model_validator(mode="after")
+    def _agree(self) -> "EvaluateConfig":
+        given = [f"{name}={value}" for name in ("operating", "refer_error") if (value := getattr(self, name)) != "auto"]
+        if given and not self.refit_decisions:
+            raise ValueError(
+                f"{', '.join(given)}: an evaluation judges decisions as they are; refit_decisions=true takes new "
+                "ones on these images"
+            )
+        return self
+
+    def wanted(self, before: Wanted) -> Wanted:
+        """What is wanted of new decisions, by default what was wanted ``before``."""
+        operating = before.operating if self.operating == "auto" else self.operating
+        return Wanted(operating, before.refer_error if self.refer_error == "auto" else self.refer_error)
 
 
 class CompareConfig(BaseModel):

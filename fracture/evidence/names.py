@@ -38,6 +38,7 @@ TAGS = {
     "fracture.healthy": "the class without a fracture, as resolved from the knob healthy; none where none is known",
     "fracture.test_digest": "of the test split: runs with different ones cannot be ranked against each other",
     "fracture.evaluated": "of an evaluation: the run or file whose model was judged",
+    "fracture.refit_of": "of an evaluation that took new decisions: the run that trained the weights",
     "fracture.members": "of an ensemble: its runs",
     "fracture.synthetic": "true when the images, judged or learned from, are rendered: no medical meaning",
     "fracture.audit": "clean, confounded, leaking or off",

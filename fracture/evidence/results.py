@@ -157,6 +157,9 @@ class EvaluationResults(Judged):
     seen_in_training: int | None = Field(
         None, description="images that it was trained on or chosen by; null where nobody knows"
     )
+    before: dict[str, Estimate] = Field(
+        {}, description="with refit_decisions: the metrics of these images under the decisions that the model came with"
+    )
 
 
 class EnsembleResults(Judged):

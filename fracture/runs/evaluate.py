@@ -3,6 +3,7 @@
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,21 +16,29 @@ from fracture.data.manifest import Manifest, write_csv
 from fracture.errors import DataError
 from fracture.evaluation import predictions
 from fracture.evaluation.config import EvaluateConfig
+from fracture.evaluation.decide import Answers
 from fracture.evaluation.judge import judge, judge_slices
 from fracture.evaluation.sample import Decisions
-from fracture.evidence import Calibration, EvaluationResults, OperatingPoint, Referral
+from fracture.evidence import Calibration, EvaluationResults, OperatingPoint, Referral, SplitResults
 from fracture.evidence.healthy import LACK, NONE
 from fracture.files import replacing, write_json
 from fracture.models.checkpoint import Sidecar
-from fracture.progress import Terminal
+from fracture.progress import Terminal, shown
+from fracture.rules import USUAL
+from fracture.runs import refit
 from fracture.runs import target as targets
 from fracture.runs.report import make_report
 from fracture.runs.subject import Subject
 from fracture.runs.target import Target
 from fracture.tracking.run import TrackedRun
 from fracture.training import engine, execution
+from fracture.training.conclude import write_probe
 
 Logits = npt.NDArray[np.float32]
+_DECIDED = (
+    "any_fracture_sensitivity", "any_fracture_specificity", "answered_share", "answered_accuracy", "log_loss",
+    "ece_debiased",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -75,13 +84,31 @@ def evaluate(name: str, data: str, config: EvaluateConfig, out: Path, terminal: 
         run = TrackedRun.begin(f"evaluation of {Path(name).name[:12]}", "evaluate", watched=False)
         try:
             results = judge_target(target, chosen, config, out, terminal)
-            _log(run, results, config, data, out)
+            _log(run, results, config, data, out, target.trained_by)
         except BaseException as error:
             run.end("FAILED", str(error))
             raise
         run.end("FINISHED")
     terminal.results(results)
+    if config.refit_decisions:
+        _say_refit(results, run.id, target, terminal)
     return results
+
+
+def _say_refit(results: EvaluationResults, run_id: str, target: Target, terminal: Terminal) -> None:
+    """The figures under the decisions before and now, and what to do with the new ones."""
+    after = results.splits["test"].metrics
+    names = [name for name in _DECIDED if name in after or name in results.before]
+    rows = [
+        [name.replace("_", " "), *(shown(where[name]) if name in where else "-" for where in (results.before, after))]
+        for name in names
+    ]
+    terminal.table("On these images", ["", "decisions before", "new ones, cross-fitted"], rows)
+    terminal.say(
+        f"`python -m registry promote {run_id}` holds this model against the gates and registers it."
+        if target.trained_by
+        else "The run that trained this model is not in the store: it can be served from best.pth, but not promoted."
+    )
 
 
 def choose(sidecar: Sidecar, data: str, config: EvaluateConfig, terminal: Terminal) -> Chosen:
@@ -94,7 +121,8 @@ def choose(sidecar: Sidecar, data: str, config: EvaluateConfig, terminal: Termin
     with terminal.working() as working:
         dataset = open_images(source, sidecar.image_size, cache.folder_of(config.cache_dir), working)
     rows = dataset.manifest.rows
-    split = ("test" if any(row.split == "test" for row in rows) else "all") if config.split == "auto" else config.split
+    usual = "test" if any(row.split == "test" for row in rows) and not config.refit_decisions else "all"
+    split = usual if config.split == "auto" else config.split
     indices = [i for i, row in enumerate(rows) if split in ("all", row.split)]
     if not indices:
         raise DataError(f"data={data}: no image in split {split}", "split=all takes every image.")
@@ -124,9 +152,16 @@ def judge_target(
             lambda done, total: working("evaluating", done, total),
         )  # fmt: skip
     latency = engine.latency_ms(model, plan, normalize, chosen.dataset, chosen.indices)
-    _write_answers(chosen, logits, sidecar, out)
     seen = _seen_in_training(target, manifest, terminal)
-    results = _results(target, chosen, logits, latency, seen)
+    found = _refit(target, chosen, logits, config, seen)
+    out.mkdir(parents=True, exist_ok=True)
+    if found is not None:
+        sidecar = found.sidecar(sidecar)
+        refit.write(target, found, out)
+        write_probe(out / "probe.npz", model, plan, normalize, chosen.dataset, chosen.indices)
+        model = plan.place(model)
+    _write_answers(chosen, logits, sidecar, out)
+    results = _results(target, chosen, logits, latency, seen, found)
     write_json(out / "results.json", results.model_dump(mode="json"))
     subject = Subject(
         title=f"{sidecar.model} on {manifest.name}",
@@ -148,7 +183,6 @@ def judge_target(
 def _write_answers(chosen: Chosen, logits: Logits, sidecar: Sidecar, out: Path) -> None:
     """Predictions and the manifest of the images that were judged."""
     manifest, everything = chosen.manifest, range(len(chosen.indices))
-    out.mkdir(parents=True, exist_ok=True)
     predictions.write(out / "predictions_test.csv", manifest, everything, sidecar.classes, logits, sidecar.temperature)
     with replacing(out / "manifest.csv") as part:
         write_csv(manifest, part)
@@ -164,14 +198,31 @@ def _seen_in_training(target: Target, manifest: Manifest, terminal: Terminal) ->
     return seen
 
 
+def _refit(
+    target: Target, chosen: Chosen, logits: Logits, config: EvaluateConfig, seen: int | None
+) -> refit.Refit | None:
+    """New decisions, where they are asked for."""
+    if not config.refit_decisions:
+        return None
+    groups, sidecar = [row.group for row in chosen.manifest.rows], target.sidecar
+    answers = Answers(logits, chosen.labels, groups, sidecar.classes, sidecar.healthy)
+    before = sidecar.decisions.wanted if sidecar.decisions else USUAL
+    return refit.refit(answers, config.wanted(before), seen)
+
+
 def _results(
-    target: Target, chosen: Chosen, logits: Logits, latency_ms: float | None, seen: int | None
-) -> EvaluationResults:
-    """Everything that follows from the answers, under the decisions that were taken in training."""
+    target: Target, chosen: Chosen, logits: Logits, latency_ms: float | None, seen: int | None,
+    found: refit.Refit | None,
+) -> EvaluationResults:  # fmt: skip
+    """Everything that follows from the answers, under the decisions taken in training or under new ones."""
     sidecar, manifest = target.sidecar, chosen.manifest
-    decisions = Decisions(sidecar.temperature, sidecar.fracture_threshold, sidecar.refer_below, sidecar.healthy)
+    before = Decisions(sidecar.temperature, sidecar.fracture_threshold, sidecar.refer_below, sidecar.healthy)
     groups, columns = [row.group for row in manifest.rows], manifest.columns(range(len(manifest.rows)))
-    note = sidecar.decided or "nothing was decided in training"
+    decisions = found.crossed if found else before
+
+    def judged(under: Decisions) -> SplitResults:
+        return judge(logits, chosen.labels, groups, sidecar.classes, under)
+
     return EvaluationResults(
         model=sidecar.model,
         classes=sidecar.classes,
@@ -181,21 +232,39 @@ def _results(
         data_digest=manifest.digest(),
         test_digest=manifest.digest("test"),
         weights_sha256=sidecar.weights_sha256,
-        calibration=Calibration(temperature=sidecar.temperature, note=note),
-        operating_point=OperatingPoint(
-            fracture_threshold=sidecar.fracture_threshold,
-            rule="decided in training",
-            note="" if sidecar.fracture_threshold is not None else "none was chosen" if sidecar.healthy else LACK,
-        ),
-        referral=Referral(refer_below=sidecar.refer_below, note="decided in training"),
-        splits={"test": judge(logits, chosen.labels, groups, sidecar.classes, decisions)},
+        **(_taken_here(found) if found else _taken_in_training(sidecar)),
+        splits={"test": judged(decisions)},
         slices=judge_slices(columns, logits, chosen.labels, groups, sidecar.classes, decisions),
         latency_ms=latency_ms,
         checkpoint_mib=target.path.stat().st_size / 2**20,
         evaluated=target.name,
         split=chosen.split,
         seen_in_training=seen,
+        before=judged(before).metrics if found else {},
     )
+
+
+def _taken_here(found: refit.Refit) -> dict[str, Any]:
+    fitted = found.fitted
+    return {
+        "calibration": fitted.calibration, "operating_point": fitted.operating_point, "referral": fitted.referral,
+        "decisions": found.decided,
+    }  # fmt: skip
+
+
+def _taken_in_training(sidecar: Sidecar) -> dict[str, Any]:
+    lacking = "none was chosen" if sidecar.healthy else LACK
+    return {
+        "calibration": Calibration(
+            temperature=sidecar.temperature, note=sidecar.decided or "nothing was decided in training"
+        ),
+        "operating_point": OperatingPoint(
+            fracture_threshold=sidecar.fracture_threshold, rule="decided in training",
+            note="" if sidecar.fracture_threshold is not None else lacking,
+        ),
+        "referral": Referral(refer_below=sidecar.refer_below, note="decided in training"),
+        "decisions": sidecar.decisions,
+    }  # fmt: skip
 
 
 def _plan(config: EvaluateConfig, sidecar: Sidecar, synthetic: bool) -> execution.Plan:
@@ -203,7 +272,9 @@ def _plan(config: EvaluateConfig, sidecar: Sidecar, synthetic: bool) -> executio
     return execution.resolve(TrainConfig(**shared), sidecar.image_size, synthetic)
 
 
-def _log(run: TrackedRun, results: EvaluationResults, config: EvaluateConfig, data: str, out: Path) -> None:
+def _log(
+    run: TrackedRun, results: EvaluationResults, config: EvaluateConfig, data: str, out: Path, trained_by: str
+) -> None:  # fmt: skip
     run.params({**config.model_dump(), "data": data, "target": results.evaluated, "model": results.model})
     run.tag({
         "fracture.kind": "evaluate", "fracture.evaluated": results.evaluated, "fracture.model": results.model,
@@ -211,5 +282,7 @@ def _log(run: TrackedRun, results: EvaluationResults, config: EvaluateConfig, da
         "fracture.data_digest": results.data_digest, "fracture.test_digest": results.test_digest,
         "fracture.weights_sha256": results.weights_sha256, "fracture.synthetic": str(results.synthetic).lower(),
     })  # fmt: skip
+    if config.refit_decisions:
+        run.tag({"fracture.refit_of": trained_by})
     run.judged(results, step=0)
     run.evidence(out)

@@ -9,9 +9,9 @@ from fracture.data.manifest import read_csv
 from fracture.errors import ConfigError
 from fracture.inference.predictor import WEIGHTS, Predictor
 from fracture.models import checkpoint
-from fracture.tracking import artifacts
+from fracture.tracking import artifacts, query
 
-_NAMES = ("best.pth", "best.json", "manifest.csv", "results.json")
+_NAMES = ("best.pth", "best.json")
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Target:
         model: on the CPU, in evaluation mode.
         sidecar: what the file beside it says.
         trained_on: content hashes of the images it has learned from or was chosen on, None where nobody knows.
+        trained_by: the run that trained it, empty where nobody knows.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Target:
     model: nn.Module
     sidecar: checkpoint.Sidecar
     trained_on: frozenset[str] | None
+    trained_by: str = ""
 
 
 def find(name: str, folder: Path) -> Target:
@@ -50,14 +52,27 @@ def find(name: str, folder: Path) -> Target:
         fetched = artifacts.fetch_model(name, folder)
         place = next(fetched.rglob(WEIGHTS), fetched / WEIGHTS)
         packaged = Predictor.load(place.parent)
-        return Target(name, place, packaged.module, packaged.sidecar, None)
+        run_id = query.run_of_model(name)
+        return Target(name, place, packaged.module, packaged.sidecar, *_origin(run_id, folder))
     else:
         artifacts.fetch(name, _NAMES, folder)
         place = folder / "best.pth"
         if not place.is_file():
             raise ConfigError(f"run {name}: holds no best.pth; only a finished training run can be evaluated")
-    model, sidecar = checkpoint.load(place)
-    return Target(name, place, model, sidecar, _trained_on(place.with_name("manifest.csv")))
+        return Target(name, place, *checkpoint.load(place), *_origin(name, folder))
+    return Target(name, place, *checkpoint.load(place), _trained_on(place.with_name("manifest.csv")))
+
+
+def _origin(run_id: str, folder: Path) -> tuple[frozenset[str] | None, str]:
+    """What the run that trained a model's weights has learned from, and its id; ``run_id`` may have refitted them."""
+    if not query.is_there(run_id):
+        return None, ""
+    trained_by, place = query.trained_by(run_id), folder / "trained"
+    if not query.is_there(trained_by):
+        return None, ""
+    place.mkdir()
+    artifacts.fetch(trained_by, ("manifest.csv",), place)
+    return _trained_on(place / "manifest.csv"), trained_by
 
 
 def _trained_on(manifest: Path) -> frozenset[str] | None:

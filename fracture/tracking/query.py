@@ -22,6 +22,25 @@ def tags_of(run_id: str) -> dict[str, str]:
         raise ConfigError(f"run {run_id}: {error.message}\n`mlflow ui` shows the ids of all runs.") from error
 
 
+def trained_by(run_id: str) -> str:
+    """The training run whose weights a run holds: another one where it only took new decisions about them."""
+    return tags_of(run_id).get("fracture.refit_of") or run_id
+
+
+def run_of_model(uri: str) -> str:
+    """The run of ``models:/NAME@ALIAS``, ``models:/NAME/VERSION`` or ``models:/m-ID``; empty where nobody knows."""
+    client, body = mlflow.MlflowClient(), uri.removeprefix("models:/")
+    name, _, version = body.rpartition("/")
+    try:
+        if "@" in body:
+            return str(client.get_model_version_by_alias(*body.split("@", 1)).run_id or "")
+        if name:
+            return str(client.get_model_version(name, version).run_id or "")
+        return str(client.get_logged_model(body).source_run_id or "")
+    except MlflowException:
+        return ""
+
+
 def is_there(run_id: str) -> bool:
     """Whether the store has a run that is not deleted."""
     try:

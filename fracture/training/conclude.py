@@ -1,10 +1,14 @@
 """The end of a run: the best weights, read back from disk, judged on validation and, once, on the test split."""
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
+from fracture.data.batches import Normalize
+from fracture.data.dataset import Dataset
 from fracture.data.manifest import write_csv
 from fracture.evaluation import predictions
 from fracture.evaluation.decide import Answers, Fitted, describe, fit_decisions
@@ -34,7 +38,7 @@ def conclude(job: Job, position: Position, watch: Watch, listener: Listener) -> 
         Interrupted: a signal asked for it; the same call starts over.
     """
     model, sidecar = checkpoint.load(job.folder / BEST)
-    _write_probe(job, model)
+    write_probe(job.folder / "probe.npz", model, job.plan, job.normalize, job.dataset, job.indices("test"))
     model = job.plan.place(model)
 
     logits = {"val": _answers(job, model, "val", position, watch, listener)}
@@ -123,11 +127,13 @@ def _slices(job: Job, logits: npt.NDArray[np.float32], fitted: Fitted) -> dict[s
     )  # fmt: skip
 
 
-def _write_probe(job: Job, model: nn.Module) -> None:
-    """A few test images with their logits in fp32 on the CPU, so that a reloaded model can be checked anywhere."""
-    first = job.indices("test")[:PROBE_IMAGES]
-    plan: Plan = job.plan.model_copy(update={"device": "cpu", "precision": "fp32", "memory_format": "contiguous"})
-    logits = engine.predict(model, plan, job.normalize, job.dataset, first)
-    with replacing(job.folder / "probe.npz") as part, part.open("wb") as file:
-        np.savez(file, images=job.dataset.pixels(first), logits=logits)
-    torch.set_num_threads(job.plan.threads)
+def write_probe(
+    path: Path, model: nn.Module, plan: Plan, normalize: Normalize, dataset: Dataset, indices: engine.Indices
+) -> None:
+    """Write a few images with their logits in fp32 on the CPU, so that a reloaded model can be checked anywhere."""
+    first = indices[:PROBE_IMAGES]
+    plain: Plan = plan.model_copy(update={"device": "cpu", "precision": "fp32", "memory_format": "contiguous"})
+    logits = engine.predict(model, plain, normalize, dataset, first)
+    with replacing(path) as part, part.open("wb") as file:
+        np.savez(file, images=dataset.pixels(first), logits=logits)
+    torch.set_num_threads(plan.threads)
