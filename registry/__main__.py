@@ -22,13 +22,18 @@ def cli() -> None:
 @click.option("--metric", default="val_macro_f1", show_default=True, help="what makes a run the best")
 @click.option("--use", type=click.Choice(["research", "commercial"]), default="research", show_default=True)
 @click.option("--thresholds", default="default", show_default=True, help="default, demo, or a TOML file")
+@click.option(
+    "--operating", default="", help="what its threshold for a fracture must be chosen by: sensitivity:0.95 ..."
+)
+@click.option("--refer-error", "--refer_error", default="", help="the error that its referral must be chosen for: 0.05")
 @click.option("--waive", multiple=True, help="a gate that may fail; once for each")
 @click.option("--reason", default="", help="why it may")
 @click.option("--by", default="", help="who says so")
 @_NAME
 def promote(
-    run: str, metric: str, use: str, thresholds: str, waive: tuple[str, ...], reason: str, by: str, name: str
-) -> None:
+    run: str, metric: str, use: str, thresholds: str, operating: str, refer_error: str, waive: tuple[str, ...],
+    reason: str, by: str, name: str,
+) -> None:  # fmt: skip
     """Hold RUN (an id, or best) against the gates and register it as @candidate; a refusal ends with exit code 5."""
     from registry import promote as promotion
     from registry import thresholds as files
@@ -37,7 +42,8 @@ def promote(
     if names and not (reason and by):
         raise ConfigError("--waive needs --reason TEXT and --by NAME: a waiver is recorded, never silent")
     place = {"default": files.DEFAULT, "demo": files.DEMO}.get(thresholds, Path(thresholds))
-    limits, registry, terminal = files.read(place), _registry(name), Terminal()
+    limits = files.read(place).wanting(operating, refer_error)
+    registry, terminal = _registry(name), Terminal()
     if place == files.DEMO:
         terminal.warn("thresholds-demo.toml is for demonstrations: nothing that passes it may be deployed")
     run_id = promotion.best_run(metric).id if run == "best" else run

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from fracture.errors import GateError
 from fracture.evaluation.report.page import shown
 from fracture.evaluation.report.words import limits, summary
+from fracture.evidence import EvaluationResults, Judged
 from registry.evidence import Evidence
 from registry.gates import Gate
 
@@ -15,19 +16,22 @@ def render(evidence: Evidence, gates: Sequence[Gate], use: str) -> str:
     Raises:
         GateError: something that a reader must know is not known.
     """
-    results, excused = evidence.results, any(gate.name == "card" and gate.waived for gate in gates)
-    if results is None or (evidence.unknown and not excused):
+    results, training = evidence.results, evidence.training
+    excused = any(gate.name == "card" and gate.waived for gate in gates)
+    if results is None or training is None or (evidence.unknown and not excused):
         raise GateError(f"the model card would have holes: {', '.join(evidence.unknown)}")
     looked = evidence.audit not in ("", "off")
     audit = {"confounded": evidence.confounded, "verdict": evidence.audit} if looked else None
-    test = results.splits["test"]
+    here = (
+        "Figures on the test split"
+        if evidence.trained is None
+        else f"Figures on {results.data}, where it is to be used"
+    )
     lines = [
         f"# {results.model}", "", f"For {use} use. Research software, not a medical device.", "",
         "## What it does", *(f"- {line}" for line in summary(results, audit)), "",
-        "## Figures on the test split", "",
-        f"{test.n} images, {test.metrics['accuracy'].groups} groups; 95 % intervals.", "",
-        "| metric | value |", "|---|---|",
-        *(f"| {name.replace('_', ' ')} | {shown(found)} |" for name, found in test.metrics.items()), "",
+        "## What decides", "", *(f"- {line}" for line in _decisions(results)), "",
+        f"## {here}", "", *_figures(results), *_before(evidence),
         "## What it costs", "", "On the CPU of the machine that promoted it, all its threads:", "",
         f"- one image through the model alone: {_known(evidence.latency_ms, 'ms')}",
         f"- weights: {_known(results.checkpoint_mib, 'MiB')}",
@@ -41,10 +45,53 @@ def render(evidence: Evidence, gates: Sequence[Gate], use: str) -> str:
         "## Where it comes from", "",
         f"Run `{evidence.run_id}`, code `{evidence.commit or 'not in git'}`, data `{results.data_digest}`, test split "
         f"`{results.test_digest}`, weights `{results.weights_sha256}`.",
-        f"First weights: {results.weights_origin}, licence {evidence.licence}. Chosen by {results.select_metric} at "
-        f"epoch {results.best_epoch}. Temperature {results.calibration.temperature:.3f}.",
+        f"First weights: {training.weights_origin}, licence {evidence.licence}. Chosen by {training.select_metric} at "
+        f"epoch {training.best_epoch}. Temperature {results.calibration.temperature:.3f}.",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+def _decisions(results: Judged) -> list[str]:
+    """What thresholds rest on, what was wanted of them and what is to be expected."""
+    point, referral, found = results.operating_point, results.referral, results.decisions
+    threshold, refer = point.fracture_threshold, referral.refer_below
+    lines = [
+        f"A fracture is reported from a probability of {threshold:.3f} on: {point.rule}."
+        if threshold is not None
+        else f"No threshold for reporting a fracture: {point.note or point.rule}.",
+        f"Below a probability of {refer:.3f} of the predicted class a person is asked."
+        if refer is not None
+        else f"Every image is referred to a person: {referral.note}.",
+    ]
+    if found is None:
+        return [*lines, "What that rests on was not recorded."]
+    return [*lines, f"Decided on {found.basis}.", *found.promises(), *(f"{lack}." for lack in found.unmet)]
+
+
+def _figures(results: Judged) -> list[str]:
+    """Every metric of the test split, as a table."""
+    test = results.splits["test"]
+    groups = test.metrics["accuracy"].groups
+    return [
+        f"{test.n} images, {groups} groups; 95 % intervals.", "", "| metric | value |", "|---|---|",
+        *(f"| {name.replace('_', ' ')} | {shown(found)} |" for name, found in test.metrics.items()), "",
+    ]  # fmt: skip
+
+
+def _before(evidence: Evidence) -> list[str]:
+    """Where only the decisions are new: what the old ones gave on the same images, and the figures of the training."""
+    if evidence.trained is None or not isinstance(evidence.results, EvaluationResults):
+        return []
+    old, new = evidence.results.before, evidence.results.splits["test"].metrics
+    changed = [name for name in new if name in old and old[name] != new[name]]
+    return [
+        "New decisions are cross-fitted: each tenth of the groups is decided about by the others. The weights are "
+        "those of the training; what the decisions change:", "",
+        "| metric | decisions of the training | new ones |", "|---|---|---|",
+        *(f"| {name.replace('_', ' ')} | {shown(old[name])} | {shown(new[name])} |" for name in changed), "",
+        f"## Figures on {evidence.trained.data}, where it was trained", "", "Under the decisions of the training.", "",
+        *_figures(evidence.trained),
+    ]  # fmt: skip
 
 
 def _known(value: float | None, unit: str) -> str:

@@ -4,13 +4,15 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from fracture.errors import ConfigError, GateError
 from fracture.evaluation import predictions
 from fracture.evaluation.paired import Paired, compare
 from fracture.evaluation.sample import Decisions, Sample
-from fracture.evidence import Results
+from fracture.evidence import EvaluationResults, Results
 from fracture.progress import Terminal
-from fracture.tracking import artifacts
+from fracture.tracking import artifacts, query
 from registry import check, thresholds
 from registry.history import Line, fold
 from registry.versions import THRESHOLDS, Registry
@@ -150,6 +152,8 @@ def _judge(registry: Registry, candidate: str, champion: str, margin: float) -> 
     with tempfile.TemporaryDirectory() as folder:
         samples = [_sample(run_id, Path(folder) / f"{number}") for number, run_id in enumerate(runs)]
     (new, groups, digest), (old, _, other) = samples
+    if digest != other and _same_weights(registry, candidate, champion):
+        old, other = _redecided(new, old.decisions), digest  # its answers to the same images, decided about as it does
     if digest != other:
         raise ConfigError(
             f"versions {candidate} and {champion} were judged on different test data ({digest}, {other}), so they "
@@ -167,11 +171,24 @@ def _judge(registry: Registry, candidate: str, champion: str, margin: float) -> 
     return Contest(candidate, champion, paired, False, f"it may be worse by more than {margin:g}: {text}")
 
 
+def _same_weights(registry: Registry, candidate: str, champion: str) -> bool:
+    """Whether only decisions differ, as of a version for a new place."""
+    known = [registry.version(version).tags.get("fracture.weights_sha256") for version in (candidate, champion)]
+    return bool(known[0]) and known[0] == known[1]
+
+
+def _redecided(sample: Sample, decisions: Decisions) -> Sample:
+    """The same answers under other decisions."""
+    logits = sample.logits * np.reshape(sample.decisions.temperature, (-1, 1))
+    return Sample(logits, sample.labels, sample.names, decisions)
+
+
 def _sample(run_id: str, folder: Path) -> tuple[Sample, list[str], str]:
     """A run's answers to its test split in order of content, the groups, and the digest of the data."""
     folder.mkdir()
     artifacts.fetch(run_id, ("results.json", "predictions_test.csv"), folder)
-    results = Results.model_validate_json((folder / "results.json").read_bytes())
+    kind = Results if query.trained_by(run_id) == run_id else EvaluationResults
+    results = kind.model_validate_json((folder / "results.json").read_bytes())
     found = predictions.read(folder / "predictions_test.csv")
     order = sorted(range(len(found.sha256)), key=lambda i: found.sha256[i])
     sample = Sample(found.logits[order], found.labels[order], found.classes, Decisions.of(results))

@@ -9,12 +9,13 @@ from pathlib import Path
 from fracture.data.manifest import read_csv
 from fracture.errors import ConfigError, FractureError
 from fracture.evaluation import predictions
-from fracture.evidence import Results
+from fracture.evidence import EvaluationResults, Judged, Results
 from fracture.models import checkpoint
 from fracture.tracking import artifacts, query
 
 _NEEDED = ("best.pth", "best.json", "results.json", "predictions_val.csv", "predictions_test.csv", "probe.npz",
            "manifest.csv", "config.json", "environment.json")  # fmt: skip
+_OF_TRAINING = ("predictions_val.csv", "config.json", "environment.json")  # what a run with new decisions has no own of
 _ROUNDING = 1e-6  # of an accuracy
 
 
@@ -24,7 +25,8 @@ class Evidence:
 
     Attributes:
         run_id, name, status: of the run.
-        results: results.json, None where it cannot be read.
+        results: results.json, None where it cannot be read; where only decisions are new, of the place they are for.
+        trained: results.json of the run that trained the weights, where that is another one.
         missing: artifacts that are not there.
         broken: what is there and cannot be used, one sentence each.
         disagreements: between manifest, predictions and results, one sentence each.
@@ -46,7 +48,8 @@ class Evidence:
     run_id: str
     name: str
     status: str
-    results: Results | None
+    results: Judged | None
+    trained: Results | None = None
     missing: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
     disagreements: tuple[str, ...] = ()
@@ -64,6 +67,11 @@ class Evidence:
     memory_mib: float | None = None
 
     @property
+    def training(self) -> Results | None:
+        """The results of the run that trained the weights."""
+        return self.results if isinstance(self.results, Results) else self.trained
+
+    @property
     def unknown(self) -> tuple[str, ...]:
         """What a reader of the model card must know and nobody does."""
         known = {
@@ -74,36 +82,64 @@ class Evidence:
 
 
 def read(run_id: str) -> Evidence:
-    """Read a run's evidence from the store.
+    """Read a run's evidence from the store; of a run that took new decisions also that of the training.
 
     Raises:
-        ConfigError: no such run.
+        ConfigError: no such run, or it has judged another run's model and holds none of its own.
     """
     run = query.run_of(run_id)
+    origin = query.run_of(query.trained_by(run_id))
+    refitted = origin.id != run_id
+    if run.kind == "evaluate" and not refitted:
+        raise ConfigError(
+            f"run {run_id} only judged a model, that of {run.tags.get('fracture.evaluated', 'another run')}: promote "
+            "that one, or take new decisions with `fracture evaluate RUN --data DATA --refit-decisions` and promote "
+            "what that makes"
+        )
+    needed = [name for name in _NEEDED if not (refitted and name in _OF_TRAINING)]
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        there = {path.name for path in artifacts.fetch(run_id, _NEEDED, place)}
-        missing = tuple(name for name in _NEEDED if name not in there)
-        results, broken = _results(place, there)
+        there = {path.name for path in artifacts.fetch(run_id, needed, place)}
+        missing = tuple(name for name in needed if name not in there)
+        results, broken = _results(place, there, EvaluationResults if refitted else Results)
         broken += _checkpoint(place, there, run.tags)
         disagreements = _disagreements(place, results) if results and not missing else []
-    uses = 0 if results is None else query.judged_on(results.test_digest, ("train", "ensemble"))
+        trained, more = _trained(origin, place / "trained") if refitted else (None, [])
+        broken += more
+    training = trained if refitted else results
+    uses = 0 if training is None else query.judged_on(training.test_digest, ("train", "ensemble"))
     alike = (run.params.get("plan.device"), run.params.get("plan.precision")) == ("cpu", "fp32")
-    audited = run.tags.get("fracture.confounded", "")
+    audited = origin.tags.get("fracture.confounded", "")
     return Evidence(
-        run_id=run_id, name=run.name, status=run.status, results=results, missing=missing, broken=tuple(broken),
-        disagreements=tuple(disagreements), latency_ms=results.latency_ms if results and alike else None,
-        audit=run.tags.get("fracture.audit", ""), confounded=audited == "true" if audited else None,
-        licence=run.tags.get("fracture.weights_license", ""), commit=run.tags.get("mlflow.source.git.commit", ""),
-        selected_on=results.select_metric if results else "", test_uses=uses,
+        run_id=run_id, name=run.name, status=run.status, results=results, trained=trained, missing=missing,
+        broken=tuple(broken), disagreements=tuple(disagreements),
+        latency_ms=results.latency_ms if results and alike else None,
+        audit=origin.tags.get("fracture.audit", ""), confounded=audited == "true" if audited else None,
+        licence=origin.tags.get("fracture.weights_license", ""),
+        commit=origin.tags.get("mlflow.source.git.commit", ""),
+        selected_on=training.select_metric if isinstance(training, Results) else "", test_uses=uses,
     )  # fmt: skip
 
 
-def _results(place: Path, there: set[str]) -> tuple[Results | None, list[str]]:
+def _trained(origin: query.Found, place: Path) -> tuple[Results | None, list[str]]:
+    """The results of the run that trained the weights, and what is wrong with it."""
+    place.mkdir()
+    found, broken = _results(
+        place, {path.name for path in artifacts.fetch(origin.id, ("results.json",), place)}, Results
+    )
+    problems = [f"of the training run {origin.id}: {one}" for one in broken]
+    if found is None and not broken:
+        problems.append(f"the training run {origin.id} holds no results.json")
+    if origin.status != "FINISHED":
+        problems.append(f"the training run {origin.id} is {origin.status}")
+    return found if isinstance(found, Results) else None, problems
+
+
+def _results(place: Path, there: set[str], kind: type[Judged]) -> tuple[Judged | None, list[str]]:
     if "results.json" not in there:
         return None, []
     try:
-        return Results.model_validate_json((place / "results.json").read_bytes()), []
+        return kind.model_validate_json((place / "results.json").read_bytes()), []
     except ValueError as error:
         return None, [f"results.json is of another version of this project or damaged: {str(error).splitlines()[0]}"]
 
@@ -122,7 +158,7 @@ def _checkpoint(place: Path, there: set[str], tags: Mapping[str, str]) -> list[s
     return []
 
 
-def _disagreements(place: Path, results: Results) -> list[str]:
+def _disagreements(place: Path, results: Judged) -> list[str]:
     """Whether manifest, predictions and results are of the same data, and the results what the predictions say."""
     found = []
     try:
@@ -142,7 +178,8 @@ def _disagreements(place: Path, results: Results) -> list[str]:
         said = results.splits["test"].metrics["accuracy"].value
         if said is None or abs(right - said) > _ROUNDING:
             found.append(f"predictions_test.csv has an accuracy of {right:.4f}, results.json of {said}")
-        json.loads((place / "config.json").read_text())
+        if (place / "config.json").exists():
+            json.loads((place / "config.json").read_text())
     except (FractureError, ConfigError, KeyError, ValueError) as error:
         found.append(str(error))
     return found

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from fracture.evaluation.intervals import wilson_low
 from fracture.evidence import Estimate
 from fracture.evidence.healthy import LACK, suspicion
+from registry import promises
 from registry.evidence import Evidence
 from registry.thresholds import Thresholds
 
@@ -238,9 +239,22 @@ def card_complete(e: Evidence, t: Thresholds, use: str) -> Gate:
     return Gate("card", not e.unknown, ", ".join(e.unknown) or "complete", "complete", text)
 
 
+def promised(e: Evidence, t: Thresholds, use: str) -> Gate:
+    """Thresholds were chosen for what is wanted, and no figure speaks against what they promise."""
+    wanted = t.promises
+    asked = f"operating {wanted.operating}, refer_error {wanted.refer_error}" + (", kept" if wanted.kept else "")
+    if e.results is None:
+        return Gate("promises", False, "absent", asked, "no results")
+    wrong = promises.problems(e.results, wanted)
+    basis = f"decided on {e.results.decisions.basis}" if e.results.decisions else "nothing of it was recorded"
+    text = "; ".join(wrong) or f"{basis}; nothing speaks against it"
+    return Gate("promises", not wrong, promises.figure(e.results), asked, text)
+
+
 GATES: dict[str, Callable[[Evidence, Thresholds, str], Gate]] = {
     "finished": finished, "whole": whole, "digests": digests, "audit": audit_clean, "confounded": not_confounded,
     "selection": selection, "packaged": packaged, "balanced_accuracy": balanced, "recall": recalls,
-    "sensitivity": sensitivity, "calibration": calibrated, "believable": believable, "robustness": robust,
-    "slices": slices, "budgets": budgets, "licence": licensed, "test_uses": test_is_fresh, "card": card_complete,
+    "sensitivity": sensitivity, "promises": promised, "calibration": calibrated, "believable": believable,
+    "robustness": robust, "slices": slices, "budgets": budgets, "licence": licensed, "test_uses": test_is_fresh,
+    "card": card_complete,
 }  # fmt: skip

@@ -3,12 +3,15 @@
 import hashlib
 import tomllib
 from pathlib import Path
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fracture.errors import ConfigError
+from fracture.rules import RuleText
 
 DEFAULT = Path(__file__).with_name("thresholds.toml")
+ANY = "any"
 DEMO = Path(__file__).with_name("thresholds-demo.toml")
 
 
@@ -37,6 +40,18 @@ class Ceilings(BaseModel):
     test_uses: int = Field(ge=0)
 
 
+class Promises(BaseModel):
+    """What the model's own thresholds must have been chosen for; a stricter choice will do."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    operating: RuleText | Literal["any"] = "any"
+    refer_error: Annotated[float, Field(gt=0, lt=0.5)] | Literal["any"] = "any"
+    kept: bool = Field(
+        False, description="whether what was wanted in training must be had, and no figure speak against it"
+    )
+
+
 class Thresholds(BaseModel):
     """All of them; ``licences`` lists by use which licences of first weights are allowed, ``*`` for any."""
 
@@ -44,12 +59,31 @@ class Thresholds(BaseModel):
 
     floors: Floors
     ceilings: Ceilings
+    promises: Promises = Promises()
     licences: dict[str, tuple[str, ...]]
 
     @property
     def digest(self) -> str:
         """Of all values, so that a version tells what it was held against."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+        asked = self.promises != Promises()  # a file from before there were any keeps its digest
+        text = self.model_dump_json(exclude=None if asked else {"promises"})
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def wanting(self, operating: str, refer_error: str) -> "Thresholds":
+        """The same with what a command wants of the decisions; empty texts leave what the file says.
+
+        Raises:
+            ConfigError: no such rule or error.
+        """
+        given = {"operating": operating, "refer_error": refer_error}
+        given = {name: value for name, value in given.items() if value}
+        if not given:
+            return self
+        try:
+            promises = Promises.model_validate(self.promises.model_dump() | given | {"kept": True})
+        except ValidationError as error:
+            raise ConfigError("; ".join(f"{p['loc'][0]}={p['input']}: {p['msg']}" for p in error.errors())) from error
+        return self.model_copy(update={"promises": promises})
 
 
 def read(path: Path) -> Thresholds:

@@ -7,7 +7,7 @@ from pathlib import Path
 from fracture.data.manifest import Manifest, read_csv
 from fracture.errors import ConfigError
 from fracture.runs.record import Record
-from fracture.tracking import artifacts
+from fracture.tracking import artifacts, query
 
 
 @dataclass(frozen=True)
@@ -19,14 +19,14 @@ class Validation:
 
 
 def read(run_id: str, most: int) -> Validation:
-    """The validation images of a run; where there are more than ``most``, as many, evenly taken.
+    """The validation images of a run, or of the one that trained its weights; of more than ``most`` as many, evenly.
 
     Raises:
         ConfigError: they are no longer where they were.
     """
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        artifacts.fetch(run_id, ("manifest.csv", "config.json"), place)
+        artifacts.fetch(query.trained_by(run_id), ("manifest.csv", "config.json"), place)
         manifest = read_csv(place / "manifest.csv")
         root = Path(Record.model_validate_json((place / "config.json").read_bytes()).data_root)
     rows = [row for row in manifest.rows if row.split == "val"]
