@@ -24,7 +24,7 @@ _EARLY = MemoryHandler(10_000, flushLevel=logging.CRITICAL + 1)  # what is said 
 LOG.addHandler(_EARLY)
 _EPOCHS_SHOWN = 8
 _PIPE_WIDTH = 180
-DOUBTED = "† too narrow to be believed: fewer than ten groups, or all alike"
+DOUBTED = "† not to be believed: fewer than ten groups (of a class), or all alike"
 _WIDE = 100  # columns of a terminal from which figures have four digits and stand two spaces apart
 _COLUMNS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_balanced_accuracy", "val_macro_f1", "lr")
 

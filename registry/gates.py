@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from fracture.evaluation.intervals import wilson_low
+from fracture.evaluation.intervals import believable, wilson_low
 from fracture.evidence import Estimate
 from fracture.evidence.healthy import LACK, suspicion
 from registry import promises
@@ -118,7 +118,9 @@ def _floor(name: str, found: Estimate | None, least: float, what: str, *, share:
         return Gate(name, least <= 0, "absent", f"{least:g}", f"{what}: {why}")
     low = min(found.low, wilson_low(found.value, found.groups)) if share else found.low
     text = f"{what}: {found.value:.3f}, its interval begins at {low:.3f} (n = {found.n}, {found.groups} groups)"
-    return Gate(name, low >= least, f"{low:.3f}", f">= {least:g}", text)
+    if doubted := least > 0 and not believable(found):
+        text += f", which is not to be believed: {found.caution}"
+    return Gate(name, low >= least and not doubted, f"{low:.3f}", f">= {least:g}", text)
 
 
 def _metric(e: Evidence, name: str) -> Estimate | None:
@@ -166,7 +168,7 @@ def calibrated(e: Evidence, t: Thresholds, use: str) -> Gate:
     return Gate("calibration", ok, figure, f"<= {most:g}", "calibration error beyond what chance would show")
 
 
-def believable(e: Evidence, t: Thresholds, use: str) -> Gate:
+def plausible(e: Evidence, t: Thresholds, use: str) -> Gate:
     """The score is not too good to be true."""
     found, most = _metric(e, "balanced_accuracy"), t.ceilings.balanced_accuracy
     value = found.value if found is not None else None
@@ -254,7 +256,7 @@ def promised(e: Evidence, t: Thresholds, use: str) -> Gate:
 GATES: dict[str, Callable[[Evidence, Thresholds, str], Gate]] = {
     "finished": finished, "whole": whole, "digests": digests, "audit": audit_clean, "confounded": not_confounded,
     "selection": selection, "packaged": packaged, "balanced_accuracy": balanced, "recall": recalls,
-    "sensitivity": sensitivity, "promises": promised, "calibration": calibrated, "believable": believable,
+    "sensitivity": sensitivity, "promises": promised, "calibration": calibrated, "believable": plausible,
     "robustness": robust, "slices": slices, "budgets": budgets, "licence": licensed, "test_uses": test_is_fresh,
     "card": card_complete,
 }  # fmt: skip

@@ -18,6 +18,7 @@ from tuning.record import StudyRecord
 
 SUMMARY, TABLE = "study.json", "trials.csv"
 _SHOWN = 5
+_LEAST = 10  # complete trials that importances are told of
 _COSTS = ("epochs", "seconds", "overhead_seconds", "predicted_gib", "measured_gib")
 
 
@@ -32,7 +33,9 @@ class Summary(BaseModel):
     best_trial: int = Field(description="number of the best trial")
     best_value: float = Field(description="its metric, at its best epoch, on validation")
     best_values: dict[str, float] = Field(description="what it tried")
-    importances: dict[str, float] = Field(description="share of the variance by fANOVA; empty where it cannot be told")
+    importances: dict[str, float] = Field(
+        description="share of the variance by fANOVA; empty of fewer than ten complete trials"
+    )
     states: dict[str, int] = Field(description="trials by state")
     seconds: float = Field(description="of all trials together")
     command: str = Field(description="trains with the best values")
@@ -69,9 +72,12 @@ def summarise(own: optuna.Study, record: StudyRecord, command: str) -> Summary:
 
 
 def importances(own: optuna.Study) -> dict[str, float]:
-    """How much of the differences between complete trials each parameter explains (fANOVA, Hutter et al. 2014)."""
+    """How much of the differences between complete trials each parameter explains (fANOVA, Hutter et al. 2014).
+
+    Empty where there are fewer than ten, which would explain each other whatever the parameters.
+    """
     done = own.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if len({one.value for one in done}) < 2:
+    if len(done) < _LEAST or len({one.value for one in done}) < 2:
         return {}
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
     try:
@@ -109,6 +115,8 @@ def show(summary: Summary, own: optuna.Study, terminal: Terminal) -> None:
     if summary.importances:
         shares = ", ".join(f"{name} {share:.2f}" for name, share in summary.importances.items())
         terminal.say(f"Share of the variance explained: {shares} (fANOVA over complete trials).")
+    else:
+        terminal.say(f"What matters is not told: too few complete trials ({_LEAST} are needed), or all alike.")
     terminal.say(
         "The best value is that of the best of many trials on validation, and so is optimistic; no trial has opened "
         f"the test split.\nTrain with the best values:\n  {summary.command}"

@@ -13,7 +13,8 @@ from fracture.evidence import Estimate
 ROUNDS = 2000
 LEVEL = 0.95
 _CHUNK = 128  # bootstrap rounds at a time, to bound memory
-_FEW_GROUPS = 10
+FEW_GROUPS = 10  # an interval from fewer is too narrow
+_ALIKE = "all alike in"
 _PROPORTIONS = (
     "accuracy",
     "precision_",
@@ -57,14 +58,20 @@ def estimate(
     np.add.at(tables, member, sample.table)
     exact = sample.measure(sample.table.sum(axis=0)[None], np.ones((1, len(labels))))
     parts = [sample.measure(drawn @ tables, drawn[:, member]) for drawn in draws(count, rounds, seed)]
-    masks = sample.masks()
+    masks, sides = sample.masks(), _sides(sample, member)
     everything = np.ones(len(labels), np.bool_)
     return {
         name: _estimate(
-            name, float(value[0]), np.concatenate([part[name] for part in parts]), member, masks.get(name, everything)
+            name, float(value[0]), np.concatenate([part[name] for part in parts]), member,
+            masks.get(name, everything), sides.get(name, {}),
         )
         for name, value in exact.items()
-    }
+    }  # fmt: skip
+
+
+def believable(found: Estimate) -> bool:
+    """Whether an interval may be taken at its word, or with Wilson's bound, where all images are alike."""
+    return found.groups >= FEW_GROUPS and (not found.caution or found.caution.startswith(_ALIKE))
 
 
 def draws(groups: int, rounds: int, seed: int) -> Iterator[npt.NDArray[np.float64]]:
@@ -109,7 +116,7 @@ def share(
     spread = ratio(drawn[:, 0], drawn[:, 1])
     low, high = np.nanquantile(spread, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     least, most = wilson(value, held)
-    caution = f"only {_of(held)}" if held < _FEW_GROUPS else ""
+    caution = f"only {_of(held)}" if held < FEW_GROUPS else ""
     return Estimate(
         value=value, low=min(float(low), least), high=max(float(high), most), n=n, groups=held, caution=caution
     )
@@ -124,14 +131,22 @@ def _of(groups: int) -> str:
     return f"{groups} group{'' if groups == 1 else 's'}"
 
 
-def _estimate(name: str, value: float, spread: Floats, member: Integers, among: npt.NDArray[np.bool_]) -> Estimate:
+def _sides(sample: Sample, member: Integers) -> dict[str, dict[str, int]]:
+    """By metric, how many groups each class has that it needs, where that is not all that there are."""
+    held = {what: len(np.unique(member[mask])) for what, mask in sample.kinds().items()}
+    return {name: {what: held[what] for what in kinds} for name, kinds in sample.needs().items()}
+
+
+def _estimate(
+    name: str, value: float, spread: Floats, member: Integers, among: npt.NDArray[np.bool_], sides: dict[str, int]
+) -> Estimate:
     n, groups = int(among.sum()), len(np.unique(member[among]))
     if not np.isfinite(value):
         return Estimate(value=None, low=None, high=None, n=n, groups=groups, reason=_reason(name))
     if name.startswith("ece"):
         spread = np.maximum(0, spread - (np.nanmean(spread) - value))
     low, high = np.nanquantile(spread, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    caution = _caution(name, float(low), float(high), groups)
+    caution = _caution(name, float(low), float(high), groups, sides)
     return Estimate(value=value, low=float(low), high=float(high), n=n, groups=groups, caution=caution)
 
 
@@ -153,13 +168,26 @@ def _reason(name: str) -> str:
     return next((reason for start, reason in reasons.items() if name.startswith(start)), "no image of this class")
 
 
-def _caution(name: str, low: float, high: float, groups: int) -> str:
-    """What keeps an interval from being taken at its word."""
+def _caution(name: str, low: float, high: float, groups: int, sides: dict[str, int]) -> str:
+    """What keeps an interval from being taken at its word.
+
+    Args:
+        name: of the metric.
+        low: lower end of its interval.
+        high: upper end of it.
+        groups: that it was computed from.
+        sides: groups of each class that it needs.
+    """
     of = _of(groups)
     if low == high in (0.0, 1.0) and name.startswith(_PROPORTIONS):
         plausible = min(1.0, 3 / groups)  # the rule of three (Hanley and Lippman-Hand 1983)
         bound = f"down to {1 - plausible:.2f}" if high == 1.0 else f"up to {plausible:.2f}"
-        return f"all alike in {of}: values {bound} remain plausible"
-    if groups < _FEW_GROUPS:
+        return f"{_ALIKE} {of}: values {bound} remain plausible"
+    if lacking := [what for what, held in sides.items() if not held]:
+        return f"no image of {', '.join(lacking)}, of which it says nothing"
+    if groups < FEW_GROUPS:
         return f"only {of}: the interval is too narrow to be believed"
+    what = min(sides, key=lambda one: sides[one], default="")
+    if what and sides[what] < FEW_GROUPS:
+        return f"only {_of(sides[what])} of {what}: the interval is too narrow to be believed"
     return ""

@@ -176,3 +176,21 @@ class Sample:
             if not name.startswith("_"):
                 found[f"{name}auroc"] = np.isin(np.arange(len(self.labels)), among)
         return found
+
+    def kinds(self) -> Masks:
+        """The images of each class, of all others, and of any fracture."""
+        found: Masks = {}
+        for i, name in enumerate(self.names):
+            found |= {name: self.labels == i, f"classes other than {name}": self.labels != i}
+        return found | ({} if self.healthy is None else {"any fracture": self.labels != self.healthy})
+
+    def needs(self) -> dict[str, tuple[str, ...]]:
+        """By metric, the kinds that it needs images of, where all images together are not what counts."""
+        found = dict.fromkeys(("balanced_accuracy", "macro_f1"), self.names)
+        for name in self.names:
+            both = (name, f"classes other than {name}")
+            found |= {f"f1_{name}": (name,), f"auroc_{name}": both, f"average_precision_{name}": both}
+        found |= {f"{one}_vs_{other}_auroc": (one, other) for one, other in combinations(self.names, 2)}
+        if self.healthy is not None:
+            found["any_fracture_auroc"] = (self.names[self.healthy], "any fracture")
+        return found

@@ -10,7 +10,7 @@ import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fracture.evaluation.intervals import estimate
+from fracture.evaluation.intervals import believable, estimate, share, wilson, wilson_low
 from fracture.evaluation.metrics import log_loss, scores, softmax
 from fracture.evaluation.sample import Decisions
 
@@ -116,6 +116,56 @@ def test_without_errors_the_interval_says_what_remains_plausible() -> None:
     found = estimate(logits_of([0, 1, 2] * 20), ints(*[0, 1, 2] * 20), range(60), NAMES)
     assert found["accuracy"].caution == "all alike in 60 groups: values down to 0.95 remain plausible"
     assert found["recall_none"].caution == "all alike in 20 groups: values down to 0.85 remain plausible"
+
+
+@pytest.mark.parametrize(
+    ("counts", "name", "caution"),
+    [
+        ((1, 30, 30), "auroc_comminuted_fracture", "only 1 group of comminuted_fracture: the interval is too narrow"),
+        ((1, 30, 30), "average_precision_comminuted_fracture", "only 1 group of comminuted_fracture"),
+        ((9, 30, 30), "balanced_accuracy", "only 9 groups of comminuted_fracture"),
+        ((10, 30, 30), "balanced_accuracy", ""),
+        ((9, 30, 30), "macro_f1", "only 9 groups of comminuted_fracture"),
+        ((9, 30, 30), "accuracy", ""),
+        ((9, 30, 30), "auroc_simple_fracture", ""),
+        ((9, 30, 30), "comminuted_fracture_vs_simple_fracture_auroc", "only 9 groups of comminuted_fracture"),
+        ((20, 3, 20), "any_fracture_auroc", "only 3 groups of no_fracture"),
+        ((20, 3, 20), "auroc_no_fracture", "only 3 groups of no_fracture"),
+        ((20, 3, 4), "auroc_comminuted_fracture", "only 7 groups of classes other than comminuted_fracture"),
+        ((0, 30, 30), "balanced_accuracy", "no image of comminuted_fracture, of which it says nothing"),
+        ((0, 30, 0), "macro_f1", "no image of comminuted_fracture, simple_fracture, of which it says nothing"),
+        ((0, 30, 0), "balanced_accuracy", "no image of comminuted_fracture, simple_fracture"),
+    ],
+)
+def test_a_metric_is_as_sure_as_its_rarest_class(counts: tuple[int, ...], name: str, caution: str) -> None:
+    labels = np.repeat([0, 1, 2], counts)
+    logits = np.random.default_rng(0).normal(size=(len(labels), 3)) + np.eye(3)[labels]
+    found = estimate(logits, labels, range(len(labels)), REAL, Decisions(healthy="no_fracture"), rounds=50)[name]
+    assert found.caution.startswith(caution)
+    assert bool(found.caution) == bool(caution)
+    assert believable(found) == (not caution)
+
+
+def test_all_alike_is_believed_of_ten_groups_and_more() -> None:
+    for n, believed in ((9, False), (12, True)):
+        found = estimate(logits_of([0, 1, 2] * n), ints(*[0, 1, 2] * n), range(3 * n), NAMES, rounds=50)["recall_none"]
+        assert found.caution.startswith("all alike in")
+        assert believable(found) is believed
+
+
+def test_a_share_has_the_wider_of_two_intervals() -> None:
+    hits, among = np.arange(60) % 4 > 0, np.arange(60) < 40
+    found = share(hits, among, [str(i // 2) for i in range(60)])
+    assert (found.value, found.n, found.groups) == (0.75, 40, 20)
+    assert (found.low, found.high) == (pytest.approx(wilson(0.75, 20)[0]), pytest.approx(wilson(0.75, 20)[1]))
+    alike = share(np.ones(60, np.bool_), among, range(60))
+    assert alike.low == pytest.approx(wilson_low(1.0, 40))
+    assert (alike.value, alike.high) == (1.0, 1.0)
+    assert share(hits, np.zeros(60, np.bool_), range(60)).reason == "there are no such images"
+    assert share(hits, among, [0] * 60).caution == "only 1 group"
+    clustered = share(np.repeat([True, False], 30), np.ones(60, np.bool_), np.repeat(range(20), 3).tolist())
+    assert clustered.low is not None
+    assert clustered.low < wilson_low(0.5, 60), "images of one patient are no independent evidence"
 
 
 def test_a_seed_gives_the_same_interval() -> None:

@@ -28,6 +28,15 @@ def tiny() -> Results:
     return results(2.5, splits={"val": split, "test": split})
 
 
+def rare() -> Results:
+    """A good model judged on nine comminuted fractures, all of them found, and many others."""
+    labels = np.repeat([0, 1, 2], [9, 300, 300])
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(609, 3)) + np.array([6, 3, 3])[labels][:, None] * np.eye(3)[labels]
+    split = judge(logits, labels, [str(i) for i in range(609)], CLASSES, Decisions(0.9, 0.5, 0.5, "no_fracture"))
+    return results(2.5, splits={"val": split, "test": split})
+
+
 PAIR = ("fractured", "normal")
 LIMITS = thresholds.read(thresholds.DEFAULT)
 
@@ -40,6 +49,8 @@ REFUSED: dict[str, tuple[Evidence, str]] = {
     "class equals source": (replace(GOOD, audit="confounded", confounded=True), "confounded"),
     "nobody has looked at the source": (replace(GOOD, audit="off", confounded=None), "confounded"),
     "two images all right": (replace(GOOD, results=tiny()), "recall"),
+    "nine of a class, an interval that is not to be believed": (replace(GOOD, results=rare()), "balanced_accuracy"),
+    "the recall of nine": (replace(GOOD, results=rare()), "recall"),
     "six fractures all found": (replace(GOOD, results=tiny()), "sensitivity"),
     "fractures that are missed": (replace(GOOD, results=two_classes(PAIR, "normal", 0.3)), "sensitivity"),
     "nobody has named the healthy class": (replace(GOOD, results=two_classes(PAIR, None)), "sensitivity"),
@@ -97,6 +108,12 @@ def test_what_few_images_do_not_show_passes_where_nothing_is_asked() -> None:
     assert found["recall"].passed
     assert found["sensitivity"].passed
     assert found["recall"].sentence.endswith("(n = 2, 2 groups)")
+
+
+def test_an_interval_that_is_not_to_be_believed_says_so() -> None:
+    found = {gate.name: gate for gate in gates.judge(replace(GOOD, results=rare()), LIMITS, "research")}
+    assert float(found["balanced_accuracy"].figure) >= LIMITS.floors.balanced_accuracy, "it is not for its lower end"
+    assert "not to be believed: only 9 groups of comminuted_fracture" in found["balanced_accuracy"].sentence
 
 
 def said(found: Results, limits: thresholds.Thresholds = LIMITS) -> gates.Gate:

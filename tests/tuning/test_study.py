@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 
 from fracture.tracking import liveness
 from tuning import study
+from tuning.conclude import importances
 
 
 def new(direction: str = "maximize") -> optuna.Study:
@@ -160,3 +161,13 @@ def test_a_clock_that_was_set_makes_no_orphan(moved: float, gone: int) -> None:
     me = liveness.me()
     own.ask().set_user_attr(study.WORKER, me | {"began": float(me["began"]) + moved})
     assert len(study.orphans(own)) == gone
+
+
+@pytest.mark.parametrize(("trials", "told"), [(2, False), (9, False), (10, True)])
+def test_importances_need_ten_complete_trials(trials: int, told: bool) -> None:
+    own = new()
+    for number in range(trials):
+        asked = own.ask()
+        asked.suggest_float("lr", 1e-5, 1e-2, log=True)
+        own.tell(asked, number / 10)
+    assert bool(importances(own)) is told
