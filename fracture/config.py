@@ -133,9 +133,9 @@ class TrainConfig(BaseModel):
     augmentation: Literal["standard", "none"] = Field(
         "standard", description="flip, small rotation/scale/shift, exposure, noise, light blur"
     )
-    select_metric: Literal["val_macro_f1", "val_balanced_accuracy", "val_accuracy", "val_loss"] = Field(
-        "val_macro_f1", description="what chooses the best epoch and stops early"
-    )
+    select_metric: Literal[
+        "val_macro_f1", "val_balanced_accuracy", "val_accuracy", "val_auroc", "val_loss", "val_balanced_log_loss"
+    ] = Field("val_macro_f1", description="what chooses the best epoch and stops early")
     early_stop_patience: int = Field(
         5, ge=0, description="epochs without a better select_metric before training ends; 0 is off"
     )

@@ -62,7 +62,7 @@ def best_run(metric: str) -> Found:
             {name.removeprefix("best_") for run in runs for name in run.metrics if name.startswith("best_val")}
         )
         raise ConfigError(f"metric={metric}: no run has it. Allowed: {', '.join(names) or 'none'}")
-    lower = metric == "val_loss"
+    lower = metric.endswith("loss")
     return min(known, key=lambda run: run.metrics[f"best_{metric}"] * (1 if lower else -1))
 
 

@@ -13,6 +13,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from fracture.errors import DivergedError, Interrupted, MemoryLimitError
+from fracture.evidence.healthy import find_healthy
 from fracture.progress import LOG, log_file
 from fracture.training import fit, state
 from fracture.training.head import solve_head
@@ -95,7 +96,8 @@ def _train(work: Work, connection: Connection) -> None:
         }
     )
     config = task.with_values(work.values)
-    job = fit.Job(config, plan, task.backbone, task.weights, task.dataset, work.folder)
+    healthy = find_healthy(config.healthy, task.dataset.classes).name
+    job = fit.Job(config, plan, task.backbone, task.weights, task.dataset, work.folder, healthy)
     with fit.out_of_memory_explained(job):
         model = fit.build_model(job)
     job = replace(job, plan=fit.choose_memory_format(job, model, task.cache_dir))
@@ -103,7 +105,7 @@ def _train(work: Work, connection: Connection) -> None:
     with Watch(config.stall_seconds, work.folder / "train.log", lambda _: None) as watch:
         if config.head == "probe" and not state.exists(job.folder):
             with fit.out_of_memory_explained(job):
-                LOG.info("%s", solve_head(job, model, watch.beat).described())
+                LOG.info("%s", solve_head(job, model, watch.beat, decides=False).described())
         connection.send(Planned(job.plan))
         fit.fit(job, model, watch, _Messenger(connection))
 

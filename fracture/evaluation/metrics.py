@@ -27,6 +27,12 @@ def log_loss(logits: Floats, labels: Integers) -> float:
     return float(losses(logits, labels).mean())
 
 
+def balanced_log_loss(logits: Floats, labels: Integers) -> float:
+    """The same in each class that occurs, and the mean of those: a rare class counts as much as a frequent one."""
+    found = losses(logits, labels)
+    return float(np.mean([found[labels == k].mean() for k in np.unique(labels)]))
+
+
 def confusion(labels: Integers, predicted: Integers, classes: int) -> Integers:
     """Counts [classes, classes]: rows are true, columns predicted."""
     return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from fracture.evaluation.metrics import Floats, ratio
+from fracture.evaluation.metrics import Floats, Integers, ratio, softmax
 
 Bools = npt.NDArray[np.bool_]
 
@@ -43,3 +43,21 @@ class Ranking:
         ranked = weights[:, self._order].astype(np.float64)
         hits = np.cumsum(np.where(self._positive, ranked, 0), axis=1)[:, self._ends]
         return hits, np.cumsum(ranked, axis=1)[:, self._ends] - hits
+
+
+def auroc(logits: Floats, labels: Integers, healthy: int | None) -> float:
+    """The area under the ROC curve of any fracture; without a healthy class the mean of each class against the rest.
+
+    Args:
+        logits: [n, classes].
+        labels: [n].
+        healthy: position of the healthy class, None where none is known.
+
+    Returns:
+        NaN where all images are of one side; classes that do not occur are left out of the mean.
+    """
+    shares, every = softmax(logits), np.ones((1, len(labels)))
+    if healthy is not None:
+        return float(Ranking(1 - shares[:, healthy], labels != healthy).areas(every)[0][0])
+    each = [Ranking(shares[:, k], labels == k).areas(every)[0][0] for k in np.unique(labels)]
+    return float(np.mean(each))

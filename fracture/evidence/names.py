@@ -58,6 +58,8 @@ EPOCH_METRICS = {
     "val_accuracy": "accuracy on validation",
     "val_balanced_accuracy": "mean recall over the classes on validation",
     "val_macro_f1": "mean F1 over the classes on validation",
+    "val_auroc": "area under the ROC curve of any fracture on validation; without a healthy class the classes' mean",
+    "val_balanced_log_loss": "log-loss on validation, the mean over the classes",
     "lr": "learning rate of the head at the end of the epoch",
     "epoch_seconds": "training and validation",
     "images_per_second": "training images over the training part of the epoch",

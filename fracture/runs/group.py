@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 
-from fracture.config import TrainConfig, as_text
+from fracture.config import TrainConfig, as_text, defaults
 from fracture.errors import ConfigError, DataError, FractureError, Interrupted, MemoryLimitError
 from fracture.evidence import Results
 from fracture.models import backbones
@@ -14,6 +14,8 @@ from fracture.runs import session
 from fracture.runs.session import Session
 from fracture.tracking import query
 from fracture.tracking.run import TrackedRun
+
+_NEWER = ("operating", "refer_error")  # knobs that groups begun before them have not recorded
 
 
 def train_group(config: TrainConfig, names: list[str], terminal: Terminal, again: str) -> None:
@@ -44,7 +46,7 @@ def train_members(
         FractureError: some failed; the others are done, and the same command goes on with what is missing.
         Interrupted: a signal asked for it; the same command goes on.
     """
-    key = hashlib.sha256(json.dumps(as_text(config), sort_keys=True).encode()).hexdigest()[:16]
+    key = _key(config)
     parent = _open_parent(key, f"{len(values)} {knob}s", terminal)
     failed: dict[str, Exception] = {}
     done: dict[str, Results] = {}
@@ -68,6 +70,13 @@ def train_members(
         raise _common(failed.values())(
             f"{len(failed)} of {len(values)} {knob}s failed:\n{reasons}\nGo on with what is missing:\n  {again}"
         )
+
+
+def _key(config: TrainConfig) -> str:
+    """Digest of the settings; newer knobs count where they are not at their defaults, so that older groups go on."""
+    given, usual = as_text(config), defaults()
+    kept = {name: value for name, value in given.items() if name not in _NEWER or value != usual[name]}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _open_parent(key: str, title: str, terminal: Terminal) -> TrackedRun:

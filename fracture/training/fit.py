@@ -14,7 +14,6 @@ from fracture.config import TrainConfig
 from fracture.data.batches import Normalize
 from fracture.data.dataset import Dataset
 from fracture.errors import ConfigError, DivergedError, Interrupted, MemoryLimitError
-from fracture.evaluation.metrics import confusion, log_loss, scores
 from fracture.models import backbones, checkpoint
 from fracture.models.weights import Weights
 from fracture.models.weights import read as read_weights
@@ -32,6 +31,7 @@ from fracture.training.learner import Learner
 from fracture.training.memory.allocators import CONTEXT_GIB
 from fracture.training.memory.correct import corrected, is_out_of_memory
 from fracture.training.memory.limit import hold
+from fracture.training.selection import check_selection, validation_metrics
 from fracture.training.state import Position
 from fracture.training.watch import Watch
 
@@ -59,6 +59,11 @@ class Job:
     dataset: Dataset
     folder: Path
     healthy: str | None = None
+
+    @property
+    def healthy_at(self) -> int | None:
+        """Position of the healthy class."""
+        return None if self.healthy is None else self.dataset.classes.index(self.healthy)
 
     @property
     def normalize(self) -> Normalize:
@@ -126,10 +131,12 @@ def fit(job: Job, model: torch.nn.Module, watch: Watch, listener: Listener) -> P
     """Train until the last epoch, early stopping, or an interruption; ``job.folder`` then holds the best weights.
 
     Raises:
+        DataError: validation cannot tell ``select_metric``.
         Interrupted: a signal asked for it; the state is saved, and the same call goes on.
         MemoryLimitError: the batch does not fit.
         DivergedError: the loss is not finite.
     """
+    check_selection(job.config.select_metric, job.dataset.labels[job.indices("val")], job.healthy_at)
     apply_threads(job.plan)
     apply_determinism(job.config.deterministic)
     reset_peak_memory(job.plan.device)
@@ -229,13 +236,10 @@ def _validate(job: Job, learner: Learner, position: Position, tick: engine.Tick)
     if not np.isfinite(logits).all():
         broken = val[~np.isfinite(logits).all(axis=1)][:16]
         raise DivergedError(engine.not_finite("the answer on validation", job.dataset, broken))
-    labels, classes = job.dataset.labels[val], job.dataset.classes
-    found = scores(confusion(labels, logits.argmax(1), len(classes)), classes)
     return {
         "train_loss": position.loss_sum / position.seen,
         "train_accuracy": position.correct / position.seen,
-        "val_loss": log_loss(logits, labels),
-        **{f"val_{name}": float(found[name]) for name in ("accuracy", "balanced_accuracy", "macro_f1")},
+        **validation_metrics(logits, job.dataset.labels[val], job.dataset.classes, job.healthy_at),
         "lr": learner.lr,
         "epoch_seconds": position.train_seconds + time.perf_counter() - began,
         "images_per_second": position.seen / position.train_seconds,

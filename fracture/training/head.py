@@ -44,7 +44,7 @@ class Solved:
         return {"solved.batch_norm": self.batch_norm, "solved.strengths": strengths} | losses
 
 
-def solve_head(job: Job, model: nn.Module, tick: Callable[[], None]) -> Solved:
+def solve_head(job: Job, model: nn.Module, tick: Callable[[], None], *, decides: bool = True) -> Solved:
     """Give the model the head that is best on its frozen features of the training images.
 
     With ``batch_norm=auto`` that is tried with the weights' own batch statistics and with mixed ones; what is better in
@@ -54,6 +54,7 @@ def solve_head(job: Job, model: nn.Module, tick: Callable[[], None]) -> Solved:
         job: what is trained.
         model: its model, which is placed on the job's device.
         tick: called after every batch and every regression.
+        decides: leave out-of-fold answers too, which decisions are taken on.
     """
     execution.apply_threads(job.plan)
     model = job.plan.place(model)
@@ -66,7 +67,8 @@ def solve_head(job: Job, model: nn.Module, tick: Callable[[], None]) -> Solved:
     assert best is not None
     model.load_state_dict(best.model.state_dict())
     probe.start_head(model, best.head)
-    _keep_out_of_fold(job, best, tick)
+    if decides:
+        _keep_out_of_fold(job, best, tick)
     return Solved(best.head, best.way, losses)
 
 

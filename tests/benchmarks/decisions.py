@@ -11,6 +11,7 @@ exactly as promised, with as many images answered.
 """
 
 import argparse
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,10 @@ def main() -> None:
             for what, promise in (("error", options.refer_error), ("missed", 1 - options.sensitivity)):
                 for way in ("validation", "out of fold"):
                     row(task, what, way, [one[what, way] for one in found], promise)
+    print()
+    with threadpool_limits(1):
+        for folder in options.data:
+            together(load(folder, ("", ""), ["224"], options.weights, options.kept), options.splits)
     print(f"\n{options.splits} splits of each set. {machine()}")
 
 
@@ -107,6 +112,18 @@ def split(task: Task, seed: int, wanted: Wanted) -> dict[tuple[str, str], Kept]:
         ("missed", "validation"): misses(asked, before),
         ("missed", "out of fold"): misses(asked, fitted.decisions, complement(missed)),
     }
+
+
+def together(task: Task, splits: int) -> None:
+    """How many images of each split are of groups of several: the splitter gives those to training where it can."""
+    sizes = Counter(task.groups)
+    several = np.array([sizes[group] > 1 for group in task.groups])
+    parts = [np.array(assign(task.labels.tolist(), task.groups, (0.7, 0.15, 0.15), seed)) for seed in range(splits)]
+    shares = ", ".join(
+        f"{name} {np.mean([several[part == k].mean() for part in parts]):.1%}"
+        for k, name in enumerate(("train", "validation", "test"))
+    )
+    print(f"{task.name}: images of groups of several: {shares}")
 
 
 def groups_of(task: Task, rows: npt.NDArray[np.int64]) -> list[str]:

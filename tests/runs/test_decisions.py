@@ -1,5 +1,6 @@
 """What real runs decide, on which answers, and where that is shown."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -8,11 +9,13 @@ import mlflow
 import numpy as np
 import pytest
 
+from fracture.config import TrainConfig, as_text
 from fracture.evaluation import predictions
 from fracture.evaluation.decide import Answers, fit_decisions
 from fracture.evidence import Results
 from fracture.models import checkpoint
 from fracture.rules import Wanted
+from fracture.runs.group import _key
 from fracture.tracking import artifacts
 from tests.runs.small import said, terminal, train
 
@@ -114,3 +117,17 @@ def test_the_solved_head_and_the_heads_of_the_folds_answer_alike(solved: str, tm
     same = kept.logits[[place[digest] for digest in val.sha256]]
     assert np.corrcoef(same.ravel(), val.logits.ravel())[0, 1] > 0.8
     assert 0.5 < np.std(same) / np.std(val.logits) < 2
+
+
+@pytest.mark.parametrize("metric", ["val_auroc", "val_balanced_log_loss"])
+def test_epochs_are_chosen_by_what_matters(solved: str, place: Path, tmp_path: Path, metric: str) -> None:
+    results = of(train(place / "data", epochs=3, select_metric=metric), tmp_path)
+    values = [epoch[metric] for epoch in results.history]
+    best = min(values) if metric.endswith("loss") else max(values)
+    assert values[results.best_epoch - 1] == best
+
+
+def test_a_group_from_before_these_knobs_goes_on() -> None:
+    before = {name: value for name, value in as_text(TrainConfig()).items() if name not in WANTED}
+    assert _key(TrainConfig()) == hashlib.sha256(json.dumps(before, sort_keys=True).encode()).hexdigest()[:16]
+    assert _key(TrainConfig.model_validate(WANTED)) != _key(TrainConfig())
