@@ -16,8 +16,8 @@ from tuning.space import Value
 SEEN = ("train", "val")  # the test split stays closed: no trial learns from it, chooses by it or opens it
 # of the machine, or without effect on what a trial learns and is judged by
 _NOT_LEARNED = frozenset({
-    "data", "weights", "cache_dir", "threads", "stall_seconds", "resume", "audit", "healthy", "deterministic", "operating",
-    "refer_error",
+    "data", "weights", "cache_dir", "threads", "stall_seconds", "resume", "audit", "healthy", "deterministic",
+    "operating", "refer_error",
 })  # fmt: skip
 
 
