@@ -1,7 +1,8 @@
 """Everything shown on a terminal: a live display, or plain lines in a pipe, and the log file that gets it all."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from logging.handlers import MemoryHandler
 from pathlib import Path
@@ -9,7 +10,15 @@ from pathlib import Path
 from rich.console import Console, Group
 from rich.live import Live
 from rich.panel import Panel
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -23,6 +32,7 @@ LOG.propagate = False
 _EARLY = MemoryHandler(10_000, flushLevel=logging.CRITICAL + 1)  # what is said before the run has a log file
 LOG.addHandler(_EARLY)
 _EPOCHS_SHOWN = 8
+_SILENCE = 5.0  # seconds, after which a line says how far something is
 _PIPE_WIDTH = 180
 DOUBTED = "† not to be believed: fewer than ten groups (of a class), or all alike"
 _WIDE = 100  # columns of a terminal from which figures have four digits and stand two spaces apart
@@ -104,20 +114,21 @@ class Terminal:
 
     @contextmanager
     def working(self) -> Iterator["Working"]:
-        """Progress of things to do before training."""
+        """Progress of things to do before training: bars, or in a pipe a line now and then."""
         if not self.console.is_terminal:
-            yield Working(None)
+            yield Working(None, self.say)
             return
         bars = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
+            TimeRemainingColumn(),
             console=self.console,
             transient=True,
         )
         with bars:
-            yield Working(bars)
+            yield Working(bars, LOG.info)
 
     @contextmanager
     def training(self, epochs: int) -> Iterator[None]:
@@ -200,15 +211,23 @@ class Terminal:
 
 
 class Working:
-    """Bars for the steps before training; does nothing in a pipe."""
+    """Signs of life of what takes long: bars, and a line for the pipe or the log after each silence of some seconds."""
 
-    def __init__(self, bars: Progress | None) -> None:
-        """Show on ``bars``, if any."""
-        self._bars = bars
+    def __init__(self, bars: Progress | None, say: Callable[[str], None]) -> None:
+        """Show on ``bars``, if any; ``say`` takes the lines."""
+        self._bars, self._say = bars, say
         self._tasks: dict[str, TaskID] = {}
+        self._began: dict[str, float] = {}
+        self._said = time.monotonic()
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """``done`` of ``total`` of ``what`` are done."""
+        now = time.monotonic()
+        began = self._began.setdefault(what, now)
+        if now - self._said > _SILENCE and 0 < done < total:
+            self._said = now
+            left = f", about {_clock((now - began) / (done - 1) * (total - done))} left" if done > 1 else ""
+            self._say(f"{what}: {done} of {total}{left}")
         if self._bars is None:
             return
         if what not in self._tasks:

@@ -28,3 +28,20 @@ def test_an_interval_not_to_be_believed_is_marked() -> None:
     assert shown(sure) == "0.500 (0.250-0.750)"
     assert shown(sure.model_copy(update={"caution": "only 3 groups"})) == "0.500 (0.250-0.750) \u2020"
     assert shown(Estimate(value=None, low=None, high=None, n=0, groups=0, reason="no image")) == "undefined"
+
+
+def test_a_long_step_gives_signs_of_life_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("fracture.progress.time.monotonic", lambda: now[0])
+    terminal = Terminal(Console(file=io.StringIO(), width=200))
+    with terminal.working() as working:
+        for done in range(1, 11):
+            working("features", done, 10)
+            now[0] += 3.0
+    lines = terminal.console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert lines == [
+        "features: 3 of 10, about 0:21 left",
+        "features: 5 of 10, about 0:15 left",
+        "features: 7 of 10, about 0:09 left",
+        "features: 9 of 10, about 0:03 left",
+    ]

@@ -105,7 +105,7 @@ def _train(work: Work, connection: Connection) -> None:
     with Watch(config.stall_seconds, work.folder / "train.log", lambda _: None) as watch:
         if config.head == "probe" and not state.exists(job.folder):
             with fit.out_of_memory_explained(job):
-                LOG.info("%s", solve_head(job, model, watch.beat, decides=False).described())
+                LOG.info("%s", solve_head(job, model, lambda *_: watch.beat(), decides=False).described())
         connection.send(Planned(job.plan))
         fit.fit(job, model, watch, _Messenger(connection))
 

@@ -38,7 +38,7 @@ def audit_before_training(
         return None
     with terminal.working() as progress:
         report = audit_manifest(manifest, cache_dir, progress)
-    show_audit(report, terminal)
+    show_audit(report, terminal, brief=True)
     if report.leaks and strictness == "strict":
         files = write_report(report, refused / report.digest / "audit.json")
         attached.keep(files, {"fracture.audit": report.verdict})
@@ -49,15 +49,24 @@ def audit_before_training(
     return report
 
 
-def show_audit(report: AuditReport, terminal: Terminal) -> None:
-    """Print the findings as a table, and a warning where the class equals the source."""
+def show_audit(report: AuditReport, terminal: Terminal, *, brief: bool = False) -> None:
+    """Print the findings as a table, and a warning where the class equals the source.
+
+    Args:
+        report: what was found.
+        terminal: where it is shown; the log has all of it.
+        brief: one line where nothing was found.
+    """
     title = f"Audit of {report.name}: {len(report.images):,} images, {report.verdict}"
+    LOG.info("%s\n%s", title, "\n".join(f"{c.number} {c.title}: {c.status}, {c.sentence}" for c in report.checks))
+    if brief and report.verdict == "clean" and all(check.status in ("ok", "skipped") for check in report.checks):
+        terminal.say(f"{title}: no duplicates, no shared patients, no contradictory labels.")
+        return
     table = Table("", "question", "status", "answer", title=Text(title), title_justify="left", title_style="bold")
     for check in report.checks:
         style = _STYLES[check.status]
         table.add_row(str(check.number), check.title, Text(check.status, style), Text(as_lines(check.sentence)))
     terminal.console.print(table)
-    LOG.info("%s\n%s", title, "\n".join(f"{c.number} {c.title}: {c.status}, {c.sentence}" for c in report.checks))
     if report.confounded:
         terminal.warn("confounded=true: what is not anatomy tells classes apart, so a high score proves little.")
 

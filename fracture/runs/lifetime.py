@@ -90,6 +90,6 @@ def _watch(run: TrackedRun, job: fit.Job, terminal: Terminal, again: str) -> Wat
         run.kill_from_outside(reason)
 
     def stopping(name: str) -> None:
-        terminal.say(f"{name}: stopping once the batch or step under way is done; what was learned is saved.")
+        terminal.say(f"{name}: stopping once the batch or step under way is done.")
 
     return Watch(job.config.stall_seconds, job.folder / "train.log", stalled, stopping)

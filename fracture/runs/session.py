@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from fracture.config import TrainConfig, as_text
 from fracture.data import cache
 from fracture.data.audit.audit import write_report
@@ -192,12 +194,10 @@ def _train(run: TrackedRun, job: fit.Job, session: Session, watch: Watch, *, fre
         plan = fit.choose_memory_format(job, model, cache_dir)
         job = replace(job, plan=plan)
         _record(run, job)
-    if job.config.head == "probe" and not state.exists(job.folder):
-        with fit.out_of_memory_explained(job):
-            solved = solve_head(job, model, watch.beat)
-        run.params(solved.described())
-        _say_head(solved, len(job.indices("train")), terminal)
     show_plan(job, terminal)
+    if job.config.head == "probe" and not state.exists(job.folder):
+        solved = _solve_head(job, model, watch, terminal)
+        run.params(solved.described())
     reporter = Reporter(terminal, run, job)
     with terminal.training(job.plan.epochs), fit.indeterminism_explained(job):
         position = fit.fit(job, model, watch, reporter)
@@ -212,6 +212,21 @@ def _train(run: TrackedRun, job: fit.Job, session: Session, watch: Watch, *, fre
     _publish(run, job, results)
     terminal.results(results)
     return results
+
+
+def _solve_head(job: fit.Job, model: nn.Module, watch: Watch, terminal: Terminal) -> Solved:
+    """Solve the head, with signs of life, and say what it has come to."""
+    images = len(job.indices("train"))
+    terminal.say(f"Fitting the last layer on frozen features of {images} images; nothing is saved until it is done.")
+    with terminal.working() as working, fit.out_of_memory_explained(job):
+
+        def told(what: str, done: int, total: int) -> None:
+            watch.beat()
+            working(what, done, total)
+
+        solved = solve_head(job, model, told)
+    _say_head(solved, images, terminal)
+    return solved
 
 
 def _say_head(solved: Solved, images: int, terminal: Terminal) -> None:

@@ -1,6 +1,7 @@
 """The last layer of a job's model, solved before anything is fine-tuned."""
 
 import copy
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from fracture.training.fit import Job
 from fracture.training.learner import prepare
 from fracture.training.statistics import mix_statistics
 
+Progress = Callable[[str, int, int], None]
 _KEPT = "out_of_fold.npz"  # among a run's state
 
 
@@ -44,7 +46,7 @@ class Solved:
         return {"solved.batch_norm": self.batch_norm, "solved.strengths": strengths} | losses
 
 
-def solve_head(job: Job, model: nn.Module, tick: Callable[[], None], *, decides: bool = True) -> Solved:
+def solve_head(job: Job, model: nn.Module, progress: Progress, *, decides: bool = True) -> Solved:
     """Give the model the head that is best on its frozen features of the training images.
 
     With ``batch_norm=auto`` that is tried with the weights' own batch statistics and with mixed ones; what is better in
@@ -53,7 +55,7 @@ def solve_head(job: Job, model: nn.Module, tick: Callable[[], None], *, decides:
     Args:
         job: what is trained.
         model: its model, which is placed on the job's device.
-        tick: called after every batch and every regression.
+        progress: told what is being done, and how much of how much is done, after every batch and every regression.
         decides: leave out-of-fold answers too, which decisions are taken on.
     """
     execution.apply_threads(job.plan)
@@ -61,14 +63,14 @@ def solve_head(job: Job, model: nn.Module, tick: Callable[[], None], *, decides:
     losses: dict[str, float] = {}
     best: _Tried | None = None
     for way in _ways(job, model):
-        tried = _try(way, job, model, tick)
+        tried = _try(way, job, model, progress)
         losses |= {} if tried.head.loss is None else {way: tried.head.loss}
         best = tried if best is None or tried.loss < best.loss else best
     assert best is not None
     model.load_state_dict(best.model.state_dict())
     probe.start_head(model, best.head)
     if decides:
-        _keep_out_of_fold(job, best, tick)
+        _keep_out_of_fold(job, best, progress)
     return Solved(best.head, best.way, losses)
 
 
@@ -97,21 +99,35 @@ class _Tried:
         return np.inf if self.head.loss is None else self.head.loss
 
 
-def _try(way: str, job: Job, model: nn.Module, tick: Callable[[], None]) -> _Tried:
-    read, train, data = _read(way, job, model, tick), job.indices("train"), job.dataset
-    found = probe.features(read, job.plan, job.normalize, data.pixels, train, tick)
-    parts = max(1, len(job.scales))
-    head = probe.solve(found, data.labels[train], _groups(job, train), len(data.classes), parts, tick)
+def _counted(progress: Progress, what: str, total: int) -> Callable[[], None]:
+    """To be called after each of ``total`` steps of something."""
+    steps = itertools.count(1)
+    return lambda: progress(what, min(next(steps), total), total)
+
+
+def _batches(job: Job, indices: npt.NDArray[np.int64]) -> int:
+    return -(-len(indices) // job.plan.micro_batch)
+
+
+def _try(way: str, job: Job, model: nn.Module, progress: Progress) -> _Tried:
+    read, train, data = _read(way, job, model, progress), job.indices("train"), job.dataset
+    seen = _counted(progress, f"features, {way} batch statistics", _batches(job, train))
+    found = probe.features(read, job.plan, job.normalize, data.pixels, train, seen)
+    parts, groups = max(1, len(job.scales)), _groups(job, train)
+    fits = probe.fits(data.labels[train], groups) * parts
+    fitted = _counted(progress, f"regressions, {way} batch statistics", fits)
+    head = probe.solve(found, data.labels[train], groups, len(data.classes), parts, fitted)
     return _Tried(way, read, found, head)
 
 
-def _keep_out_of_fold(job: Job, best: _Tried, tick: Callable[[], None]) -> None:
+def _keep_out_of_fold(job: Job, best: _Tried, progress: Progress) -> None:
     """Answers to train and validation together by heads like the solved one: what decisions are taken on.
 
     Five heads, each from four fifths of the images: as many as the solved head has of a usual split.
     """
 
     def seen(indices: npt.NDArray[np.int64], mirrored: bool) -> npt.NDArray[np.float64]:
+        tick = _counted(progress, "features for out-of-fold answers", _batches(job, indices))
         return probe.features(
             best.model, job.plan, job.normalize, job.dataset.pixels, indices, tick, mirrored=mirrored
         )  # fmt: skip
@@ -124,8 +140,9 @@ def _keep_out_of_fold(job: Job, best: _Tried, tick: Callable[[], None]) -> None:
         learned if isinstance(best.model, Pyramid) else seen(known, False)
     )  # a pyramid answers to the mirror image too
     logits = probe.out_of_fold(
-        learned, asked, data.labels[known], _groups(job, known), len(data.classes), best.head.strengths, tick
-    )
+        learned, asked, data.labels[known], _groups(job, known), len(data.classes), best.head.strengths,
+        _counted(progress, "out-of-fold answers", probe.FOLDS * len(best.head.strengths)),
+    )  # fmt: skip
     if logits is not None:
         job.folder.mkdir(parents=True, exist_ok=True)
         with replacing(job.folder / _KEPT) as part, part.open("wb") as file:
@@ -142,12 +159,13 @@ def _ways(job: Job, model: nn.Module) -> tuple[str, ...]:
     return ("pretrained", "mixed") if normalises_batches(model) else ("pretrained",)
 
 
-def _read(way: str, job: Job, model: nn.Module, tick: Callable[[], None]) -> nn.Module:
+def _read(way: str, job: Job, model: nn.Module, progress: Progress) -> nn.Module:
     """The model itself, or a copy of it with mixed statistics."""
     if way == "pretrained":
         return model
     mixed = copy.deepcopy(model)
     with job.plan.autocast():
+        tick = _counted(progress, "batch statistics", _batches(job, job.indices("train")))
         mix_statistics(mixed, _mixed(job, tick))
     return mixed
 

@@ -28,7 +28,7 @@ Pixels = Callable[[Integers], npt.NDArray[np.uint8]]  # positions to grey square
 
 STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1)  # C of the logistic regression, tried by cross-validation
 USUAL = 1e-3  # of them, where cross-validation cannot tell
-_FOLDS = 5
+FOLDS = 5
 _ITERATIONS = 500
 
 
@@ -95,6 +95,11 @@ def solve(
         tuple(strength for head in heads for strength in head.strengths),
         None if heads[0].loss is None else float(np.mean([head.loss for head in heads])),
     )
+
+
+def fits(labels: Integers, groups: Sequence[str]) -> int:
+    """How many regressions `solve_part` makes in cross-validation."""
+    return len(STRENGTHS) * len(_parts(labels, groups))
 
 
 def solve_part(
@@ -207,7 +212,7 @@ def _parts(labels: Integers, groups: Sequence[str]) -> list[tuple[Integers, Inte
     """Positions of group folds to learn from and to judge by; none where there are too few groups for that."""
     known = np.unique(labels)
     per_class = [len({group for group, label in zip(groups, labels, strict=True) if label == k}) for k in known]
-    folds = min(_FOLDS, *per_class)
+    folds = min(FOLDS, *per_class)
     if folds < 2:
         return []
     parts = list(StratifiedGroupKFold(folds, shuffle=True, random_state=0).split(labels, labels, groups))

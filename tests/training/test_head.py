@@ -43,7 +43,7 @@ CASES = {
 def test_the_statistics_are_those_that_the_head_was_solved_with(job: Job, tried: tuple[str, ...]) -> None:
     model = fit.build_model(job)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    solved = solve_head(job, model, lambda: None)
+    solved = solve_head(job, model, lambda *_: None)
     assert tuple(solved.losses) == tried
     assert solved.head.loss == min(solved.losses.values()) == solved.losses[solved.batch_norm]
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
@@ -69,14 +69,14 @@ def test_the_better_in_cross_validation_is_kept(job: Job, better: str, monkeypat
     monkeypatch.setattr(probe, "solve", solve)
     model = fit.build_model(job)
     before = statistics(model)
-    assert solve_head(job, model, lambda: None).batch_norm == better
+    assert solve_head(job, model, lambda *_: None).batch_norm == better
     assert torch.equal(statistics(model), before) == (better == "pretrained")
 
 
 @pytest.mark.parametrize("job", [("test_resnet", "pretrained")], indirect=True)
 def test_every_image_but_those_of_the_test_is_answered_by_a_head_that_has_not_seen_it(job: Job) -> None:
     model = fit.build_model(job)
-    solved = solve_head(job, model, lambda: None)
+    solved = solve_head(job, model, lambda *_: None)
     kept = read_out_of_fold(job.folder)
     assert kept is not None
     indices, logits = kept
