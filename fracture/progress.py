@@ -224,10 +224,10 @@ class Working:
         """``done`` of ``total`` of ``what`` are done."""
         now = time.monotonic()
         began = self._began.setdefault(what, now)
-        if now - self._said > _SILENCE and 0 < done < total:
+        left = (now - began) / max(1, done - 1) * (total - done)
+        if now - self._said > _SILENCE and left >= 1:
             self._said = now
-            left = f", about {_clock((now - began) / (done - 1) * (total - done))} left" if done > 1 else ""
-            self._say(f"{what}: {done} of {total}{left}")
+            self._say(f"{what}: {done} of {total}, about {_clock(left)} left")
         if self._bars is None:
             return
         if what not in self._tasks:

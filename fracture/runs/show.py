@@ -44,12 +44,11 @@ def show_plan(job: Job, terminal: Terminal) -> None:
     """What is trained, from which weights, and what was chosen for this machine and why."""
     if job.weights.warning:
         terminal.warn(job.weights.warning)
-    plan, config = job.plan, job.config
+    plan = job.plan
     terminal.say(
         f"Model: {job.backbone.name}, first weights: {job.weights.description} (licence: {job.weights.license}). "
-        f"{config.optimizer}, lr {config.lr:g}, batch {config.batch_size}"
-        + (f" in {plan.accumulation} parts" if plan.accumulation > 1 else "")
-        + f", at most {plan.epochs} epochs, {plan.image_size} px."
+        + (_steps(job) if job.learns else "Its last layer is fitted, and nothing is learned by steps; ")
+        + f"{plan.image_size} px."
     )
     _show_memory(job, terminal)
     why = "; ".join(f"{name}: {reason}" for name, reason in plan.reasons.items())
@@ -60,6 +59,12 @@ def show_plan(job: Job, terminal: Terminal) -> None:
     terminal.say(
         f"Plan: {machine}, {plan.precision}, {plan.memory_format}." + (f" Chosen by itself: {why}." if why else "")
     )
+
+
+def _steps(job: Job) -> str:
+    plan, config = job.plan, job.config
+    parts = f" in {plan.accumulation} parts" if plan.accumulation > 1 else ""
+    return f"{config.optimizer}, lr {config.lr:g}, batch {config.batch_size}{parts}, at most {plan.epochs} epochs, "
 
 
 def _show_memory(job: Job, terminal: Terminal) -> None:
