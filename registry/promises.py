@@ -1,5 +1,6 @@
 """Whether a model's thresholds were chosen for what is wanted, and whether anything speaks against their promises."""
 
+from fracture.evaluation.intervals import wilson
 from fracture.evidence import Decided, Estimate, Judged
 from fracture.evidence.decisions import ANSWERED, ERROR, SENSITIVITY, SPECIFICITY
 from fracture.rules import parse_rule
@@ -53,8 +54,15 @@ def _denied(results: Judged, found: Decided) -> list[str]:
     return [
         f"{what}: {share:.3f} promised, {one.value:.3f} [{one.low:.3f}, {one.high:.3f}] by {source} (n = {one.n})"
         for source, what, share, one in held
-        if one is not None and one.value is not None and one.high is not None and one.high < share
+        if one is not None and one.value is not None and _highest(one) < share
     ]
+
+
+def _highest(found: Estimate) -> float:
+    """The upper end, Wilson's where that is higher: of a few images that are all alike a bootstrap says too much."""
+    assert found.value is not None
+    assert found.high is not None
+    return max(found.high, wilson(found.value, found.groups)[1])
 
 
 def _complement(found: Estimate | None) -> Estimate | None:

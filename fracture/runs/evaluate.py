@@ -174,7 +174,7 @@ def judge_target(
         logits=logits,
         results=results,
         facts={"model judged": target.name, "weights": sidecar.weights_sha256},
-        reproduce=[f"fracture evaluate {target.name} --data {manifest.root}"],
+        reproduce=[f"fracture evaluate {target.name} --data {manifest.root}{_flags(results, config)}"],
     )
     make_report(subject, out, terminal)
     return results
@@ -244,6 +244,14 @@ def _results(
     )
 
 
+def _flags(results: EvaluationResults, config: EvaluateConfig) -> str:
+    """What the command says beside model and data, so that it takes the same decisions."""
+    if not config.refit_decisions or results.decisions is None:
+        return ""
+    wanted = results.decisions.wanted
+    return f" --refit-decisions --operating {wanted.operating} --refer-error {wanted.refer_error:g}"
+
+
 def _taken_here(found: refit.Refit) -> dict[str, Any]:
     fitted = found.fitted
     return {
@@ -253,17 +261,19 @@ def _taken_here(found: refit.Refit) -> dict[str, Any]:
 
 
 def _taken_in_training(sidecar: Sidecar) -> dict[str, Any]:
-    lacking = "none was chosen" if sidecar.healthy else LACK
+    lacking, known = "none was chosen" if sidecar.healthy else LACK, sidecar.decisions
+    note = "decided in training" if known else sidecar.decided or "nothing was decided in training"
     return {
-        "calibration": Calibration(
-            temperature=sidecar.temperature, note=sidecar.decided or "nothing was decided in training"
-        ),
+        "calibration": Calibration(temperature=sidecar.temperature, note=note),
         "operating_point": OperatingPoint(
             fracture_threshold=sidecar.fracture_threshold, rule="decided in training",
             note="" if sidecar.fracture_threshold is not None else lacking,
         ),
-        "referral": Referral(refer_below=sidecar.refer_below, note="decided in training"),
-        "decisions": sidecar.decisions,
+        "referral": Referral(
+            refer_below=sidecar.refer_below, wanted_error=known.refer_error if known else None,
+            note="decided in training",
+        ),
+        "decisions": known,
     }  # fmt: skip
 
 

@@ -75,6 +75,13 @@ def test_what_speaks_against_a_promise_refuses(case: str) -> None:
     assert said(DEMO, **changes).passed, "demonstrations promise nothing"
 
 
+def test_a_wrong_image_alone_denies_nothing() -> None:
+    one = Estimate(value=0.0, low=0.0, high=0.0, n=1, groups=1, caution="all alike in 1 group")
+    assert said(expected=DECIDED.expected, test={"answered_accuracy": one}, refer_error=0.3).passed
+    many = one.model_copy(update={"n": 40, "groups": 40})
+    assert said(test={"answered_accuracy": many}, refer_error=0.3).refuses
+
+
 @pytest.mark.parametrize(
     ("operating", "refer_error", "passes"),
     [
