@@ -49,6 +49,9 @@ def measure(run_id: str) -> dict[str, float]:
     found = {}
     for name, disturb in DISTURBANCES.items():
         answers = predictor.predict([disturb(image) for image in images])
-        right = [answer.label == label for answer, label in zip(answers, known.labels, strict=True)]
+        right = [
+            max(answer.probabilities, key=answer.probabilities.__getitem__) == label
+            for answer, label in zip(answers, known.labels, strict=True)
+        ]
         found[name] = float(np.mean(right))
     return found

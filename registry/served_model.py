@@ -11,7 +11,8 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 from fracture.inference.inputs import from_base64
 from fracture.inference.predictor import Predictor
 
-_PLAIN = ("fracture", "refer", "reason", "error")
+_FIRST = ("decision", "label")
+_LAST = ("fracture", "fracture_probability", "refer", "reason", "error")
 
 
 class FractureClassifier(PythonModel):  # type: ignore[misc]
@@ -24,17 +25,20 @@ class FractureClassifier(PythonModel):  # type: ignore[misc]
         self.predictor = Predictor.load(Path(context.artifacts["model"]))
 
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def] # MLflow reads hints as a schema
-        """A row an image: label, a probability a class, fracture, refer, reason, error; a heat map where asked for."""
+        """A row an image: decision, label, a probability a class, and the rest of an `Answer`; a heat map where asked for.
+
+        What there is none of is None in columns of Python objects: as NaN it would be no JSON.
+        """
         del context
         texts = model_input.iloc[:, 0].tolist()
         rows = [asdict(answer) for answer in self.predictor.predict_base64(texts)]
-        columns = {"label": [row["label"] for row in rows]}
+        columns = {name: [row[name] for row in rows] for name in _FIRST}
         for name in self.predictor.sidecar.classes:
             columns[f"probability_{name}"] = [row["probabilities"].get(name) for row in rows]
-        columns |= {name: [row[name] for row in rows] for name in _PLAIN}
+        columns |= {name: [row[name] for row in rows] for name in _LAST}
         if (params or {}).get("heat_map"):
             columns["heat_map"] = [self._heat(text, row["label"]) for text, row in zip(texts, rows, strict=True)]
-        return pd.DataFrame(columns)
+        return pd.DataFrame(columns, dtype=object)
 
     def _heat(self, text: str, label: str) -> str | None:
         """A PNG as base64, None where there is no answer or the model's features are not spatial."""

@@ -14,6 +14,7 @@ from fracture.evaluation.sample import Decisions, Sample
 from fracture.evidence import Calibration, Decided, Estimate, OperatingPoint, Referral
 from fracture.evidence.decisions import ANSWERED, ERROR, SENSITIVITY, SPECIFICITY, Source
 from fracture.evidence.healthy import LACK
+from fracture.evidence.verdict import Rule
 from fracture.rules import USUAL, YOUDEN, Wanted
 
 _PARTS = 10  # of cross-fitting: nine tenths of the images choose almost what all of them choose
@@ -64,6 +65,10 @@ class Fitted:
             self.calibration.temperature, self.operating_point.fracture_threshold, self.referral.refer_below,
             self.healthy,
         )  # fmt: skip
+
+    def rule(self, classes: tuple[str, ...]) -> Rule:
+        """What one image is decided by."""
+        return Rule(classes, self.healthy, self.operating_point.fracture_threshold, self.referral.refer_below)
 
 
 def fit_decisions(answers: Answers, wanted: Wanted = USUAL) -> Fitted:

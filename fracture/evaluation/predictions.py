@@ -11,9 +11,10 @@ import numpy.typing as npt
 from fracture.data.manifest import Manifest
 from fracture.errors import DataError
 from fracture.evaluation.metrics import Floats, softmax
+from fracture.evidence.verdict import Rule, decide
 from fracture.files import replacing
 
-_FACTS = ("path", "label", "predicted", "group", "source", "sha256")
+_FACTS = ("path", "decision", "label", "predicted", "group", "source", "sha256")
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,21 @@ class Predictions:
 
 
 def write(
-    path: Path, manifest: Manifest, indices: Sequence[int], classes: tuple[str, ...], logits: Floats, temperature: float
+    path: Path, manifest: Manifest, indices: Sequence[int], logits: Floats, temperature: float, rule: Rule
 ) -> None:
-    """Write logits as they are and calibrated probabilities of some images of a manifest."""
+    """Write what is decided about some images of a manifest, logits as they are, and calibrated probabilities.
+
+    ``label`` is the true class, ``predicted`` the one with the largest logit, which metrics count; ``decision`` is what
+    is said of the image.
+    """
+    classes = rule.classes
     with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([*_FACTS, *(f"{kind}_{name}" for kind in ("logit", "probability") for name in classes)])
         for index, line, shares in zip(indices, logits, softmax(logits / temperature), strict=True):
             row = manifest.rows[index]
-            facts = [manifest.relative(row), row.label, classes[int(line.argmax())], row.group, row.source, row.sha256]
+            predicted, said = classes[int(line.argmax())], decide(rule, shares.tolist()).decision
+            facts = [manifest.relative(row), said, row.label, predicted, row.group, row.source, row.sha256]
             writer.writerow([*facts, *(f"{v:.9g}" for v in line), *(f"{v:.6f}" for v in shares)])
 
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from fracture.evidence.decisions import Calibration, Decided, OperatingPoint, Referral
 from fracture.evidence.estimate import Estimate
 from fracture.evidence.healthy import completed
+from fracture.evidence.verdict import Rule
 
 SCHEMA_VERSION = 2
 
@@ -130,6 +131,11 @@ class Judged(BaseModel):
         None, description="median time of one image through the model alone, on the plan's device, in milliseconds"
     )
     checkpoint_mib: float | None = Field(None, description="size of the weights' file")
+
+    @property
+    def rule(self) -> Rule:
+        """What one image is decided by."""
+        return Rule(self.classes, self.healthy, self.operating_point.fracture_threshold, self.referral.refer_below)
 
     @model_validator(mode="before")
     @classmethod

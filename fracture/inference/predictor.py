@@ -14,6 +14,7 @@ from torch import nn
 from fracture.data.batches import Normalize, to_float
 from fracture.data.images import ImageError, decode, letterbox
 from fracture.errors import ConfigError
+from fracture.evidence.verdict import LOOK, NO_NUMBERS, Said, decide
 from fracture.inference.heat import heat_png
 from fracture.inference.inputs import Input, bytes_of, from_base64
 from fracture.inference.unlike import why_unlike
@@ -28,17 +29,22 @@ class Answer:
     """What is said of one image.
 
     Attributes:
-        label: the class with the largest probability, empty where there is none.
-        probabilities: calibrated, by class.
+        decision: ``fracture reported``, ``no fracture reported`` or ``a person must look``; ``class reported`` where no
+            class is known to be healthy. See `fracture.evidence.verdict`.
+        label: the kind, which never contradicts ``fracture``; empty where there is no answer.
         fracture: whether any fracture is reported at the operating point; None without one.
-        refer: whether a person should look.
+        fracture_probability: of any fracture; None where no class is known to be healthy.
+        probabilities: calibrated, by class.
+        refer: whether a person must look.
         reason: why, empty where nobody has to.
-        error: why there is no answer; everything else is then empty, and ``refer`` is true.
+        error: why there is no answer; a person must look then, and everything else is empty.
     """
 
+    decision: Said = LOOK
     label: str = ""
-    probabilities: dict[str, float] = field(default_factory=dict)
     fracture: bool | None = None
+    fracture_probability: float | None = None
+    probabilities: dict[str, float] = field(default_factory=dict)
     refer: bool = True
     reason: str = ""
     error: str = ""
@@ -142,19 +148,11 @@ class Predictor:
         return np.asarray(exponents / exponents.sum(axis=1, keepdims=True))
 
     def _answer(self, shares: npt.NDArray[np.float64], unlike: str) -> Answer:
-        classes, healthy, top = self.sidecar.classes, self.sidecar.healthy, int(shares.argmax())
-        threshold, fracture = self.sidecar.fracture_threshold, None
-        if threshold is not None and healthy is not None:
-            fracture = bool(1 - shares[classes.index(healthy)] >= threshold)
-        reason = unlike or self._why_refer(float(shares[top]))
-        probabilities = {name: float(share) for name, share in zip(classes, shares, strict=True)}
-        return Answer(classes[top], probabilities, fracture, bool(reason), reason)
-
-    def _why_refer(self, sureness: float) -> str:
-        limit = self.sidecar.refer_below
-        if limit is None:
-            return "no threshold of sureness keeps errors rare enough: every image is referred"
-        return f"not sure enough: {sureness:.2f} is below {limit:.2f}" if sureness < limit else ""
+        if not np.isfinite(shares).all():
+            return Answer(error=NO_NUMBERS)
+        found = decide(self.sidecar.rule, shares.tolist(), unlike)
+        probabilities = dict(zip(self.sidecar.classes, shares.tolist(), strict=True))
+        return Answer(**vars(found), probabilities=probabilities, refer=bool(found.reason))
 
 
 def _decoded(text: object) -> bytes | Answer:

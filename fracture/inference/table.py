@@ -13,6 +13,9 @@ from fracture.errors import ConfigError, DataError
 from fracture.files import as_text, replacing
 from fracture.inference.predictor import Answer, Predictor
 
+_FIRST = ("path", "decision", "label")
+_LAST = ("fracture", "fracture_probability", "refer", "reason", "error")
+
 
 @dataclass(frozen=True)
 class Written:
@@ -57,7 +60,7 @@ def write(predictor: Predictor, paths: Sequence[Path], out: Path, progress: Call
         ConfigError: ``out`` holds something else, or the answers of another model.
     """
     sidecar = predictor.sidecar
-    header = ["path", "label", *sidecar.classes, "refer", "error"]
+    header = [*_FIRST, *(_column(name) for name in sidecar.classes), *_LAST]
     done = _begin(out, header, sidecar.weights_sha256)
     left, bad, size = [path for path in paths if as_text(str(path)) not in done], [], predictor.batch_size
     with out.open("a", newline="", encoding="utf-8") as file:
@@ -74,7 +77,16 @@ def write(predictor: Predictor, paths: Sequence[Path], out: Path, progress: Call
 
 def _row(path: Path, answer: Answer, classes: Sequence[str]) -> list[object]:
     shares = [f"{answer.probabilities[name]:.6f}" if answer.probabilities else "" for name in classes]
-    return [as_text(str(path)), answer.label, *shares, str(answer.refer).lower(), " ".join(answer.error.split())]
+    fracture = "" if answer.fracture is None else str(answer.fracture).lower()
+    any_fracture = "" if answer.fracture_probability is None else f"{answer.fracture_probability:.6f}"
+    said = [" ".join(text.split()) for text in (answer.reason, answer.error)]
+    first = [as_text(str(path)), answer.decision, answer.label]
+    return [*first, *shares, fracture, any_fracture, str(answer.refer).lower(), *said]
+
+
+def _column(name: str) -> str:
+    """The column of a class; one that is called as another column is told from it."""
+    return f"probability_{name}" if name in (*_FIRST, *_LAST) else name
 
 
 def _begin(out: Path, header: list[str], weights: str) -> set[str]:
@@ -92,7 +104,10 @@ def _begin(out: Path, header: list[str], weights: str) -> set[str]:
     whole = data[: data.rfind(b"\n") + 1]
     rows = list(csv.reader(whole.decode("utf-8").splitlines()))
     if not rows or rows[0] != header:
-        raise ConfigError(f"{out}: has other columns than {', '.join(header)}; choose another --out")
+        raise ConfigError(
+            f"{out}: has other columns than {', '.join(header)}: another program or an earlier version wrote it. Choose "
+            "another --out"
+        )
     answered = [row for row in rows[1:] if not row[-1]]
     with replacing(out) as part, part.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([header, *answered])

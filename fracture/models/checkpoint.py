@@ -13,6 +13,7 @@ from fracture.data.images import PREPROCESSING_VERSION
 from fracture.errors import ConfigError
 from fracture.evidence import Calibration, Decided, OperatingPoint, Referral
 from fracture.evidence.healthy import completed
+from fracture.evidence.verdict import Rule
 from fracture.files import replacing
 from fracture.models import backbones
 
@@ -56,6 +57,11 @@ class Sidecar(BaseModel):
     @classmethod
     def _from_before(cls, values: Any) -> Any:
         return completed(values)
+
+    @property
+    def rule(self) -> Rule:
+        """What one image is decided by."""
+        return Rule(self.classes, self.healthy, self.fracture_threshold, self.refer_below)
 
     def decided_by(
         self, calibration: Calibration, point: OperatingPoint, referral: Referral, decided: Decided, healthy: str | None

@@ -125,7 +125,7 @@ def _judge(members: Sequence[Member], manifest: Manifest, out: Path) -> Ensemble
     rows = {split: [place[digest] for digest in order[split]] for split in order}
     for split in order:
         path, temperature = out / f"predictions_{split}.csv", fitted.calibration.temperature
-        predictions.write(path, manifest, rows[split], classes, logits[split], temperature)
+        predictions.write(path, manifest, rows[split], logits[split], temperature, fitted.rule(classes))
     groups = {split: first.answers[split].groups for split in order}
     splits = {split: judge(logits[split], labels[split], groups[split], classes, fitted.decisions) for split in order}
     columns = manifest.columns(rows["test"])

@@ -183,7 +183,7 @@ def judge_target(
 def _write_answers(chosen: Chosen, logits: Logits, sidecar: Sidecar, out: Path) -> None:
     """Predictions and the manifest of the images that were judged."""
     manifest, everything = chosen.manifest, range(len(chosen.indices))
-    predictions.write(out / "predictions_test.csv", manifest, everything, sidecar.classes, logits, sidecar.temperature)
+    predictions.write(out / "predictions_test.csv", manifest, everything, logits, sidecar.temperature, sidecar.rule)
     with replacing(out / "manifest.csv") as part:
         write_csv(manifest, part)
 

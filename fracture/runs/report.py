@@ -18,6 +18,7 @@ from fracture.evaluation.figures.rankings import ranking_figure
 from fracture.evaluation.figures.training import training_figure
 from fracture.evaluation.report.page import Contents, png, render
 from fracture.evidence import Controls, Results
+from fracture.evidence.verdict import decide
 from fracture.files import replacing, write_json
 from fracture.models import backbones
 from fracture.models.pyramid import Pyramid
@@ -113,14 +114,14 @@ def _surest(subject: Subject, among: npt.NDArray[np.bool_], count: int = _MAPS) 
 
 
 def _title(subject: Subject, i: int) -> str:
-    """True class, predicted class with its probability, and the file's name."""
-    classes, shares = subject.results.classes, subject.probabilities[i]
-    k = int(shares.argmax())
+    """What is said of the image, its kind with the probability and the true class, and the file's name."""
+    classes, shares = subject.results.classes, subject.probabilities[i].tolist()
+    found = decide(subject.results.rule, shares)
     manifest = subject.dataset.manifest
     name = short(Path(manifest.relative(manifest.rows[subject.indices[i]])).name)
     true = classes[int(subject.labels[i])]
-    verdict = "right" if classes[k] == true else f"true: {true}"
-    return f"{classes[k]} {shares[k]:.0%}\n{verdict}\n{name}"
+    kind = f"{found.label} {shares[classes.index(found.label)]:.0%}" if found.label else "no numbers"
+    return f"{found.decision}\n{kind}\ntrue: {true}\n{name}"
 
 
 def _mistakes(subject: Subject) -> Figure | None:
@@ -141,7 +142,7 @@ def _map_grid(subject: Subject, chosen: list[int]) -> Figure | None:
     pixels = subject.dataset.pixels(subject.indices[chosen])
     tiles = []
     for square, heat, i in zip(pixels, maps, chosen, strict=True):
-        tiles += [Tile(square, _title(subject, i)), Tile(square, "\n\n", heat)]
+        tiles += [Tile(square, _title(subject, i)), Tile(square, "\n\n\n", heat)]
     return grid_figure(tiles)
 
 

@@ -92,8 +92,8 @@ def _decide(job: Job, best_epoch: int, validation: npt.NDArray[np.float32]) -> t
     fitted = fit_decisions(answers, wanted)
     if kept is not None:
         predictions.write(
-            job.folder / "predictions_out_of_fold.csv", job.dataset.manifest, indices.tolist(), job.dataset.classes,
-            logits, fitted.calibration.temperature,
+            job.folder / "predictions_out_of_fold.csv", job.dataset.manifest, indices.tolist(), logits,
+            fitted.calibration.temperature, fitted.rule(job.dataset.classes),
         )  # fmt: skip
     return fitted, describe(answers, fitted, fitted_on, wanted)
 
@@ -113,7 +113,8 @@ def _answers(
 def _judge(job: Job, split: str, logits: npt.NDArray[np.float32], fitted: Fitted) -> SplitResults:
     indices, classes, manifest = job.indices(split), job.dataset.classes, job.dataset.manifest
     temperature = fitted.calibration.temperature
-    predictions.write(job.folder / f"predictions_{split}.csv", manifest, indices.tolist(), classes, logits, temperature)
+    path, rule = job.folder / f"predictions_{split}.csv", fitted.rule(classes)
+    predictions.write(path, manifest, indices.tolist(), logits, temperature, rule)
     groups = [manifest.rows[i].group for i in indices]
     return judge(logits, job.dataset.labels[indices], groups, classes, fitted.decisions)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from fracture.evidence import Estimate, EvaluationResults, Judged
 from fracture.evidence.healthy import LACK
+from fracture.evidence.verdict import explained
 
 _FEW = 100  # test images of a class below which its recall is said to be known roughly
 
@@ -19,6 +20,7 @@ def summary(results: Judged, audit: Mapping[str, Any] | None) -> list[str]:
     ]
     if results.synthetic:
         lines.append(f"{_rendered(results)} rendered, not radiographs: nothing here has a medical meaning.")
+    lines += explained(results.rule)
     lines.append(f"Of 100 images about {_of_100(found['accuracy'])} are sorted correctly.")
     lines.append(_fractures(results))
     for name in results.classes:

@@ -1,0 +1,111 @@
+"""What is said of one image: decided here, once, for every page, table, answer and report."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from fracture.evidence.healthy import LACK
+
+Said = Literal["fracture reported", "no fracture reported", "class reported", "a person must look"]
+REPORTED: Said = "fracture reported"
+NOT_REPORTED: Said = "no fracture reported"
+CLASS_REPORTED: Said = "class reported"
+LOOK: Said = "a person must look"
+
+NO_POINT = "there is no threshold for reporting a fracture"
+NO_REFERRAL = "no threshold of sureness keeps errors rare enough: every image is referred"
+NO_NUMBERS = "the model gave no probabilities"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What one image is decided by.
+
+    Attributes:
+        classes: in the order of the probabilities.
+        healthy: the class without a fracture, None where none is known.
+        fracture_threshold: a fracture is reported from this probability of any fracture on; None: none is known.
+        refer_below: a person must look below this probability of the most probable class; None: always.
+    """
+
+    classes: tuple[str, ...]
+    healthy: str | None
+    fracture_threshold: float | None
+    refer_below: float | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is said of one image, the decision first.
+
+    Attributes:
+        decision: ``a person must look`` goes before all else; ``class reported`` where no class is known to be healthy,
+            so that nobody can say whether there is a fracture.
+        label: the kind. It never contradicts ``fracture``: the most probable kind of fracture where one is reported at
+            the operating point, the healthy class where none is, the most probable class where there is no such point.
+        fracture: whether one is reported at the operating point, whoever must look besides; None without one.
+        fracture_probability: of any fracture; None where no class is known to be healthy.
+        reason: why a person must look, empty where nobody has to.
+    """
+
+    decision: Said
+    label: str
+    fracture: bool | None
+    fracture_probability: float | None
+    reason: str
+
+
+def decide(rule: Rule, probabilities: Sequence[float], doubt: str = "") -> Verdict:
+    """Decide about one image.
+
+    Args:
+        rule: thresholds and classes.
+        probabilities: calibrated, one a class.
+        doubt: why a person must look whatever the probabilities are, empty where nothing speaks against the image.
+    """
+    if not all(math.isfinite(share) for share in probabilities):
+        return Verdict(LOOK, "", None, None, doubt or NO_NUMBERS)
+    shares = dict(zip(rule.classes, probabilities, strict=True))
+    kinds = [name for name in rule.classes if name != rule.healthy]
+    any_fracture = None if rule.healthy is None else float(1 - shares[rule.healthy])
+    fracture = None
+    if any_fracture is not None and rule.fracture_threshold is not None and kinds:
+        fracture = bool(any_fracture >= rule.fracture_threshold)
+    reason = doubt or _why_look(rule, max(probabilities), lacks_point=rule.healthy is not None and fracture is None)
+    said = {True: REPORTED, False: NOT_REPORTED, None: CLASS_REPORTED}[fracture]
+    return Verdict(LOOK if reason else said, _kind(rule, shares, kinds, fracture), fracture, any_fracture, reason)
+
+
+def explained(rule: Rule) -> list[str]:
+    """The rule in sentences, for whoever reads its decisions."""
+    threshold, refer = rule.fracture_threshold, rule.refer_below
+    if rule.healthy is None:
+        reported = f"The most probable class is reported. Whether there is a fracture is not decided, for {LACK}."
+    elif threshold is None:
+        reported = f"A person must look at every image, for {NO_POINT}."
+    else:
+        reported = f"A fracture is reported where the probability of any fracture is {threshold:.1%} or more."
+    if refer is None:
+        return [reported, f"A person must look at every image: {NO_REFERRAL.partition(':')[0]}."]
+    return [
+        reported,
+        f"A person must look where the most probable class has less than {refer:.1%}, and where a file cannot be read or "
+        "is unlike a radiograph.",
+    ]
+
+
+def _kind(rule: Rule, shares: dict[str, float], kinds: Sequence[str], fracture: bool | None) -> str:
+    if fracture is False:
+        return str(rule.healthy)
+    return max(kinds if fracture else rule.classes, key=shares.__getitem__)
+
+
+def _why_look(rule: Rule, largest: float, *, lacks_point: bool) -> str:
+    if rule.refer_below is None:
+        return NO_REFERRAL
+    if lacks_point:
+        return NO_POINT
+    if largest < rule.refer_below:
+        return f"not sure enough: the most probable class has {largest:.3f}, {rule.refer_below:.3f} is needed"
+    return ""
