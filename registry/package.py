@@ -93,7 +93,8 @@ def _unchanged(model: LoggedModel) -> bool:
 def _signature(classes: tuple[str, ...]) -> ModelSignature:
     shares = [ColSpec("double", f"probability_{name}", required=False) for name in classes]
     outputs = [ColSpec("string", "decision"), ColSpec("string", "label"), *shares,
-               ColSpec("boolean", "fracture", required=False), ColSpec("double", "fracture_probability", required=False),
+               ColSpec("boolean", "fracture", required=False),
+               ColSpec("double", "fracture_probability", required=False),
                ColSpec("boolean", "refer"), ColSpec("string", "reason"), ColSpec("string", "error"),
                ColSpec("string", "heat_map", required=False)]  # fmt: skip
     params = ParamSchema([ParamSpec("heat_map", "boolean", default=False)])

@@ -90,8 +90,8 @@ def explained(rule: Rule) -> list[str]:
         return [reported, f"A person must look at every image: {NO_REFERRAL.partition(':')[0]}."]
     return [
         reported,
-        f"A person must look where the most probable class has less than {refer:.1%}, and where a file cannot be read or "
-        "is unlike a radiograph.",
+        f"A person must look where the most probable class has less than {refer:.1%}, and where a file cannot be "
+        "read or is unlike a radiograph.",
     ]
 
 

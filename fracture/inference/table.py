@@ -105,8 +105,8 @@ def _begin(out: Path, header: list[str], weights: str) -> set[str]:
     rows = list(csv.reader(whole.decode("utf-8").splitlines()))
     if not rows or rows[0] != header:
         raise ConfigError(
-            f"{out}: has other columns than {', '.join(header)}: another program or an earlier version wrote it. Choose "
-            "another --out"
+            f"{out}: has other columns than {', '.join(header)}: another program or an earlier version wrote it. "
+            "Choose another --out"
         )
     answered = [row for row in rows[1:] if not row[-1]]
     with replacing(out) as part, part.open("w", newline="", encoding="utf-8") as file:

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ import torch
 from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mlflow.pyfunc.scoring_server import predictions_to_json
 from PIL import Image
 from torch import Tensor, nn
 
@@ -28,7 +28,12 @@ from fracture.inference import table
 from fracture.inference.predictor import Predictor
 from fracture.inference.web import application
 from fracture.models.checkpoint import Sidecar
-from registry.served_model import FractureClassifier
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # MLflow's, of its own type hints
+    from mlflow.pyfunc.scoring_server import predictions_to_json
+
+    from registry.served_model import FractureClassifier
 
 NAMES = st.sampled_from(
     ["no_fracture", "simple_fracture", "comminuted_fracture", "cat", "label", "error", "骨折", "a b"]
@@ -89,7 +94,12 @@ def by_table(predictor: Predictor, images: list[bytes]) -> list[dict[str, str]]:
         for path, data in zip(paths, images, strict=True):
             path.write_bytes(data)
         table.write(predictor, paths, Path(folder) / "out.csv", lambda *_: None)
-        return list(csv.DictReader((Path(folder) / "out.csv").open(encoding="utf-8", newline="")))
+        return rows_of(Path(folder) / "out.csv")
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def strict(text: str) -> Any:
@@ -138,10 +148,10 @@ def test_the_predictions_of_a_run_say_what_is_decided(tmp_path: Path) -> None:
         parameters=1, weights_sha256="0", epoch=1, synthetic=False, license="none", fracture_threshold=0.1,
         refer_below=0.6,
     )  # fmt: skip
-    manifest = Manifest(tmp_path, tuple(Row(tmp_path / f"{i}.png", "normal") for i in range(3)))
+    manifest = Manifest("made up", tmp_path, tuple(Row(tmp_path / f"{i}.png", "normal") for i in range(3)))
     logits = np.array([[0.0, 1.0], [0.0, 0.1], [0.0, 4.0]])
     predictions.write(tmp_path / "p.csv", manifest, range(3), logits, 1.0, sidecar.rule)
-    rows = list(csv.DictReader((tmp_path / "p.csv").open()))
+    rows = rows_of(tmp_path / "p.csv")
     assert [row["decision"] for row in rows] == ["fracture reported", LOOK, "no fracture reported"]
     assert [row["predicted"] for row in rows] == ["normal"] * 3
     assert predictions.read(tmp_path / "p.csv").logits == pytest.approx(logits)
