@@ -51,6 +51,9 @@ class TrainConfig(BaseModel):
         "auto",
         description="auto (hub cache, hub, else random with a warning), hub, none, or a .safetensors/.pth file",
     )
+    weights_license: Annotated[str, Field(pattern=r"^[ -~]{1,100}$")] = Field(
+        "auto", description="licence of a weights file, as you know it; auto is not stated; the hub's is as timm states"
+    )
     # on what
     data: str = Field(
         "demo", description="demo (synthetic), a folder of classes with or without train/val/test, or a manifest CSV"
@@ -73,7 +76,7 @@ class TrainConfig(BaseModel):
         "auto", description="the class without a fracture: auto (by its name, and says so), none, or the class's name"
     )
     image_size: Pixels | Auto = Field(
-        "auto", description="side in pixels; auto is 224, or the model's own where it is fixed"
+        "auto", description="side in pixels; auto is 224, or the model's own where it is built for one size"
     )
     audit: Literal["strict", "warn", "off"] = Field(
         "strict", description="strict refuses data that leaks between splits, warn says so, off does not look"

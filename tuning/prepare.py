@@ -32,8 +32,8 @@ def prepare(tuning: TuneConfig, config: TrainConfig, terminal: Terminal) -> tupl
     """
     backbone = _backbone(tuning, config)
     size = backbone.image_size(config.image_size)
-    weights = first_weights.find(config.weights, backbone)
-    first_weights.check(weights, backbone)
+    weights = first_weights.find(config.weights, backbone, config.weights_license)
+    weights = first_weights.check(weights, backbone, size)
     source = Source(
         config.data, config.demo_images, config.val_fraction, config.test_fraction, config.data_seed
     )  # fmt: skip

@@ -36,6 +36,7 @@ def describe_parent(run: TrackedRun, name: str, record: StudyRecord, task: Task,
             "fracture.model": task.backbone.name,
             "fracture.weights": task.weights.origin,
             "fracture.weights_license": task.weights.license,
+            "fracture.weights_changes": "; ".join(task.weights.changes) or "none",
             "fracture.synthetic": str(manifest.synthetic).lower(),
             "fracture.audit": report.verdict if report else "off",
         }

@@ -11,6 +11,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from fracture.config import TrainConfig, nearest
 from fracture.errors import ConfigError
+from fracture.models import sizes
+from fracture.models.adapt import adapt
 from fracture.models.pyramid import SCALES, Pyramid, lack
 
 NICKNAMES = {
@@ -30,7 +32,7 @@ class Backbone:
         nickname: what the user typed.
         name: timm's name with its tag.
         own_size: side of the images that its weights were trained on.
-        fixed_size: whether it takes no other size.
+        fixed_size: whether it is built for one size, which may be another than its own.
         mean, std: of its inputs, per channel, for pixels in 0 to 1.
         license: of timm's pretrained weights, as timm states it.
     """
@@ -44,16 +46,16 @@ class Backbone:
     license: str
 
     def image_size(self, wanted: int | str) -> int:
-        """The side of the images it is trained on: ``wanted``, or 224, or its own where that is fixed.
+        """The side of the images it is trained on: ``wanted``, or 224, or its own where it is built for one.
 
         Raises:
-            ConfigError: another size is wanted than the fixed one.
+            ConfigError: it cannot be built for the size that is wanted; the message names those near it.
         """
-        if not self.fixed_size:
-            return DEFAULT_SIZE if wanted == "auto" else int(wanted)
-        if wanted not in ("auto", self.own_size):
-            raise ConfigError(f"image_size={wanted}: {self.name} takes {self.own_size} only; leave image_size at auto")
-        return self.own_size
+        if wanted == "auto":
+            return self.own_size if self.fixed_size else DEFAULT_SIZE
+        if self.fixed_size and (reason := sizes.refusal(self.name, self.own_size, int(wanted))):
+            raise ConfigError(f"image_size={wanted}: {reason}; or leave image_size at auto")
+        return int(wanted)
 
     def scales(self, features: str) -> tuple[float, ...]:
         """At which scales ``features=pyramid`` reads an image; none at all with the backbone's own head."""
@@ -102,6 +104,7 @@ def build(
     backbone: Backbone,
     classes: int,
     *,
+    size: int | None = None,
     scales: tuple[float, ...] = (),
     drop_path: float = 0.0,
     weights: Mapping[str, torch.Tensor] | None = None,
@@ -112,20 +115,22 @@ def build(
     Args:
         backbone: from `find`.
         classes: number of outputs.
+        size: side of the images; None is the backbone's own. It matters where `Backbone.fixed_size` is true.
         scales: those that a `Pyramid` reads; none is the backbone's own head.
         drop_path: stochastic depth rate.
-        weights: a state dict for it with whatever head; it must fit but for the head, which is replaced.
+        weights: a state dict for it as `adapt` takes it: it must fit but for the head, which is replaced.
         checkpointing: recompute activations in the backward pass.
 
     Raises:
         ConfigError: the weights do not fit, or the backbone knows no stochastic depth or checkpointing.
     """
+    options = _sized(backbone, size)
     try:  # 0 is said too: some, as Swin, have another default
-        model = _create(backbone, classes, weights, {"drop_path_rate": drop_path})
+        model = _create(backbone, classes, weights, options | {"drop_path_rate": drop_path})
     except TypeError as error:
         if drop_path:
             raise ConfigError(f"drop_path={drop_path}: {backbone.name} does not take it; use 0") from error
-        model = _create(backbone, classes, weights, {})
+        model = _create(backbone, classes, weights, options)
     if scales:
         model = Pyramid(model, classes, scales)
     if checkpointing:
@@ -188,18 +193,29 @@ def last_layer(model: nn.Module) -> nn.Linear | None:
     return found if isinstance(found, nn.Linear) and hasattr(model, "forward_head") else None
 
 
+def template(backbone: Backbone, size: int | None = None) -> nn.Module:
+    """The backbone with its own head, for its names and shapes only: it takes no memory for its weights."""
+    with torch.device("meta"):
+        return cast(nn.Module, timm.create_model(backbone.name, **_sized(backbone, size)))
+
+
+def _sized(backbone: Backbone, size: int | None) -> dict[str, Any]:
+    return {"img_size": size} if size and backbone.fixed_size else {}
+
+
 def _create(
     backbone: Backbone, classes: int, weights: Mapping[str, torch.Tensor] | None, options: dict[str, Any]
 ) -> Any:
     if weights is None:
         return timm.create_model(backbone.name, num_classes=classes, **options)
-    outputs = _outputs(backbone, weights)
-    overlay = {"state_dict": dict(weights), "num_classes": outputs, "label_offset": 0, "custom_load": False}
-    try:  # as many outputs as the file has, so that timm loads it strictly
-        model = timm.create_model(
+    try:
+        state = adapt(weights, template(backbone, options.get("img_size"))).state
+        outputs = _outputs(backbone, state)
+        overlay = {"state_dict": state, "num_classes": outputs, "label_offset": 0, "custom_load": False}
+        model = timm.create_model(  # as many outputs as the state dict has, so that timm loads it strictly
             backbone.name, pretrained=True, num_classes=outputs, pretrained_cfg_overlay=overlay, **options
         )
-    except (RuntimeError, KeyError) as error:
+    except (RuntimeError, KeyError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ConfigError(f"the weights do not fit {backbone.name}: {reason}") from error
     model.reset_classifier(classes)

@@ -154,6 +154,7 @@ def same_preprocessing(path: Path, sidecar: Sidecar) -> None:
 
 def rebuild(sidecar: Sidecar, state: Mapping[str, torch.Tensor]) -> nn.Module:
     """The model that a sidecar describes with its tensors, on the CPU and in evaluation mode."""
-    model = backbones.build(backbones.find(sidecar.model), len(sidecar.classes), scales=sidecar.scales)
+    backbone, size = backbones.find(sidecar.model), sidecar.image_size
+    model = backbones.build(backbone, len(sidecar.classes), size=size, scales=sidecar.scales)
     model.load_state_dict(state)
     return model.eval()

@@ -8,7 +8,7 @@ import threading
 import urllib.error
 import urllib.request
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.client import HTTPException
 from pathlib import Path
 
@@ -18,11 +18,14 @@ from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError
 
 from fracture.errors import ConfigError
-from fracture.models.backbones import Backbone, build
+from fracture.models.adapt import adapt
+from fracture.models.backbones import Backbone, build, template
+from fracture.models.state_files import read_state
 
 HUB_PATIENCE = 4.0  # seconds; with no network, timm's own download tries for 47
 WORDS = ("auto", "hub", "none")  # any other value is a file
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+NOT_STATED = "not stated"
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,9 @@ class Weights:
         origin: ``hub``, ``file`` or ``random``.
         path: the local file, None for random ones.
         description: where they come from, for people.
-        license: as stated for them; ``none`` for random ones, ``not stated`` for a file.
+        license: as stated for them; ``none`` for random ones, for a file what the user states.
         warning: what the user must know, empty when it is as wished.
+        changes: sentences on what of the file was dropped or changed, once `check` has looked.
     """
 
     origin: str
@@ -42,6 +46,7 @@ class Weights:
     description: str
     license: str
     warning: str = ""
+    changes: tuple[str, ...] = ()
 
     def sha256(self) -> str:
         """Digest of the file, empty for random weights."""
@@ -51,16 +56,27 @@ class Weights:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def find(wanted: str, backbone: Backbone) -> Weights:
+def find(wanted: str, backbone: Backbone, license_: str = "auto") -> Weights:
     """Find the weights that ``wanted`` asks for: ``auto``, ``hub``, ``none`` or a file.
 
+    Args:
+        wanted: which.
+        backbone: whose.
+        license_: what the user states for a file; ``auto`` is nothing.
+
     Raises:
-        ConfigError: no such file, or the hub is asked for and has nothing or does not answer.
+        ConfigError: no such file, or the hub is asked for and has nothing or does not answer; or a licence is stated
+            where none can be.
     """
+    if license_ != "auto" and wanted in WORDS:
+        raise ConfigError(
+            f"weights_license={license_}: states the licence of a file, but weights={wanted} is none; those of the hub "
+            f"have the one that timm states ({backbone.license}).\nLeave it out, or pass weights=FILE."
+        )
     if wanted == "none":
         return Weights("random", None, "random initialisation", "none")
     if wanted not in WORDS:
-        return _from_file(wanted)
+        return _from_file(wanted, NOT_STATED if license_ == "auto" else license_)
     repository = repository_of(backbone)
     if not repository:
         return _without(wanted, backbone, f"timm names no weights for {backbone.name}")
@@ -79,39 +95,52 @@ def repository_of(backbone: Backbone) -> str:
 
 
 def read(weights: Weights) -> dict[str, torch.Tensor] | None:
-    """The tensors of a weights file, by name; None for random weights. Nothing is unpickled but tensors.
+    """The tensors of a weights file, by its own names; None for random weights. Nothing is unpickled but tensors.
 
     Raises:
         ConfigError: the file is damaged or holds something else.
     """
-    if weights.path is None:
-        return None
-    try:
-        state = timm.models.load_state_dict(str(weights.path), weights_only=True)
-    except Exception as error:  # a damaged file fails in as many ways as there are formats
-        raise ConfigError(f"weights={weights.path}: cannot be read as weights: {_first_line(error)}") from error
-    if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise ConfigError(f"weights={weights.path}: holds no state dict (tensors by name)")
-    return dict(state)
+    return None if weights.path is None else _read(weights.path)[0]
 
 
-def check(weights: Weights, backbone: Backbone) -> None:
+def check(weights: Weights, backbone: Backbone, size: int | None = None) -> Weights:
     """See that weights can be read and are the backbone's, before anything that takes time is begun.
+
+    Args:
+        weights: from `find`.
+        backbone: whose they should be.
+        size: side of the images; None is the backbone's own.
+
+    Returns:
+        The same with what has to be dropped or changed of them.
 
     Raises:
         ConfigError: they cannot or are not, with the file's name.
     """
-    state = read(weights)
-    if state is None:
-        return
-    with contextlib.suppress(ConfigError), torch.device("meta"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch warns of every tensor that it compares and does not copy
-        build(backbone, 2, weights=state)
-        return
-    try:  # in memory: timm resizes the tables of positions of some, which needs their contents
-        build(backbone, 2, weights=state)
+    if weights.path is None:
+        return weights
+    state, changes = _read(weights.path)
+    try:
+        _try(state, backbone, size)
+        changes += adapt(state, template(backbone, size)).changes
     except ConfigError as error:
         raise ConfigError(f"weights={weights.path}: {error}\nGive the file of this model.") from error
+    return replace(weights, changes=changes)
+
+
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
+    try:
+        return read_state(path)
+    except ValueError as error:
+        raise ConfigError(f"weights={path}: {error}") from error
+
+
+def _try(state: dict[str, torch.Tensor], backbone: Backbone, size: int | None) -> None:
+    with contextlib.suppress(ConfigError), torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns of every tensor that it compares and does not copy
+        build(backbone, 2, size=size, weights=state)
+        return
+    build(backbone, 2, size=size, weights=state)  # in memory: timm resizes some positions, which needs their contents
 
 
 def hub_answers(patience: float = HUB_PATIENCE) -> bool:
@@ -145,13 +174,13 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _from_file(wanted: str) -> Weights:
+def _from_file(wanted: str, license_: str) -> Weights:
     path = Path(wanted).expanduser()
     if not path.is_file():
         raise ConfigError(
             f"weights={wanted}: no such file\nAllowed: auto, hub, none, or a .safetensors, .pth or .bin file."
         )
-    return Weights("file", path.resolve(), f"file {path.name}", "not stated")
+    return Weights("file", path.resolve(), f"file {path.name}", license_)
 
 
 def _cached(repository: str) -> Path | None:

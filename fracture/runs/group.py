@@ -28,7 +28,8 @@ def train_group(config: TrainConfig, names: list[str], terminal: Terminal, again
     """
     if config.weights not in first_weights.WORDS:  # a file fits one backbone only, so that one here must be wrong
         for backbone in map(backbones.find, names):
-            first_weights.check(first_weights.find(config.weights, backbone), backbone)
+            found = first_weights.find(config.weights, backbone, config.weights_license)
+            first_weights.check(found, backbone, backbone.image_size(config.image_size))
     train_members(config, "model", names, terminal, again)
 
 

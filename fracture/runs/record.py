@@ -25,12 +25,14 @@ class Record(BaseModel):
     weights_path: Path | None
     weights_description: str
     weights_license: str
+    weights_changes: tuple[str, ...] = ()
 
     def weights(self, *, begun: bool) -> Weights:
         """What the run started from; once it has ``begun``, its state holds the weights and no file is needed."""
         return Weights(
-            self.weights_origin, None if begun else self.weights_path, self.weights_description, self.weights_license
-        )
+            self.weights_origin, None if begun else self.weights_path, self.weights_description, self.weights_license,
+            changes=self.weights_changes,
+        )  # fmt: skip
 
 
 def replan(folder: Path, plan: Plan) -> None:

@@ -163,7 +163,9 @@ def _controls(subject: Subject) -> Controls:
     classes = [int(predicted[i]) for i in shown]
     torch.manual_seed(0)
     scales = subject.model.scales if isinstance(subject.model, Pyramid) else ()
-    random = backbones.build(backbones.find(subject.results.model), len(subject.results.classes), scales=scales)
+    random = backbones.build(
+        backbones.find(subject.results.model), len(subject.results.classes), size=subject.plan.image_size, scales=scales
+    )
     try:
         maps = subject.maps(shown, classes)
         random_maps = subject.maps(shown, classes, subject.plan.place(random).eval())

@@ -71,8 +71,8 @@ def train(config: TrainConfig, session: Session) -> Results:
     backbone = backbones.find(config.model)
     backbones.check(backbone, config)
     size = backbone.image_size(config.image_size)
-    weights = first_weights.find(config.weights, backbone)
-    first_weights.check(weights, backbone)
+    weights = first_weights.find(config.weights, backbone, config.weights_license)
+    weights = first_weights.check(weights, backbone, size)
     _known_class(config)
     dataset = _open(config, size, session.terminal)
     healthy = show_healthy(find_healthy(config.healthy, dataset.classes), session.terminal)
@@ -122,7 +122,7 @@ def resume(run_id: str, session: Session) -> Results:
     execution.available_device(record.plan.device)
     config, backbone = record.config, backbones.find(record.config.model)
     weights = record.weights(begun=state.exists(folder))
-    first_weights.check(weights, backbone)
+    first_weights.check(weights, backbone, record.plan.image_size)
     dataset = _open(config, record.plan.image_size, session.terminal)
     if dataset.manifest.digest() != record.data_digest:
         raise DataError(
@@ -255,6 +255,7 @@ def _record(run: TrackedRun, job: fit.Job) -> None:
         weights_path=job.weights.path,
         weights_description=job.weights.description,
         weights_license=job.weights.license,
+        weights_changes=job.weights.changes,
     )
     write_json(job.folder / "environment.json", environment.environment(execution.hardware(job.plan.device)))
     if diff := environment.uncommitted():
@@ -273,6 +274,7 @@ def _tags(job: fit.Job) -> dict[str, Any]:
         "fracture.model": job.backbone.name,
         "fracture.weights": job.weights.origin,
         "fracture.weights_license": job.weights.license,
+        "fracture.weights_changes": "; ".join(job.weights.changes) or "none",
         "fracture.healthy": job.healthy or NONE,
         "fracture.data_digest": manifest.digest(),
         "fracture.test_digest": manifest.digest("test"),

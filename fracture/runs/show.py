@@ -50,6 +50,8 @@ def show_plan(job: Job, terminal: Terminal) -> None:
         + (_steps(job) if job.learns else "Its last layer is fitted, and nothing is learned by steps; ")
         + f"{plan.image_size} px."
     )
+    if job.weights.changes:
+        terminal.say(f"First weights: {'; '.join(job.weights.changes)}.")
     _show_memory(job, terminal)
     why = "; ".join(f"{name}: {reason}" for name, reason in plan.reasons.items())
     usual = seeds()

@@ -109,6 +109,7 @@ def subject_of(run_id: str, job: fit.Job, results: Results) -> Subject:
     settings = {name: value for name, value in trained.items() if value != usual[name] and name != "resume"}
     flags = " ".join(f"--{name.replace('_', '-')} {shlex.quote(value)}" for name, value in changed.items())
     facts = {"run": run_id, "first weights": f"{job.weights.description} (licence: {job.weights.license})"}
+    facts |= {"of them": "; ".join(job.weights.changes)} if job.weights.changes else {}
     return Subject(
         title=f"{job.backbone.name.split('.')[0]} on {results.data}: what it proves",
         model=job.plan.place(model),

@@ -111,6 +111,7 @@ def build_model(job: Job) -> torch.nn.Module:
     return backbones.build(
         job.backbone,
         len(job.dataset.classes),
+        size=job.plan.image_size,
         scales=job.scales,
         drop_path=job.config.drop_path,
         weights=read_weights(job.weights),

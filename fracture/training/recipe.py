@@ -89,7 +89,7 @@ def resolve(config: TrainConfig, backbone: Backbone, facts: Facts) -> tuple[Trai
     few = facts.images <= FEW
     what = "only the head is solved" if few else "the head is solved, then the layers below it are fine-tuned gently"
     plain = "" if chosen.features == "pyramid" else ", reading the backbone's own features only"
-    size = f", at its only size of {backbone.own_size} px" if backbone.fixed_size else ""
+    size = f", at {backbone.image_size(chosen.image_size)} px" if backbone.fixed_size else ""
     reason = f"{facts.images:,} images and pretrained weights: {what}{plain}{size}"
     return *_filled(config, changes), reason
 

@@ -123,13 +123,16 @@ def test_sizes_of_models_that_take_any(wanted: int | str, size: int) -> None:
     assert find("test_efficientnet").image_size(wanted) == size
 
 
-@pytest.mark.parametrize("name", ["swin", "maxvit", "test_vit"])
-def test_sizes_of_models_that_take_one(name: str) -> None:
+@pytest.mark.parametrize("name", ["swin", "maxvit", "test_vit", "vit_small_patch14_dinov2.lvd142m"])
+def test_models_that_are_built_for_one_size_keep_their_own_unless_asked(name: str) -> None:
     backbone = find(name)
     assert backbone.fixed_size
     assert backbone.image_size("auto") == backbone.image_size(backbone.own_size) == backbone.own_size
-    with pytest.raises(ConfigError, match=rf"image_size=320: .* takes {backbone.own_size} only"):
-        backbone.image_size(320)
+
+
+def test_models_whose_only_size_is_their_own() -> None:
+    with pytest.raises(ConfigError, match=r"image_size=256: efficientformer_l1\S* takes 224 only; or leave"):
+        find("efficientformer_l1").image_size(256)
 
 
 @pytest.mark.parametrize(

@@ -20,13 +20,21 @@ CLASSES = ("comminuted_fracture", "no_fracture", "simple_fracture")
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(params=[(), SCALES], ids=["backbone", "pyramid"])
+MADE = {
+    "backbone": ("test_resnet", 32, ()),
+    "pyramid": ("test_resnet", 32, SCALES),
+    "another size than its own": ("test_vit", 96, ()),
+}
+
+
+@pytest.fixture(params=MADE.values(), ids=MADE)
 def predictor(request: pytest.FixtureRequest) -> Predictor:
-    backbone = backbones.find("test_resnet")
+    name, size, scales = request.param
+    backbone = backbones.find(name)
     torch.manual_seed(0)
-    model = backbones.build(backbone, 3, scales=request.param)
+    model = backbones.build(backbone, 3, size=size, scales=scales)
     sidecar = checkpoint.Sidecar(
-        model=backbone.name, classes=CLASSES, image_size=32, scales=request.param, mean=backbone.mean, std=backbone.std,
+        model=backbone.name, classes=CLASSES, image_size=size, scales=scales, mean=backbone.mean, std=backbone.std,
         parameters=1,
         weights_sha256=checkpoint.weights_sha256(model.state_dict()), epoch=1, synthetic=True, license="none",
     )  # fmt: skip
@@ -56,7 +64,8 @@ def test_what_is_exported_answers_as_the_torch_model_to_any_number_of_images(
     if form == "onnx":
         pytest.importorskip("onnxruntime", reason="needs the extra [export]")
     about = export.export(predictor, "run", form, "fp32", 0.0, tmp_path)
-    squares = np.stack([letterbox(decode(path.read_bytes()), 32) for path in known.paths])
+    size = predictor.sidecar.image_size
+    squares = np.stack([letterbox(decode(path.read_bytes()), size) for path in known.paths])
     ask = asked(tmp_path, form)
     for count in (1, 2, 7, 30):
         np.testing.assert_allclose(ask(squares[:count]), predictor.logits(squares[:count]), atol=export.TOLERANCE)

@@ -99,7 +99,9 @@ def _record(spec: StepSpec) -> Tape:
         checkpointing=spec.checkpointing,
     )
     with torch.device("meta"):
-        model = backbones.build(backbone, spec.classes, scales=spec.scales, checkpointing=spec.checkpointing)
+        model = backbones.build(
+            backbone, spec.classes, size=spec.image_size, scales=spec.scales, checkpointing=spec.checkpointing
+        )
     twin = copy.deepcopy(model) if spec.ema else model
     with _pretending(spec) as ledger:
         with ledger.chapter() as prelude:

@@ -7,6 +7,7 @@ from math import ceil
 
 from fracture.errors import ConfigError
 from fracture.models.backbones import find
+from fracture.models.sizes import takes
 from fracture.training.memory.allocators import CONTEXT_GIB
 from fracture.training.memory.plan import MemoryPlan, Wish, find_plan, options
 from fracture.training.memory.spec import UnpredictableError
@@ -118,10 +119,10 @@ def _average(wish: Wish) -> Iterator[tuple[str, Wish]]:
 
 
 def _image_size(wish: Wish) -> Iterator[tuple[str, Wish]]:
-    if not find(wish.spec.model).fixed_size:
-        for size in (160, 128):
-            if size < wish.spec.image_size:
-                yield f"image_size={size}", _with(wish, image_size=size)
+    backbone = find(wish.spec.model)
+    for size in (160, 128):
+        if size < wish.spec.image_size and (not backbone.fixed_size or takes(backbone.name, size)):
+            yield f"image_size={size}", _with(wish, image_size=size)
 
 
 def _model(name: str) -> Change:
