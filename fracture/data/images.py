@@ -28,7 +28,7 @@ from fracture.data.pixels import (
 
 __all__ = [
     "FORMATS", "MAX_ASPECT", "MAX_PIXELS", "PREPROCESSING_VERSION", "SUFFIXES", "UNREAD", "Grey", "ImageError",
-    "check_size", "decode", "is_dicom", "letterbox", "opened", "stretch", "why_unread",
+    "check_size", "decode", "is_dicom", "letterbox", "opened", "placed", "stretch", "why_unread",
 ]  # fmt: skip
 
 PREPROCESSING_VERSION = 2  # raise it whenever a pixel of decode() or letterbox() changes: caches and models carry it
@@ -92,16 +92,20 @@ def orientation_of(path: Path) -> int:
 
 def letterbox(grey: Grey, size: int) -> Grey:
     """Scale the longer side to ``size`` pixels and pad with black to [size, size]; nothing is cropped."""
-    height, width = grey.shape
-    scale = size / max(height, width)
-    new = (max(1, round(width * scale)), max(1, round(height * scale)))
+    top, left, height, width = placed(grey.shape, size)
     image = Image.fromarray(grey)
-    if image.size != new:
-        image = image.resize(new, Image.Resampling.BICUBIC, reducing_gap=3.0)
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
     square = np.zeros((size, size), np.uint8)
-    top, left = (size - new[1]) // 2, (size - new[0]) // 2
-    square[top : top + new[1], left : left + new[0]] = np.asarray(image)
+    square[top : top + height, left : left + width] = np.asarray(image)
     return square
+
+
+def placed(shape: tuple[int, ...], size: int) -> tuple[int, int, int, int]:
+    """Where `letterbox` puts an image of ``shape`` [height, width]: top, left, height and width in the square."""
+    scale = size / max(shape)
+    height, width = (max(1, round(side * scale)) for side in shape)
+    return (size - height) // 2, (size - width) // 2, height, width
 
 
 def _decode(data: bytes) -> Grey:

@@ -8,6 +8,7 @@ from fracture.evidence.decisions import Calibration, Decided, OperatingPoint, Re
 from fracture.evidence.estimate import Estimate
 from fracture.evidence.healthy import completed
 from fracture.evidence.verdict import Rule
+from fracture.evidence.hits import Hits
 
 SCHEMA_VERSION = 2
 
@@ -97,6 +98,9 @@ class Controls(BaseModel):
         description="mean rank correlation with the maps of random weights (Adebayo et al. 2018): near 0 is right"
     )
     maps: int = Field(description="activation maps that the last two are from")
+    boxes: Hits | None = Field(
+        None, description="whether maps hit the boxes that the manifest has around fractures; null: it has none"
+    )
 
 
 class Judged(BaseModel):

@@ -3,11 +3,13 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from matplotlib.figure import Figure
+from torch import nn
 
 from fracture.data.batches import augment
 from fracture.evaluation import explain
@@ -23,7 +25,10 @@ from fracture.files import replacing, write_json
 from fracture.models import backbones
 from fracture.models.pyramid import Pyramid
 from fracture.progress import LOG, Terminal
+from fracture.runs.boxed import find_hits
 from fracture.runs.subject import Subject
+
+Made = TypeVar("Made")
 
 _MAPS = 4  # right ones, and as many wrong ones
 _MISTAKES = 8
@@ -39,27 +44,40 @@ def make_report(subject: Subject, folder: Path, terminal: Terminal) -> Path:
     began = time.perf_counter()
     pictures: dict[str, bytes] = {}
     problems: list[str] = []
-    controls: Controls | None = None
     for name, draw in _drawers(subject).items():
-        try:
-            found = draw()
-        except Exception as error:  # noqa: BLE001 - a run must not be lost for a picture
-            problems.append(f"{name}: {error or type(error).__name__}")
-            LOG.warning("picture %s", name, exc_info=True)
-            continue
+        found = _tried(name, draw, problems)
         if found is not None:
             pictures[name] = png(found)
-    try:
-        controls = _controls(subject)
-    except Exception as error:  # noqa: BLE001 - as above
-        problems.append(f"controls: {error or type(error).__name__}")
-        LOG.warning("controls", exc_info=True)
+    random = _random_weights(subject)
+    controls = _tried("controls", lambda: _controls(subject, random), problems)
+    hits = _tried("boxes", lambda: find_hits(subject, random), problems)
+    controls = controls.model_copy(update={"boxes": hits}) if controls else None
     if problems:
         terminal.warn("Missing from the report: " + "; ".join(problems))
     page = _write(subject, folder, pictures, controls, problems)
     size, seconds = page.stat().st_size / 2**20, time.perf_counter() - began
     terminal.say(f"Report: {len(pictures)} pictures, {size:.1f} MiB, {seconds:.1f} s")
     return page
+
+
+def _tried(name: str, make: Callable[[], Made | None], problems: list[str]) -> Made | None:
+    """What ``make`` makes; where it fails that is a problem of the report's: no run must be lost for a picture."""
+    try:
+        return make()
+    except Exception as error:  # noqa: BLE001 - as said
+        problems.append(f"{name}: {error or type(error).__name__}")
+        LOG.warning("report: %s", name, exc_info=True)
+        return None
+
+
+def _random_weights(subject: Subject) -> nn.Module:
+    """The same architecture, untrained."""
+    torch.manual_seed(0)
+    scales = subject.model.scales if isinstance(subject.model, Pyramid) else ()
+    built = backbones.build(
+        backbones.find(subject.results.model), len(subject.results.classes), size=subject.plan.image_size, scales=scales
+    )
+    return subject.plan.place(built).eval()
 
 
 def _write(
@@ -154,21 +172,16 @@ def _augmented(subject: Subject) -> Figure | None:
     return grid_figure([Tile(square, "") for square in grey])
 
 
-def _controls(subject: Subject) -> Controls:
+def _controls(subject: Subject, random: nn.Module) -> Controls:
     correct = subject.probabilities.argmax(axis=1) == subject.labels
     rng = np.random.default_rng(0)
     tried = np.sort(rng.permutation(len(subject.indices))[:_CONTROLLED])
     shown = _surest(subject, correct) + _surest(subject, ~correct)
     predicted = subject.probabilities.argmax(axis=1)
     classes = [int(predicted[i]) for i in shown]
-    torch.manual_seed(0)
-    scales = subject.model.scales if isinstance(subject.model, Pyramid) else ()
-    random = backbones.build(
-        backbones.find(subject.results.model), len(subject.results.classes), size=subject.plan.image_size, scales=scales
-    )
     try:
         maps = subject.maps(shown, classes)
-        random_maps = subject.maps(shown, classes, subject.plan.place(random).eval())
+        random_maps = subject.maps(shown, classes, random)
     except ValueError:  # no spatial features: controls of the answers still tell something
         maps = random_maps = np.zeros((0, 1, 1))
     case = explain.Case(
