@@ -1,5 +1,6 @@
 """`fracture audit`: look for leakage in data before anything trains, with evidence to look at."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,18 +17,33 @@ if TYPE_CHECKING:
     from fracture.data.manifest import Manifest
 
 _PATH = click.Path(path_type=Path)
+_AUTO = Path("auto")
+_RUN = re.compile(r"[0-9a-f]{32}")
 
 
 @click.command()
-@click.argument("data", metavar="MANIFEST|DIR", type=_PATH)
-@click.option("--out", default="audit.json", show_default=True, type=_PATH, help="the report, with its page beside it")
+@click.argument("data", metavar="MANIFEST|DIR|RUN", type=_PATH)
+@click.option(
+    "--out",
+    default="auto",
+    show_default=True,
+    type=_PATH,
+    help="the report, with its page beside it; auto is audit.json, of a RUN label_review.csv",
+)
 @options_of(AuditConfig)
 def command(data: Path, out: Path, **values: str | None) -> None:
     """Look for leakage and for classes that equal their source, before anything trains; `demo` is the built-in set.
 
+    Of a RUN it ranks the labels: those that models which had not seen the image find least probable come first.
+
     Exit code 0: no leakage; 3: leakage, and the message names the command that mends it.
     """
     config = parse_model(AuditConfig, given(values), "fracture audit")
+    if _RUN.fullmatch(str(data)) and not data.exists():
+        with attached.accounted("audit"):
+            _review(str(data), Path("label_review.csv") if out == _AUTO else out)
+        return
+    out = Path("audit.json") if out == _AUTO else out
     from fracture.data.audit.audit import audit_manifest, write_report  # heavy imports only once the values are right
     from fracture.data.cache import folder_of
     from fracture.runs.audit import refuse, show_audit
@@ -42,6 +58,21 @@ def command(data: Path, out: Path, **values: str | None) -> None:
         terminal.say(f"Written: {', '.join(str(path) for path in paths)}")
         attached.keep(paths, {"fracture.audit": report.verdict, "fracture.data_digest": report.digest})
         refuse(report, str(data))
+
+
+def _review(run_id: str, out: Path) -> None:
+    """Rank the labels of a run's images."""
+    from fracture.runs.review import review_run
+    from fracture.tracking import store
+
+    terminal = Terminal()
+    store.connect()
+    found, paths = review_run(run_id, out)
+    terminal.say(found.sentence)
+    terminal.say(f"Written: {', '.join(str(path) for path in paths)}")
+    if len(found.order):
+        terminal.say(f"Correct its column label, then: fracture prepare SOURCE --corrections {out}")
+    attached.keep(paths)
 
 
 def _open(data: Path, cache_dir: Path, progress: "Progress") -> "Manifest":

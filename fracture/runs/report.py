@@ -19,6 +19,7 @@ from fracture.evaluation.figures.images import Tile, grid_figure, short
 from fracture.evaluation.figures.rankings import ranking_figure
 from fracture.evaluation.figures.training import training_figure
 from fracture.evaluation.report.page import Contents, png, render
+from fracture.evaluation.review import SHOWN, Review
 from fracture.evidence import Controls, Results
 from fracture.evidence.verdict import decide
 from fracture.files import replacing, write_json
@@ -26,6 +27,7 @@ from fracture.models import backbones
 from fracture.models.pyramid import Pyramid
 from fracture.progress import LOG, Terminal
 from fracture.runs.boxed import find_hits
+from fracture.runs.review import review_folder, tiles
 from fracture.runs.subject import Subject
 
 Made = TypeVar("Made")
@@ -52,9 +54,12 @@ def make_report(subject: Subject, folder: Path, terminal: Terminal) -> Path:
     controls = _tried("controls", lambda: _controls(subject, random), problems)
     hits = _tried("boxes", lambda: find_hits(subject, random), problems)
     controls = controls.model_copy(update={"boxes": hits}) if controls else None
+    reviewed = _tried("label review", lambda: review_folder(folder), problems)
+    if reviewed and (gallery := _tried("label_review", lambda: _doubtful(subject, reviewed), problems)):
+        pictures["label_review"] = png(gallery)
     if problems:
         terminal.warn("Missing from the report: " + "; ".join(problems))
-    page = _write(subject, folder, pictures, controls, problems)
+    page = _write(subject, folder, pictures, controls, problems, reviewed.sentence if reviewed else "")
     size, seconds = page.stat().st_size / 2**20, time.perf_counter() - began
     terminal.say(f"Report: {len(pictures)} pictures, {size:.1f} MiB, {seconds:.1f} s")
     return page
@@ -81,8 +86,9 @@ def _random_weights(subject: Subject) -> nn.Module:
 
 
 def _write(
-    subject: Subject, folder: Path, pictures: Mapping[str, bytes], controls: Controls | None, problems: Sequence[str]
-) -> Path:
+    subject: Subject, folder: Path, pictures: Mapping[str, bytes], controls: Controls | None, problems: Sequence[str],
+    review: str,
+) -> Path:  # fmt: skip
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     for name, picture in pictures.items():
         (folder / "figures" / f"{name}.png").write_bytes(picture)
@@ -90,7 +96,7 @@ def _write(
         write_json(folder / "controls.json", controls.model_dump(mode="json"))
     contents = Contents(
         subject.title, subject.results, pictures, controls, subject.trained, subject.audit, subject.facts,
-        subject.settings, subject.reproduce, problems,
+        subject.settings, subject.reproduce, problems, review,
     )  # fmt: skip
     with replacing(folder / "report.html") as part:
         part.write_text(render(contents), encoding="utf-8")
@@ -162,6 +168,17 @@ def _map_grid(subject: Subject, chosen: list[int]) -> Figure | None:
     for square, heat, i in zip(pixels, maps, chosen, strict=True):
         tiles += [Tile(square, _title(subject, i)), Tile(square, "\n\n\n", heat)]
     return grid_figure(tiles)
+
+
+def _doubtful(subject: Subject, reviewed: Review) -> Figure | None:
+    """The images whose labels are most doubtful."""
+    wanted = {reviewed.answers.sha256[i] for i in reviewed.order[:SHOWN]}
+    rows = subject.dataset.manifest.rows
+    places = np.array([i for i, row in enumerate(rows) if row.sha256 in wanted], np.int64)
+    if not len(places):
+        return None
+    squares = subject.dataset.pixels(places)
+    return grid_figure(tiles(reviewed, {rows[i].sha256: square for i, square in zip(places, squares, strict=True)}))
 
 
 def _augmented(subject: Subject) -> Figure | None:

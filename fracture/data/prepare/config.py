@@ -31,6 +31,9 @@ class PrepareConfig(BaseModel):
     label_pattern: str = Field(
         "", description="expression searched in each path; its group 'label', or the first, is the class"
     )
+    corrections: str = Field(
+        "", description="CSV with path and label of images to relabel, as label_review.csv; label_before keeps the old"
+    )
     group_pattern: str = Field("", description="the same for the patient or whatever else must stay in one split")
     source: str = Field(
         "", description="name of the hospital or data set, or one a SOURCE with commas; else the layout or folder"

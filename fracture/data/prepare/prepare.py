@@ -21,6 +21,7 @@ from fracture.data.near.pairs import near_duplicates
 from fracture.data.patients import patients_of
 from fracture.data.prepare.checks import check_classes, check_originals, check_splits, lacking
 from fracture.data.prepare.config import PrepareConfig
+from fracture.data.prepare.corrections import correct
 from fracture.data.prepare.gather import Gathered, gather, gather_again
 from fracture.data.prepare.labels import one_label_each
 from fracture.data.prepare.layouts import Layout
@@ -88,7 +89,7 @@ def prepare(
     records = check_originals(records, config)
     cache_dir = folder_of(config.cache_dir)
     workers = workers_of(config.workers)
-    opened = _open(records, config, workers, progress, excluded)
+    opened = correct(_open(records, config, workers, progress, excluded), config.corrections)
     opened, keys = _merge_copies(opened, excluded)
     patients = _patients(opened, keys, config)
     opened, keys, linked = _link_near(opened, keys, config, cache_dir, workers, progress, excluded)

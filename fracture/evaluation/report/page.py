@@ -31,6 +31,7 @@ class Contents:
         settings: the knobs that differ from their defaults.
         reproduce: commands.
         problems: what of the report could not be made, and why.
+        review: how labels were looked at again, or why not; empty where there was nothing to do it by.
     """
 
     title: str
@@ -43,6 +44,7 @@ class Contents:
     settings: Mapping[str, str] = field(default_factory=dict)
     reproduce: Sequence[str] = ()
     problems: Sequence[str] = ()
+    review: str = ""
 
 
 CAPTIONS = {
@@ -56,6 +58,8 @@ CAPTIONS = {
     "mistakes": "The mistakes that the model was surest of.",
     "maps_correct": "Where right answers come from: brighter spoke for the class.",
     "maps_wrong": "Where wrong answers come from: brighter spoke for the class that was predicted.",
+    "label_review": "Labels to look at again: the images that give their own label the least probability. Of those with "
+    "a wrong label, many are among them; label_review.csv has all images in this order.",
     "augmented": "What training sees: images of the training split after augmentation.",
 }
 
