@@ -68,10 +68,12 @@ def _review(run_id: str, out: Path) -> None:
     terminal = Terminal()
     store.connect()
     found, paths = review_run(run_id, out)
+    if not paths:
+        terminal.warn(found.sentence)
+        return
     terminal.say(found.sentence)
     terminal.say(f"Written: {', '.join(str(path) for path in paths)}")
-    if len(found.order):
-        terminal.say(f"Correct its column label, then: fracture prepare SOURCE --corrections {out}")
+    terminal.say(f"Correct its column label, then: fracture prepare SOURCE --corrections {out}")
     attached.keep(paths)
 
 

@@ -70,7 +70,7 @@ def write(found: Review, path: Path, splits: dict[str, str]) -> None:
     Args:
         found: ranked images.
         path: of the CSV.
-        splits: of each image, by its path.
+        splits: of each image, by its digest.
     """
     answers, own = found.answers, found.own
     with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
@@ -79,10 +79,9 @@ def write(found: Review, path: Path, splits: dict[str, str]) -> None:
         for i in found.order:
             shares = found.probabilities[i]
             told = int(shares.argmax())
-            name = answers.paths[i]
             writer.writerow([
-                name, answers.classes[answers.labels[i]], f"{own[i]:.6f}", answers.classes[told], f"{shares[told]:.6f}",
-                splits.get(name, ""), answers.groups[i], answers.sha256[i],
+                answers.paths[i], answers.classes[answers.labels[i]], f"{own[i]:.6f}", answers.classes[told],
+                f"{shares[told]:.6f}", splits.get(answers.sha256[i], ""), answers.groups[i], answers.sha256[i],
             ])  # fmt: skip
 
 

@@ -8,8 +8,9 @@ ARTIFACTS = {
     "predictions_test.csv": "the same of the test split, which is used once; probabilities are calibrated",
     "predictions_out_of_fold.csv": "the same of train and validation, by heads that had not seen the image; of a "
     "solved head, whose decisions rest on it",
-    "label_review.csv": "images of predictions_out_of_fold.csv, else predictions_val.csv, by the probability of their own "
-    "label, the least first: path, label, probability, model_says, its_probability, split, group, sha256",
+    "label_review.csv": "the images of predictions_out_of_fold.csv, else of predictions_val.csv, that with the least "
+    "probability of its label first: path, label, probability, model_says, its_probability, split, group, sha256; not "
+    "where the answers are no better than chance",
     "probe.npz": "images: uint8 [n, size, size], the first test images; logits: float32 [n, classes], fp32, CPU",
     "config.json": "every parameter as trained with, the recipe's choices included, and the plan resolved from it",
     "environment.json": "package versions, hardware, git commit",

@@ -30,18 +30,22 @@ _SIDE = 320  # pixels of a tile
 def review_folder(folder: Path) -> Review | None:
     """Rank the images of a run whose evidence lies in ``folder``, and write label_review.csv there.
 
-    None where it holds no answers to images that its models had not seen.
+    Nothing is written where the answers are no better than chance; None where it holds none to images that its models
+    had not seen.
     """
     for name, of in _ANSWERS.items():
         if (folder / name).is_file():
             found = review.review(predictions.read(folder / name), of)
-            review.write(found, folder / NAME, _splits(folder / "manifest.csv"))
+            if len(found.order):
+                review.write(found, folder / NAME, _splits(folder / "manifest.csv"))
             return found
     return None
 
 
 def review_run(run_id: str, out: Path) -> tuple[Review, list[Path]]:
     """The same of any run: the CSV ``out`` and, where its images are still there, a picture of the first beside it.
+
+    Nothing is written where its answers are no better than chance.
 
     Raises:
         ConfigError: no such run, or it has no answers to images that its models had not seen; or ``out`` exists, for
@@ -59,6 +63,8 @@ def review_run(run_id: str, out: Path) -> tuple[Review, list[Path]]:
         if found is None:
             names = " or ".join(_ANSWERS)
             raise ConfigError(f"run {run_id}: has no {names}, so there is nothing to rank labels by; train one run")
+        if not len(found.order):
+            return found, []
         out.parent.mkdir(parents=True, exist_ok=True)
         with replacing(out) as part:
             part.write_bytes((place / NAME).read_bytes())
@@ -78,11 +84,8 @@ def tiles(found: Review, pixels: Mapping[str, npt.NDArray[np.uint8]]) -> list[Ti
 
 
 def _splits(path: Path) -> dict[str, str]:
-    """The split of each image, by its path as predictions have it."""
-    if not path.is_file():
-        return {}
-    manifest = read_csv(path)
-    return {manifest.relative(row): row.split for row in manifest.rows}
+    """The split of each image, by its digest."""
+    return {row.sha256: row.split for row in read_csv(path).rows} if path.is_file() else {}
 
 
 def _gallery(found: Review, root: Path, picture: Path) -> list[Path]:

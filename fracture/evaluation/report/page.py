@@ -58,8 +58,8 @@ CAPTIONS = {
     "mistakes": "The mistakes that the model was surest of.",
     "maps_correct": "Where right answers come from: brighter spoke for the class.",
     "maps_wrong": "Where wrong answers come from: brighter spoke for the class that was predicted.",
-    "label_review": "Labels to look at again: the images that give their own label the least probability. Of those with "
-    "a wrong label, many are among them; label_review.csv has all images in this order.",
+    "label_review": "Labels to look at again: those that models which had not seen the image find least probable. "
+    "label_review.csv has all of them in this order.",
     "augmented": "What training sees: images of the training split after augmentation.",
 }
 
