@@ -6,8 +6,8 @@ Each FOLDER is one of classes; a SOURCES.csv in it with the columns file and gro
 labels is flipped, at random (to any other class) or by class (each class always to the same other one, as when two are
 confused). Then the linear probe that training solves (224 px; its C chosen on the flipped labels) answers every image
 out of fold, and images are ranked as label_review.csv ranks them. Given are the AUROC of "this label was flipped" and
-how many of the first 20 were; beside it how many a random order would find. Labels that were wrong before count as right
-here, so that every figure is a lower bound. Intervals: 2.5 and 97.5 % quantiles over the repetitions.
+how many of the first 20 were; beside it how many a random order would find. Labels that were wrong before count as
+right here, so that every figure is a lower bound. Intervals: 2.5 and 97.5 % quantiles over the repetitions.
 """
 
 import argparse
@@ -79,8 +79,9 @@ def row(task: Task, share: float, kind: str, found: list[tuple[float, int, float
     aurocs, firsts, expected = (np.array(column) for column in zip(*found, strict=True))
     (low, high), (least, most) = (np.quantile(values, [0.025, 0.975]) for values in (aurocs, firsts))
     print(
-        f"| {task.name}, {len(task.labels)} images | {share:.0%} {kind} | {aurocs.mean():.3f} ({low:.3f} to {high:.3f}) "
-        f"| {firsts.mean():.1f} ({least:.0f} to {most:.0f}) | {expected.mean():.1f} |",
+        f"| {task.name}, {len(task.labels)} images | {share:.0%} {kind} "
+        f"| {aurocs.mean():.3f} ({low:.3f} to {high:.3f}) | {firsts.mean():.1f} ({least:.0f} to {most:.0f}) "
+        f"| {expected.mean():.1f} |",
         flush=True,
     )
 

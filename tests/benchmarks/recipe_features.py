@@ -43,15 +43,16 @@ class Task:
     about: tuple[dict[str, str], ...]  # each image's row of SOURCES.csv, empty where there is none
 
 
-def load(folder: Path, pair: tuple[str, str], ways: Sequence[str], file: Path, kept: Path) -> Task:
+def load(folder: Path, pair: tuple[str, str], ways: Sequence[str], file: Path, kept: Path, model: str = MODEL) -> Task:
     """A data set with the features of every way of showing it, as ``224 clahe`` or ``384 pyramid mixed 50``."""
+    other = "" if model == MODEL else f"-{model}"
     views: Views = {}
     for way in ways:
         size, _, show = way.partition(" ")
         dataset = open_images(Source(str(folder)), int(size), default_folder())
-        path = kept / f"{folder.name}-{way.replace(' ', '-')}-{dataset.manifest.digest()}.npz"
+        path = kept / f"{folder.name}-{way.replace(' ', '-')}-{dataset.manifest.digest()}{other}.npz"
         if not path.exists():
-            np.savez(path, **_compute(dataset, file, show))  # type: ignore[arg-type]
+            np.savez(path, **_compute(dataset, file, show, model))  # type: ignore[arg-type]
         with np.load(path) as found:
             views |= {f"{way} {layer}": found[layer] for layer in found.files}
     names = [dataset.manifest.relative(row) for row in dataset.manifest.rows]
@@ -62,16 +63,16 @@ def load(folder: Path, pair: tuple[str, str], ways: Sequence[str], file: Path, k
     return Task(folder.name, dataset.classes, dataset.labels, groups, digests, pair, views, about)
 
 
-def _compute(dataset: Dataset, file: Path, show: str) -> Views:
+def _compute(dataset: Dataset, file: Path, show: str, model: str) -> Views:
     if not show.startswith("pyramid"):
-        return features(dataset, file, SHOWN[show])
+        return features(dataset, file, SHOWN[show], model)
     _, _, share = show.removesuffix(" copies").partition(" mixed ")
-    return pyramid(dataset, file, float(share or 0) / 100, COPIES if show.endswith(" copies") else 0)
+    return pyramid(dataset, file, float(share or 0) / 100, COPIES if show.endswith(" copies") else 0, model)
 
 
-def features(dataset: Dataset, file: Path, show: Callable[[Grey], Grey]) -> Views:
+def features(dataset: Dataset, file: Path, show: Callable[[Grey], Grey], name: str = MODEL) -> Views:
     """Mean, largest value and spread of several layers, each the mean of the image and its mirror image."""
-    backbone = backbones.find(MODEL)
+    backbone = backbones.find(name)
     first = weights.read(weights.find(str(file), backbone))
     model = backbones.build(backbone, 2, weights=first).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     mean, std = (torch.tensor(value)[:, None, None] for value in (backbone.mean, backbone.std))
@@ -87,7 +88,7 @@ def features(dataset: Dataset, file: Path, show: Callable[[Grey], Grey]) -> View
     return {layer: torch.cat(values).numpy() for layer, values in parts.items()}
 
 
-def pyramid(dataset: Dataset, file: Path, share: float, copies: int = 0) -> Views:
+def pyramid(dataset: Dataset, file: Path, share: float, copies: int = 0, name: str = MODEL) -> Views:
     """What the recipe's head reads, computed as training computes it, but for the images of batch statistics.
 
     With ``copies`` that of so many augmented copies of every image, in place of the image and its mirror image.
@@ -95,10 +96,10 @@ def pyramid(dataset: Dataset, file: Path, share: float, copies: int = 0) -> View
     Those are all images here, ``share`` of the statistics being theirs: no label is used, but test images are. The
     whole runs of `tests.benchmarks.recipe` use training images alone.
     """
-    backbone = backbones.find(MODEL)
+    backbone = backbones.find(name)
     first, scales = weights.read(weights.find(str(file), backbone)), backbone.scales("pyramid")
     size = dataset.cached.pixels.shape[-1]
-    config = TrainConfig(model=MODEL, threads=1, batch_size=_BATCH, memory_format="channels_last")
+    config = TrainConfig(model=name, threads=1, batch_size=_BATCH, memory_format="channels_last")
     plan = execution.resolve(config, size, synthetic=False)
     model = plan.place(backbones.build(backbone, 2, scales=scales, weights=first))
     normalize, indices = Normalize(backbone.mean, backbone.std), np.arange(len(dataset.labels))
