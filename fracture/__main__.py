@@ -8,6 +8,7 @@ import signal
 import sys
 import traceback
 from pathlib import Path
+from typing import NoReturn
 
 import click
 from rich.console import Console
@@ -17,6 +18,7 @@ from fracture import commands
 from fracture.errors import FractureError
 from fracture.files import as_lines
 from fracture.privacy import guarded_streams, without_secrets
+from fracture.trouble import explained
 
 
 class Verbs(click.Group):
@@ -81,18 +83,24 @@ def _run(command: click.Command, name: str) -> None:
             click.echo(f"Try '{name} {' '.join(sys.argv[1:2])} --help' for help.", err=True)
         sys.exit(2)
     except FractureError as error:
-        style = "yellow" if error.exit_code == 6 else "red"
-        console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
-        console.print(f"[bold {style}]{type(error).__name__}[/] (exit code {error.exit_code})", end="\n")
-        console.print(as_lines(without_secrets(str(error))), markup=False)
-        sys.exit(error.exit_code)
+        _fail(error)
     except (KeyboardInterrupt, click.Abort):
         click.echo("Interrupted (exit code 6): the same command starts again, or finishes what was begun.", err=True)
         sys.exit(6)
-    except Exception:  # noqa: BLE001 - shown whole, but without secrets: Python itself would print after the guard
+    except Exception as error:  # noqa: BLE001 - shown whole, but without secrets: Python itself would print after the guard
+        if (lack := explained(error)) is not None:
+            _fail(lack)
         traceback.print_exc()
         click.echo("Unforeseen (exit code 1): please report it with the lines above.", err=True)
         sys.exit(1)
+
+
+def _fail(error: FractureError) -> NoReturn:
+    style = "yellow" if error.exit_code == 6 else "red"
+    console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+    console.print(f"[bold {style}]{type(error).__name__}[/] (exit code {error.exit_code})", end="\n")
+    console.print(as_lines(without_secrets(str(error))), markup=False)
+    sys.exit(error.exit_code)
 
 
 def main() -> None:

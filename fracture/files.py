@@ -1,5 +1,6 @@
 """Files that matter are written whole or not at all."""
 
+import errno
 import json
 import os
 import re
@@ -13,7 +14,11 @@ _NOT_SHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path``; its file is flushed and renamed to ``path`` when the block ends well."""
+    """A temporary name beside ``path``; its file is flushed and renamed to ``path`` when the block ends well.
+
+    Raises:
+        OSError: among others that the disk is full, with the path, which Python and torch do not name.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -21,6 +26,14 @@ def replacing(path: Path) -> Iterator[Path]:
         with part.open("rb+") as file:
             os.fsync(file.fileno())
         part.replace(path)
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+    except RuntimeError as error:
+        if "inline_container" not in str(error) and "iostream" not in str(error):  # how torch says it cannot write
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
     finally:
         part.unlink(missing_ok=True)
 

@@ -49,7 +49,7 @@ _COSTS = (("images_per_second", "img/s", 1), ("epoch_seconds", "s", 1), ("peak_m
 def log_file(path: Path) -> Iterator[None]:
     """Everything logged goes to ``path`` too, warnings included, with the time."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _LogFile(path, encoding="utf-8")
     handler.setFormatter(_Shareable("%(asctime)s %(levelname)s %(message)s"))
     loggers = (LOG, logging.getLogger("py.warnings"))
     for logger in loggers:
@@ -65,6 +65,13 @@ def log_file(path: Path) -> Iterator[None]:
         _EARLY.setTarget(None)
         LOG.addHandler(_EARLY)
         handler.close()
+
+
+class _LogFile(logging.FileHandler):
+    """A log that a full disk cuts short: what could not be written there is said on the screen all the same."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name that logging calls
+        """Say nothing: Python would print a traceback for every line."""
 
 
 class _Shareable(logging.Formatter):

@@ -9,11 +9,16 @@ import urllib.request
 from pathlib import Path
 
 
-def start_server(folder: Path) -> tuple["subprocess.Popen[bytes]", str]:
-    """Start one that keeps everything in ``folder``; its process, which the caller ends, and its address."""
+def free_port() -> int:
+    """A port on which nobody listens."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return int(free.getsockname()[1])
+
+
+def start_server(folder: Path, port: int | None = None) -> tuple["subprocess.Popen[bytes]", str]:
+    """Start one that keeps everything in ``folder``; its process, which the caller ends, and its address."""
+    port = port or free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
                "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}",
                "--artifacts-destination", str(folder / "artifacts")]  # fmt: skip

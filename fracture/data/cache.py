@@ -4,7 +4,6 @@ An entry is a folder named by the digest of what it holds: the contents of the f
 preprocessing. It is built under a temporary name and renamed; a lock keeps two processes from building the same one.
 """
 
-import errno
 import hashlib
 import json
 import os
@@ -21,7 +20,7 @@ import platformdirs
 from filelock import FileLock
 
 from fracture.data.images import PREPROCESSING_VERSION, ImageError, decode, letterbox
-from fracture.errors import FractureError
+from fracture.trouble import is_machine, need
 
 _OWN = ("images", "demo", "near", "archives", "signatures*", "inspections*", "timings.json", "memory")
 _ARRAY, _INDEX = "images.npy", "index.json"
@@ -131,6 +130,8 @@ def _hash_files(paths: Sequence[Path], report: Progress) -> tuple[list[str], dic
             with path.open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
+            if is_machine(error):
+                raise
             missing[path] = error.strerror or str(error)
             return ""
 
@@ -175,6 +176,7 @@ def _build(entry: Path, files: dict[str, list[Path]], size: int, report: Progres
     for old in entry.parent.glob(f"{entry.name}*"):  # damaged, or what a killed process left
         if old.is_dir():
             shutil.rmtree(old)
+    need(entry.parent, len(files) * size**2, "decoded images")
     work = Path(tempfile.mkdtemp(prefix=f"{entry.name}.", suffix=".part", dir=entry.parent))
     try:
         array = np.lib.format.open_memmap(work / _ARRAY, mode="w+", dtype=np.uint8, shape=(len(files), size, size))
@@ -195,21 +197,16 @@ def _reserve(path: Path) -> None:
     """Take the space of a file that is still empty: a page that finds none later would end the process.
 
     Raises:
-        FractureError: the disk is full.
+        OSError: the disk is full.
     """
-    size = path.stat().st_size
     try:
         with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, size)  # not on Windows and macOS
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)  # not on Windows and macOS
     except AttributeError:
         return
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            return  # a file system that cannot
-        raise FractureError(
-            f"{path.parent.parent}: no space for {size / 2**20:.0f} MiB of decoded images. Free some "
-            "(`fracture cache --clear`), or give cache_dir=DIR on a larger disk."
-        ) from error
+        if is_machine(error):  # else a file system that cannot
+            raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def _decode_into(array: npt.NDArray[np.uint8], paths: Sequence[Path], size: int, report: Progress) -> dict[Path, str]:
@@ -220,6 +217,8 @@ def _decode_into(array: npt.NDArray[np.uint8], paths: Sequence[Path], size: int,
         try:
             array[index] = letterbox(decode(path.read_bytes()), size)
         except (ImageError, OSError) as error:
+            if is_machine(error):
+                raise
             reasons[path] = str(error)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes and resizes outside the interpreter lock

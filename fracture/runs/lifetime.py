@@ -1,5 +1,6 @@
 """The life of a run: held by one process, watched, and ended in the store however it goes."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,9 @@ from fracture.progress import LOG, Terminal, log_file
 from fracture.tracking.run import TrackedRun
 from fracture.training import fit, state
 from fracture.training.watch import Watch
+from fracture.trouble import explained
+
+_PATIENCE = 20.0  # seconds that a finished run waits for a store that is away
 
 
 @contextmanager
@@ -34,34 +38,58 @@ def accounted(run: TrackedRun, job: fit.Job, terminal: Terminal, again: str) -> 
                 yield watch
             watch.alive()
             run.evidence(job.folder)
+            run.end("FINISHED")
     except (Interrupted, KeyboardInterrupt) as stop:
         reason = str(stop) or "interrupted"
         _end_badly(run, job, "KILLED", reason)
-        raise Interrupted(f"{reason}. {_next(run, job, again)}") from stop
+        raise Interrupted(f"{reason.removesuffix('.')}. {_next(run, job.folder, again)}") from stop
     except BaseException as error:
-        _end_badly(run, job, "FAILED", str(error), error)
-        if state.exists(job.folder):
-            terminal.say(_next(run, job, again))
-        else:
+        lack = explained(error)
+        _end_badly(run, job, "FAILED", str(lack or error), error if lack is None else lack)
+        if not state.exists(job.folder):
             state.delete(job.folder)
+            raise
+        if isinstance(lack, Interrupted):
+            raise Interrupted(f"{lack} {_next(run, job.folder, again)}") from error
+        terminal.say(_next(run, job.folder, again))
         raise
-    run.end("FINISHED")
-    state.delete(job.folder)
+    deliver(run, job.folder, terminal, again)
+
+
+def deliver(run: TrackedRun, folder: Path, terminal: Terminal, again: str) -> None:
+    """See that the store knows all of a run that is over, and only then delete its state.
+
+    Raises:
+        Interrupted: the store does not take it, for twenty seconds by now.
+    """
+    until = time.monotonic() + _PATIENCE
+    try:
+        while not run.delivered() and time.monotonic() < until:
+            time.sleep(1)
+    except KeyboardInterrupt:
+        until = 0.0
+    if run.trouble:
+        raise Interrupted(
+            f"The run is over, but the tracking store does not take it: {run.trouble}. Its model and report are in "
+            f"{folder}: best.pth, results.json, report.html. Deliver them, once the store answers, with:\n  "
+            + again.replace("{run}", run.id)
+        )
+    state.delete(folder)
     terminal.say(f"Done: report.html and the rest of run {run.id} are in {run.place}; `mlflow ui` shows them.")
 
 
-def _next(run: TrackedRun, job: fit.Job, again: str) -> str:
+def _next(run: TrackedRun, folder: Path, again: str) -> str:
     """What to do about a run that has not finished."""
-    if (job.folder / "config.json").is_file():
+    if (folder / "config.json").is_file():
         return "Go on with:\n  " + again.replace("{run}", run.id)
     return "Nothing was learned yet: the same command starts again."
 
 
 def _end_badly(run: TrackedRun, job: fit.Job, status: str, reason: str, error: BaseException | None = None) -> None:
-    """Note the reason on the run and in its log, as far as the store still answers."""
-    with log_file(job.folder / "train.log"):
-        LOG.error("%s: %s", status, reason, exc_info=None if isinstance(error, FractureError) else error)
+    """Note the reason on the run and in its log, as far as disk and store still take it."""
     try:
+        with log_file(job.folder / "train.log"):
+            LOG.error("%s: %s", status, reason, exc_info=None if isinstance(error, FractureError) else error)
         run.evidence(job.folder, only=("train.log", "config.json", "environment.json", "uncommitted.diff"))
         run.end(status, reason)
     except Exception as unreachable:  # noqa: BLE001 - the first failure is what the user must hear of
@@ -85,7 +113,7 @@ def only_here(folder: Path, run_id: str) -> Iterator[None]:
 
 def _watch(run: TrackedRun, job: fit.Job, terminal: Terminal, again: str) -> Watch:
     def stalled(reason: str) -> None:
-        message = f"Interrupted (exit code 6)\n{reason}. {_next(run, job, again)}"
+        message = f"Interrupted (exit code 6)\n{reason}. {_next(run, job.folder, again)}"
         terminal.console.print(message, markup=False)
         run.kill_from_outside(reason)
 

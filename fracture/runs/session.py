@@ -20,12 +20,13 @@ from fracture.models import backbones
 from fracture.models import weights as first_weights
 from fracture.progress import Terminal
 from fracture.runs.audit import audit_before_training
-from fracture.runs.lifetime import accounted, only_here
+from fracture.runs.lifetime import accounted, deliver, only_here
 from fracture.runs.record import Record, read_record
 from fracture.runs.report import make_report
 from fracture.runs.show import Reporter, show_dataset, show_healthy, show_plan
 from fracture.runs.subject import subject_of
 from fracture.tracking import environment, query, store
+from fracture.tracking.outbox import only_delivery_is_left
 from fracture.tracking.run import TrackedRun
 from fracture.tracking.summary import summary
 from fracture.training import execution, fit, recipe, state
@@ -96,6 +97,7 @@ def train(config: TrainConfig, session: Session) -> Results:
     job = fit.Job(config, plan, backbone, weights, dataset, state_folder(run.id), healthy)
     with only_here(job.folder, run.id):
         state.clear(job.folder)  # only `resume` goes on from a state: that an id agrees is no reason
+        run.keep(job.folder, session.terminal.say)
         with accounted(run, job, session.terminal, session.again) as watch:
             run.tag(_audit_tags(report))
             if report is not None:
@@ -118,6 +120,8 @@ def resume(run_id: str, session: Session) -> Results:
         DataError: the data has changed since.
     """
     folder, record = _recorded(run_id)
+    if only_delivery_is_left(folder):
+        return _deliver(run_id, folder, session)
     execution.apply_determinism(record.config.deterministic)
     execution.available_device(record.plan.device)
     config, backbone = record.config, backbones.find(record.config.model)
@@ -134,8 +138,21 @@ def resume(run_id: str, session: Session) -> Results:
     job = fit.Job(config, record.plan, backbone, weights, dataset, folder, healthy)
     with only_here(folder, run_id):  # before the run is touched: another process may be training it
         run = TrackedRun.go_on(run_id, parent=session.parent)
+        run.keep(folder, session.terminal.say)
         with accounted(run, job, session.terminal, session.again) as watch:
             return _train(run, job, session, watch, fresh=False)
+
+
+def _deliver(run_id: str, folder: Path, session: Session) -> Results:
+    """Tell the store of a run that was over when the store was away; nothing is trained or judged again."""
+    with only_here(folder, run_id):
+        run = TrackedRun.go_on(run_id, parent=session.parent, watched=False)
+        run.keep(folder, session.terminal.say)
+        results = Results.model_validate_json((folder / "results.json").read_bytes())
+        run.leave("FINISHED" if run.delivered() else "KILLED")
+        deliver(run, folder, session.terminal, session.again)
+    session.terminal.results(results)
+    return results
 
 
 def can_go_on(run_id: str) -> bool:

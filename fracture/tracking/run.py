@@ -1,10 +1,11 @@
 """One run in the store: begun or attached to, written to, and ended."""
 
+import contextlib
 import json
 import os
 import re
-import tempfile
-from collections.abc import Collection, Iterable, Mapping
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 import mlflow
@@ -16,10 +17,14 @@ from mlflow.utils.uri import is_local_uri
 
 from fracture.errors import ConfigError
 from fracture.evidence import ARTIFACTS, Judged
-from fracture.privacy import shareable, shareable_file, who
+from fracture.privacy import shareable, who
+from fracture.progress import LOG
 from fracture.tracking import store
 from fracture.tracking.fresh import check_fresh
 from fracture.tracking.liveness import me
+from fracture.tracking.outbox import Outbox, little_patience
+from fracture.tracking.writes import is_active
+from fracture.trouble import is_store
 
 RANDOM_NAME = re.compile(r"^[a-z]+-[a-z]+-\d+$")  # what MLflow calls a run that nobody named
 _NOT_ALLOWED = re.compile(r"[^\w\-. :/]")  # in the name of a metric
@@ -27,18 +32,19 @@ _VALUE_LENGTH = 6000  # of a parameter; MLflow refuses longer ones
 
 
 class TrackedRun:
-    """A run that is being written."""
+    """A run that is being written.
+
+    Attributes:
+        id: of the run.
+        place: where its artifacts are, a local folder or else an address; known once it has a folder to `keep` things.
+    """
 
     def __init__(self, run_id: str) -> None:
         """Refer to a run that is active in this process."""
         self.id = run_id
+        self.place = ""
         self._client = mlflow.MlflowClient()
-
-    @property
-    def place(self) -> str:
-        """Where the run's artifacts are: a local folder, else an address."""
-        uri = str(self._client.get_run(self.id).info.artifact_uri)
-        return local_file_uri_to_path(uri) if is_local_uri(uri) else uri
+        self._outbox = Outbox(run_id)
 
     @classmethod
     def begin(cls, name: str, kind: str, *, parent: str | None = None, watched: bool = True) -> "TrackedRun":
@@ -114,32 +120,52 @@ class TrackedRun:
         if changed := {key: value for key, value in cleaned.items() if value != tags[key]}:
             self.tag(changed)
 
+    def keep(self, folder: Path, say: Callable[[str], None]) -> None:
+        """From now on keep in ``folder`` what the store does not take, and ``say`` when it goes and comes back.
+
+        What an earlier process of the run has kept there is delivered first.
+        """
+        uri = str(self._client.get_run(self.id).info.artifact_uri)
+        self.place = local_file_uri_to_path(uri) if is_local_uri(uri) else uri
+        self._outbox = Outbox(self.id, folder, say)
+        self._outbox.deliver()
+
+    def delivered(self) -> bool:
+        """Whether the store has been told all, after one more attempt."""
+        return self._outbox.deliver()
+
+    @property
+    def trouble(self) -> str:
+        """Why the store does not take what it is told; empty where it does."""
+        return self._outbox.reason
+
     def params(self, values: Mapping[str, object]) -> None:
         """Log parameters; one that ``mlflow run`` has logged already stays as it is, whatever its spelling."""
-        known = self._client.get_run(self.id).data.params
-        new = {key: shareable(str(value))[:_VALUE_LENGTH] for key, value in values.items() if key not in known}
-        if new:
-            mlflow.log_params(new, run_id=self.id)
+        shown = {key: shareable(str(value))[:_VALUE_LENGTH] for key, value in values.items()}
+        self._outbox.put({"what": "params", "values": shown})
 
     def tag(self, values: Mapping[str, object]) -> None:
         """Set tags."""
-        mlflow.set_tags({key: shareable(str(value)) for key, value in values.items()})
+        self._outbox.put({"what": "tags", "values": {key: shareable(str(value)) for key, value in values.items()}})
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """Log one batch of metrics; what MLflow does not take in a name, as in a class ``a (3+)``, becomes ``_``."""
-        allowed = {_NOT_ALLOWED.sub("_", name): value for name, value in values.items()}
-        mlflow.log_metrics(allowed, step=step, run_id=self.id)
+        allowed = {_NOT_ALLOWED.sub("_", name): float(value) for name, value in values.items()}
+        self._outbox.put({"what": "metrics", "values": allowed, "step": step, "time": int(time.time() * 1000)})
 
     def logged_steps(self, metric: str) -> set[int]:
-        """The steps at which a metric has been logged."""
-        return {entry.step for entry in self._client.get_metric_history(self.id, metric)}
+        """The steps at which a metric has been logged, or waits to be."""
+        waiting = (write for write in self._outbox.waiting if write["what"] == "metrics")
+        return {write["step"] for write in waiting if metric in write["values"]} | {
+            entry.step for entry in self._client.get_metric_history(self.id, metric)
+        }
 
     def dataset(self, rows: Iterable[Mapping[str, str]], *, name: str, source: str, digest: str, split: str) -> None:
         """Log one split as an input of the run, with the digest of its contents."""
         frame = pd.DataFrame([{key: shareable(value) for key, value in row.items()} for row in rows])
         place = LocalArtifactDatasetSource(shareable(source))
         data = mlflow.data.from_pandas(frame, source=place, name=name, digest=digest, targets="label")
-        mlflow.log_input(data, context=split)
+        self._outbox.put({"what": "input", "dataset": data.to_dict(), "split": split})
 
     def judged(self, results: Judged, step: int) -> None:
         """Log every metric of the test split, and what one image costs."""
@@ -151,23 +177,37 @@ class TrackedRun:
 
     def evidence(self, folder: Path, only: Collection[str] = tuple(ARTIFACTS)) -> None:
         """Upload the files of the evidence that lie in ``folder``."""
-        with tempfile.TemporaryDirectory() as copies:
-            for name in only:
-                if (folder / name).exists():  # a folder goes with all that is in it
-                    self._client.log_artifact(self.id, str(shareable_file(folder / name, Path(copies))))
+        self._outbox.put({"what": "evidence", "names": [*only]}, folder)
 
     def describe(self, markdown: str) -> None:
         """Set the run's description."""
         self.tag({"mlflow.note.content": markdown})
 
     def end(self, status: str, reason: str = "") -> None:
-        """End the run as FINISHED, FAILED or KILLED; why, and where its state lies, are tags until it succeeds."""
-        if reason:
-            self.tag({"fracture.reason": reason[:5000]})
-        over = {"fracture.process"} | ({"fracture.reason", "fracture.state"} if status == "FINISHED" else set())
-        for outdated in self._client.get_run(self.id).data.tags.keys() & over:
-            self._client.delete_tag(self.id, outdated)
-        mlflow.end_run(status)
+        """End the run as FINISHED, FAILED or KILLED; why, and where its state lies, are tags until it succeeds.
+
+        That a run has failed may stay unknown to a store that does not answer; that it has succeeded may not.
+        """
+        write = {"what": "end", "status": status, "reason": shareable(reason)[:5000]}
+        try:
+            with little_patience(large=True) if status != "FINISHED" else contextlib.nullcontext():
+                self._outbox.put(write)
+        except Exception as error:
+            if status == "FINISHED" or not is_store(error):
+                raise
+            LOG.error("the run could not be ended in the store: %s", error)
+        finally:
+            self.leave(status if not self._outbox.waiting else "KILLED")
+
+    def leave(self, status: str) -> None:
+        """Have MLflow forget that the run is active in this process, whether the store answers or not."""
+        if is_active(self.id):
+            with little_patience():
+                try:
+                    mlflow.end_run(status)
+                except Exception as error:
+                    if not is_store(error):
+                        raise
 
     def kill_from_outside(self, reason: str) -> None:
         """Mark the run KILLED from another thread than the one that writes it."""

@@ -6,7 +6,7 @@ import logging
 import os
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -20,6 +20,7 @@ from fracture.errors import ConfigError
 from fracture.privacy import who, without_secrets
 from fracture.tracking import creation
 from fracture.tracking.moved import follow_move
+from fracture.trouble import sentence
 
 _SQLITE = "sqlite:///"
 
@@ -38,6 +39,7 @@ def connect() -> str:
     """
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)  # the first run is no place for migration messages
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # a line for each attempt, from every thread
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar for each small file
     os.environ.setdefault("MLFLOW_RUN_CONTEXT", json.dumps(_context()))
     root = project_root()
@@ -54,7 +56,7 @@ def connect() -> str:
             _check_experiment()
     except (MlflowException, SQLAlchemyError) as error:
         raise ConfigError(
-            without_secrets(f"the tracking store {uri} cannot be used: {error}\nCheck MLFLOW_TRACKING_URI.")
+            without_secrets(f"the tracking store {uri} cannot be used: {sentence(error)}\nCheck MLFLOW_TRACKING_URI.")
         ) from None  # what it came from shows passwords
     return uri
 
@@ -130,16 +132,23 @@ def mend_artifact_location(run: Run) -> bool:
 @contextlib.contextmanager
 def _little_patience() -> Iterator[None]:
     """A server that does not answer is reported at once; MLflow itself would try for four minutes."""
-    name = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
-    before = os.environ.get(name)
-    os.environ[name] = "1"
+    with environment_of({"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}):
+        yield
+
+
+@contextlib.contextmanager
+def environment_of(values: Mapping[str, str]) -> Iterator[None]:
+    """Variables of the environment, for a while."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 @contextlib.contextmanager

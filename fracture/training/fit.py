@@ -133,7 +133,7 @@ def fit(job: Job, model: torch.nn.Module, watch: Watch, listener: Listener) -> P
 
     Raises:
         DataError: validation cannot tell ``select_metric``.
-        Interrupted: a signal asked for it; the state is saved, and the same call goes on.
+        Interrupted: a signal asked for it and the state is saved, or the disk has no room; the same call goes on.
         MemoryLimitError: the batch does not fit.
         DivergedError: the loss is not finite.
     """
@@ -149,6 +149,7 @@ def fit(job: Job, model: torch.nn.Module, watch: Watch, listener: Listener) -> P
     with out_of_memory_explained(job):
         learner = Learner(model, job.config, job.plan, job.normalize, counts, batches)
         position = state.load(job.folder, learner)
+    state.check_space(job.folder, learner)
     listener.started(job, batches, position)
     began = time.monotonic() - position.seconds
     try:

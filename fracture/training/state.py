@@ -1,6 +1,7 @@
 """The full training state on the local disk: written whole each epoch and when interrupted, deleted on success."""
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ import torch
 
 from fracture.files import replacing
 from fracture.training.learner import Learner
+from fracture.trouble import need
 
 _STATE = "state.pt"
 SCHEMA = 1
+_REPORT = 8 * 2**20  # bytes of the report and its pictures, about
 
 
 @dataclass
@@ -49,9 +52,39 @@ class Position:
 
 
 def save(folder: Path, learner: Learner, position: Position) -> None:
-    """Write the state; a kill at any moment leaves the old one or the new one."""
+    """Write the state; a kill at any moment leaves the old one or the new one.
+
+    Raises:
+        Interrupted: the disk has no room for it.
+    """
+    whole = {"schema": SCHEMA, "learner": learner.state_dict(), "position": asdict(position)}
+    need(folder, _size(whole), "the weights and their optimiser")
     with replacing(folder / _STATE) as part:
-        torch.save({"schema": SCHEMA, "learner": learner.state_dict(), "position": asdict(position)}, part)
+        torch.save(whole, part)
+
+
+def check_space(folder: Path, learner: Learner) -> None:
+    """See before anything is learned that there is room for what a run writes.
+
+    That is the state and the best weights, each beside its successor, a copy of the weights in the store, the report.
+
+    Raises:
+        Interrupted: there is not.
+    """
+    weights = _size(learner.model.state_dict())
+    moments = 2 * sum(p.numel() * p.element_size() for p in learner.model.parameters() if p.requires_grad)
+    whole = weights * (1 if learner.ema is None else 2) + moments
+    there = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    need(folder, 2 * whole + 3 * weights + _REPORT - there, "state, weights and report of the run")
+
+
+def _size(value: object) -> int:
+    """Bytes of all tensors in nested dictionaries and lists."""
+    if isinstance(value, torch.Tensor):
+        return value.numel() * value.element_size()
+    if isinstance(value, Mapping):
+        return sum(map(_size, value.values()))
+    return sum(map(_size, value)) if isinstance(value, list | tuple) else 0
 
 
 def load(folder: Path, learner: Learner) -> Position:

@@ -24,6 +24,7 @@ from fracture.data.inspection.pool import each
 from fracture.data.inspection.store import InspectionStore
 from fracture.data.near.signatures import Signature, signature
 from fracture.data.near.store import SignatureStore
+from fracture.trouble import is_machine
 
 Progress = Callable[[str, int, int], None]
 MAX_BYTES = 1 << 29  # half a GiB: no radiograph is larger
@@ -72,6 +73,8 @@ def open_file(path: Path, key: bytes, sign: bool) -> tuple[Inspection, Signature
     try:
         data = path.read_bytes()
     except OSError as error:
+        if is_machine(error):
+            raise
         return Inspection("", error.strerror or str(error)), None
     digest = hashlib.sha256(data).hexdigest()
     try:
@@ -128,6 +131,8 @@ def _digests(paths: Sequence[Path], report: Progress) -> list[str]:
             with path.open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
+            if is_machine(error):
+                raise
             return f"!{error.strerror or error}"
 
     with ThreadPoolExecutor(4) as pool:

@@ -23,6 +23,7 @@ from fracture.data.exclusions import Exclusion
 from fracture.data.formats import SUFFIXES, why_unread
 from fracture.data.trees import LABEL_FILES
 from fracture.errors import DataError
+from fracture.trouble import is_machine
 
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 MAX_RATIO = 100  # unpacked bytes per packed byte; radiographs seldom pass 10, a bomb 1,000
@@ -93,6 +94,8 @@ def extract(path: Path, into: Path, report: Report | None = None) -> Unpacked:
         work.chmod(0o755)
         work.rename(folder)
     except _BROKEN as error:
+        if is_machine(error):
+            raise
         raise DataError(f"{path}: cannot be unpacked: {_why(error)}", "Pack it again.") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -135,6 +138,8 @@ def _write(member: _Member, place: Path, left: int, archive: Path, excluded: lis
         place.parent.mkdir(parents=True, exist_ok=True)
         target = place.open("xb")
     except (OSError, ValueError) as error:  # a name that is too long, or there already, or holds a zero byte
+        if is_machine(error):
+            raise
         problem = error.strerror if isinstance(error, OSError) else str(error)
         excluded.append(Exclusion(f"{archive}!{member.name[:300]}", f"cannot be unpacked: {problem}"))
         return 0

@@ -1,0 +1,109 @@
+"""Troubles of the machine and of the store around us, each in one sentence: disk, permission, open files, server."""
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from fracture.errors import ConfigError, FractureError, Interrupted
+from fracture.privacy import without_secrets
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
+_FILES = {errno.EMFILE, errno.ENFILE}
+_NO_FOLDER = "No usable temporary directory"
+_STORE_MODULES = ("mlflow", "requests", "urllib3", "sqlalchemy")  # whose errors are the store's; none is imported here
+_MIB = 2**20
+_FREE = "Free some (`fracture cache --clear`), or name a larger disk, then go on with the same command."
+
+
+def explained(error: BaseException) -> FractureError | None:
+    """What a person can do about a failure that is not the project's own; None where it may be.
+
+    Returns:
+        `Interrupted` where the same command goes on once there is space or the store answers, else a `ConfigError`.
+    """
+    for one in _chain(error):
+        if isinstance(one, FractureError):
+            return None  # said already
+        if isinstance(one, OSError) and one.errno in _FULL:
+            return Interrupted(_no_space(one))
+        if isinstance(one, OSError) and one.errno in _FORBIDDEN and one.filename:
+            return ConfigError(f"{one.filename}: {_said(one)}. Allow writing there, or name another place.")
+        if isinstance(one, OSError) and one.errno in _FILES:
+            return ConfigError(f"{one.filename or 'this process'}: {_said(one)}; `ulimit -n 4096` allows more.")
+        if isinstance(one, OSError) and _NO_FOLDER in str(one):
+            return Interrupted(f"{one.strerror}: they are full or not to be written to; TMPDIR names another.")
+        if "database or disk is full" in str(one):
+            return Interrupted(f"a database (SQLite) has no space left: {_free(Path())}. {_FREE}")
+    if any(type(one).__module__.split(".")[0] in _STORE_MODULES for one in _chain(error)):
+        return Interrupted(f"the tracking store fails: {sentence(error)}. Once it works, go on with the same command.")
+    return None
+
+
+def is_machine(error: BaseException) -> bool:
+    """Whether a file could not be read or written for want of space or open files: the file itself is not to blame."""
+    return isinstance(error, OSError) and error.errno in _FULL | _FILES
+
+
+def is_store(error: BaseException) -> bool:
+    """Whether an error may pass by itself: a store that is away, is full, or refuses; not one of our own."""
+    return isinstance(error, OSError) or type(error).__module__.split(".")[0] in _STORE_MODULES
+
+
+def sentence(error: BaseException) -> str:
+    """The innermost reason in one line."""
+    reasons = [str(one).strip().splitlines()[0] for one in _chain(error) if str(one).strip()]
+    said = reasons[-1] if reasons else type(error).__name__
+    return without_secrets(said[:300])
+
+
+def need(folder: Path, size: int, what: str) -> None:
+    """See that a file system has room, before anything is written to it.
+
+    Args:
+        folder: where it is to be written; need not be there yet.
+        size: in bytes.
+        what: it is, for the message.
+
+    Raises:
+        Interrupted: it has not.
+    """
+    free = shutil.disk_usage(_existing(folder)).free
+    if free < size:
+        raise Interrupted(
+            f"{folder}: {what} need {size / _MIB:,.0f} MiB and {free / _MIB:,.0f} MiB are free: "
+            f"{(size - free) / _MIB:,.0f} MiB are missing. {_FREE}"
+        )
+
+
+def _no_space(error: OSError) -> str:
+    path = Path(os.fsdecode(error.filename)) if error.filename else Path(tempfile.gettempdir())
+    if error.errno == errno.EFBIG:
+        return f"{path}: {_said(error)}: this process may not write a file as large as that (`ulimit -f`)."
+    free = f": {_free(path)}" if error.errno == errno.ENOSPC else ""  # of a quota it says nothing
+    return f"{path}: {_said(error)}{free}. {_FREE}"
+
+
+def _free(path: Path) -> str:
+    place = _existing(path.absolute())
+    return f"{shutil.disk_usage(place).free / _MIB:,.1f} MiB are free at {place}"
+
+
+def _existing(path: Path) -> Path:
+    return next(one for one in (path.absolute(), *path.absolute().parents) if one.is_dir())
+
+
+def _said(error: OSError) -> str:
+    return os.strerror(error.errno or 0)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, what it came from, and so on inwards."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,165 @@
+"""The tracking server goes away while a run is trained: nothing is lost, and everything is told once."""
+
+import json
+import shutil
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from fracture.errors import Interrupted
+from fracture.evidence import ARTIFACTS
+from fracture.runs import lifetime, session
+from fracture.runs.session import Session
+from fracture.runs.show import Reporter
+from fracture.tracking import outbox, store
+from tests.mlflow_server import free_port, start_server
+from tests.runs.small import config, said, terminal
+
+pytestmark = pytest.mark.slow
+EPOCHS = 4
+
+
+class Server:
+    """One that can be ended and started again at the same address."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        self.process, self.address = start_server(self.folder, self.port)
+
+    def end(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(60)
+            self.process = None
+
+
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("server"))
+    yield server
+    server.end()
+
+
+@pytest.fixture
+def server(shared_server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """The server, up; it is the store of this test."""
+    if shared_server.process is None:
+        shared_server.start()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", shared_server.address)
+    monkeypatch.setattr(outbox, "_EVERY", 0.0)
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(shared_server.address)
+    store.connect()
+    yield shared_server
+    mlflow.set_tracking_uri(before)
+
+
+def at_epoch(patch: pytest.MonkeyPatch, events: "dict[int, object]") -> None:
+    """Have things happen before the store is told of an epoch."""
+    real = Reporter.epoch
+
+    def epoch(self: Reporter, number: int, metrics: dict[str, float], best: bool) -> None:
+        if number in events:
+            events[number]()  # type: ignore[operator]
+        real(self, number, metrics, best)
+
+    patch.setattr(Reporter, "epoch", epoch)
+
+
+def newest() -> str:
+    client = mlflow.MlflowClient()
+    return client.search_runs(["0"], order_by=["attributes.start_time DESC"], max_results=1)[0].info.run_id
+
+
+def check_complete(run_id: str) -> None:
+    """Everything that a run leaves is there, and no point of any metric twice."""
+    client = mlflow.MlflowClient()
+    run = client.get_run(run_id)
+    assert run.info.status == "FINISHED"
+    history = client.get_metric_history(run_id, "val_loss")
+    assert [point.step for point in sorted(history, key=lambda p: p.timestamp)] == [1, 2, 3, 4], "in order"
+    for metric in run.data.metrics:
+        if not metric.startswith("system/"):
+            steps = Counter(point.step for point in client.get_metric_history(run_id, metric))
+            assert set(steps.values()) == {1}, metric
+    assert set(ARTIFACTS) - {"uncommitted.diff", "audit.json", "audit.html"} <= {
+        item.path for item in client.list_artifacts(run_id)
+    }
+    assert {one.tags[0].value for one in run.inputs.dataset_inputs} == {"train", "val", "test"}
+    assert not {"fracture.reason", "fracture.state"} & run.data.tags.keys()
+    assert not session.state_folder(run_id).exists()
+
+
+def test_a_server_that_comes_back_is_told_everything_once_and_in_order(
+    server: Server, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_epoch(monkeypatch, {2: server.end, 4: server.start})
+    screen = terminal()
+    session.train(config(images, epochs=EPOCHS), Session(screen, None, "again {run}"))
+    check_complete(newest())
+    assert "The tracking store does not take what it is told" in said(screen)
+    assert "The tracking store answers again: " in said(screen)
+    assert said(screen).count("tracking store") == 2, "once each"
+
+
+def test_a_server_gone_for_good_leaves_all_on_disk_and_one_command(
+    server: Server, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over: list[float] = []
+    at_epoch(monkeypatch, {3: server.end, 4: lambda: over.append(time.monotonic())})
+    monkeypatch.setattr(lifetime, "_PATIENCE", 2.0)
+    with pytest.raises(Interrupted, match=r"(?s)The run is over.*Deliver them.*\n  again \w{32}$") as stop:
+        session.train(config(images, epochs=EPOCHS), Session(terminal(), None, "again {run}"))
+    assert time.monotonic() - over[0] < 60
+    assert mlflow.active_run() is None, "nothing is left to be ended, wrongly, with the process"
+    run_id = str(stop.value).split()[-1]
+    folder = session.state_folder(run_id)
+    assert {"best.pth", "results.json", "report.html", outbox.NAME} <= {path.name for path in folder.iterdir()}
+    shutil.rmtree(images)  # nothing is decoded, trained or judged again
+    server.start()
+    digest = json.loads((folder / "results.json").read_text())["weights_sha256"]
+    assert session.resume(run_id, Session(terminal(), None, "again {run}")).weights_sha256 == digest
+    check_complete(run_id)
+
+
+def test_artifacts_that_the_server_cannot_store_wait(
+    server: Server, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, aside = server.folder / "artifacts", server.folder / "aside"
+    place.mkdir(exist_ok=True)
+    place.rename(aside)
+    place.touch()  # a file where the folder of artifacts should be
+    monkeypatch.setattr(lifetime, "_PATIENCE", 2.0)
+    with pytest.raises(Interrupted, match="The run is over") as stop:
+        session.train(config(images, epochs=EPOCHS), Session(terminal(), None, "again {run}"))
+    run_id = str(stop.value).split()[-1]
+    assert mlflow.get_run(run_id).info.status != "FINISHED"
+    place.unlink()
+    aside.rename(place)
+    session.resume(run_id, Session(terminal(), None, "again {run}"))
+    check_complete(run_id)
+
+
+def test_a_run_stopped_while_the_server_is_away_goes_on(
+    server: Server, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop() -> None:
+        raise Interrupted("stopped by the test")
+
+    with monkeypatch.context() as patch:
+        at_epoch(patch, {2: server.end, 3: stop})
+        with pytest.raises(Interrupted, match=r"Go on with:\n  again"):
+            session.train(config(images, epochs=EPOCHS), Session(terminal(), None, "again {run}"))
+    server.start()
+    run_id = newest()
+    session.resume(run_id, Session(terminal(), None, "again {run}"))
+    check_complete(run_id)

@@ -1,0 +1,188 @@
+"""Full disks, forbidden places, too many open files: one sentence with the path, an exit code, nothing half-written."""
+
+import contextlib
+import errno
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from fracture import trouble
+from fracture.data import cache
+from fracture.data.inspection import inspect
+from fracture.errors import ConfigError, FractureError, Interrupted
+from fracture.files import replacing, write_json
+from fracture.trouble import explained, need
+
+MIB = 2**20
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 6 MiB, where this user may mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this user may not mount a small file system")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def wrapped(error: Exception) -> Exception:
+    """As libraries hand an error on."""
+    try:
+        raise RuntimeError("it could not be done") from error
+    except RuntimeError as outer:
+        return outer
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "code", "said"),
+    [
+        (errno.ENOSPC, OSError, 6, "No space left on device: [0-9,.]+ MiB are free at /"),
+        (errno.EDQUOT, OSError, 6, r"(Disk q|Q)uota exceeded\. Free"),
+        (errno.EFBIG, OSError, 6, "File too large: .*`ulimit -f`"),
+        (errno.EROFS, OSError, 2, "Read-only file system"),
+        (errno.EACCES, PermissionError, 2, "Permission denied"),
+        (errno.EPERM, PermissionError, 2, "Operation not permitted"),
+        (errno.EMFILE, OSError, 2, "Too many open files; `ulimit -n"),
+        (errno.ENFILE, OSError, 2, "Too many open files in system"),
+    ],
+)
+def test_each_lack_has_a_sentence_with_the_path_and_a_code(
+    tmp_path: Path, number: int, kind: type[OSError], code: int, said: str
+) -> None:
+    path = str(tmp_path / "state.pt")
+    for error in (kind(number, os.strerror(number), path), wrapped(kind(number, os.strerror(number), path))):
+        found = explained(error)
+        assert isinstance(found, FractureError)
+        assert found.exit_code == code
+        assert "\n" not in str(found)
+        with pytest.raises(FractureError, match=f"^{path}: {said}"):
+            raise found
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("wrong"), KeyError("x"), FileNotFoundError(2, "No such file", "a"), OSError("no number")]
+)
+def test_what_is_our_own_fault_is_not_explained_away(error: Exception) -> None:
+    assert explained(error) is None
+
+
+def test_what_was_said_already_is_not_said_twice() -> None:
+    assert explained(wrapped(ConfigError("wrong"))) is None
+
+
+def test_space_is_looked_at_before_it_is_needed(tmp_path: Path) -> None:
+    need(tmp_path / "not" / "there", 1, "bytes")
+    free = shutil.disk_usage(tmp_path).free
+    with pytest.raises(Interrupted, match=r"new: weights need [\d,]+ MiB and [\d,]+ MiB are free: [\d,]+ MiB are miss"):
+        need(tmp_path / "new", free + 100 * MIB, "weights")
+    assert not (tmp_path / "new").exists()
+
+
+def save_weights(path: Path) -> None:
+    with replacing(path) as part:
+        torch.save({"weights": torch.zeros(2 * MIB)}, part)
+
+
+@pytest.mark.parametrize("write", [save_weights, lambda path: write_json(path, "x" * 8 * MIB)], ids=["torch", "json"])
+def test_a_full_disk_leaves_the_old_file_whole_and_names_it(small_disk: Path, write: Callable[[Path], None]) -> None:
+    path = small_disk / "file"
+    path.write_text("old")
+    with pytest.raises(OSError, match="No space left") as full:
+        write(path)
+    assert path.read_text() == "old"
+    assert [entry.name for entry in small_disk.iterdir()] == ["file"]
+    found = explained(full.value)
+    assert isinstance(found, Interrupted)
+    assert str(found).startswith(f"{path}: No space left on device: ")
+
+
+def fracture(*arguments: str, cwd: Path, **env: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "fracture", *arguments], cwd=cwd, env=os.environ | env, capture_output=True, text=True,
+        timeout=300, check=False,
+    )  # fmt: skip
+
+
+TRAIN = ("--model", "test_resnet", "--image-size", "32", "--epochs", "2", "--batch-size", "8", "--threads", "1",
+         "--weights", "none", "--audit", "off", "--precision", "fp32", "--memory-format", "contiguous")  # fmt: skip
+
+
+def check_said(done: "subprocess.CompletedProcess[str]", place: Path) -> None:
+    said = done.stderr
+    assert done.returncode == 6, said
+    assert "Traceback" not in said
+    assert "Logging error" not in said
+    assert str(place) in said
+    assert "MiB" in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("full", ["cache", "project", "project while training", "temporary folder"])
+def test_training_on_a_full_disk_says_so_and_the_same_command_goes_on(
+    small_disk: Path, images: Path, tmp_path: Path, full: str
+) -> None:
+    root = tmp_path / "project"
+    root.mkdir()
+    env = {"TMPDIR": str(tmp_path)}
+    filler = small_disk / "filler"
+    command = ["train", "--data", str(images), *TRAIN]
+    if full == "cache":
+        env["FRACTURE_CACHE_DIR"] = str(small_disk)
+    elif full == "temporary folder":
+        env["TMPDIR"] = str(small_disk)
+    else:
+        (root / "mlruns").symlink_to(small_disk)
+    if full != "project":
+        filler.write_bytes(bytes(6 * MIB - 8192))
+    done = fracture(*command, cwd=root, **env)
+    if full == "temporary folder" and done.returncode == 0:
+        return  # Python has found another one
+    check_said(done, root / "mlruns" if full.startswith("project") else small_disk)
+    filler.unlink(missing_ok=True)
+    if full.startswith("project"):
+        subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    again = fracture(*command, cwd=root, **env)
+    assert again.returncode == 0, again.stderr
+
+
+@contextlib.contextmanager
+def no_more_files() -> Iterator[None]:
+    """This process may open no further file."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(map(int, os.listdir("/proc/self/fd")))  # noqa: PTH208
+    held = [os.dup(0) for _ in range(highest + 2 - len(os.listdir("/proc/self/fd")))]  # noqa: PTH208 - gaps are filled
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        for one in held:
+            os.close(one)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files by /proc")
+@pytest.mark.parametrize(
+    "read",
+    [lambda path: cache.open_cache([path], 32, path.parent), lambda path: inspect.open_file(path, b"key", sign=False)],
+    ids=["cache", "inspection"],
+)
+def test_too_few_open_files_are_not_the_images_fault(images: Path, read: Callable[[Path], object]) -> None:
+    path = next(images.rglob("*.png"))
+    with no_more_files(), pytest.raises(OSError, match="Too many open files") as lack:
+        read(path)
+    assert isinstance(explained(lack.value), ConfigError)
+
+
+def test_a_reason_is_one_line_without_secrets() -> None:
+    inner = ValueError("http://user:geheim123@host/api does not answer\nand much more")
+    assert trouble.sentence(wrapped(inner)) == "http://***@host/api does not answer"
