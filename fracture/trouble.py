@@ -15,8 +15,9 @@ _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 _FILES = {errno.EMFILE, errno.ENFILE}
 _NO_FOLDER = "No usable temporary directory"
 _STORE_MODULES = ("mlflow", "requests", "urllib3", "sqlalchemy")  # whose errors are the store's; none is imported here
+_AWAY = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "UNAUTHENTICATED", "PERMISSION_DENIED"}
 _MIB = 2**20
-_FREE = "Free some (`fracture cache --clear`), or name a larger disk, then go on with the same command."
+_FREE = "Free some (`fracture cache --clear`) or name a larger disk, then go on."
 
 
 def explained(error: BaseException) -> FractureError | None:
@@ -38,7 +39,7 @@ def explained(error: BaseException) -> FractureError | None:
             return Interrupted(f"{one.strerror}: they are full or not to be written to; TMPDIR names another.")
         if "database or disk is full" in str(one):
             return Interrupted(f"a database (SQLite) has no space left: {_free(Path())}. {_FREE}")
-    if any(type(one).__module__.split(".")[0] in _STORE_MODULES for one in _chain(error)):
+    if any(_is_away(one) for one in _chain(error)):
         return Interrupted(f"the tracking store fails: {sentence(error)}. Once it works, go on with the same command.")
     return None
 
@@ -51,6 +52,12 @@ def is_machine(error: BaseException) -> bool:
 def is_store(error: BaseException) -> bool:
     """Whether an error may pass by itself: a store that is away, is full, or refuses; not one of our own."""
     return isinstance(error, OSError) or type(error).__module__.split(".")[0] in _STORE_MODULES
+
+
+def _is_away(error: BaseException) -> bool:
+    """Whether a store does not answer, or not to us; what it refuses for good reason is no matter of patience."""
+    of_store = type(error).__module__.split(".")[0] in _STORE_MODULES
+    return of_store and getattr(error, "error_code", "INTERNAL_ERROR") in _AWAY
 
 
 def sentence(error: BaseException) -> str:

@@ -11,7 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import requests
 import torch
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, TEMPORARILY_UNAVAILABLE
+from sqlalchemy.exc import OperationalError
 
 from fracture import trouble
 from fracture.data import cache
@@ -181,6 +185,21 @@ def test_too_few_open_files_are_not_the_images_fault(images: Path, read: Callabl
     with no_more_files(), pytest.raises(OSError, match="Too many open files") as lack:
         read(path)
     assert isinstance(explained(lack.value), ConfigError)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (MlflowException("API request to http://host failed with exception refused"), 6),
+        (MlflowException("no database", error_code=TEMPORARILY_UNAVAILABLE), 6),
+        (requests.ConnectionError("refused"), 6),
+        (OperationalError("SELECT 1", {}, Exception("database or disk is full")), 6),
+        (MlflowException("a name with a slash", error_code=INVALID_PARAMETER_VALUE), None),
+    ],
+)
+def test_a_store_that_is_away_is_told_from_one_that_refuses(error: Exception, code: int | None) -> None:
+    found = explained(error)
+    assert (found.exit_code if found else None) == code
 
 
 def test_a_reason_is_one_line_without_secrets() -> None:
