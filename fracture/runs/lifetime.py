@@ -90,6 +90,7 @@ def _end_badly(run: TrackedRun, job: fit.Job, status: str, reason: str, error: B
     try:
         with log_file(job.folder / "train.log"):
             LOG.error("%s: %s", status, reason, exc_info=None if isinstance(error, FractureError) else error)
+        run.rest()
         run.evidence(job.folder, only=("train.log", "config.json", "environment.json", "uncommitted.diff"))
         run.end(status, reason)
     except Exception as unreachable:  # noqa: BLE001 - the first failure is what the user must hear of

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,6 +57,11 @@ class Outbox:
             self._keep()
         else:
             self.deliver()
+
+    def rest(self) -> None:
+        """Where the store is away, keep what comes without one more attempt: the process is to end at once."""
+        if self.reason:
+            self._next_try = math.inf
 
     def deliver(self) -> bool:
         """Tell the store what waits; returns whether it has been told all."""
@@ -120,8 +126,8 @@ def only_delivery_is_left(folder: Path) -> bool:
 
 
 @contextlib.contextmanager
-def little_patience(*, large: bool = False) -> Iterator[None]:
+def little_patience(seconds: int = 10, *, large: bool = False) -> Iterator[None]:
     """One attempt, and a short one unless it is about ``large`` files: MLflow itself would try for minutes."""
-    short = {} if large else {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+    short = {} if large else {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(seconds)}
     with store.environment_of({"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"} | short):
         yield

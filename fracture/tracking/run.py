@@ -134,6 +134,10 @@ class TrackedRun:
         """Whether the store has been told all, after one more attempt."""
         return self._outbox.deliver()
 
+    def rest(self) -> None:
+        """Ask a store that is away no more: the process is to end at once."""
+        self._outbox.rest()
+
     @property
     def trouble(self) -> str:
         """Why the store does not take what it is told; empty where it does."""
@@ -202,7 +206,7 @@ class TrackedRun:
     def leave(self, status: str) -> None:
         """Have MLflow forget that the run is active in this process, whether the store answers or not."""
         if is_active(self.id):
-            with little_patience():
+            with little_patience(1 if self.trouble else 10):
                 try:
                     mlflow.end_run(status)
                 except Exception as error:
