@@ -172,7 +172,11 @@ class TrainConfig(BaseModel):
     )
     threads: Count | Auto = Field("auto", description="CPU threads; auto is the number of physical cores allowed")
     # keeping and going on
-    resume: str = Field("none", description="id of an interrupted run, which goes on under its own settings")
+    resume: str = Field(
+        "none",
+        description="id of a run that goes on under its own settings; with epochs=N a new run trains it longer, and "
+        "data=NEW is where the same data lies now",
+    )
     stall_seconds: int = Field(
         900, ge=10, description="without progress for that long the run writes all stacks and ends resumable"
     )

@@ -39,6 +39,8 @@ def _train(wanted: TrainConfig, terminal: Terminal) -> None:
     names = backbones.split_names(wanted.model)
     for name in names:
         backbones.find(name).image_size(wanted.image_size)
+    if wanted.folds > 1:
+        folds.check(wanted)
     if wanted.folds > 1 and wanted.fold == "all":
         if len(names) > 1:
             raise ConfigError(f"folds={wanted.folds} with {len(names)} backbones: give one model a command")
@@ -53,13 +55,19 @@ def _train(wanted: TrainConfig, terminal: Terminal) -> None:
 
 
 def _resume(wanted: TrainConfig, terminal: Terminal, attached: bool) -> None:
-    from fracture.runs import session
+    from fracture.runs import longer, session
 
-    others = {name: value for name, value in knobs.changed(wanted).items() if name != "resume"}
+    run_id, typed = wanted.resume, knobs.changed(wanted)
+    others = {name: value for name, value in typed.items() if name not in ("resume", "data", "epochs")}
     if others:
         settings = ", ".join(f"{name}={value}" for name, value in others.items())
+        left = {name: value for name, value in typed.items() if name not in others}
         raise ConfigError(
-            f"resume={wanted.resume} goes on under the run's own settings, but {settings} was given too.\n"
-            f"Leave it out:\n  {again.command_line({'resume': wanted.resume}, attached)}"
+            f"resume={run_id} goes on under the run's own settings, but {settings} was given too. Only data=NEW and "
+            f"epochs=N may stand beside it.\nLeave it out:\n  {again.command_line(left, attached)}"
         )
-    session.resume(wanted.resume, session.Session(terminal, None, again.command_line({"resume": "{run}"}, attached)))
+    here = session.Session(terminal, None, again.command_line({"resume": "{run}"}, attached))
+    if wanted.epochs == "auto" or "epochs" not in typed:
+        session.resume(run_id, here, typed.get("data", ""))
+    else:
+        longer.train_longer(run_id, wanted.epochs, here, typed.get("data", ""))

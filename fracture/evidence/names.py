@@ -51,6 +51,7 @@ TAGS = {
     "fracture.state": "where the full training state lies, until the run succeeds",
     "fracture.process": "while it runs: machine (a digest), id and beginning of the process that writes the run",
     "fracture.reason": "why the run did not finish",
+    "fracture.continues": "the run that this one trains longer, from its weights on",
     "fracture.resumed_by": "on a pointer: the run that goes on",
     "fracture.group_key": "on a group: digest of its settings, so that the same command continues it",
 }

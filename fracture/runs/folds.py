@@ -3,12 +3,15 @@
 import csv
 import tempfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fracture.config import TrainConfig
-from fracture.data.manifest import read_csv
-from fracture.errors import DataError, FractureError
+from fracture.data import cache
+from fracture.data.dataset import Source, read, split
+from fracture.data.manifest import Manifest, read_csv
+from fracture.errors import ConfigError, DataError, FractureError
 from fracture.evaluation import predictions
 from fracture.evaluation.decide import Answers, describe, fit_decisions
 from fracture.evaluation.folds import summarise
@@ -17,12 +20,49 @@ from fracture.evidence import FoldResults, Results
 from fracture.files import write_json
 from fracture.progress import Terminal
 from fracture.rules import Wanted
-from fracture.runs import group
+from fracture.runs import group, session
 from fracture.tracking import artifacts, query
 from fracture.tracking.run import TrackedRun
 
 SUMMARY, ANSWERS = "folds.json", "predictions_out_of_fold.csv"
 _SHOWN = ("balanced_accuracy", "macro_f1", "log_loss", "ece_debiased")
+
+
+def check(config: TrainConfig) -> None:
+    """See, before anything is decoded or trained, that every fold has every class in each of its splits.
+
+    Raises:
+        ConfigError: some class has too few groups; the message says how many folds it has enough for.
+    """
+    problems: list[str] = []
+    source = session.source_of(config)
+    manifest = read(source, cache.folder_of(config.cache_dir), problems)
+    if problems or len(manifest.classes) < 2 or _whole(manifest, source, config.folds):
+        return  # other problems are told, all at once, when the data is opened
+    label, groups = _scarcest(manifest)
+    most = next((n for n in range(min(config.folds - 1, groups), 1, -1) if _whole(manifest, source, n)), 0)
+    allowed = f"at most folds={most}" if most else "no number of folds is possible"
+    raise ConfigError(
+        f"folds={config.folds}: {allowed}: {label} has {groups} group{'s' if groups > 1 else ''}, and a group lies in "
+        "one split only. Allowed: fewer folds, or more patients of that class."
+    )
+
+
+def _whole(manifest: Manifest, source: Source, folds: int) -> bool:
+    """Whether each of ``folds`` folds has every class in each split."""
+    problems: list[str] = []
+    for fold in range(folds):
+        split(manifest, replace(source, folds=folds, fold=fold), problems)
+    return not problems
+
+
+def _scarcest(manifest: Manifest) -> tuple[str, int]:
+    """The class with the fewest groups, and how many; an image without a group is one by itself."""
+    groups: dict[str, set[str]] = {label: set() for label in manifest.classes}
+    for i, row in enumerate(manifest.rows):
+        groups[row.label].add(row.group or f"alone {i}")
+    label = min(groups, key=lambda name: len(groups[name]))
+    return label, len(groups[label])
 
 
 def train_folds(config: TrainConfig, terminal: Terminal, again: str) -> None:

@@ -26,6 +26,7 @@ class Record(BaseModel):
     weights_description: str
     weights_license: str
     weights_changes: tuple[str, ...] = ()
+    continues: str = ""  # id of the run that this one trains longer
 
     def weights(self, *, begun: bool) -> Weights:
         """What the run started from; once it has ``begun``, its state holds the weights and no file is needed."""
@@ -40,7 +41,19 @@ def replan(folder: Path, plan: Plan) -> None:
     path = folder / "config.json"
     if path.is_file():
         record = Record.model_validate_json(path.read_bytes())
-        write_json(path, record.model_copy(update={"plan": plan}).model_dump(mode="json"))
+        write_record(folder, record.model_copy(update={"plan": plan}))
+
+
+def write_record(folder: Path, record: Record) -> None:
+    """Keep the settings of a run beside its state."""
+    write_json(folder / "config.json", record.model_dump(mode="json"))
+
+
+def moved(record: Record, data: str) -> Record:
+    """The settings of a run whose data lies at ``data`` now; empty for where it lay."""
+    if not data:
+        return record
+    return record.model_copy(update={"config": record.config.model_copy(update={"data": data})})
 
 
 def read_record(folder: Path, run_id: str) -> Record:

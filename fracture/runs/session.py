@@ -21,7 +21,7 @@ from fracture.models import weights as first_weights
 from fracture.progress import Terminal
 from fracture.runs.audit import audit_before_training
 from fracture.runs.lifetime import accounted, deliver, only_here
-from fracture.runs.record import Record, read_record
+from fracture.runs.record import Record, moved, read_record, write_record
 from fracture.runs.report import make_report
 from fracture.runs.show import Reporter, show_dataset, show_healthy, show_plan
 from fracture.runs.subject import subject_of
@@ -102,7 +102,7 @@ def train(config: TrainConfig, session: Session) -> Results:
             run.tag(_audit_tags(report))
             if report is not None:
                 write_report(report, job.folder / "audit.json")
-            return _train(run, job, session, watch, fresh=True)
+            return carry_out(run, job, session, watch, fresh=True)
 
 
 def _training_images(dataset: Dataset, config: TrainConfig) -> int:
@@ -112,35 +112,42 @@ def _training_images(dataset: Dataset, config: TrainConfig) -> int:
     return round(len(dataset.manifest.rows) * (1 - 1 / config.folds - config.val_fraction))
 
 
-def resume(run_id: str, session: Session) -> Results:
+def resume(run_id: str, session: Session, data: str = "") -> Results:
     """Take up an unfinished run under its own settings and plan.
+
+    Args:
+        run_id: of the run.
+        session: of the command.
+        data: where the same data lies now; empty for where it lay.
 
     Raises:
         ConfigError: no such run, already finished, or its state is not here.
         DataError: the data has changed since.
     """
-    folder, record = _recorded(run_id)
+    folder = state_of(run_id)
+    if query.status_of(run_id) == "FINISHED":
+        raise ConfigError(
+            f"resume={run_id}: this run has finished; give epochs=N beside it, and a new run trains it longer"
+        )
     if only_delivery_is_left(folder):
         return _deliver(run_id, folder, session)
+    record = moved(read_record(folder, run_id), data)
     execution.apply_determinism(record.config.deterministic)
     execution.available_device(record.plan.device)
     config, backbone = record.config, backbones.find(record.config.model)
     weights = record.weights(begun=state.exists(folder))
     first_weights.check(weights, backbone, record.plan.image_size)
-    dataset = _open(config, record.plan.image_size, session.terminal)
-    if dataset.manifest.digest() != record.data_digest:
-        raise DataError(
-            f"data={config.data}: digest {dataset.manifest.digest()} now, {record.data_digest} when run {run_id} began",
-            "A run goes on with the data it began with: bring it back, or start a new run.",
-        )
+    dataset = open_same(record, run_id, session.terminal)
     healthy = recorded_healthy(record.healthy, dataset.classes)
     session.terminal.say(f"Healthy class: {healthy or NONE}, as when the run began.")
-    job = fit.Job(config, record.plan, backbone, weights, dataset, folder, healthy)
+    job = fit.Job(config, record.plan, backbone, weights, dataset, folder, healthy, record.continues)
     with only_here(folder, run_id):  # before the run is touched: another process may be training it
+        if data:
+            write_record(folder, record.model_copy(update={"data_root": str(dataset.manifest.root)}))
         run = TrackedRun.go_on(run_id, parent=session.parent)
         run.keep(folder, session.terminal.say)
         with accounted(run, job, session.terminal, session.again) as watch:
-            return _train(run, job, session, watch, fresh=False)
+            return carry_out(run, job, session, watch, fresh=False)
 
 
 def _deliver(run_id: str, folder: Path, session: Session) -> Results:
@@ -160,20 +167,46 @@ def can_go_on(run_id: str) -> bool:
     return (state_folder(run_id) / "config.json").is_file()
 
 
-def _recorded(run_id: str) -> tuple[Path, Record]:
+def state_of(run_id: str) -> Path:
+    """Where the state of a run lies, or lay.
+
+    Raises:
+        ConfigError: no such run, or it was deleted.
+    """
     tags = query.tags_of(run_id)
     if not query.is_there(run_id):
         raise ConfigError(
             f"resume={run_id}: this run was deleted; `mlflow runs restore --run-id {run_id}` brings it back"
         )
-    if query.status_of(run_id) == "FINISHED":
-        raise ConfigError(f"resume={run_id}: this run has finished; there is nothing to go on with")
     noted, here = Path(tags.get("fracture.state") or ".").expanduser(), state_folder(run_id)
-    folder = here if here.is_dir() else noted  # here too where the project's folder was moved
-    return folder, read_record(folder, run_id)
+    return here if here.is_dir() else noted  # here too where the project's folder was moved
 
 
-def _source(config: TrainConfig) -> Source:
+def open_same(record: Record, run_id: str, terminal: Terminal) -> Dataset:
+    """The data that a run has begun with, wherever it lies now.
+
+    Raises:
+        DataError: it is not there, or not the same.
+    """
+    where = f"Where it lies elsewhere now, give data=NEW beside resume={run_id}"
+    try:
+        dataset = _open(record.config, record.plan.image_size, terminal)
+    except DataError as error:
+        if record.config.data == "demo" or Path(record.config.data).expanduser().exists():
+            raise
+        raise DataError(error.problems, f"{where}.") from error
+    now = dataset.manifest.digest()
+    if now != record.data_digest:
+        raise DataError(
+            f"data={record.config.data}: digest {now} now, {record.data_digest} when run {run_id} began",
+            f"A run goes on with the contents, labels and splits that it began with: bring them back. {where}; else "
+            "start a new run.",
+        )
+    return dataset
+
+
+def source_of(config: TrainConfig) -> Source:
+    """Where the images of a run are, and how they are split."""
     return Source(
         config.data, config.demo_images, config.val_fraction, config.test_fraction, config.data_seed, config.folds,
         0 if config.fold == "all" else config.fold,
@@ -184,13 +217,13 @@ def _known_class(config: TrainConfig) -> None:
     """Refuse a healthy class that the data does not have before its images are decoded; other problems come then."""
     problems: list[str] = []
     if config.healthy != AUTO:
-        manifest = read(_source(config), cache.folder_of(config.cache_dir), problems)
+        manifest = read(source_of(config), cache.folder_of(config.cache_dir), problems)
         if not problems:
             find_healthy(config.healthy, manifest.classes)
 
 
 def _open(config: TrainConfig, size: int, terminal: Terminal) -> Dataset:
-    source = _source(config)
+    source = source_of(config)
     with terminal.working() as working:
         dataset = open_dataset(source, size, cache.folder_of(config.cache_dir), working)
     if source.folds > 1:
@@ -201,7 +234,8 @@ def _open(config: TrainConfig, size: int, terminal: Terminal) -> Dataset:
     return dataset
 
 
-def _train(run: TrackedRun, job: fit.Job, session: Session, watch: Watch, *, fresh: bool) -> Results:
+def carry_out(run: TrackedRun, job: fit.Job, session: Session, watch: Watch, *, fresh: bool) -> Results:
+    """Train, judge and report; a run that is not ``fresh`` goes on from the state in its folder."""
     terminal = session.terminal
     cache_dir = cache.folder_of(job.config.cache_dir)
     if fresh:
@@ -210,7 +244,7 @@ def _train(run: TrackedRun, job: fit.Job, session: Session, watch: Watch, *, fre
     if fresh:
         plan = fit.choose_memory_format(job, model, cache_dir)
         job = replace(job, plan=plan)
-        _record(run, job)
+        record_run(run, job)
     show_plan(job, terminal)
     if job.config.head == "probe" and not state.exists(job.folder):
         solved = _solve_head(job, model, watch, terminal)
@@ -258,7 +292,7 @@ def _say_head(solved: Solved, images: int, terminal: Terminal) -> None:
     )
 
 
-def _record(run: TrackedRun, job: fit.Job) -> None:
+def record_run(run: TrackedRun, job: fit.Job) -> None:
     """Everything that is known before training, on the run and beside the state."""
     plan, manifest = job.plan.model_dump(exclude={"reasons", "recipe"}), job.dataset.manifest
     given = as_text(job.config) | dict.fromkeys(job.plan.recipe, "auto")  # as `mlflow run` has logged it
@@ -273,6 +307,7 @@ def _record(run: TrackedRun, job: fit.Job) -> None:
         weights_description=job.weights.description,
         weights_license=job.weights.license,
         weights_changes=job.weights.changes,
+        continues=job.continues,
     )
     write_json(job.folder / "environment.json", environment.environment(execution.hardware(job.plan.device)))
     if diff := environment.uncommitted():
@@ -281,7 +316,7 @@ def _record(run: TrackedRun, job: fit.Job) -> None:
     run.params(given | resolved | {f"plan.{key}": value for key, value in plan.items()})
     run.tag(_tags(job))
     _log_inputs(run, job)
-    write_json(job.folder / "config.json", record.model_dump(mode="json"))  # last: a run with it can go on
+    write_record(job.folder, record)  # last: a run with it can go on
 
 
 def _tags(job: fit.Job) -> dict[str, Any]:
@@ -297,6 +332,7 @@ def _tags(job: fit.Job) -> dict[str, Any]:
         "fracture.test_digest": manifest.digest("test"),
         "fracture.synthetic": str(manifest.synthetic).lower(),
         "fracture.state": job.folder,
+        **({"fracture.continues": job.continues} if job.continues else {}),
     } | ({"mlflow.source.git.commit": commit} if (commit := environment.git("rev-parse", "HEAD").strip()) else {})
 
 

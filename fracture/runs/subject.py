@@ -110,6 +110,10 @@ def subject_of(run_id: str, job: fit.Job, results: Results) -> Subject:
     flags = " ".join(f"--{name.replace('_', '-')} {shlex.quote(value)}" for name, value in changed.items())
     facts = {"run": run_id, "first weights": f"{job.weights.description} (licence: {job.weights.license})"}
     facts |= {"of them": "; ".join(job.weights.changes)} if job.weights.changes else {}
+    reproduce = f"fracture train {flags}".strip()
+    if job.continues:
+        facts["trains longer"] = f"run {job.continues}"
+        reproduce = f"fracture train --resume {job.continues} --epochs {job.plan.epochs}"
     return Subject(
         title=f"{job.backbone.name.split('.')[0]} on {results.data}: what it proves",
         model=job.plan.place(model),
@@ -124,5 +128,5 @@ def subject_of(run_id: str, job: fit.Job, results: Results) -> Subject:
         audit=json.loads(audit.read_text()) if audit.is_file() else None,
         facts=facts | {"commit": environment.git("rev-parse", "HEAD").strip() or "not in git"} | plan,
         settings=settings,
-        reproduce=[f"fracture train {flags}".strip()],
+        reproduce=[reproduce],
     )

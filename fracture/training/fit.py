@@ -50,6 +50,7 @@ class Job:
         dataset: on what.
         folder: where its state and its best weights lie while it runs.
         healthy: the class without a fracture, None where none is known.
+        continues: id of the run that this one trains longer, empty for none.
     """
 
     config: TrainConfig
@@ -59,6 +60,7 @@ class Job:
     dataset: Dataset
     folder: Path
     healthy: str | None = None
+    continues: str = ""
 
     @property
     def healthy_at(self) -> int | None:
@@ -144,13 +146,11 @@ def fit(job: Job, model: torch.nn.Module, watch: Watch, listener: Listener) -> P
     if job.plan.device == "cuda" and job.plan.memory_limit_gib is not None:
         hold(job.plan.memory_limit_gib, CONTEXT_GIB["cuda"])
     train = job.indices("train")
-    batches = len(engine.order(train, job.config.batch_size, 0, 0))
-    counts = np.bincount(job.dataset.labels[train], minlength=len(job.dataset.classes))
     with out_of_memory_explained(job):
-        learner = Learner(model, job.config, job.plan, job.normalize, counts, batches)
+        learner = _learner(job, model)
         position = state.load(job.folder, learner)
     state.check_space(job.folder, learner)
-    listener.started(job, batches, position)
+    listener.started(job, _batches(job), position)
     began = time.monotonic() - position.seconds
     try:
         while not is_over(position, job):
@@ -168,6 +168,29 @@ def fit(job: Job, model: torch.nn.Module, watch: Watch, listener: Listener) -> P
         state.save(job.folder, learner, position)
         raise
     return position
+
+
+def begin_at(job: Job, position: Position) -> None:
+    """Write the state of a run that begins with the best weights in ``job.folder``, as after ``position``'s epochs.
+
+    The optimiser begins anew; the learning rate is where the schedule has it by then.
+    """
+    apply_threads(job.plan)
+    model = build_model(job)
+    model.load_state_dict(torch.load(job.folder / BEST, map_location="cpu", weights_only=True))
+    learner = _learner(job, model)
+    learner.schedule.move_to(max(0, position.epoch - learner.solved) * _batches(job))
+    state.save(job.folder, learner, position)
+
+
+def _batches(job: Job) -> int:
+    """Batches of an epoch."""
+    return len(engine.order(job.indices("train"), job.config.batch_size, 0, 0))
+
+
+def _learner(job: Job, model: torch.nn.Module) -> Learner:
+    counts = np.bincount(job.dataset.labels[job.indices("train")], minlength=len(job.dataset.classes))
+    return Learner(model, job.config, job.plan, job.normalize, counts, _batches(job))
 
 
 def is_over(position: Position, job: Job) -> bool:

@@ -55,6 +55,14 @@ class Schedule:
         if self._plateau is not None:
             self._plateau.step(val_loss)
 
+    def move_to(self, step: int) -> None:
+        """Stand where so many optimiser steps have led; a plateau has seen nothing yet."""
+        if self._steps is not None:
+            self._steps.load_state_dict(self._steps.state_dict() | {"last_epoch": step, "_step_count": step + 1})
+            rates = zip(self._steps.optimizer.param_groups, self._steps.base_lrs, self._steps.lr_lambdas, strict=True)
+            for group, base, share in rates:
+                group["lr"] = base * share(step)
+
     def state_dict(self) -> dict[str, object]:
         """Plain values to go on from."""
         return dict((self._plateau or self._inner()).state_dict())

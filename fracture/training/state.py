@@ -1,7 +1,7 @@
 """The full training state on the local disk: written whole each epoch and when interrupted, deleted on success."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,22 @@ def load(folder: Path, learner: Learner) -> Position:
     saved: dict[str, Any] = torch.load(folder / _STATE, map_location="cpu", weights_only=True)
     learner.load_state_dict(saved["learner"])
     return Position(**saved["position"])
+
+
+def position_of(folder: Path) -> Position:
+    """Where training stands in a folder; the beginning where nothing is saved."""
+    if not exists(folder):
+        return Position()
+    saved: dict[str, Any] = torch.load(folder / _STATE, map_location="cpu", weights_only=True, mmap=True)
+    return Position(**saved["position"])
+
+
+def copy(folder: Path, to: Path, more: Iterable[str]) -> None:
+    """Copy the state, and ``more`` files that are there, into another run's folder."""
+    to.mkdir(parents=True, exist_ok=True)
+    for name in (_STATE, *more):
+        if (folder / name).is_file():
+            shutil.copy2(folder / name, to / name)
 
 
 def exists(folder: Path) -> bool:

@@ -15,7 +15,7 @@ from fracture.config import TrainConfig
 from fracture.errors import ConfigError, DataError, FractureError
 from fracture.evidence import FOLD_ARTIFACTS, FoldResults
 from fracture.progress import Terminal
-from fracture.runs import folds
+from fracture.runs import folds, session
 from fracture.training import engine
 
 
@@ -101,3 +101,32 @@ def test_folds_of_data_that_has_changed_are_not_put_together(
     with pytest.raises(DataError, match="other images or labels than fold 0: the data has changed between them"):
         train(data)
     assert mlflow.MlflowClient().get_run(newest_parent()).info.status == "FAILED"
+
+
+@pytest.mark.parametrize(
+    ("groups", "wanted", "most"),
+    [
+        (3, 5, "at most folds=3: no_fracture has 3 groups"),
+        (2, 2, "no number of folds is possible"),
+        (3, 3, ""),
+        (9, 5, ""),
+    ],
+)
+def test_folds_that_the_groups_do_not_allow_are_refused_before_anything_is_trained(
+    store_root: Path, images: Path, tmp_path: Path, cli: Callable[..., int], capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch, groups: int, wanted: int, most: str,
+) -> None:  # fmt: skip
+    rows = [
+        f"{path},{path.parent.name},{path.parent.name}-{number % (groups if path.parent.name == 'no_fracture' else 10)}"
+        for number, path in enumerate(sorted(images.rglob("*.png")))
+    ]
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("\n".join(["path,label,group", *rows]))
+    before = len(mlflow.MlflowClient().search_runs(["0"]))
+    monkeypatch.setattr(folds, "train_folds", lambda *_: None)
+    monkeypatch.setattr(session, "train", lambda *_: None)
+    for more in ([], ["--fold", "0"]):
+        code = cli("train", "--data", str(manifest), "--model", "test_resnet", "--folds", str(wanted), *more)
+        said = capsys.readouterr().err
+        assert (code, most in said) == (2 if most else 0, True), said
+    assert len(mlflow.MlflowClient().search_runs(["0"])) == before

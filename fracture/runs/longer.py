@@ -1,0 +1,137 @@
+"""A run trained longer: a new run that begins where another one stands, and says so."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from fracture.errors import ConfigError
+from fracture.evidence import Results
+from fracture.evidence.healthy import NONE, recorded_healthy
+from fracture.models import backbones
+from fracture.runs import session as sessions
+from fracture.runs.lifetime import accounted, only_here
+from fracture.runs.record import Record, moved, read_record
+from fracture.runs.session import Session
+from fracture.tracking import artifacts, query
+from fracture.tracking.run import TrackedRun
+from fracture.training import execution, fit, state
+from fracture.training.state import Position
+
+_BEST = (fit.BEST, "best.json")
+_KEPT = ("audit.json", "audit.html", "memory.json", "memory.png")  # of the data and the plan, which stay
+_TAGS = ("fracture.audit", "fracture.confounded", "fracture.memory_corrected")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a run stands that is to be trained longer.
+
+    Attributes:
+        run: its id.
+        record: its settings.
+        position: the epochs that count: of a finished run those up to its best one, whose weights are all that it kept.
+        folder: with its files.
+        tags: of the run that hold for the new one too.
+    """
+
+    run: str
+    record: Record
+    position: Position
+    folder: Path
+    tags: dict[str, str]
+
+    @property
+    def finished(self) -> bool:
+        """Whether only the best weights are there, without the optimiser."""
+        return not state.exists(self.folder)
+
+
+def train_longer(run_id: str, epochs: int, session: Session, data: str = "") -> Results:
+    """Train a finished or interrupted run up to ``epochs`` epochs, as a new run; the old one stays as it is.
+
+    An interrupted run goes on with its optimiser, as if it had been begun with so many epochs. A finished one goes on
+    from its best epoch with a new optimiser.
+
+    Args:
+        run_id: of the old run.
+        epochs: in all, those that were done included.
+        session: of the command.
+        data: where the same data lies now; empty for where it lay.
+
+    Raises:
+        ConfigError: no such run, none that was trained, or it has done so many epochs already.
+        DataError: the data has changed since.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        origin = _find(run_id, Path(place))
+        _check(origin, epochs)
+        return _train(origin, _longer(moved(origin.record, data), epochs), session)
+
+
+def _find(run_id: str, place: Path) -> Origin:
+    """Bring the files of a run to ``place``."""
+    noted = sessions.state_of(run_id)
+    tags = query.tags_of(run_id)
+    if tags.get("fracture.kind") != "train":
+        raise ConfigError(f"resume={run_id}: is no training run, but {tags.get('fracture.kind', 'of another program')}")
+    own = {name: tags[name] for name in _TAGS if name in tags}
+    if query.status_of(run_id) == "FINISHED":
+        artifacts.fetch(run_id, ("config.json", "results.json", *_BEST, *_KEPT), place)
+        results = Results.model_validate_json((place / "results.json").read_bytes())
+        best = results.best_epoch
+        position = Position(epoch=best, history=list(results.history[:best]), seconds=results.seconds)
+        return Origin(run_id, read_record(place, run_id), position, place, own)
+    record = read_record(noted, run_id)
+    with only_here(noted, run_id):
+        state.copy(noted, place, (*_BEST, *_KEPT))
+    return Origin(run_id, record, state.position_of(place), place, own)
+
+
+def _check(origin: Origin, epochs: int) -> None:
+    """See that there is something to go on from, and something to do."""
+    done = origin.position.epoch
+    if origin.finished and not done:
+        raise ConfigError(f"resume={origin.run}: has learned nothing yet; leave epochs out, or start a new run")
+    if epochs <= done:
+        best = ", its best" if origin.finished else ""
+        raise ConfigError(
+            f"epochs={epochs}: run {origin.run} stands at epoch {done}{best}. Allowed: more than {done}, these included."
+        )
+
+
+def _longer(record: Record, epochs: int) -> Record:
+    """The settings with more epochs, which the user has chosen and no recipe."""
+    plan = record.plan
+    chosen = {
+        name: {knob: why for knob, why in getattr(plan, name).items() if knob != "epochs"}
+        for name in ("recipe", "reasons")
+    }
+    config = record.config.model_copy(update={"epochs": epochs})
+    return record.model_copy(update={"config": config, "plan": plan.model_copy(update={"epochs": epochs, **chosen})})
+
+
+def _train(origin: Origin, record: Record, session: Session) -> Results:
+    config, plan, terminal = record.config, record.plan, session.terminal
+    execution.apply_determinism(config.deterministic)
+    execution.available_device(plan.device)
+    backbone = backbones.find(config.model)
+    dataset = sessions.open_same(record, origin.run, terminal)
+    healthy = recorded_healthy(record.healthy, dataset.classes)
+    how = "from its best weights, with a new optimiser" if origin.finished else "where it was interrupted"
+    terminal.say(
+        f"A new run trains run {origin.run} longer: after epoch {origin.position.epoch}, {how}, up to epoch "
+        f"{plan.epochs}. Healthy class: {healthy or NONE}, as in that run."
+    )
+    name = f"{backbone.nickname.split('.')[0]} {origin.run[:8]} to {plan.epochs} epochs"
+    run = TrackedRun.begin(name, "train")
+    folder, weights = sessions.state_folder(run.id), record.weights(begun=True)
+    job = fit.Job(config, plan, backbone, weights, dataset, folder, healthy, origin.run)
+    with only_here(folder, run.id):
+        state.clear(folder)
+        with accounted(run, job, terminal, session.again) as watch:
+            state.copy(origin.folder, folder, (*_BEST, *_KEPT))
+            if origin.finished:
+                fit.begin_at(job, origin.position)
+            run.tag(origin.tags)
+            sessions.record_run(run, job)
+            return sessions.carry_out(run, job, session, watch, fresh=False)
