@@ -6,6 +6,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from fracture.runs import launch
+
 _PROGRAMS = {"main": "fracture train", "tune": "python -m tuning", "regroup": "fracture prepare"}
 
 
@@ -20,7 +22,7 @@ def command_line(values: Mapping[str, str], attached: bool, entry: str = "main")
     if attached:
         given = [f"-P {name}={_quoted(value)}" for name, value in values.items()]
         where = [] if entry == "main" else [f"-e {entry}"]
-        return " ".join(["mlflow run .", *where, *_manager(), *_experiment(), *given])
+        return " ".join(["mlflow run", launch.project(), *where, *_manager(), *_experiment(), *given])
     flags = [f"--{name.replace('_', '-')} {_quoted(value)}" for name, value in values.items()]
     return " ".join([_PROGRAMS[entry], *flags])
 

@@ -95,7 +95,7 @@ def _check(origin: Origin, epochs: int) -> None:
     if epochs <= done:
         best = ", its best" if origin.finished else ""
         raise ConfigError(
-            f"epochs={epochs}: run {origin.run} stands at epoch {done}{best}. Allowed: more than {done}, these included."
+            f"epochs={epochs}: run {origin.run} stands at epoch {done}{best}. Allowed: more than {done}, all counted."
         )
 
 

@@ -4,13 +4,16 @@ import contextlib
 import json
 import logging
 import os
+import re
 import sqlite3
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
 import mlflow
+import platformdirs
 from filelock import FileLock
 from mlflow.entities import LifecycleStage, Run
 from mlflow.exceptions import MlflowException
@@ -23,12 +26,29 @@ from fracture.tracking.moved import follow_move
 from fracture.trouble import sentence
 
 _SQLITE = "sqlite:///"
+_FETCHED = re.compile(r"tmp[a-z0-9_]{8}")  # what tempfile.mkdtemp calls a folder
 
 
 def project_root() -> Path:
-    """The nearest folder upwards that holds an MLproject, else the current one."""
+    """The folder that everything is kept in: the nearest one upwards that holds an MLproject, else the current one.
+
+    A copy that ``mlflow run`` has fetched to a temporary folder is found by no later command. Instead of it counts the
+    folder of the store, where that is a file, else one of the user's.
+    """
     here = Path.cwd()
-    return next((folder for folder in (here, *here.parents) if (folder / "MLproject").is_file()), here)
+    root = next((folder for folder in (here, *here.parents) if (folder / "MLproject").is_file()), here)
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if not uri or not _is_fetched(root):
+        return root
+    path = database(uri)
+    return path.parent if path else Path(platformdirs.user_state_dir("fracture", appauthor=False))
+
+
+def _is_fetched(root: Path) -> bool:
+    """Whether a project lies in a temporary folder as ``mlflow run`` makes one for an address."""
+    temporary, place = Path(tempfile.gettempdir()).resolve(), root.resolve()
+    below = place.relative_to(temporary).parts if place.is_relative_to(temporary) else ()
+    return bool(below and _FETCHED.fullmatch(below[0]))
 
 
 def connect() -> str:
@@ -43,6 +63,7 @@ def connect() -> str:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar for each small file
     os.environ.setdefault("MLFLOW_RUN_CONTEXT", json.dumps(_context()))
     root = project_root()
+    root.mkdir(parents=True, exist_ok=True)
     if not os.environ.get("MLFLOW_TRACKING_URI") and root != Path.cwd():
         mlflow.set_tracking_uri(f"{_SQLITE}{root / 'mlflow.db'}")
     uri = str(mlflow.get_tracking_uri())
