@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from fracture.evidence.decisions import Calibration, Decided, OperatingPoint, Referral
 from fracture.evidence.estimate import Estimate
 from fracture.evidence.healthy import completed
-from fracture.evidence.verdict import Rule
 from fracture.evidence.hits import Hits
+from fracture.evidence.verdict import Rule
 
 SCHEMA_VERSION = 2
 
