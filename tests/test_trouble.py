@@ -3,10 +3,10 @@
 import contextlib
 import errno
 import os
+import re
 import resource
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +22,9 @@ from fracture.data import cache
 from fracture.data.inspection import inspect
 from fracture.errors import ConfigError, FractureError, Interrupted
 from fracture.files import replacing, write_json
+from fracture.runs import session
+from fracture.runs.show import Reporter
+from fracture.training import state
 from fracture.trouble import explained, need
 
 MIB = 2**20
@@ -110,53 +113,62 @@ def test_a_full_disk_leaves_the_old_file_whole_and_names_it(small_disk: Path, wr
     assert str(found).startswith(f"{path}: No space left on device: ")
 
 
-def fracture(*arguments: str, cwd: Path, **env: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "fracture", *arguments], cwd=cwd, env=os.environ | env, capture_output=True, text=True,
-        timeout=300, check=False,
-    )  # fmt: skip
-
-
 TRAIN = ("--model", "test_resnet", "--image-size", "32", "--epochs", "2", "--batch-size", "8", "--threads", "1",
          "--weights", "none", "--audit", "off", "--precision", "fp32", "--memory-format", "contiguous")  # fmt: skip
 
 
-def check_said(done: "subprocess.CompletedProcess[str]", place: Path) -> None:
-    said = done.stderr
-    assert done.returncode == 6, said
+@pytest.mark.slow
+@pytest.mark.parametrize("full", ["cache", "state", "state in the middle", "state while it is written"])
+def test_training_on_a_full_disk_says_so_and_goes_on_afterwards(
+    store_root: Path, small_disk: Path, images: Path, full: str, cli: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    filler, ours = small_disk / "filler", small_disk / "ours"
+    ours.mkdir()
+    with monkeypatch.context() as patch:
+        if full == "cache":
+            patch.setenv("FRACTURE_CACHE_DIR", str(ours))
+        else:
+            patch.setattr(session, "state_root", lambda: ours)
+        if full in ("cache", "state"):
+            filler.write_bytes(bytes(6 * MIB - 8192))
+        else:
+            patch.setattr(state, "check_space", lambda *_: None)
+            fill_after_first_epoch(patch, filler)
+        if full == "state while it is written":
+            patch.setattr(state, "need", lambda *_: None)
+        assert cli("train", "--data", str(images), *TRAIN) == 6
+    said = capsys.readouterr().err
     assert "Traceback" not in said
     assert "Logging error" not in said
-    assert str(place) in said
-    assert "MiB" in said
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("full", ["cache", "project", "project while training", "temporary folder"])
-def test_training_on_a_full_disk_says_so_and_the_same_command_goes_on(
-    small_disk: Path, images: Path, tmp_path: Path, full: str
-) -> None:
-    root = tmp_path / "project"
-    root.mkdir()
-    env = {"TMPDIR": str(tmp_path)}
-    filler = small_disk / "filler"
-    command = ["train", "--data", str(images), *TRAIN]
-    if full == "cache":
-        env["FRACTURE_CACHE_DIR"] = str(small_disk)
-    elif full == "temporary folder":
-        env["TMPDIR"] = str(small_disk)
-    else:
-        (root / "mlruns").symlink_to(small_disk)
-    if full != "project":
-        filler.write_bytes(bytes(6 * MIB - 8192))
-    done = fracture(*command, cwd=root, **env)
-    if full == "temporary folder" and done.returncode == 0:
-        return  # Python has found another one
-    check_said(done, root / "mlruns" if full.startswith("project") else small_disk)
+    assert f"{ours}/" in said
+    assert re.search(r"MiB (are|is) (free|missing)", said)
+    resumable = re.search(r"fracture train --resume (\w{32})", said)
+    assert bool(resumable) == (full not in ("cache", "state"))
     filler.unlink(missing_ok=True)
-    if full.startswith("project"):
-        subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
-    again = fracture(*command, cwd=root, **env)
-    assert again.returncode == 0, again.stderr
+    if resumable:
+        monkeypatch.setattr(session, "state_root", lambda: ours)
+    grow(small_disk)
+    again = ("train", "--resume", resumable[1]) if resumable else ("train", "--data", str(images), *TRAIN)
+    assert cli(*again) == 0
+    assert "Done: report.html" in capsys.readouterr().out
+
+
+def fill_after_first_epoch(patch: pytest.MonkeyPatch, filler: Path) -> None:
+    """Take what is left of the disk once the state of the first epoch is there."""
+    real = Reporter.epoch
+
+    def epoch(self: Reporter, number: int, metrics: dict[str, float], best: bool) -> None:
+        real(self, number, metrics, best)
+        if not filler.exists():
+            filler.write_bytes(bytes(shutil.disk_usage(filler.parent).free - 16384))
+
+    patch.setattr(Reporter, "epoch", epoch)
+
+
+def grow(disk: Path) -> None:
+    """Make room on it."""
+    subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
 
 
 @contextlib.contextmanager
