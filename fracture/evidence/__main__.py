@@ -6,6 +6,7 @@ from pydantic import BaseModel
 
 from fracture.evidence.decisions import Calibration, Decided, OperatingPoint, Referral
 from fracture.evidence.estimate import Estimate
+from fracture.evidence.hits import Hits
 from fracture.evidence.names import ARTIFACTS, CLASS_METRICS, EPOCH_METRICS, FOLD_ARTIFACTS, METRICS, TAGS
 from fracture.evidence.results import (
     SCHEMA_VERSION,
@@ -79,6 +80,8 @@ def _other_files() -> list[str]:
     return [
         "## controls.json",
         _fields(Controls),
+        "### boxes of controls.json",
+        _fields(Hits),
         "### calibration, operating_point, referral, decisions",
         _fields(Calibration),
         _fields(OperatingPoint),

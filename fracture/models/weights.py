@@ -124,7 +124,9 @@ def check(weights: Weights, backbone: Backbone, size: int | None = None) -> Weig
         _try(state, backbone, size)
         changes += adapt(state, template(backbone, size)).changes
     except ConfigError as error:
-        raise ConfigError(f"weights={weights.path}: {error}\nGive the file of this model.") from error
+        other = backbone.fixed_size and size not in (None, backbone.own_size)
+        hint = f", or leave image_size at auto ({backbone.own_size}): timm cannot resample all weights" if other else ""
+        raise ConfigError(f"weights={weights.path}: {error}\nGive the file of this model{hint}.") from error
     return replace(weights, changes=changes)
 
 

@@ -85,6 +85,17 @@ def test_weights_of_another_size_are_brought_to_the_own(tmp_path: Path) -> None:
     assert any("resampled" in change for change in check(find_weights(str(path), backbone), backbone).changes)
 
 
+def test_weights_that_timm_cannot_resample_are_refused_with_the_way_out(tmp_path: Path) -> None:
+    backbone = find("pit_ti_224.in1k")
+    save_file(dict(timm.create_model(backbone.name).state_dict()), tmp_path / "pit.safetensors")
+    found = find_weights(str(tmp_path / "pit.safetensors"), backbone)
+    check(found, backbone)
+    with pytest.raises(
+        ConfigError, match=r"do not fit(.|\n)*or leave image_size at auto \(224\): timm cannot resample"
+    ):
+        check(found, backbone, backbone.image_size(256))
+
+
 def test_a_saved_model_is_built_for_its_size_again(tmp_path: Path) -> None:
     backbone = find("test_vit")
     torch.manual_seed(0)
