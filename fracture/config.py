@@ -51,7 +51,7 @@ class TrainConfig(BaseModel):
         "auto",
         description="auto (hub cache, hub, else random with a warning), hub, none, or a .safetensors/.pth file",
     )
-    weights_license: Annotated[str, Field(pattern=r"^[ -~]{1,100}$")] = Field(
+    weights_license: Annotated[str, Field(pattern=r"^[!-~]([ -~]{0,98}[!-~])?$")] = Field(
         "auto", description="licence of a weights file, as you know it; auto is not stated; the hub's is as timm states"
     )
     # on what

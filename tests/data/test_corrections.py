@@ -94,6 +94,7 @@ WRONG = {
         r"no image has the class 'no_fractur'\. Near",
     ),
     "no class": ([[f"{A}/001.png", ""]], r"no image has the class ''"),
+    "a dot": ([[".", B]], r"fix\.csv:2: \. is no image"),
     "no path": ([["", B]], r"an empty path is no image"),
     "two corrections": ([[f"{A}/001.png", B], [f"images/{A}/001.png", A]], rf":3: \S+ is corrected to {B} and to {A}"),
 }

@@ -63,7 +63,7 @@ def _read(path: Path) -> list[_Correction]:
                 "Corrections have the columns path and label, as label_review.csv has.",
             )
         return [
-            _Correction(f"{path}:{line}", row["path"].strip(), row["label"].strip(), (row.get("sha256") or "").strip())
+            _Correction(f"{path}:{line}", *((row.get(name) or "").strip() for name in ("path", "label", "sha256")))
             for line, row in table.rows
         ]
 
@@ -84,9 +84,8 @@ def _labels(corrections: Sequence[_Correction], opened: Sequence[Opened], path: 
             hint = nearest(one.label, classes) or f"Known: {', '.join(classes)}."
             problems.append(f"{one.where}: no image has the class {one.label!r}. {hint}")
         elif len(digests) != 1:
-            problems.append(
-                f"{one.where}: {one.path or 'an empty path'} is {'no' if not digests else 'more than one'} image"
-            )
+            count = "more than one image" if digests else "no image"
+            problems.append(f"{one.where}: {one.path or 'an empty path'} is {count}")
         elif found.setdefault(digest := next(iter(digests)), one.label) != one.label:
             problems.append(f"{one.where}: {one.path} is corrected to {found[digest]} and to {one.label}")
     if problems:
@@ -113,4 +112,5 @@ class _Places:
         if whole := self._whole.get(self._folder / path):
             return whole
         parts = PurePosixPath(path.replace("\\", "/").removeprefix("./")).parts
-        return {digest for own, digest in self._ends.get(parts[-1], ()) if parts and own[-len(parts) :] == parts}
+        ends = self._ends.get(parts[-1], ()) if parts else ()
+        return {digest for own, digest in ends if own[-len(parts) :] == parts}
