@@ -65,9 +65,8 @@ def test_a_finished_run_holds_all_its_evidence(store_root: Path, images: Path) -
     assert as_text(wanted).items() <= run.data.params.items()
     assert run.data.params["plan.micro_batch"] == "8"
     artifacts = {item.path for item in mlflow.MlflowClient().list_artifacts(run.info.run_id)}
-    assert set(ARTIFACTS) - {"uncommitted.diff", "predictions_out_of_fold.csv"} <= artifacts, (
-        "the second is of solved heads"
-    )
+    sometimes = {"uncommitted.diff", "predictions_out_of_fold.csv", "label_review.csv"}  # see fracture.evidence.names
+    assert set(ARTIFACTS) - sometimes <= artifacts
     assert EPOCH_METRICS.keys() <= run.data.metrics.keys()
     assert run.data.metrics["test_macro_f1"] == results.splits["test"].metrics["macro_f1"].value
     history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "val_loss")
