@@ -29,7 +29,7 @@ def _train(wanted: TrainConfig, terminal: Terminal) -> None:
     attached = store.attached_run_id() is not None
     store.connect()
     for left in leftovers.sweep(session.state_root()):
-        terminal.say(f"{left.said}: marked KILLED.")
+        terminal.say(f"{left.said}: {'marked KILLED' if left.kind == 'run' else 'deleted'}.")
     if wanted.resume != "none":
         _resume(wanted, terminal, attached)
         return

@@ -150,13 +150,14 @@ def _store() -> Iterator[Finding]:
 
 
 def _leftovers(fix: bool) -> Iterator[Finding]:
-    found = leftovers.find(session.state_root())
+    root, below = store.project_root(), (store.project_root() / "mlruns", cache.folder_of("auto"))
+    found = leftovers.find(session.state_root()) + leftovers.half_written(root, below)
     for one in found:
-        mends = one.kind in ("run", "state")
+        mends = one.kind in leftovers.MENDED
         if fix and mends:
             leftovers.mend(one)
             yield Finding("leftover", "ok", f"{one.said}: mended")
         else:
-            yield Finding("leftover", "problem" if mends or one.kind == "unknown" else "note", one.said, one.mend)
+            yield Finding("leftover", "problem" if mends else "note", one.said, one.mend)
     if not found:
         yield Finding("leftovers", "ok", "no run says RUNNING without a process, no state lies about")

@@ -1,21 +1,32 @@
-"""What killed processes leave: runs that say RUNNING for ever, and states of runs that are over or gone."""
+"""What killed processes leave: runs that say RUNNING for ever, states of runs that are over, files half written."""
 
 import json
+import re
 import shutil
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import mlflow
+import psutil
 from filelock import FileLock, Timeout
 from mlflow.entities import LifecycleStage, Run, ViewType
 from mlflow.exceptions import MlflowException
 
 from fracture.tracking import store
-from fracture.tracking.liveness import is_gone
+from fracture.tracking.liveness import is_gone, is_launched, is_seen
 
 PROCESS = "fracture.process"  # tag: the process that writes the run
 _REASON = "its process is gone (killed, or the machine went down)"
-_ABANDONED = 24 * 3600 * 1000  # milliseconds after which a run that no process has taken up is nobody's
+_SILENCE = 24 * 3600  # seconds without a sign of life after which a process that cannot be seen counts as gone
+_WRITING = 60  # seconds since its last change within which another machine may be writing a file
+_PAGE = 200
+_PART = re.compile(r"\.(\d+)\.part")  # the number of the process, see `fracture.files.replacing`
+_NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # the latter where a name is no id at all
+Kind = Literal["run", "silent", "over", "state", "part", "resumable", "foreign"]
+MENDED: frozenset[Kind] = frozenset({"run", "silent", "over", "state", "part"})
 
 
 @dataclass(frozen=True)
@@ -23,17 +34,19 @@ class Leftover:
     """One of them.
 
     Attributes:
-        run_id: whose.
+        run_id: whose; empty for a file.
         said: what it is, in a sentence.
         mend: what to do about it, or what ``--fix`` does.
-        kind: ``run`` (marked RUNNING), ``state`` (a folder that nobody needs), ``resumable``, or ``unknown``.
-        folder: of its state, None where there is none here.
+        kind: what is mended: ``run`` (RUNNING, and its process is surely gone), ``silent`` (RUNNING, without a sign of
+            life), ``over`` (the state of a finished run), ``state`` (another one that nobody needs), ``part`` (a file
+            half written). What stays: ``resumable``, and ``foreign``, whose run this store does not have.
+        folder: of its state, or the file; None where there is none here.
     """
 
     run_id: str
     said: str
     mend: str
-    kind: str
+    kind: Kind
     folder: Path | None = None
 
 
@@ -45,54 +58,100 @@ def find(states: Path) -> list[Leftover]:
     return found + [one for folder in folders if folder.name not in named and (one := _judge_state(folder))]
 
 
+def half_written(root: Path, below: Iterable[Path]) -> list[Leftover]:
+    """Files that a process which is gone was about to write, in a folder, and anywhere below others."""
+    paths = list(root.glob(".*.part*"))
+    for folder in below:
+        paths += folder.rglob(".*.part*") if folder.is_dir() else ()
+    return [
+        Leftover("", f"{path} ({path.stat().st_size / 2**20:.0f} MiB) is half written, and its process is gone",
+                 "--fix deletes it", "part", path)
+        for path in paths if _is_dead(path)
+    ]  # fmt: skip
+
+
+def _is_dead(part: Path) -> bool:
+    """Whether nobody writes a file any more, whose name holds the number of the process that began to."""
+    number = _PART.search(part.name)
+    gone = number is not None and not psutil.pid_exists(int(number[1]))
+    return gone and time.time() - part.stat().st_mtime > _WRITING
+
+
 def mend(found: Leftover) -> None:
-    """End a run whose process is gone as KILLED; delete a state that nobody needs. Others stay as they are."""
-    if found.kind == "run":
+    """End a run whose process is gone as KILLED; delete what nobody needs. Others stay as they are."""
+    if found.kind in ("run", "silent"):
         client = mlflow.MlflowClient()
         client.set_tag(found.run_id, "fracture.reason", _REASON)
         client.set_terminated(found.run_id, "KILLED")
-    elif found.kind == "state" and found.folder is not None:
+    if found.folder is None or found.kind not in MENDED:
+        return
+    if found.kind == "part":
+        found.folder.unlink(missing_ok=True)
+    elif (
+        found.folder.is_dir()
+        and (found.kind in ("over", "state") or not _can_go_on(found.folder))
+        and _is_free(found.folder)
+    ):
         shutil.rmtree(found.folder, ignore_errors=True)
 
 
 def sweep(states: Path) -> list[Leftover]:
-    """The safe part, which commands do by themselves: end what a process of this machine has left RUNNING."""
-    gone = [one for run in _running() if (one := _judge_running(run, states / run.info.run_id)) and one.kind == "run"]
-    for one in gone:
+    """The safe part, which training does by itself: ends of runs of this machine, and states of finished runs."""
+    safe = [one for one in find(states) if one.kind in ("run", "over")]
+    for one in safe:
         mend(one)
-    return gone
+    return safe
 
 
-def _running() -> list[Run]:
+def _running() -> Iterator[Run]:
     """The runs of this project that say that they run."""
     client = mlflow.MlflowClient()
     experiments = [one.experiment_id for one in client.search_experiments(view_type=ViewType.ACTIVE_ONLY)]
-    found = list(client.search_runs(experiments, "attributes.status = 'RUNNING'", max_results=1000))
-    return [run for run in found if _is_ours(run)]
+    condition, token = "attributes.status = 'RUNNING'", None
+    while experiments:
+        page = client.search_runs(experiments, condition, ViewType.ACTIVE_ONLY, _PAGE, page_token=token)
+        yield from filter(_is_ours, page)
+        if not (token := page.token):
+            return
 
 
 def _is_ours(run: Run) -> bool:
+    """Whether this project has made a run, or ``mlflow run`` of this project, or of any in a store that is a file."""
     tags = run.data.tags
-    return any(tag.startswith("fracture.") for tag in tags) or "mlflow.project.entryPoint" in tags
+    if any(tag.startswith("fracture.") for tag in tags):
+        return True
+    source = tags.get("mlflow.source.name", "").partition("#")[0].removeprefix("file://")
+    return "mlflow.project.entryPoint" in tags and (_is_file() or source == str(store.project_root()))
+
+
+def _is_file() -> bool:
+    return store.database(mlflow.get_tracking_uri()) is not None
 
 
 def _judge_running(run: Run, folder: Path) -> Leftover | None:
-    """What a run that says RUNNING is; None where a process is at work on it."""
+    """What a run that says RUNNING is; None where a process is at work on it, or may be."""
     run_id, tags = run.info.run_id, run.data.tags
-    name = f"run {run_id} ({tags.get('fracture.kind', 'of mlflow run')}, {run.info.run_name})"
-    process = json.loads(tags.get(PROCESS, "{}"))
+    process, kind = json.loads(tags.get(PROCESS, "{}")), tags.get("fracture.kind", "")
+    name = f"run {run_id} ({kind or 'of mlflow run'}, {run.info.run_name}) says RUNNING"
+    later = f"; then: fracture train --resume {run_id}" if _can_go_on(folder) else ""
+    mend = f"--fix marks it KILLED{later}"
     if is_gone(process) or (not process and folder.is_dir() and _is_free(folder)):
-        later = f"; then: fracture train --resume {run_id}" if (folder / "config.json").is_file() else ""
-        return Leftover(run_id, f"{name} says RUNNING, but {_REASON}", f"--fix marks it KILLED{later}", "run", folder)
-    if process or folder.is_dir():
-        return None  # at work here, or on another machine
-    age = mlflow.utils.time.get_current_time_millis() - run.info.start_time
-    if age < _ABANDONED:
+        return Leftover(run_id, f"{name}, but {_REASON}", mend, "run", folder)
+    if is_seen(process) or (folder.is_dir() and not _is_free(folder)):
         return None
-    return Leftover(
-        run_id, f"{name} says RUNNING for {age / 3600_000:.0f} hours, and nothing tells which process writes it",
-        f"if none does: mlflow.MlflowClient().set_terminated('{run_id}', 'KILLED')", "unknown",
-    )  # fmt: skip
+    silent = time.time() - _sign(run)
+    if not process and not kind and _is_file() and not is_launched(run_id, run.info.start_time / 1000):
+        return Leftover(run_id, f"{name}, but `mlflow run` has begun nothing with it, and is gone", mend, "silent")
+    if silent < _SILENCE:
+        return None
+    where = "on another machine" if process else "nobody knows where"
+    said = f"{name}, {where}, without a sign of life for {silent / 3600:.0f} hours"
+    return Leftover(run_id, said, mend, "silent", folder)
+
+
+def _sign(run: Run) -> float:
+    """When a run gave its last sign of life: its beginning or its newest metric, in seconds since 1970."""
+    return float(max([run.info.start_time or 0, *(metric.timestamp for metric in run.data._metric_objs)])) / 1000
 
 
 def _judge_state(folder: Path) -> Leftover | None:
@@ -103,14 +162,27 @@ def _judge_state(folder: Path) -> Leftover | None:
     what = f"the state of run {folder.name} ({size:.0f} MiB)"
     try:
         info = mlflow.MlflowClient().get_run(folder.name).info
-        deleted = info.lifecycle_stage == LifecycleStage.DELETED
-        over = "the run was deleted" if deleted else "the run has finished" if info.status == "FINISHED" else ""
-    except MlflowException:
-        over = f"the store {store.shown()} has no such run"
-    if over:
-        return Leftover(folder.name, f"{what}: {over}", "--fix deletes it", "state", folder)
+    except MlflowException as error:
+        if error.error_code not in _NOT_THERE:
+            raise  # a store that does not answer is no reason to delete anything
+        mend = f"MLFLOW_TRACKING_URI may name another store, which has it; else delete {folder}"
+        return Leftover(folder.name, f"{what}: the store {store.shown()} has no such run", mend, "foreign", folder)
+    if info.status == "RUNNING":
+        return None
+    if info.lifecycle_stage == LifecycleStage.DELETED:
+        return Leftover(folder.name, f"{what}: the run was deleted", "--fix deletes it", "state", folder)
+    if info.status == "FINISHED":
+        return Leftover(folder.name, f"{what}: the run has finished", "--fix deletes it", "over", folder)
+    if not _can_go_on(folder):
+        said = f"{what}: nothing was learned that could go on"
+        return Leftover(folder.name, said, "--fix deletes it", "state", folder)
     mend = f"fracture train --resume {folder.name}, or delete the run to be rid of it"
     return Leftover(folder.name, f"{what}: the run was interrupted and can go on", mend, "resumable", folder)
+
+
+def _can_go_on(folder: Path) -> bool:
+    """Whether the settings of a run were recorded, which comes last before it learns."""
+    return (folder / "config.json").is_file()
 
 
 def _is_free(folder: Path) -> bool:

@@ -1,5 +1,6 @@
 """Which process does a piece of work, and whether it is gone: told by its id and beginning, on its own machine only."""
 
+import contextlib
 import hashlib
 import os
 import socket
@@ -18,8 +19,10 @@ def me() -> dict[str, str | int | float]:
 
 def is_gone(process: Mapping[str, str | int | float]) -> bool:
     """Whether a process that `me` described ran on this machine and runs no more."""
-    if process.get("machine") != _machine():
-        return False
+    theirs, ours = str(process.get("machine", "")), _machine()
+    if theirs != ours:
+        there, here = theirs.split("-"), ours.split("-")
+        return len(there) == len(here) and there[0] == here[0] and there[1] != here[1]  # it was started again since
     try:
         found = psutil.Process(int(process["pid"]))
         apart = abs(found.create_time() - float(process["began"]))  # moves when the system's clock is set
@@ -28,11 +31,39 @@ def is_gone(process: Mapping[str, str | int | float]) -> bool:
         return True
 
 
+def is_seen(process: Mapping[str, str | int | float]) -> bool:
+    """Whether a process that `me` described would be seen from here, where it still ran."""
+    return process.get("machine") == _machine()
+
+
+def is_launched(run_id: str, begun: float) -> bool:
+    """Whether a process has been given a run, or an older ``mlflow run`` still prepares the environment for it.
+
+    Args:
+        run_id: of the run.
+        begun: when it was made, in seconds since 1970.
+    """
+    for one in psutil.process_iter(["cmdline", "create_time"]):
+        words = one.info["cmdline"] or []
+        if "run" in words and any(Path(word).name == "mlflow" for word in words) and one.info["create_time"] <= begun:
+            return True
+        with contextlib.suppress(psutil.Error, OSError):
+            if one.environ().get("MLFLOW_RUN_ID") == run_id:
+                return True
+    return False
+
+
 def _machine() -> str:
-    """The machine at hand, and on Linux the container: process ids mean nothing in another one. Its name stays here."""
-    try:
+    """The host, its start and, on Linux, the container, as digests: process ids mean nothing elsewhere."""
+    boot, space = _read("/proc/sys/kernel/random/boot_id"), ""
+    with contextlib.suppress(OSError):  # not Linux
         space = str(Path("/proc/self/ns/pid").readlink())
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    host = f"{socket.gethostname()} {_read('/etc/machine-id') or boot}"  # a name alone may be that of many machines
+    return "-".join(hashlib.sha256(part.encode()).hexdigest()[:8] for part in (host, boot, space))
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
     except OSError:
-        space = boot = ""
-    return hashlib.sha256(f"{socket.gethostname()} {boot} {space}".encode()).hexdigest()[:12]
+        return ""

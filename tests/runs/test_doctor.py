@@ -1,6 +1,9 @@
 """What killed processes leave, and the doctor who finds it."""
 
 import json
+import os
+import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,9 +11,10 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from mlflow.exceptions import MlflowException
 
 from fracture.runs import doctor, session
-from fracture.tracking import leftovers
+from fracture.tracking import leftovers, store
 from fracture.tracking.liveness import me
 from tests.tracking.test_store import python
 
@@ -73,7 +77,7 @@ def test_a_run_of_an_earlier_version_is_judged_by_the_lock_of_its_state(store_ro
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"), [("FINISHED", "state"), ("KILLED", "resumable"), ("FAILED", "resumable"), ("deleted", "state")]
+    ("status", "kind"), [("FINISHED", "over"), ("KILLED", "resumable"), ("FAILED", "resumable"), ("deleted", "state")]
 )
 def test_states_are_kept_as_long_as_somebody_may_need_them(status: str, kind: str, store_root: Path) -> None:
     run_id = run_of(status="FINISHED" if status == "deleted" else status)
@@ -86,10 +90,109 @@ def test_states_are_kept_as_long_as_somebody_may_need_them(status: str, kind: st
     assert folder.exists() == (kind == "resumable")
 
 
-def test_a_state_of_no_run_is_said(store_root: Path) -> None:
-    state_of("f" * 32)
-    assert kinds()["f" * 32] == "state"
-    session.state_folder("f" * 32).joinpath("config.json").unlink()
+def test_a_state_whose_run_is_in_another_store_is_said_and_stays(
+    store_root: Path, cli: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = state_of("f" * 32)
+    assert kinds()["f" * 32] == "foreign"
+    assert cli("doctor", "--fix") == 0
+    assert "MLFLOW_TRACKING_URI may name another store" in capsys.readouterr().out
+    assert (folder / "config.json").is_file()
+    shutil.rmtree(folder)
+
+
+def test_a_store_that_fails_is_no_reason_to_delete_a_state(store_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_id = run_of(status="KILLED")
+    folder = state_of(run_id)
+
+    def fail(*_: object) -> None:
+        raise MlflowException("the server is busy")
+
+    monkeypatch.setattr(mlflow.MlflowClient, "get_run", fail)
+    [found] = [one for one in doctor._safely(lambda: doctor._leftovers(True)) if one.status == "problem"]
+    assert "the server is busy" in found.said
+    assert (folder / "config.json").is_file()
+
+
+def test_a_state_from_before_its_run_was_recorded_cannot_go_on(store_root: Path) -> None:
+    run_id = run_of(status="KILLED")
+    (state_of(run_id) / "config.json").unlink()
+    [found] = [one for one in leftovers.find(session.state_root()) if one.run_id == run_id]
+    assert (found.kind, "nothing was learned" in found.said) == ("state", True)
+    leftovers.mend(found)
+    assert not session.state_folder(run_id).exists()
+
+
+def test_a_state_that_is_taken_meanwhile_stays(store_root: Path) -> None:
+    run_id = run_of(status="FINISHED")
+    folder = state_of(run_id)
+    [found] = [one for one in leftovers.find(session.state_root()) if one.run_id == run_id]
+    with session.only_here(folder, run_id):
+        leftovers.mend(found)
+        assert (folder / "config.json").is_file()
+
+
+def old(run_id: str, hours: float) -> str:
+    """Have a run begin so long ago."""
+    with sqlite3.connect(store.database(mlflow.get_tracking_uri())) as db:  # type: ignore[arg-type]
+        change = "UPDATE runs SET start_time = start_time - ? WHERE run_uuid = ?"
+        db.execute(change, (int(hours * 3600 * 1000), run_id))
+    return run_id
+
+
+@pytest.mark.parametrize(
+    ("part", "hours", "kind"),
+    [(0, 1, None), (0, 30, "silent"), (1, 0, "run"), (2, 1, None), (2, 30, "silent")],
+    ids=["another machine", "it is silent", "this machine, started again", "another container", "it is silent too"],
+)
+def test_runs_of_other_machines(store_root: Path, part: int, hours: float, kind: str | None) -> None:
+    parts = str(me()["machine"]).split("-")
+    parts[part] = "00000000"
+    run_id = old(run_of(process=me() | {"machine": "-".join(parts)}), hours)
+    assert kinds().get(run_id) == kind
+    assert (run_id in [one.run_id for one in leftovers.sweep(session.state_root())]) == (kind == "run")
+    for one in leftovers.find(session.state_root()):
+        leftovers.mend(one)
+    assert status_of(run_id) == ("KILLED" if kind else "RUNNING")
+    mlflow.MlflowClient().set_terminated(run_id)
+
+
+def test_a_metric_is_a_sign_of_life(store_root: Path) -> None:
+    run_id = old(run_of(process=me() | {"machine": "m"}), 30)
+    mlflow.MlflowClient().log_metric(run_id, "val_loss", 1.0, step=1)
+    assert run_id not in kinds()
+    mlflow.MlflowClient().set_terminated(run_id)
+
+
+def test_a_run_of_mlflow_run_that_nothing_was_begun_with(store_root: Path) -> None:
+    made = {"mlflow.project.entryPoint": "main"}
+    run_id = str(mlflow.MlflowClient().create_run("0", tags=made).info.run_id)
+    held = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env={"MLFLOW_RUN_ID": run_id})
+    try:
+        assert run_id not in kinds(), "a process has been given it"
+    finally:
+        held.kill()
+        held.communicate()
+    assert kinds()[run_id] == "silent"
+    leftovers.mend(next(one for one in leftovers.find(session.state_root()) if one.run_id == run_id))
+    assert status_of(run_id) == "KILLED"
+
+
+def test_files_half_written_by_processes_that_are_gone(store_root: Path, gone: dict[str, object]) -> None:
+    folder = session.state_folder("e" * 32)
+    folder.mkdir(parents=True)
+    paths = [folder / f".state.pt.{gone['pid']}.part", store_root / f".mlflow.db.{gone['pid']}.part-journal"]
+    mine, fresh = folder / f".state.pt.{me()['pid']}.part", folder / f".best.pth.{gone['pid']}.part"
+    for path in (*paths, mine, fresh):
+        path.write_bytes(b"half")
+    for path in (*paths, mine):
+        os.utime(path, (0, 0))
+    found = leftovers.half_written(store_root, [store_root / "mlruns"])
+    assert {one.folder for one in found} == set(paths)
+    for one in found:
+        leftovers.mend(one)
+    assert [path.exists() for path in (*paths, mine, fresh)] == [False, False, True, True]
+    shutil.rmtree(folder)
 
 
 KILLED = """
