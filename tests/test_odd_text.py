@@ -1,6 +1,8 @@
 """Names that programs stumble over: no screen, figure, page or table fails on them or shows them as something else."""
 
+import csv
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,12 @@ from rich.console import Console
 from fracture.data.manifest import read_csv
 from fracture.data.trees import walk
 from fracture.errors import DataError
+from fracture.evaluation.decide import Answers, fit_decisions
 from fracture.evaluation.figures.calibration import score_figure
 from fracture.evaluation.figures.confusion import confusion_figure
 from fracture.evaluation.figures.images import Tile, grid_figure
 from fracture.evaluation.figures.rankings import ranking_figure
-from fracture.evaluation.judge import fit_decisions, judge
+from fracture.evaluation.judge import judge
 from fracture.evaluation.metrics import softmax
 from fracture.evaluation.report.page import Contents, png, render
 from fracture.evidence import EPOCH_METRICS, Results
@@ -54,7 +57,7 @@ def on(terminal: Terminal) -> str:
 
 def results(classes: tuple[str, ...]) -> Results:
     groups = [str(i // 2) for i in range(60)]
-    fitted = fit_decisions(LOGITS, LABELS, classes, classes[1])
+    fitted = fit_decisions(Answers(LOGITS, LABELS, groups, classes, classes[1]))
     split = judge(LOGITS, LABELS, groups, classes, fitted.decisions)
     fixed: dict[str, Any] = {
         "model": classes[0], "classes": classes, "synthetic": False, "data": classes[2], "data_digest": "d",
@@ -124,5 +127,23 @@ def test_files_that_cannot_be_named_are_left_out_by_name(tmp_path: Path) -> None
 
 def test_a_manifest_refuses_classes_that_cannot_be_shown(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text('path,label\na.png,"two\nlines"\nb.png,fine\n')
-    with pytest.raises(DataError, match=r"label 'two\\+nlines' holds a character that cannot be shown"):
+    with pytest.raises(DataError, match=r'label "two\\nlines" holds a character that cannot be shown'):
         read_csv(tmp_path / "m.csv")
+
+
+def test_prepare_leaves_labels_out_that_cannot_be_shown(
+    tmp_path: Path, make_images: Callable[..., Path], cli: Callable[..., int]
+) -> None:
+    make_images(tmp_path / "images", 12, classes=("a", "b"))
+    files = sorted((tmp_path / "images").rglob("*.png"))
+    labels = ["two\nlines", "esc\x1b[2J", *(path.parent.name for path in files[2:])]
+    with (tmp_path / "labels.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("path", "label"), *zip(files, labels, strict=True)])
+    assert cli("prepare", str(tmp_path / "labels.csv"), "--out", str(tmp_path / "m.csv")) == 0
+    manifest = read_csv(tmp_path / "m.csv")
+    assert manifest.classes == ("a", "b")
+    with (tmp_path / "m.excluded.csv").open(newline="") as file:
+        rows = {Path(row["path"]): row for row in csv.DictReader(file)}
+    for path, shown in zip(files[:2], ("two\\nlines", "esc\\x1b[2J"), strict=True):
+        assert rows[path]["label"] == shown
+        assert "its label holds a line break" in rows[path]["reason"]

@@ -176,7 +176,7 @@ def _row(record: Mapping[str | None, str], root: Path, where: str, problems: lis
     if not text["path"] or not text["label"]:
         problems.append(f"{where}: path or label is empty")
     problems += [
-        f"{where}: {name} {as_text(text[name])!r} holds a character that cannot be shown"
+        f'{where}: {name} "{as_text(text[name])}" holds a character that cannot be shown'
         for name in ("label", "group", "source")
         if not is_text(text.get(name, ""))
     ]

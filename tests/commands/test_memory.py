@@ -36,7 +36,7 @@ def test_batch_norm_is_told(cli: Callable[..., int], capsys: pytest.CaptureFixtu
         (("--model", "convnextv3"), "no such backbone"),
         (("--largest", "x"), "largest=x: "),
         (("--memory-limit-gib", "-1"), "memory_limit_gib=-1: "),
-        (("--model", "swin", "--image-size", "256"), "takes 224 only"),
+        (("--model", "swin", "--image-size", "20"), "image_size=20: "),
         (("--model", "resnetv2_50", "--device", "tpu"), "device=tpu: "),
     ],
 )

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from fracture.data.manifest import COLUMNS, Manifest, Row, read_csv, write_csv
 from fracture.errors import DataError
+from fracture.files import is_text
 
-WORD = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Z")), max_size=8)
+WORD = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Z")), max_size=8).filter(is_text)
 NAMED = WORD.filter(bool)
 
 

@@ -12,6 +12,15 @@ from fracture.data.prepare.gather import Gathered
 from fracture.data.prepare.label_files import how_to_read
 from fracture.data.prepare.records import Record
 from fracture.errors import DataError
+from fracture.files import as_text, is_text
+
+
+def without_odd_labels(records: list[Record], excluded: list[Exclusion]) -> list[Record]:
+    """The records but those whose label cannot be written on one line, which are left out by name."""
+    reason = "its label holds a line break or another character that is not shown"
+    odd = [record for record in records if not is_text(record.label)]
+    excluded += [Exclusion(str(record.path), reason, as_text(record.label), record.source) for record in odd]
+    return [record for record in records if is_text(record.label)] if odd else records
 
 
 def check_originals(records: list[Record], config: PrepareConfig) -> list[Record]:

@@ -19,7 +19,13 @@ from fracture.data.inspection.pool import workers_of
 from fracture.data.manifest import Manifest, Row, write_csv
 from fracture.data.near.pairs import near_duplicates
 from fracture.data.patients import patients_of
-from fracture.data.prepare.checks import check_classes, check_originals, check_splits, lacking
+from fracture.data.prepare.checks import (
+    check_classes,
+    check_originals,
+    check_splits,
+    lacking,
+    without_odd_labels,
+)
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.corrections import correct
 from fracture.data.prepare.gather import Gathered, gather, gather_again
@@ -29,7 +35,7 @@ from fracture.data.prepare.people import proposal
 from fracture.data.prepare.records import Record
 from fracture.data.prepare.splitting import assign_folds, assign_splits
 from fracture.errors import DataError
-from fracture.files import replacing, write_json
+from fracture.files import as_text, replacing, write_json
 
 Opened = tuple[Record, Inspection]
 
@@ -85,6 +91,7 @@ def prepare(
         gathered = gather(list(sources), config, images_dir, progress, excluded)
     records, contradictory, agreement = one_label_each([r for one in gathered for r in one.records], config.readers)
     excluded += contradictory
+    records = without_odd_labels(records, excluded)
     check_classes({record.label for record in records}, len(records), excluded, gathered)
     records = check_originals(records, config)
     cache_dir = folder_of(config.cache_dir)
@@ -237,7 +244,8 @@ def _rows(opened: list[Opened], keys: list[list[Hashable]]) -> list[Row]:
                     names[number] = str(key[1])
     return [
         Row(
-            record.path, record.label, record.split, names.get(number, f"group-{number}"), record.source,
+            record.path, record.label, record.split, as_text(names.get(number, f"group-{number}")),
+            as_text(record.source),
             inspection.width, inspection.height, inspection.sha256, inspection.phash, record.extra,
         )
         for (record, inspection), number in zip(opened, numbers, strict=True)
