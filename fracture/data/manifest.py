@@ -183,7 +183,7 @@ def _row(record: Mapping[str | None, str], root: Path, where: str, problems: lis
     if text.get("split") and not split:
         problems.append(f"{where}: split {text['split']!r} is none of {', '.join(SPLITS)}")
     return Row(
-        path=root / Path(text["path"]).expanduser(),
+        path=_path(root, text["path"]),
         label=text["label"],
         split=split,
         group=text.get("group", ""),
@@ -194,6 +194,12 @@ def _row(record: Mapping[str | None, str], root: Path, where: str, problems: lis
         phash=text.get("phash", ""),
         extra={key: value for key, value in text.items() if key not in COLUMNS},
     )
+
+
+def _path(root: Path, text: str) -> Path:
+    """Where a row's file lies; ``~/`` is the home folder, as what is uploaded to MLflow spells it."""
+    ours = text.startswith("~/") and not (root / "~").exists()
+    return root / (Path(text).expanduser() if ours else text)
 
 
 def _integer(text: str) -> int:

@@ -163,3 +163,13 @@ def test_the_digest_changes_with_any_of_them(change: dict[str, str], tmp_path: P
     changed = held.with_rows([replace(held.rows[0], **change), *held.rows[1:]])  # type: ignore[arg-type]
     assert changed.digest() != held.digest()
     assert changed.digest("test") == held.digest("test")
+
+
+def test_a_path_in_the_home_folder_is_found_again_and_odd_names_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/al")
+    (tmp_path / "m.csv").write_text("path,label\n~/x/a.png,a\n~,a\n~0,b\n")
+    assert [row.path for row in read_csv(tmp_path / "m.csv").rows] == [
+        Path("/home/al/x/a.png"), tmp_path / "~", tmp_path / "~0",
+    ]  # fmt: skip
