@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console
 
 from fracture.data.manifest import read_csv
@@ -41,7 +42,10 @@ ODD = (
     "=1+1",
     '"a","b"',
 )
-names = st.one_of(st.sampled_from(ODD), st.text(min_size=1, max_size=12).filter(lambda name: bool(name.strip())))
+# a name of marks alone takes no space (a tone of skin without its hand): a table has no column for it
+names = st.one_of(
+    st.sampled_from(ODD), st.text(min_size=1, max_size=12).filter(lambda name: cell_len(as_text(name).strip()) > 0)
+)
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 3, 60)
 LOGITS = RNG.normal(size=(60, 3)) + 2.5 * np.eye(3)[LABELS]
