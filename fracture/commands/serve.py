@@ -3,7 +3,9 @@
 import contextlib
 import socket
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,33 +15,68 @@ from fracture.progress import Terminal
 
 @click.command()
 @click.argument("target", metavar="RUN|MODEL")
-@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets every machine ask")
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--host", default="127.0.0.1", show_default=True, help="another than this machine's own needs --token")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one")
+@click.option("--token", type=click.Path(path_type=Path), help="a file; who asks sends what it holds as a bearer token")
 @click.option("--max-mib", default=32, show_default=True, type=click.IntRange(1), help="of one request")
 @click.option("--max-images", default=16, show_default=True, type=click.IntRange(1), help="of one request")
+@click.option("--max-megapixels", default=200, show_default=True, type=click.IntRange(1), help="of one request, in all")
 @click.option("--queue", default=64, show_default=True, type=click.IntRange(1), help="requests that may wait, else 429")
-def command(target: str, host: str, port: int, max_mib: int, max_images: int, queue: int) -> None:
-    """Serve the model of a run, a .pth or models:/NAME@ALIAS: POST /predict, /healthz, /metrics and a web page."""
-    import uvicorn  # heavy imports only once the values are right
-
-    from fracture.inference.web import Limits, application
-    from fracture.runs import answering
-    from fracture.tracking import store
-
-    store.connect()
+@click.option("--seconds", default=30.0, show_default=True, type=click.FloatRange(1), help="to send and to decode one")
+def command(
+    target: str, host: str, port: int, token: Path | None, max_mib: int, max_images: int, max_megapixels: int,
+    queue: int, seconds: float,
+) -> None:  # fmt: skip
+    """Serve the model of a run, a .pth or models:/NAME@ALIAS: POST /predict, /docs and a web page."""
     terminal = Terminal()
-    with tempfile.TemporaryDirectory() as folder:
-        predictor = answering.find(target, Path(folder))
-    if predictor.sidecar.synthetic:
-        terminal.warn("this model was trained on rendered images: its answers have no medical meaning at all")
     with _listen(host, port) as listener:
-        place = f"http://{host}:{listener.getsockname()[1]}"
-        terminal.say(f"{predictor.sidecar.model} answers on {place} (research software, not a medical device)")
-        app = application(predictor, Limits(max_mib * 2**20, max_images, queue))
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=10, server_header=False)
-        with contextlib.suppress(KeyboardInterrupt):  # uvicorn hands the signal on once it has stopped
-            uvicorn.Server(config).run(sockets=[listener])
+        terminal.say(f"Loading {target} ...")
+        from fracture.inference.request import Limits  # heavy imports only once the values are right
+        from fracture.inference.web import application
+        from fracture.runs import answering
+        from fracture.tracking import store
+
+        secret = _token(host, token)
+        store.connect()
+        with tempfile.TemporaryDirectory() as folder:
+            predictor, about = answering.served(target, Path(folder))
+        sidecar = predictor.sidecar
+        if sidecar.synthetic:
+            terminal.warn("this model was trained on rendered images: its answers have no medical meaning at all")
+        limits = Limits(max_mib * 2**20, max_images, max_megapixels * 1_000_000, queue, seconds)
+        app = application(predictor, limits, about, token=secret, docs=not secret, say=terminal.say)
+        named = f"{about.title or target} ({sidecar.model}, weights {sidecar.weights_sha256[:12]})"
+        terminal.say(f"{named} answers on {_address(host, listener)} (research software, not a medical device)")
+        _serve(app, listener, seconds)
     terminal.say("Stopped")
+
+
+def _serve(app: Callable[..., Any], listener: socket.socket, seconds: float) -> None:
+    import uvicorn
+
+    from fracture.inference.access import HeaderTimeoutProtocol
+
+    protocol = type("HeaderTimeout", (HeaderTimeoutProtocol,), {"seconds": seconds})
+    config = uvicorn.Config(app, http=protocol, log_level="warning", server_header=False, timeout_graceful_shutdown=10)
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn hands the signal on once it has stopped
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _token(host: str, path: Path | None) -> str:
+    from fracture.inference.access import is_loopback, read_token
+
+    if path is not None:
+        return read_token(path)
+    if is_loopback(host):
+        return ""
+    raise ConfigError(
+        f"--host={host}: every machine that reaches this one could ask. Give --token FILE, whose content who asks has "
+        "to send, or listen on 127.0.0.1 behind a server that asks who it is"
+    )
+
+
+def _address(host: str, listener: socket.socket) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from fracture.inference.predictor import Answer, Predictor
+from fracture.inference.predictor import Answer, Predictor, Prepared
 
 
 @dataclass(frozen=True)
 class _Request:
-    images: Sequence[bytes]
+    images: Sequence[Prepared]
     answers: "Future[list[Answer]]"
 
 
@@ -41,7 +41,7 @@ class Batcher:
         """Whether somebody answers."""
         return self._thread.is_alive()
 
-    def ask(self, images: Sequence[bytes]) -> "Future[list[Answer]]":
+    def ask(self, images: Sequence[Prepared]) -> "Future[list[Answer]]":
         """Wait in line for the answers to ``images``, in order.
 
         Raises:
@@ -75,7 +75,7 @@ class Batcher:
     def _answer(self, waiting: Sequence[_Request]) -> None:
         together = [one for one in waiting if one.answers.set_running_or_notify_cancel()]  # the rest were given up
         try:
-            found = self._predictor.predict([image for one in together for image in one.images])
+            found = self._predictor.answer([image for one in together for image in one.images])
         except Exception as error:  # noqa: BLE001 - the thread answers the next ones; who asked is told
             for one in together:
                 one.answers.set_exception(error)

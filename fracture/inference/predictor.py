@@ -1,5 +1,6 @@
 """The predictor: a model with everything that was decided about it, asked for one image or many."""
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +13,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from fracture.data.batches import Normalize, to_float
-from fracture.data.images import ImageError, decode, letterbox
+from fracture.data.images import Grey, ImageError, decode, letterbox
 from fracture.errors import ConfigError
 from fracture.evidence.verdict import LOOK, NO_NUMBERS, Said, decide
-from fracture.inference.heat import heat_png
 from fracture.inference.inputs import Input, bytes_of, from_base64
+from fracture.inference.pictures import framed, heat_png, png
 from fracture.inference.unlike import why_unlike
 from fracture.models import checkpoint
 from fracture.models.checkpoint import Sidecar
@@ -48,6 +49,24 @@ class Answer:
     refer: bool = True
     reason: str = ""
     error: str = ""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One image, decoded.
+
+    Attributes:
+        square: what the model sees, uint8 [size, size].
+        doubt: why it is unlike a radiograph, empty where nothing speaks against it.
+        pixels: of the image as it came.
+        frame: the whole radiograph for people, uint8 [height, width], at most 1,024 pixels on the longer side; None
+            where nobody asked for pictures.
+    """
+
+    square: Grey
+    doubt: str
+    pixels: int
+    frame: Grey | None = None
 
 
 class Predictor:
@@ -97,14 +116,10 @@ class Predictor:
 
     def answers(self, inputs: Iterable[Input]) -> Iterator[Answer]:
         """The same one after the other, a batch at a time."""
-        batch: list[Input] = []
-        for one in inputs:
-            batch.append(one)
-            if len(batch) == self.batch_size:
-                yield from self._batch(batch)
-                batch = []
-        if batch:
-            yield from self._batch(batch)
+        left = iter(inputs)
+        while read := [self.prepare(one) for one in itertools.islice(left, self.batch_size)]:
+            found = iter(self.answer([one for one in read if isinstance(one, Prepared)]))
+            yield from (next(found) if isinstance(one, Prepared) else one for one in read)
 
     def predict_base64(self, texts: Sequence[object]) -> list[Answer]:
         """Answer to base64 texts: over a network a text is never taken for a path."""
@@ -118,29 +133,48 @@ class Predictor:
             return np.asarray(self.module(self._normalize(to_float(torch.from_numpy(pixels)))).numpy())
 
     def heat_map(self, one: Input, label: str) -> bytes:
-        """A PNG of what the model sees, with the evidence for class ``label`` over it.
+        """A PNG of a radiograph as it was decoded, with the evidence for class ``label`` over it.
 
         Raises:
             ImageError: it cannot be read.
             ValueError: no such class, or the model's last features are not spatial.
         """
-        square = letterbox(decode(bytes_of(one)), self.sidecar.image_size)
-        return heat_png(self.module, self._normalize, square, self.sidecar.classes.index(label))
+        found = self.prepare(one, pictures=True)
+        if isinstance(found, Answer):
+            raise ImageError(found.error)
+        return self.heat(found, label)
 
-    def _batch(self, batch: Sequence[Input]) -> list[Answer]:
-        read = [self._read(one) for one in batch]
-        squares = [found[0] for found in read if not isinstance(found, Answer)]
-        shares = iter(self._probabilities(np.stack(squares)) if squares else ())
-        return [found if isinstance(found, Answer) else self._answer(next(shares), found[1]) for found in read]
+    def heat(self, one: Prepared, label: str) -> bytes:
+        """The same of an image that was prepared with pictures.
 
-    def _read(self, one: Input) -> Answer | tuple[npt.NDArray[np.uint8], str]:
-        """The square that the model sees and why it may be unlike a radiograph, or an answer with an error."""
+        Raises:
+            ValueError: no such class, or the model's last features are not spatial.
+        """
+        chosen = self.sidecar.classes.index(label)
+        return heat_png(self.module, self._normalize, one.square, _frame_of(one), chosen)
+
+    def radiograph(self, one: Prepared) -> bytes:
+        """A PNG of the radiograph as it was decoded, of the same size as its heat map."""
+        return png(_frame_of(one))
+
+    def prepare(self, one: Input, *, pictures: bool = False) -> Prepared | Answer:
+        """Decode one input, for `heat` and `radiograph` too or not; what cannot be read is answered with the error."""
         try:
             data = bytes_of(one)
             grey = decode(data)
-            return letterbox(grey, self.sidecar.image_size), why_unlike(data, grey)
+            square = letterbox(grey, self.sidecar.image_size)
+            return Prepared(square, why_unlike(data, grey), grey.size, framed(grey) if pictures else None)
         except (ImageError, OSError, ValueError, TypeError) as error:
             return Answer(error=str(error) or type(error).__name__)
+
+    def answer(self, images: Sequence[Prepared]) -> list[Answer]:
+        """Answer to images that were decoded, a batch at a time."""
+        starts = range(0, len(images), self.batch_size)
+        return [one for start in starts for one in self._batch(images[start : start + self.batch_size])]
+
+    def _batch(self, batch: Sequence[Prepared]) -> list[Answer]:
+        shares = self._probabilities(np.stack([one.square for one in batch]))
+        return [self._answer(share, one.doubt) for share, one in zip(shares, batch, strict=True)]
 
     def _probabilities(self, squares: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         scaled = self.logits(squares).astype(np.float64) / self.sidecar.temperature
@@ -153,6 +187,11 @@ class Predictor:
         found = decide(self.sidecar.rule, shares.tolist(), unlike)
         probabilities = dict(zip(self.sidecar.classes, shares.tolist(), strict=True))
         return Answer(**vars(found), probabilities=probabilities, refer=bool(found.reason))
+
+
+def _frame_of(one: Prepared) -> Grey:
+    assert one.frame is not None, "prepared without pictures"
+    return one.frame
 
 
 def _decoded(text: object) -> bytes | Answer:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import mlflow
 from mlflow.entities import LifecycleStage, Run, ViewType
@@ -39,6 +40,41 @@ def run_of_model(uri: str) -> str:
         return str(client.get_logged_model(body).source_run_id or "")
     except MlflowException:
         return ""
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of a registered model, and when it was made, as ``2026-01-31``."""
+
+    name: str
+    number: str
+    run_id: str
+    made: str
+
+
+def version_of_model(uri: str) -> Version | None:
+    """The version that ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION`` is now; None where there is none."""
+    client, body = mlflow.MlflowClient(), uri.removeprefix("models:/")
+    name, _, version = body.rpartition("/")
+    try:
+        if "@" in body:
+            found = client.get_model_version_by_alias(*body.rsplit("@", 1))
+        elif name:
+            found = client.get_model_version(name, version)
+        else:
+            return None
+    except MlflowException:
+        return None
+    return Version(found.name, str(found.version), str(found.run_id or ""), _day(found.creation_timestamp))
+
+
+def day_of(run_id: str) -> str:
+    """When a run ended, as ``2026-01-31``; empty where it has not."""
+    return _day(mlflow.MlflowClient().get_run(run_id).info.end_time)
+
+
+def _day(milliseconds: int | None) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).date().isoformat() if milliseconds else ""
 
 
 def is_there(run_id: str) -> bool:

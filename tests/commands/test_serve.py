@@ -22,3 +22,29 @@ def test_a_port_that_is_taken_is_said(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert cli("serve", str(tmp_path / "best.pth"), "--port", str(taken.getsockname()[1])) == 2
     assert "takes a free one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "host", "said"),
+    [
+        (None, "0.0.0.0", "Give --token FILE"),
+        (None, "::", "Give --token FILE"),
+        ("short", "0.0.0.0", "holds 5 characters"),
+        ("two words of a secret", "127.0.0.1", "one word of 16"),
+        ("", "127.0.0.1", "openssl rand"),
+    ],
+)
+def test_other_machines_need_a_token(
+    cli: Callable[..., int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    content: str | None,
+    host: str,
+    said: str,
+) -> None:
+    arguments = []
+    if content is not None:
+        (tmp_path / "token").write_text(content)
+        arguments = ["--token", str(tmp_path / "token")]
+    assert cli("serve", "models:/none@champion", "--port=0", f"--host={host}", *arguments) == 2
+    assert said in capsys.readouterr().err

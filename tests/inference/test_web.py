@@ -20,9 +20,11 @@ from PIL import Image
 
 from fracture.errors import ConfigError, DataError
 from fracture.inference import table
+from fracture.inference.access import HeaderTimeoutProtocol
 from fracture.inference.batching import Batcher
-from fracture.inference.predictor import Predictor
-from fracture.inference.web import Limits, application
+from fracture.inference.predictor import Predictor, Prepared
+from fracture.inference.request import Limits
+from fracture.inference.web import application
 from fracture.models import backbones, checkpoint
 
 CLASSES = ("comminuted_fracture", "no_fracture", "simple_fracture")
@@ -66,8 +68,75 @@ def test_both_ways_in_answer_as_the_predictor_does(client: TestClient, predictor
         assert answer["probabilities"] == pytest.approx(expected.probabilities, rel=1e-4)
     assert by_text["answers"][1]["error"]
     assert by_text["answers"][1]["refer"]
-    heat = base64.b64decode(by_file["answers"][0]["heat_map"].split(",")[1])
-    assert Image.open(io.BytesIO(heat)).size == (64, 64)
+
+
+def picture(url: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(url.removeprefix("data:image/png;base64,"))))
+
+
+def test_pictures_show_the_whole_radiograph_in_one_frame(client: TestClient) -> None:
+    wide = np.tile(np.linspace(0, 65535, 300).astype(np.uint16), (100, 1))  # a browser shows no TIFF of 16 bits
+    buffer = io.BytesIO()
+    Image.fromarray(wide).save(buffer, "TIFF")
+    options = {"heat_map": True, "radiograph": True}
+    both, none = client.post("/predict", json={"images": [text(buffer.getvalue()), text(b"no")], **options}).json()[
+        "answers"
+    ]
+    seen, heat = picture(both["radiograph"]), picture(both["heat_map"])
+    assert (seen.size, heat.size) == ((300, 100), (300, 100))
+    row = np.asarray(seen)[50].astype(int)
+    assert row[0] < 10
+    assert row[-1] > 245
+    assert (np.diff(row) >= 0).all()
+    assert none["error"]
+    assert "radiograph" not in none
+    (plain,) = client.post("/predict", json={"images": [text(png())]}).json()["answers"]
+    assert not {"radiograph", "heat_map"} & set(plain)
+
+
+def test_every_answer_names_the_model(client: TestClient, predictor: Predictor) -> None:
+    reply = client.post("/predict", json={"images": [text(png())]}).json()
+    assert reply["weights_sha256"] == predictor.sidecar.weights_sha256
+    assert reply["model"] == predictor.sidecar.model
+
+
+def test_a_request_is_bound_by_pixels_and_seconds(predictor: Predictor) -> None:
+    with TestClient(application(predictor, Limits(pixels=25_000))) as few:
+        assert few.post("/predict", json={"images": [text(png())] * 2}).status_code == 200
+        refused = few.post("/predict", json={"images": [text(png())] * 3})
+        assert (refused.status_code, "25,000 pixels" in refused.text) == (413, True)
+    slow = Predictor(predictor.module, predictor.sidecar)
+    slow.prepare = lambda one, **options: (time.sleep(0.3), predictor.prepare(one, **options))[1]  # type: ignore[method-assign]
+    with TestClient(application(slow, Limits(seconds=0.4))) as late:
+        assert late.post("/predict", json={"images": [text(png())] * 3}).status_code == 503
+        assert late.post("/predict", json={"images": [text(png())]}).status_code == 200
+
+
+def test_a_token_is_wanted_for_answers_not_for_the_page(predictor: Predictor) -> None:
+    lines: list[str] = []
+    app = application(predictor, token="s" * 16, docs=False, say=lines.append)
+    with TestClient(app) as guarded:
+        body = {"images": [text(png())]}
+        for headers in ({}, {"Authorization": "Bearer " + "t" * 16}, {"Authorization": "s" * 16}):
+            reply = guarded.post("/predict", json=body, headers=headers)
+            assert (reply.status_code, reply.headers["www-authenticate"]) == (401, "Bearer")
+        good = {"Authorization": "Bearer " + "s" * 16}
+        assert guarded.post("/predict", json=body, headers=good).status_code == 200
+        assert [guarded.get(path).status_code for path in ("/", "/page.js", "/healthz")] == [200] * 3
+        assert [guarded.get(path).status_code for path in ("/model", "/metrics", "/docs", "/openapi.json")] == [401] * 4
+        assert guarded.get("/docs", headers=good).status_code == 404
+    assert [line.split()[2:5] for line in lines[:1]] == [["POST", "/predict", "401"]]
+    assert not any("/healthz" in line for line in lines)
+
+
+def test_the_schema_says_what_is_answered(client: TestClient) -> None:
+    schema = client.get("/openapi.json").json()["paths"]["/predict"]["post"]
+    (answer,) = client.post("/predict", json={"images": [text(png())]}).json()["answers"]
+    fields = schema["responses"]["200"]["content"]["application/json"]["schema"]["properties"]["answers"]["items"]
+    assert set(answer) <= set(fields["properties"])
+    page = client.get("/docs").text
+    assert "POST /predict" in page
+    assert "http" not in page.replace("http-equiv", ""), "nothing comes from elsewhere"
 
 
 @pytest.mark.parametrize(
@@ -177,36 +246,64 @@ def test_a_file_that_was_mended_is_asked_again(predictor: Predictor, tmp_path: P
 
 def test_a_request_that_was_given_up_ends_no_thread(predictor: Predictor) -> None:
     batcher = Batcher(predictor, 4)
-    given_up = [batcher.ask([png()]) for _ in range(3)]
+    image = predictor.prepare(png())
+    assert isinstance(image, Prepared)
+    given_up = [batcher.ask([image]) for _ in range(3)]
     for one in given_up:
         one.cancel()
-    assert batcher.ask([png()]).result(30)[0].label
+    assert batcher.ask([image]).result(30)[0].label
     batcher.close()
     assert not batcher.alive
 
 
 @pytest.fixture
 def address(predictor: Predictor) -> Iterator[str]:
-    """Where the application is served from, on a free port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(application(predictor), port=port, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{port}/"
-    server.should_exit = True
-    thread.join(20)
+    """Where the application is served from, on a free port; a connection that says nothing ends after a second."""
+    protocol = type("HeaderTimeout", (HeaderTimeoutProtocol,), {"seconds": 1.0})
+    config = uvicorn.Config(application(predictor, Limits(seconds=1)), http=protocol, log_level="warning")
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        server.should_exit = True
+        thread.join(20)
+
+
+def test_half_a_request_ends(address: str) -> None:
+    port = int(address.rstrip("/").rpartition(":")[2])
+    halves = [
+        (b"", b""),
+        (b"POST /predict HTTP/1.1\r\nHost: x\r\n", b""),
+        (b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nContent-Type: application/json\r\n\r\n{", b"408"),
+    ]
+    for half, expected in halves:
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+            connection.sendall(half)
+            assert expected in connection.recv(4096)
+            while connection.recv(4096):
+                pass
 
 
 @pytest.mark.slow
 def test_the_page_answers_in_a_browser(browser: Any, address: str, tmp_path: Path) -> None:
     (tmp_path / "x.png").write_bytes(png(0, 300))
+    (tmp_path / "y.txt").write_text("no image")
     browser.get(address)
-    browser.find_element("id", "file").send_keys(str(tmp_path / "x.png"))
+    browser.find_element("id", "file").send_keys(f"{tmp_path / 'x.png'}\n{tmp_path / 'y.txt'}")
+
+    def shown(part: str) -> str:
+        return str(browser.find_element("id", part).text)
+
     until = time.monotonic() + 20
-    while "%" not in browser.find_element("id", "shares").text and time.monotonic() < until:
+    while ("%" not in shown("shares") or "Asking" in shown("images")) and time.monotonic() < until:
         time.sleep(0.1)
-    assert browser.find_element("id", "shares").text.count("%") == 3
-    assert "Refer to a person" in browser.find_element("id", "advice").text
-    assert browser.find_element("id", "heat").get_attribute("src").startswith("data:image/png")
+    assert shown("shares").count("%") == 3
+    assert "A person must look" in shown("decision")
+    sizes = browser.execute_script(
+        "return ['seen', 'heat'].map(id => document.getElementById(id)).map(one => [one.naturalWidth, one.clientWidth])"
+    )
+    assert sizes[0] == sizes[1], "the map lies in the frame of the radiograph"
+    assert sizes[0][0] == 300
+    assert "Not read" in shown("images")
+    assert "test_resnet" in shown("about")

@@ -1,0 +1,112 @@
+"""What ``/openapi.json`` says of ``POST /predict``, and ``/docs``: a page without any script from elsewhere."""
+
+import html
+from typing import Any, get_args
+
+from fracture.evidence.verdict import Said
+
+SUMMARY = "Answers to bone radiographs. Research software, not a medical device: a person decides."
+
+_TEXT, _FLAG = {"type": "string"}, {"type": "boolean", "default": False}
+_MAYBE = {"type": ["number", "null"]}
+_OPTIONS: dict[str, Any] = {
+    "heat_map": {**_FLAG, "description": "add to each answer a PNG of the radiograph with where the answer comes from"},
+    "radiograph": {**_FLAG, "description": "add to each answer a PNG of the radiograph as it was decoded"},
+}
+_ANSWER: dict[str, Any] = {
+    "decision": {**_TEXT, "enum": list(get_args(Said)), "description": "what is said of the image; read this first"},
+    "label": {**_TEXT, "description": "the kind; it never contradicts fracture; empty where there is no answer"},
+    "fracture": {"type": ["boolean", "null"], "description": "whether one is reported at the operating point"},
+    "fracture_probability": {**_MAYBE, "description": "of any fracture; null where no class is known to be healthy"},
+    "probabilities": {"type": "object", "additionalProperties": {"type": "number"}, "description": "by class"},
+    "refer": {"type": "boolean", "description": "whether a person must look"},
+    "reason": {**_TEXT, "description": "why a person must look, empty where nobody has to"},
+    "error": {**_TEXT, "description": "why there is no answer, empty where there is one"},
+    "heat_map": {**_TEXT, "description": "data URL of a PNG, where it was asked for"},
+    "heat_map_error": {**_TEXT, "description": "why there is no heat map"},
+    "radiograph": {**_TEXT, "description": "data URL of a PNG, where it was asked for"},
+}
+_REPLY = {
+    "type": "object",
+    "properties": {
+        **dict.fromkeys(("title", "version", "model", "weights_sha256"), _TEXT),
+        "answers": {"type": "array", "items": {"type": "object", "properties": _ANSWER}},
+    },
+}
+_REFUSALS = {
+    "400": "nothing to read, or too many images",
+    "401": "a token is needed",
+    "408": "the request did not arrive in time",
+    "413": "too many bytes or pixels",
+    "415": "neither a form nor JSON",
+    "429": "too many wait; try again",
+    "503": "its images could not be decoded in time",
+}
+PREDICT: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["files"],
+                    "properties": {
+                        "files": {"type": "array", "items": {"type": "string", "format": "binary"}},
+                        **_OPTIONS,
+                    },
+                }
+            },
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["images"],
+                    "properties": {
+                        "images": {"type": "array", "items": {"type": "string", "contentEncoding": "base64"}},
+                        **_OPTIONS,
+                    },
+                }
+            },
+        },
+    },
+    "responses": {
+        "200": {"description": "an answer an image, in order", "content": {"application/json": {"schema": _REPLY}}},
+        **{status: {"description": words} for status, words in _REFUSALS.items()},
+    },
+}
+_CURL = """curl -F files=@scan.png -F heat_map=true ADDRESS/predict
+curl -H 'content-type: application/json' -d '{"images": ["BASE64"]}' ADDRESS/predict"""
+
+
+def page(schema: dict[str, Any]) -> str:
+    """The schema as a page for people."""
+    ways = [
+        f"<tr><th scope='row'><code>{method.upper()} {html.escape(path)}</code></th>"
+        f"<td>{html.escape(way.get('summary', ''))}</td></tr>"
+        for path, methods in schema["paths"].items()
+        for method, way in methods.items()
+    ]
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        '<title>fracture: the interface for programs</title><link rel="stylesheet" href="page.css"></head>'
+        f"<body class='text'><main><h1>The interface for programs</h1><p>{html.escape(SUMMARY)}</p>"
+        "<p><a href='.'>The page for people</a> · <a href='openapi.json'>openapi.json</a></p>"
+        f"<h2>Addresses</h2><table><tbody>{''.join(ways)}</tbody></table>"
+        f"<h2>POST /predict</h2><pre>{html.escape(_CURL)}</pre><p>Files of a form, or base64 in JSON. Options:</p>"
+        f"{_table(_OPTIONS)}<h2>An answer</h2>{_table(_ANSWER)}"
+        f"<h2>Refusals</h2>{_table({name: {'description': words} for name, words in _REFUSALS.items()})}"
+        "</main></body></html>"
+    )
+
+
+def _table(fields: dict[str, dict[str, Any]]) -> str:
+    rows = [
+        f"<tr><th scope='row'><code>{name}</code></th><td>{html.escape(_kind(one))}</td>"
+        f"<td>{html.escape(one.get('description', ''))}</td></tr>"
+        for name, one in fields.items()
+    ]
+    return f"<table><tbody>{''.join(rows)}</tbody></table>"
+
+
+def _kind(one: dict[str, Any]) -> str:
+    kind = one.get("type", "")
+    return ", ".join(one["enum"]) if "enum" in one else " or ".join(kind) if isinstance(kind, list) else kind
