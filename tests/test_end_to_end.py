@@ -144,6 +144,7 @@ def test_leaking_data_are_refused_with_their_audit_on_the_run_and_mended(project
     assert kept == {"audit.json", "audit.html"}
 
 
+@pytest.mark.long
 def test_kill_9_and_resume_end_with_the_same_weights(project: Path) -> None:
     settings = TINY | {"epochs": 8, "early_stop_patience": 0, "seed": 5, "ema_decay": 0.9}
     code, output = run(project, train(**settings))

@@ -140,6 +140,7 @@ do(tuning_cli, "tuning", "worker", "--study", "none", "--storage", "postgresql:/
 """
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_no_verb_tells_a_password_a_login_name_or_the_home_folder(
     tmp_path: Path, make_images: Callable[..., Path]

@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_script_in_the_docs_tells_the_whole_story(tmp_path: Path, make_images: Callable[..., Path]) -> None:
     if not shutil.which("bash") or not shutil.which("curl"):

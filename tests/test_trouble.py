@@ -118,7 +118,15 @@ TRAIN = ("--model", "test_resnet", "--image-size", "32", "--epochs", "2", "--bat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("full", ["cache", "state", "state in the middle", "state while it is written"])
+@pytest.mark.parametrize(
+    "full",
+    [
+        pytest.param("cache", marks=pytest.mark.long),
+        pytest.param("state", marks=pytest.mark.long),
+        "state in the middle",
+        pytest.param("state while it is written", marks=pytest.mark.long),
+    ],
+)
 def test_training_on_a_full_disk_says_so_and_goes_on_afterwards(
     store_root: Path, small_disk: Path, images: Path, full: str, cli: Callable[..., int],
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],

@@ -37,6 +37,7 @@ POINTS = {  # where the kill falls: what arranges it, whether the run can go on,
     "in the second epoch": ("engine.train_epoch = second", True, ["says RUNNING"]),
     "between the end and the deletion of the state": ("state.delete = killed", False, ["the run has finished"]),
 }
+QUICK = ("between the run and its record", "in the second epoch")
 TRAIN = {
     "model": "test_resnet", "weights": "none", "image-size": "32", "epochs": "2", "batch-size": "8", "threads": "1",
     "memory-format": "contiguous", "precision": "fp32", "audit": "off",
@@ -72,7 +73,7 @@ def here() -> Session:
     return Session(terminal(), None, "again {run}")
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", [pytest.param(one, marks=() if one in QUICK else pytest.mark.long) for one in POINTS])
 def test_a_training_killed(root: Path, images: Path, point: str) -> None:
     arranged, goes_on, left = POINTS[point]
     assert train(root, images, arranged) == -signal.SIGKILL
@@ -97,6 +98,7 @@ def test_a_training_killed(root: Path, images: Path, point: str) -> None:
         assert not list(session.state_root().iterdir())
 
 
+@pytest.mark.long
 def test_the_next_training_mends_what_is_safe_by_itself(root: Path, images: Path) -> None:
     for point in ("between the run and its record", "between the end and the deletion of the state"):
         assert train(root, images, POINTS[point][0]) == -signal.SIGKILL

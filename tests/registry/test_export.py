@@ -27,7 +27,10 @@ MADE = {
 }
 
 
-@pytest.fixture(params=MADE.values(), ids=MADE)
+@pytest.fixture(
+    params=[pytest.param(made, marks=() if name == "pyramid" else pytest.mark.long) for name, made in MADE.items()],
+    ids=MADE,
+)
 def predictor(request: pytest.FixtureRequest) -> Predictor:
     name, size, scales = request.param
     backbone = backbones.find(name)

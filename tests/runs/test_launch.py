@@ -98,6 +98,7 @@ def address(tmp_path: Path) -> Iterator[str]:
         server.wait()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_run_of_a_repository_goes_on_by_the_command_that_it_printed(
     address: str, tmp_path: Path, images: Path

@@ -70,7 +70,10 @@ def grandchildren(parent: subprocess.Popen[str]) -> list[psutil.Process]:
     return [one for one in below if one.ppid() != parent.pid]
 
 
-@pytest.mark.parametrize("how", ["kill", "ctrl-c", "kill the trial"])
+@pytest.mark.parametrize(
+    "how",
+    ["kill", pytest.param("ctrl-c", marks=pytest.mark.long), pytest.param("kill the trial", marks=pytest.mark.long)],
+)
 def test_the_same_command_goes_on(tmp_path: Path, images: Path, how: str) -> None:
     process = start(tmp_path, images)
     began = (

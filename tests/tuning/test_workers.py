@@ -24,7 +24,7 @@ from tuning.config import parse_tuning
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
-TRIALS = 9
+TRIALS = 5
 
 
 def tune(given: dict[str, str], **values: object) -> None:
@@ -33,20 +33,20 @@ def tune(given: dict[str, str], **values: object) -> None:
     story.tune(tuning, absolute(config), given, Terminal(Console(file=io.StringIO())))
 
 
-def test_four_workers_share_a_study(
+def test_three_workers_share_a_study(
     store_root: Path, tmp_path: Path, images: Path, postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = new_database(postgres)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv(storage.VARIABLE, url)
-    given = FAST | {"data": str(images), "epochs": "2"}
+    given = FAST | {"data": str(images), "epochs": "1"}
     tune(given, trials=1)  # so that there is one to join
     with storage.closing(RDBStorage(storage.address("auto"))) as kept:
         (name,) = optuna.get_all_study_names(kept)
     command = [sys.executable, "-m", "tuning", "worker", "--study", name, "--trials", str(TRIALS)]
     workers = [
         subprocess.Popen(command, cwd=store_root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for _ in range(4)
+        for _ in range(3)
     ]
     for one in workers:
         said, _ = one.communicate(timeout=300)

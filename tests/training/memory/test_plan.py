@@ -94,6 +94,7 @@ def test_when_no_change_is_enough_the_memory_needed_is_told(wish: Callable[..., 
         plan(wish(0.25))
 
 
+@pytest.mark.long
 def test_ways_out_of_a_pyramid_are_looked_for_among_backbones_of_one_size(tapes: Path) -> None:
     step = {"model": "test_efficientnet", "scales": (1.0, 0.6), "image_size": 384, "precision": "bf16"}
     spec = StepSpec.model_validate(step | {"batch_size": 16, "trained": "head", "evaluation": True})
