@@ -79,7 +79,7 @@ def _show_memory(job: Job, terminal: Terminal) -> None:
     twice = ", activations computed twice" if plan.checkpointing else ""
     terminal.say(
         f"Memory: {chosen.prediction.process_gib:.1f} GiB predicted for the process, limit {plan.memory_limit_gib:.1f} "
-        f"GiB; {plan.micro_batch} images at once{twice}. In tensors: {largest}."
+        f"GiB; {plan.micro_batch} images at once{twice}." + (f" In tensors: {largest}." if largest else "")
     )
 
 
