@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from fracture.errors import GateError
 from fracture.evaluation.report.page import shown
 from fracture.evaluation.report.words import limits, summary
-from fracture.evidence import EvaluationResults, Judged
-from registry.evidence import Evidence
+from fracture.evidence import EvaluationResults, Judged, Results
+from registry.evidence import Evidence, Trained
 from registry.gates import Gate
 
 
@@ -45,10 +45,18 @@ def render(evidence: Evidence, gates: Sequence[Gate], use: str) -> str:
         "## Where it comes from", "",
         f"Run `{evidence.run_id}`, code `{evidence.commit or 'not in git'}`, data `{results.data_digest}`, test split "
         f"`{results.test_digest}`, weights `{results.weights_sha256}`.",
-        f"First weights: {training.weights_origin}, licence {evidence.licence}. Chosen by {training.select_metric} at "
-        f"epoch {training.best_epoch}. Temperature {results.calibration.temperature:.3f}.",
+        f"First weights: {training.weights_origin}, licence {evidence.licence}. Chosen by {training.select_metric}"
+        f"{_made(training)}. Temperature {results.calibration.temperature:.3f}.",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+def _made(training: Trained) -> str:
+    """The epoch of a single model, the members of an ensemble."""
+    if isinstance(training, Results):
+        return f" at epoch {training.best_epoch}"
+    parts = ", ".join(f"run `{run}` by {weight:.3f}" for run, weight in training.members.items())
+    return f". The probabilities of {parts} are averaged, weights fitted on validation"
 
 
 def _decisions(results: Judged) -> list[str]:

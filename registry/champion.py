@@ -10,9 +10,9 @@ from fracture.errors import ConfigError, GateError
 from fracture.evaluation import predictions
 from fracture.evaluation.paired import Paired, compare
 from fracture.evaluation.sample import Decisions, Sample
-from fracture.evidence import EvaluationResults, Results
+from fracture.evidence import read_results
 from fracture.progress import Terminal
-from fracture.tracking import artifacts, query
+from fracture.tracking import artifacts
 from registry import check, thresholds
 from registry.history import Line, fold
 from registry.versions import THRESHOLDS, Registry
@@ -187,8 +187,7 @@ def _sample(run_id: str, folder: Path) -> tuple[Sample, list[str], str]:
     """A run's answers to its test split in order of content, the groups, and the digest of the data."""
     folder.mkdir()
     artifacts.fetch(run_id, ("results.json", "predictions_test.csv"), folder)
-    kind = Results if query.trained_by(run_id) == run_id else EvaluationResults
-    results = kind.model_validate_json((folder / "results.json").read_bytes())
+    results = read_results((folder / "results.json").read_bytes())
     found = predictions.read(folder / "predictions_test.csv")
     order = sorted(range(len(found.sha256)), key=lambda i: found.sha256[i])
     sample = Sample(found.logits[order], found.labels[order], found.classes, Decisions.of(results))

@@ -5,18 +5,21 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import UnionType
 
 from fracture.data.manifest import read_csv
 from fracture.errors import ConfigError, FractureError
 from fracture.evaluation import predictions
-from fracture.evidence import EvaluationResults, Judged, Results
+from fracture.evidence import EnsembleResults, EvaluationResults, Judged, Results, read_results
 from fracture.models import checkpoint
+from fracture.runs.target import lack
 from fracture.tracking import artifacts, query
 
 _NEEDED = ("best.pth", "best.json", "results.json", "predictions_val.csv", "predictions_test.csv", "probe.npz",
            "manifest.csv", "config.json", "environment.json")  # fmt: skip
 _OF_TRAINING = ("predictions_val.csv", "config.json", "environment.json")  # what a run with new decisions has no own of
 _ROUNDING = 1e-6  # of an accuracy
+Trained = Results | EnsembleResults  # of weights that a run has trained, or averaged
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Evidence:
     name: str
     status: str
     results: Judged | None
-    trained: Results | None = None
+    trained: Trained | None = None
     missing: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
     disagreements: tuple[str, ...] = ()
@@ -67,9 +70,9 @@ class Evidence:
     memory_mib: float | None = None
 
     @property
-    def training(self) -> Results | None:
+    def training(self) -> Trained | None:
         """The results of the run that trained the weights."""
-        return self.results if isinstance(self.results, Results) else self.trained
+        return self.results if isinstance(self.results, Trained) else self.trained
 
     @property
     def unknown(self) -> tuple[str, ...]:
@@ -85,7 +88,7 @@ def read(run_id: str) -> Evidence:
     """Read a run's evidence from the store; of a run that took new decisions also that of the training.
 
     Raises:
-        ConfigError: no such run, or it has judged another run's model and holds none of its own.
+        ConfigError: no such run, or it is of a kind that holds no model of its own.
     """
     run = query.run_of(run_id)
     origin = query.run_of(query.trained_by(run_id))
@@ -101,7 +104,9 @@ def read(run_id: str) -> Evidence:
         place = Path(folder)
         there = {path.name for path in artifacts.fetch(run_id, needed, place)}
         missing = tuple(name for name in needed if name not in there)
-        results, broken = _results(place, there, EvaluationResults if refitted else Results)
+        if "best.pth" in missing and run.kind not in ("", "train"):
+            raise ConfigError(lack(run_id))
+        results, broken = _results(place, there, EvaluationResults if refitted else Trained)
         broken += _checkpoint(place, there, run.tags)
         disagreements = _disagreements(place, results) if results and not missing else []
         trained, more = _trained(origin, place / "trained") if refitted else (None, [])
@@ -117,29 +122,30 @@ def read(run_id: str) -> Evidence:
         audit=origin.tags.get("fracture.audit", ""), confounded=audited == "true" if audited else None,
         licence=origin.tags.get("fracture.weights_license", ""),
         commit=origin.tags.get("mlflow.source.git.commit", ""),
-        selected_on=training.select_metric if isinstance(training, Results) else "", test_uses=uses,
+        selected_on=training.select_metric if isinstance(training, Trained) else "", test_uses=uses,
     )  # fmt: skip
 
 
-def _trained(origin: query.Found, place: Path) -> tuple[Results | None, list[str]]:
+def _trained(origin: query.Found, place: Path) -> tuple[Trained | None, list[str]]:
     """The results of the run that trained the weights, and what is wrong with it."""
     place.mkdir()
     found, broken = _results(
-        place, {path.name for path in artifacts.fetch(origin.id, ("results.json",), place)}, Results
+        place, {path.name for path in artifacts.fetch(origin.id, ("results.json",), place)}, Trained
     )
     problems = [f"of the training run {origin.id}: {one}" for one in broken]
     if found is None and not broken:
         problems.append(f"the training run {origin.id} holds no results.json")
     if origin.status != "FINISHED":
         problems.append(f"the training run {origin.id} is {origin.status}")
-    return found if isinstance(found, Results) else None, problems
+    return found if isinstance(found, Trained) else None, problems
 
 
-def _results(place: Path, there: set[str], kind: type[Judged]) -> tuple[Judged | None, list[str]]:
+def _results(place: Path, there: set[str], kind: type[Judged] | UnionType) -> tuple[Judged | None, list[str]]:
     if "results.json" not in there:
         return None, []
     try:
-        return kind.model_validate_json((place / "results.json").read_bytes()), []
+        found = read_results((place / "results.json").read_bytes())
+        return (found, []) if isinstance(found, kind) else (None, ["results.json is that of another kind of run"])
     except ValueError as error:
         return None, [f"results.json is of another version of this project or damaged: {str(error).splitlines()[0]}"]
 

@@ -98,7 +98,7 @@ def not_confounded(e: Evidence, t: Thresholds, use: str) -> Gate:
 
 def selection(e: Evidence, t: Thresholds, use: str) -> Gate:
     """The test split chose nothing."""
-    ok = e.selected_on.startswith("val_")
+    ok = all(one.startswith("val_") for one in e.selected_on.split("; "))
     return Gate("selection", ok, e.selected_on or "unknown", "val_*", "the epoch was chosen on validation alone")
 
 
@@ -223,7 +223,8 @@ def budgets(e: Evidence, t: Thresholds, use: str) -> Gate:
 def licensed(e: Evidence, t: Thresholds, use: str) -> Gate:
     """The licence of the first weights allows the use."""
     allowed = t.licences.get(use, ())
-    ok = "*" in allowed or e.licence.lower() in {name.lower() for name in allowed}
+    stated = {one.lower() for one in e.licence.split("; ")}  # those of an ensemble's members, once each
+    ok = "*" in allowed or stated <= {name.lower() for name in allowed}
     listed = ", ".join(allowed) or "none"
     return Gate("licence", ok, e.licence or "unknown", listed, f"the first weights' licence against {use} use")
 

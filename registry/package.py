@@ -19,6 +19,7 @@ from PIL import Image
 from fracture.errors import ConfigError
 from fracture.inference.predictor import Predictor
 from fracture.models import checkpoint
+from fracture.runs.target import lack
 from fracture.tracking import artifacts, query
 from registry.check import DIGEST, ROOT, digest, digest_of, files_of
 
@@ -46,7 +47,7 @@ def package(run_id: str) -> str:
         place = Path(folder)
         artifacts.fetch(run_id, ("best.pth", "best.json"), place)
         if not (place / "best.pth").is_file():
-            raise ConfigError(f"run {run_id}: holds no best.pth; only a finished training run can be packaged")
+            raise ConfigError(lack(run_id))
         module, sidecar = checkpoint.load(place / "best.pth")
         pins = [f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS]
         key = digest([*files_of(ROOT / "fracture"), SERVED], ROOT, sidecar.model_dump_json(), *pins)

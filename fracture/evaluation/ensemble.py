@@ -4,9 +4,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fracture.evaluation.metrics import Floats, Integers
+from fracture.models.ensemble import TINY
 
 _ROUNDS = 500
-_TINY = 1e-12
 
 
 def fit_weights(probabilities: Floats, labels: Integers) -> npt.NDArray[np.float64]:
@@ -19,7 +19,7 @@ def fit_weights(probabilities: Floats, labels: Integers) -> npt.NDArray[np.float
     Returns:
         float64 [members], not negative, of sum 1.
     """
-    likelihood = np.maximum(probabilities[:, np.arange(len(labels)), labels], _TINY)
+    likelihood = np.maximum(probabilities[:, np.arange(len(labels)), labels], TINY)
     weights = np.full(len(likelihood), 1 / len(likelihood))
     for _ in range(_ROUNDS):
         shares = weights[:, None] * likelihood
@@ -29,4 +29,4 @@ def fit_weights(probabilities: Floats, labels: Integers) -> npt.NDArray[np.float
 
 def mix(probabilities: Floats, weights: Floats) -> npt.NDArray[np.float64]:
     """Logits of the weighted mean of probabilities [members, n, classes]: [n, classes], up to a constant an image."""
-    return np.asarray(np.log(np.maximum(np.tensordot(weights, probabilities, axes=1), _TINY)))
+    return np.asarray(np.log(np.maximum(np.tensordot(weights, probabilities, axes=1), TINY)))

@@ -17,6 +17,7 @@ from fracture.evidence.names import (
 )
 from fracture.evidence.results import (
     SCHEMA_VERSION,
+    AnyResults,
     Bin,
     Controls,
     EnsembleResults,
@@ -26,6 +27,7 @@ from fracture.evidence.results import (
     Judged,
     Results,
     SplitResults,
+    read_results,
 )
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "SINGLE_METRICS",
     "TAGS",
+    "AnyResults",
     "Bin",
     "Calibration",
     "Controls",
@@ -51,4 +54,5 @@ __all__ = [
     "Referral",
     "Results",
     "SplitResults",
+    "read_results",
 ]

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from fracture.evidence.decisions import Calibration, Decided, OperatingPoint, Referral
 from fracture.evidence.estimate import Estimate
@@ -176,3 +176,23 @@ class EnsembleResults(Judged):
     """results.json of `fracture ensemble`."""
 
     members: dict[str, float] = Field(description="weight of each run's probabilities, fitted on validation")
+    weights_origin: str = Field("", description="of the members' first weights: hub, file or random; of several, each")
+    select_metric: str = Field("", description="what chose the members' epochs, on validation; of several, each")
+    difference: float | None = Field(
+        None,
+        description="largest difference of a probability, on the probe's images, between the network of the ensemble "
+        "and the members' kept answers, which are judged here",
+    )
+
+
+AnyResults = Results | EvaluationResults | EnsembleResults
+_ANY: TypeAdapter[AnyResults] = TypeAdapter(AnyResults)
+
+
+def read_results(data: bytes) -> AnyResults:
+    """What a results.json holds, whatever was judged.
+
+    Raises:
+        ValueError: damaged, or of another version of this project.
+    """
+    return _ANY.validate_json(data)

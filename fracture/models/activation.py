@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fracture.models.ensemble import Ensemble
 from fracture.models.pyramid import Pyramid
 from fracture.models.spatial import spatial
 
@@ -15,8 +16,9 @@ def activation_maps(model: nn.Module, inputs: Tensor, classes: Sequence[int]) ->
 
     Each feature is weighted by its own gradient (HiResCAM, Draelos and Carin 2020), which for a model that averages its
     last features and ends linearly is Grad-CAM (Selvaraju et al. 2017), and is exact: the map sums up to the part of
-    the answer that comes from there. Works for every timm model with ``forward_features`` and ``forward_head``, whether
-    its features are [n, c, h, w], [n, h, w, c] or tokens.
+    the answer that comes from there. That of an ensemble is the weighted mean of its members' maps. Works for every
+    timm model with ``forward_features`` and ``forward_head``, whether its features are [n, c, h, w], [n, h, w, c] or
+    tokens.
 
     Args:
         model: in evaluation mode.
@@ -29,11 +31,25 @@ def activation_maps(model: nn.Module, inputs: Tensor, classes: Sequence[int]) ->
     Raises:
         ValueError: the model's last features are not spatial.
     """
+    if isinstance(model, Ensemble):
+        return _averaged(model, inputs, classes)
     evidence = _evidence(model, inputs, classes)
     if isinstance(model, Pyramid):  # half of its answer is that to the mirror image
         evidence = evidence + _evidence(model, inputs.flip(-1), classes).flip(-1)
-    maps = evidence.relu()
+    return _scaled(evidence.relu())
+
+
+def _scaled(maps: Tensor) -> Tensor:
     return maps / maps.amax(dim=(1, 2), keepdim=True).clamp_min(1e-12)
+
+
+def _averaged(model: Ensemble, inputs: Tensor, classes: Sequence[int]) -> Tensor:
+    """The members' maps, each at its own size, as one."""
+    side, total = inputs.shape[-2:], torch.zeros(len(inputs), *inputs.shape[-2:], device=inputs.device)
+    for network, member in zip(model.networks, model.members, strict=True):
+        maps = activation_maps(network, model.seen(inputs, member), classes).unsqueeze(1)
+        total += member.weight * functional.interpolate(maps, side, mode="bilinear", align_corners=False).squeeze(1)
+    return _scaled(total)
 
 
 def _evidence(model: nn.Module, inputs: Tensor, classes: Sequence[int]) -> Tensor:

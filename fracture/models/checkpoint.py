@@ -16,6 +16,7 @@ from fracture.evidence.healthy import completed
 from fracture.evidence.verdict import Rule
 from fracture.files import replacing
 from fracture.models import backbones
+from fracture.models.ensemble import Ensemble, Member
 
 SAME_PREPROCESSING = frozenset({1, 2})  # what 2 changed are files that were decoded wrongly; models of 1 go on
 
@@ -26,7 +27,8 @@ class Sidecar(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = 1
-    model: str = Field(description="timm's name with its tag")
+    model: str = Field(description="timm's name with its tag; of an ensemble the names of its members")
+    members: tuple[Member, ...] = Field((), description="of an ensemble: its networks; empty: a single model")
     classes: tuple[str, ...] = Field(description="class names in the order of the outputs")
     healthy: str | None = Field(
         None, description="the class without a fracture; every other one counts as a fracture; null: none is known"
@@ -154,7 +156,18 @@ def same_preprocessing(path: Path, sidecar: Sidecar) -> None:
 
 def rebuild(sidecar: Sidecar, state: Mapping[str, torch.Tensor]) -> nn.Module:
     """The model that a sidecar describes with its tensors, on the CPU and in evaluation mode."""
-    backbone, size = backbones.find(sidecar.model), sidecar.image_size
-    model = backbones.build(backbone, len(sidecar.classes), size=size, scales=sidecar.scales)
+    model = build(sidecar)
     model.load_state_dict(state)
     return model.eval()
+
+
+def build(sidecar: Sidecar) -> nn.Module:
+    """The network that a sidecar describes, with random weights."""
+    classes = len(sidecar.classes)
+    if sidecar.members:
+        return Ensemble([_network(member, classes) for member in sidecar.members], sidecar.members)
+    return _network(sidecar, classes)
+
+
+def _network(one: Sidecar | Member, classes: int) -> nn.Module:
+    return backbones.build(backbones.find(one.model), classes, size=one.image_size, scales=one.scales)

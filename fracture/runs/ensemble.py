@@ -1,39 +1,53 @@
 """Several finished runs as one model: nothing is trained, their kept answers are mixed and judged like any run's."""
 
-import hashlib
+import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from torch import nn
 
 from fracture.data.manifest import Manifest, read_csv
 from fracture.errors import ConfigError
 from fracture.evaluation import predictions
-from fracture.evaluation.decide import Answers, describe, fit_decisions
+from fracture.evaluation.decide import Answers, Fitted, describe, fit_decisions
 from fracture.evaluation.ensemble import fit_weights, mix
 from fracture.evaluation.judge import judge, judge_slices
 from fracture.evaluation.metrics import softmax
 from fracture.evaluation.predictions import Predictions
-from fracture.evidence import EnsembleResults, Results
+from fracture.evidence import Decided, EnsembleResults, Results
 from fracture.evidence.healthy import NONE
 from fracture.files import write_json
+from fracture.inference.predictor import Predictor
+from fracture.models import checkpoint
+from fracture.models.checkpoint import Sidecar
+from fracture.models.ensemble import PLAIN, Ensemble
+from fracture.models.ensemble import Member as Part
 from fracture.progress import Terminal
 from fracture.rules import USUAL
-from fracture.tracking import artifacts
+from fracture.tracking import artifacts, environment, query
 from fracture.tracking.run import TrackedRun
+from fracture.training import execution
 
-_NAMES = ("results.json", "predictions_val.csv", "predictions_test.csv", "manifest.csv")
+_KEPT = ("manifest.csv", "config.json")  # of the data, which all members share
+_NAMES = ("best.pth", "best.json", "results.json", "predictions_val.csv", "predictions_test.csv", "probe.npz", *_KEPT)
+_COMMIT = "mlflow.source.git.commit"
+_VERDICTS = ("clean", "confounded", "leaking")  # of audits, the worst last
+_LARGE = 0.01  # difference of a probability that is worth a sentence
 
 
 @dataclass(frozen=True)
 class Member:
-    """One run of an ensemble: its results, and its answers by split."""
+    """One run of an ensemble: its tags, results and network, and its answers by split."""
 
     run_id: str
+    tags: dict[str, str]
     results: Results
+    network: nn.Module
+    sidecar: Sidecar
     answers: dict[str, Predictions]
     folder: Path
 
@@ -42,6 +56,14 @@ class Member:
         place = {digest: i for i, digest in enumerate(self.answers[split].sha256)}
         logits = self.answers[split].logits[[place[digest] for digest in order]]
         return softmax(logits / self.results.calibration.temperature)
+
+    def described(self, weight: float) -> Part:
+        """As the sidecar of the ensemble holds it."""
+        own = self.sidecar
+        return Part(
+            run=self.run_id, weight=weight, temperature=self.results.calibration.temperature,
+            **own.model_dump(include={"model", "image_size", "scales", "mean", "std", "license"}),
+        )  # fmt: skip
 
 
 def ensemble(run_ids: Sequence[str], terminal: Terminal) -> EnsembleResults:
@@ -61,7 +83,7 @@ def ensemble(run_ids: Sequence[str], terminal: Terminal) -> EnsembleResults:
         run = TrackedRun.begin(f"ensemble of {len(members)}", "ensemble", watched=False)
         try:
             results = _judge(members, manifest, out)
-            _log(run, results, out)
+            _log(run, members, results, out)
         except BaseException as error:
             run.end("FAILED", str(error))
             raise
@@ -70,10 +92,23 @@ def ensemble(run_ids: Sequence[str], terminal: Terminal) -> EnsembleResults:
     shares = [[m.run_id, m.results.model, f"{results.members[m.run_id]:.3f}"] for m in members]
     terminal.table("Weights, fitted on validation", ["run", "model", "weight"], shares)
     terminal.results(results)
+    if (results.difference or 0) > _LARGE:
+        terminal.warn(
+            f"On the probe's images the network's probabilities differ by up to {results.difference:.3f} from the "
+            "members' kept answers, which are judged here: other precision, or members that read other sizes. "
+            f"`fracture evaluate {run.id} --data DATA` judges the network itself."
+        )
+    terminal.say(
+        f"Run {run.id} is a model like any other: `fracture evaluate {run.id} --data DATA`, `fracture predict {run.id} "
+        f"IMAGES`, `fracture serve {run.id}`, `python -m registry promote {run.id}`."
+    )
     return results
 
 
 def _member(run_id: str, folder: Path) -> Member:
+    run = query.run_of(run_id)
+    if inner := run.tags.get("fracture.members"):
+        raise ConfigError(f"run {run_id} is an ensemble itself; name its members instead: {inner.replace(',', ' ')}")
     folder.mkdir()
     found = {path.name for path in artifacts.fetch(run_id, _NAMES, folder)}
     if missing := set(_NAMES) - found:
@@ -81,8 +116,11 @@ def _member(run_id: str, folder: Path) -> Member:
             f"run {run_id}: holds no {', '.join(sorted(missing))}; only finished training runs can be mixed"
         )
     results = Results.model_validate_json((folder / "results.json").read_bytes())
+    network, sidecar = checkpoint.load(folder / "best.pth")
+    if sidecar.weights_sha256 != results.weights_sha256:
+        raise ConfigError(f"run {run_id}: best.pth holds other weights than those that its results are of")
     answers = {split: predictions.read(folder / f"predictions_{split}.csv") for split in ("val", "test")}
-    return Member(run_id, results, answers, folder)
+    return Member(run_id, run.tags, results, network, sidecar, answers, folder)
 
 
 def _check(members: Sequence[Member]) -> None:
@@ -130,25 +168,29 @@ def _judge(members: Sequence[Member], manifest: Manifest, out: Path) -> Ensemble
     splits = {split: judge(logits[split], labels[split], groups[split], classes, fitted.decisions) for split in order}
     columns = manifest.columns(rows["test"])
     slices = judge_slices(columns, logits["test"], labels["test"], groups["test"], classes, fitted.decisions)
-    share = {member.run_id: float(weight) for member, weight in zip(members, weights, strict=True)}
+    decided = describe(answers, fitted, "validation", wanted)
+    sidecar = _write_model(members, weights, fitted, decided, out)
     results = EnsembleResults(
-        model="ensemble of " + ", ".join(member.results.model for member in members),
+        model=sidecar.model,
         classes=classes,
         healthy=fitted.healthy,
         synthetic=first.results.synthetic,
         data=first.results.data,
         data_digest=first.results.data_digest,
         test_digest=first.results.test_digest,
-        weights_sha256=_digest(members, weights),
+        weights_sha256=sidecar.weights_sha256,
         calibration=fitted.calibration,
         operating_point=fitted.operating_point,
         referral=fitted.referral,
-        decisions=describe(answers, fitted, "validation", wanted),
+        decisions=decided,
         splits=splits,
         slices=slices,
         latency_ms=_sum([member.results.latency_ms for member in members]),
-        checkpoint_mib=_sum([member.results.checkpoint_mib for member in members]),
-        members=share,
+        checkpoint_mib=(out / "best.pth").stat().st_size / 2**20,
+        members={part.run: part.weight for part in sidecar.members},
+        weights_origin=_each(member.results.weights_origin for member in members),
+        select_metric=_each(member.results.select_metric for member in members),
+        difference=_probe(members, logits["test"], out),
     )
     write_json(out / "results.json", results.model_dump(mode="json"))
     return results
@@ -160,18 +202,71 @@ def _sum(values: Sequence[float | None]) -> float | None:
     return sum(known) if len(known) == len(values) else None
 
 
-def _digest(members: Sequence[Member], weights: npt.NDArray[np.float64]) -> str:
-    parts = [f"{m.results.weights_sha256} {weight:.9f}" for m, weight in zip(members, weights, strict=True)]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+def _each(values: Iterable[str]) -> str:
+    """What members have of something, once each."""
+    return "; ".join(dict.fromkeys(value for value in values if value))
 
 
-def _log(run: TrackedRun, results: EnsembleResults, out: Path) -> None:
+def _write_model(
+    members: Sequence[Member], weights: npt.NDArray[np.float64], fitted: Fitted, decided: Decided, out: Path
+) -> Sidecar:
+    """Write the members as one network with its decisions, as best.pth and best.json."""
+    parts = tuple(member.described(float(weight)) for member, weight in zip(members, weights, strict=True))
+    own = [member.sidecar for member in members]
+    state = Ensemble([member.network for member in members], parts).state_dict()
+    sidecar = Sidecar(
+        model="ensemble of " + ", ".join(part.model for part in parts),
+        members=parts,
+        classes=own[0].classes,
+        healthy=fitted.healthy,
+        image_size=max(part.image_size for part in parts),
+        mean=PLAIN[0],
+        std=PLAIN[1],
+        parameters=sum(one.parameters for one in own),
+        weights_sha256=checkpoint.weights_sha256(state),
+        epoch=max(one.epoch for one in own),
+        synthetic=any(one.synthetic for one in own),
+        license=_each(part.license for part in parts),
+    ).decided_by(fitted.calibration, fitted.operating_point, fitted.referral, decided, fitted.healthy)
+    checkpoint.save(out / "best.pth", state, sidecar)
+    for name in _KEPT:
+        shutil.copyfile(members[0].folder / name, out / name)
+    write_json(out / "environment.json", environment.environment(execution.hardware("cpu")))
+    return sidecar
+
+
+def _probe(members: Sequence[Member], mixed: npt.NDArray[np.float64], out: Path) -> float:
+    """Ask the network about the probe of the member that reads the largest images, and keep that.
+
+    Returns:
+        The largest difference of a probability from ``mixed``: the kept answers, the first of them to these images.
+    """
+    largest = max(members, key=lambda member: member.sidecar.image_size)
+    with np.load(largest.folder / "probe.npz") as kept:
+        images = kept["images"]
+    logits = Predictor(*checkpoint.load(out / "best.pth")).logits(images)
+    np.savez(out / "probe.npz", images=images, logits=logits)
+    return float(np.abs(softmax(logits) - softmax(mixed[: len(images)])).max())
+
+
+def _log(run: TrackedRun, members: Sequence[Member], results: EnsembleResults, out: Path) -> None:
     run.params({"model": results.model, "members": ",".join(results.members)})
+    licence, commits = _each(m.sidecar.license for m in members), (m.tags.get(_COMMIT, "") for m in members)
     run.tag({
         "fracture.kind": "ensemble", "fracture.members": ",".join(results.members), "fracture.model": results.model,
         "fracture.healthy": results.healthy or NONE,
         "fracture.data_digest": results.data_digest, "fracture.test_digest": results.test_digest,
         "fracture.weights_sha256": results.weights_sha256, "fracture.synthetic": str(results.synthetic).lower(),
+        "fracture.weights": results.weights_origin, "fracture.weights_license": licence, _COMMIT: _each(commits),
+        **_audited(members),
     })  # fmt: skip
     run.judged(results, step=0)
     run.evidence(out)
+
+
+def _audited(members: Sequence[Member]) -> dict[str, str]:
+    """What audits of the data have found, which is the same for all: the worst of it, nothing where nobody looked."""
+    verdicts = [one for member in members if (one := member.tags.get("fracture.audit", "off")) in _VERDICTS]
+    confounded = [member.tags.get("fracture.confounded", "") for member in members]
+    found = {"fracture.audit": max(verdicts, key=_VERDICTS.index) if verdicts else "off"}
+    return found | ({"fracture.confounded": "true" if "true" in confounded else "false"} if any(confounded) else {})

@@ -166,6 +166,7 @@ def judge_target(
     subject = Subject(
         title=f"{sidecar.model} on {manifest.name}",
         model=model,
+        sidecar=sidecar,
         plan=plan,
         normalize=normalize,
         dataset=chosen.dataset,

@@ -23,8 +23,7 @@ from fracture.evaluation.review import SHOWN, Review
 from fracture.evidence import Controls, Results
 from fracture.evidence.verdict import decide
 from fracture.files import replacing, write_json
-from fracture.models import backbones
-from fracture.models.pyramid import Pyramid
+from fracture.models import checkpoint
 from fracture.progress import LOG, Terminal
 from fracture.runs.boxed import find_hits
 from fracture.runs.review import review_folder, tiles
@@ -78,11 +77,7 @@ def _tried(name: str, make: Callable[[], Made | None], problems: list[str]) -> M
 def _random_weights(subject: Subject) -> nn.Module:
     """The same architecture, untrained."""
     torch.manual_seed(0)
-    scales = subject.model.scales if isinstance(subject.model, Pyramid) else ()
-    built = backbones.build(
-        backbones.find(subject.results.model), len(subject.results.classes), size=subject.plan.image_size, scales=scales
-    )
-    return subject.plan.place(built).eval()
+    return subject.plan.place(checkpoint.build(subject.sidecar)).eval()
 
 
 def _write(

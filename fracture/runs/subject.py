@@ -33,6 +33,7 @@ class Subject:
     Attributes:
         title: of the page.
         model: on the plan's device.
+        sidecar: what the file beside it says.
         plan, normalize: how it is asked.
         dataset: its images.
         indices: int64 [n], those that were judged.
@@ -46,6 +47,7 @@ class Subject:
 
     title: str
     model: nn.Module
+    sidecar: checkpoint.Sidecar
     plan: Plan
     normalize: Normalize
     dataset: Dataset
@@ -99,7 +101,7 @@ class Subject:
 
 def subject_of(run_id: str, job: fit.Job, results: Results) -> Subject:
     """What the report is about: the best weights and what they answered to the test split."""
-    model, _ = checkpoint.load(job.folder / fit.BEST)
+    model, sidecar = checkpoint.load(job.folder / fit.BEST)
     answers = predictions.read(job.folder / "predictions_test.csv")
     trained, defaults, usual = knobs.as_text(job.config), knobs.defaults(), knobs.seeds()
     given = trained | dict.fromkeys(job.plan.recipe, "auto")
@@ -117,6 +119,7 @@ def subject_of(run_id: str, job: fit.Job, results: Results) -> Subject:
     return Subject(
         title=f"{job.backbone.name.split('.')[0]} on {results.data}: what it proves",
         model=job.plan.place(model),
+        sidecar=sidecar,
         plan=job.plan,
         normalize=job.normalize,
         dataset=job.dataset,

@@ -58,9 +58,23 @@ def find(name: str, folder: Path) -> Target:
         artifacts.fetch(name, _NAMES, folder)
         place = folder / "best.pth"
         if not place.is_file():
-            raise ConfigError(f"run {name}: holds no best.pth; only a finished training run can be evaluated")
+            raise ConfigError(lack(name))
         return Target(name, place, *checkpoint.load(place), *_origin(name, folder))
     return Target(name, place, *checkpoint.load(place), _trained_on(place.with_name("manifest.csv")))
+
+
+def lack(run_id: str) -> str:
+    """What to say of a run that holds no model, and where one is."""
+    run = query.run_of(run_id)
+    kinds = {
+        "ensemble": "it was made before ensembles were models; `fracture ensemble "
+        f"{run.tags.get('fracture.members', '').replace(',', ' ')}` makes it again",
+        "evaluate": f"it only judged a model, that of {run.tags.get('fracture.evaluated', 'another run')}: name that",
+        "group": "it is the parent of several runs: name one of those below it",
+        "pointer": f"run {run.tags.get('fracture.resumed_by', '')} goes on in its place: name that",
+    }
+    why = kinds.get(run.kind, "only a finished training run or an ensemble of such does")
+    return f"run {run_id}: holds no best.pth; {why}"
 
 
 def _origin(run_id: str, folder: Path) -> tuple[frozenset[str] | None, str]:

@@ -17,10 +17,12 @@ from fracture.evaluation.config import CompareConfig
 from fracture.evaluation.metrics import softmax
 from fracture.evidence import Results
 from fracture.progress import DOUBTED
+from fracture.runs import answering
 from fracture.runs.compare import compare_runs
 from fracture.runs.ensemble import ensemble
 from fracture.runs.evaluate import evaluate
 from fracture.tracking import artifacts, query
+from registry import card, evidence, gates, package, thresholds
 from tests.runs.small import QUICK, said, terminal, train
 
 
@@ -124,6 +126,63 @@ def test_an_ensemble_is_fitted_on_validation_and_judged_like_a_run(runs: list[st
             assert own.sha256 == mixed.sha256
             expected += found.members[run_id] * softmax(own.logits / member.calibration.temperature)
         np.testing.assert_allclose(softmax(mixed.logits), expected, atol=1e-6)
+
+
+def test_an_ensemble_is_a_model(runs: list[str], place: Path, tmp_path: Path) -> None:
+    screen = terminal()
+    made = ensemble(runs, screen)
+    run = query.finished(["ensemble"])[0]
+    assert f"Run {run.id} is a model like any other" in said(screen)
+    assert made.difference is not None
+    assert made.difference < 1e-4, "its network answers as the members did, whose answers are judged"
+    found = evaluate(run.id, str(place / "data"), QUICK, tmp_path / "out", terminal())
+    assert found.weights_sha256 == made.weights_sha256 == run.tags["fracture.weights_sha256"]
+    assert found.seen_in_training == 60 - made.splits["test"].n
+    assert (tmp_path / "out" / "report.html").is_file()
+    asked = predictions.read(tmp_path / "out" / "predictions_test.csv")
+    (kept,) = artifacts.fetch(run.id, ["predictions_test.csv"], tmp_path)
+    judged = predictions.read(kept)
+    order = [asked.sha256.index(digest) for digest in judged.sha256]
+    np.testing.assert_allclose(softmax(asked.logits[order]), softmax(judged.logits), atol=1e-4)
+    predictor = answering.find(run.id, tmp_path / "found")
+    (answer,) = predictor.predict(next((place / "data").rglob("*.png")))
+    assert sum(answer.probabilities.values()) == pytest.approx(1)
+    with pytest.raises(ConfigError, match=f"is an ensemble itself; name its members instead: {runs[0]} {runs[1]}"):
+        ensemble([run.id, runs[0]], terminal())
+
+
+def test_gates_judge_an_ensemble_by_what_its_members_are(runs: list[str]) -> None:
+    mlflow.MlflowClient().set_tag(runs[1], "fracture.audit", "leaking")
+    mlflow.MlflowClient().set_tag(runs[1], "fracture.confounded", "false")
+    ensemble(runs, terminal())
+    found = evidence.read(query.finished(["ensemble"])[0].id)
+    assert (found.missing, found.broken, found.disagreements) == ((), (), ())
+    assert (found.audit, found.confounded) == ("leaking", False), "the worst that was found of the data"
+    assert (found.selected_on, found.licence) == ("val_macro_f1", "none")
+    measured = replace(found, robustness={"none": 1.0, "jpeg": 1.0}, latency_ms=1.0, memory_mib=1.0)
+    judged = {gate.name: gate for gate in gates.judge(measured, thresholds.read(thresholds.DEMO), "commercial")}
+    names = ("finished", "whole", "digests", "selection", "budgets", "card")
+    assert [judged[name].sentence for name in names if not judged[name].passed] == []
+    assert f"run `{runs[0]}` by " in card.render(measured, list(judged.values()), "research")
+    mixed = replace(measured, licence="apache-2.0; cc-by-nc-4.0")
+    assert not gates.licensed(mixed, thresholds.read(thresholds.DEFAULT), "commercial").passed
+
+
+@pytest.mark.parametrize(
+    ("tags", "message"),
+    [
+        ({"fracture.kind": "ensemble", "fracture.members": "a,b"}, "`fracture ensemble a b` makes it again"),
+        ({"fracture.kind": "evaluate", "fracture.evaluated": "r1"}, "only judged a model, that of r1"),
+        ({"fracture.kind": "group"}, "is the parent of several runs"),
+        ({"fracture.kind": "compare"}, "only a finished training run or an ensemble of such does"),
+    ],
+)
+def test_a_run_without_a_model_says_where_one_is(store_root: Path, tags: dict[str, str], message: str) -> None:
+    with mlflow.start_run(tags=tags) as run:
+        pass
+    for ask in (evidence.read, package.package, lambda run_id: answering.find(run_id, store_root)):
+        with pytest.raises(ConfigError, match=message):
+            ask(run.info.run_id)
 
 
 def test_runs_on_other_data_are_neither_mixed_nor_ranked(
