@@ -142,6 +142,11 @@ class TrainConfig(BaseModel):
     early_stop_patience: int = Field(
         5, ge=0, description="epochs without a better select_metric before training ends; 0 is off"
     )
+    refit: bool | Auto = Field(
+        "auto",
+        description="once chosen, solve the head on training and validation together; auto does where a solved head "
+        "is the best and has answered out of fold, true says where it cannot",
+    )
     seed: int = Field(0, ge=0, description="of the initialisation, the order and the augmentation")
     # what is wanted of its decisions
     operating: RuleText = Field(

@@ -36,7 +36,7 @@ def render(evidence: Evidence, gates: Sequence[Gate], use: str) -> str:
         f"- one image through the model alone: {_known(evidence.latency_ms, 'ms')}",
         f"- weights: {_known(results.checkpoint_mib, 'MiB')}",
         f"- memory of a process that answers, libraries included: {_known(evidence.memory_mib, 'MiB')}", "",
-        "## Disturbed", "", "Accuracy on validation, " + (
+        "## Disturbed", "", f"Accuracy on validation{_again(training)}, " + (
             ", ".join(f"{name}: {value:.3f}" for name, value in evidence.robustness.items()) or "not measured"
         ) + ".", "",
         "## Limits", *(f"- {line}" for line in limits(results, audit)), "",
@@ -49,6 +49,11 @@ def render(evidence: Evidence, gates: Sequence[Gate], use: str) -> str:
         f"{_made(training)}. Temperature {results.calibration.temperature:.3f}.",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+def _again(training: Trained) -> str:
+    """That the images of validation are no longer new to the model, where they are not."""
+    return ", which its head has learned from since," if isinstance(training, Results) and training.refit else ""
 
 
 def _made(training: Trained) -> str:

@@ -19,6 +19,7 @@ _NEEDED = ("best.pth", "best.json", "results.json", "predictions_val.csv", "pred
            "manifest.csv", "config.json", "environment.json")  # fmt: skip
 _OF_TRAINING = ("predictions_val.csv", "config.json", "environment.json")  # what a run with new decisions has no own of
 _ROUNDING = 1e-6  # of an accuracy
+_APART = 0.05  # of a probability
 Trained = Results | EnsembleResults  # of weights that a run has trained, or averaged
 
 
@@ -167,6 +168,11 @@ def _checkpoint(place: Path, there: set[str], tags: Mapping[str, str]) -> list[s
 def _disagreements(place: Path, results: Judged) -> list[str]:
     """Whether manifest, predictions and results are of the same data, and the results what the predictions say."""
     found = []
+    if isinstance(results, EnsembleResults) and (results.difference or 0) > _APART:
+        found.append(
+            f"the ensemble's network gives probabilities up to {results.difference:.3f} away from the answers that are "
+            "judged: its members read other sizes, or other numbers; train them at one size"
+        )
     try:
         manifest = read_csv(place / "manifest.csv")
         if manifest.digest() != results.data_digest:

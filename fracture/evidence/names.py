@@ -8,6 +8,8 @@ ARTIFACTS = {
     "predictions_test.csv": "the same of the test split, which is used once; probabilities are calibrated",
     "predictions_out_of_fold.csv": "the same of train and validation, by heads that had not seen the image; of a "
     "solved head, whose decisions rest on it",
+    "heads.npz": "weight and bias of a solved last layer as selected, refit_weight and refit_bias of the same solved "
+    "again on training and validation together; not always there",
     "label_review.csv": "the images of predictions_out_of_fold.csv, else of predictions_val.csv, that with the least "
     "probability of its label first: path, label, probability, model_says, its_probability, split, group, sha256; not "
     "where the answers are no better than chance",

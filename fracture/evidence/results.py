@@ -153,6 +153,11 @@ class Results(Judged):
     weights_origin: str = Field(description="hub, file or random")
     select_metric: str = Field(description="what chose the epoch, on validation")
     best_epoch: int = Field(description="from 1")
+    refit: int = Field(
+        0,
+        description="images of training and validation together that the head was solved on again after selection, "
+        "which splits.val is of; 0: it was not",
+    )
     epochs: int = Field(description="epochs trained")
     stopped_early: bool = Field(description="whether early stopping ended it")
     history: tuple[dict[str, float], ...] = Field(description="per-epoch metrics, first epoch first")

@@ -15,7 +15,7 @@ from fracture.runs.session import Session
 from fracture.tracking import query
 from fracture.tracking.run import TrackedRun
 
-_NEWER = ("operating", "refer_error", "deterministic")  # knobs that groups begun before them have not recorded
+_NEWER = ("operating", "refer_error", "deterministic", "refit")  # knobs that groups begun before them have not recorded
 
 
 def train_group(config: TrainConfig, names: list[str], terminal: Terminal, again: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from fracture.errors import ConfigError
 from fracture.evidence import Results
 from fracture.evidence.healthy import NONE, recorded_healthy
-from fracture.models import backbones
+from fracture.models import backbones, checkpoint
 from fracture.runs import session as sessions
 from fracture.runs.lifetime import accounted, only_here
 from fracture.runs.record import Record, moved, read_record
@@ -15,6 +15,8 @@ from fracture.runs.session import Session
 from fracture.tracking import artifacts, query
 from fracture.tracking.run import TrackedRun
 from fracture.training import execution, fit, state
+from fracture.training.head import HEADS, read_heads
+from fracture.training.probe import start_head
 from fracture.training.state import Position
 
 _BEST = (fit.BEST, "best.json")
@@ -76,8 +78,10 @@ def _find(run_id: str, place: Path) -> Origin:
         raise ConfigError(f"resume={run_id}: is no training run, but {tags.get('fracture.kind', 'of another program')}")
     own = {name: tags[name] for name in _TAGS if name in tags}
     if query.status_of(run_id) == "FINISHED":
-        artifacts.fetch(run_id, ("config.json", "results.json", *_BEST, *_KEPT), place)
+        artifacts.fetch(run_id, ("config.json", "results.json", HEADS, *_BEST, *_KEPT), place)
         results = Results.model_validate_json((place / "results.json").read_bytes())
+        if results.refit:
+            _as_selected(place)
         best = results.best_epoch
         position = Position(epoch=best, history=list(results.history[:best]), seconds=results.seconds)
         return Origin(run_id, read_record(place, run_id), position, place, own)
@@ -85,6 +89,19 @@ def _find(run_id: str, place: Path) -> Origin:
     with only_here(noted, run_id):
         state.copy(noted, place, (*_BEST, *_KEPT))
     return Origin(run_id, record, state.position_of(place), place, own)
+
+
+def _as_selected(folder: Path) -> None:
+    """Take the head that has learned from validation off weights that were finished with one."""
+    heads = read_heads(folder)
+    if heads is None:
+        raise ConfigError(f"{folder}: holds no {HEADS}, so the head that validation has judged is not known")
+    model, sidecar = checkpoint.load(folder / fit.BEST)
+    start_head(model, heads.selected)
+    state = model.state_dict()
+    checkpoint.save(
+        folder / fit.BEST, state, sidecar.model_copy(update={"weights_sha256": checkpoint.weights_sha256(state)})
+    )
 
 
 def _check(origin: Origin, epochs: int) -> None:

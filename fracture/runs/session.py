@@ -23,7 +23,7 @@ from fracture.runs.audit import audit_before_training
 from fracture.runs.lifetime import accounted, deliver, only_here
 from fracture.runs.record import Record, moved, read_record, write_record
 from fracture.runs.report import make_report
-from fracture.runs.show import Reporter, show_dataset, show_healthy, show_plan
+from fracture.runs.show import Reporter, show_dataset, show_healthy, show_plan, show_refit
 from fracture.runs.subject import subject_of
 from fracture.tracking import environment, query, store
 from fracture.tracking.outbox import only_delivery_is_left
@@ -82,6 +82,8 @@ def train(config: TrainConfig, session: Session) -> Results:
     facts = recipe.Facts(_training_images(dataset, config), weights.origin != "random", dataset.manifest.synthetic)
     given = config
     config, chosen, why = recipe.resolve(given, backbone, facts)
+    if config.refit is True and config.head != "probe":
+        raise ConfigError(f"refit=true needs a solved head (the recipe is {why}): add head=probe, or leave it at auto")
     if idle := recipe.idle(given, config):
         session.terminal.warn(
             f"{', '.join(idle)}: without effect, for the head is solved and nothing is learned by steps; recipe=seed "
@@ -257,6 +259,7 @@ def carry_out(run: TrackedRun, job: fit.Job, session: Session, watch: Watch, *, 
         write_measured(job, position, cache_dir)
         with fit.out_of_memory_explained(job):
             results = conclude(job, position, watch, reporter)
+    show_refit(job, results, terminal)
     watch.alive()
     make_report(subject_of(run.id, job, results), job.folder, terminal)
     watch.alive()

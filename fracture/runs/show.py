@@ -4,6 +4,7 @@ from fracture.config import seeds
 from fracture.data import cache
 from fracture.data.dataset import Dataset
 from fracture.data.manifest import SPLITS
+from fracture.evidence import Results
 from fracture.evidence.healthy import Healthy
 from fracture.progress import Terminal
 from fracture.runs.record import replan
@@ -124,3 +125,16 @@ class Reporter:
         self._last_epoch_seconds = metrics["epoch_seconds"]
         self._run.metrics(metrics, step=number)
         self._terminal.epoch(number, metrics, best)
+
+
+def show_refit(job: Job, results: Results, terminal: Terminal) -> None:
+    """What the deployed head has learned from, or why it could not learn from validation as was asked."""
+    if results.refit:
+        terminal.say(
+            f"Head: solved again on the {results.refit:,} images of training and validation together, which the test "
+            "judges; figures of validation are those of the head that was selected."
+        )
+    elif job.config.refit is True:
+        solved = "some class has too few groups for out-of-fold answers, which decisions would rest on"
+        tuned = f"epoch {results.best_epoch} has other weights than those that the head was solved on"
+        terminal.warn(f"refit=true: not done, for {solved if results.best_epoch == 1 else tuned}.")

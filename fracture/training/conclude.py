@@ -21,28 +21,32 @@ from fracture.rules import Wanted
 from fracture.training import engine
 from fracture.training.execution import Plan
 from fracture.training.fit import BEST, Job, Listener
-from fracture.training.head import read_out_of_fold
+from fracture.training.head import read_heads, read_out_of_fold
+from fracture.training.probe import start_head
 from fracture.training.state import Position
 from fracture.training.watch import Watch
 
 PROBE_IMAGES = 8
+_BEFORE = "selected.json"  # the sidecar of the best weights, before their head was solved again
 
 
 def conclude(job: Job, position: Position, watch: Watch, listener: Listener) -> Results:
     """Judge the best weights and write all evidence into ``job.folder``.
 
     Temperature, operating point and referral are decided by out-of-fold answers to train and validation where the head
-    was solved and stayed, else by validation; the test split is only judged under them.
+    was solved and stayed, else by validation; the test split is only judged under them. With ``refit`` such a head then
+    learns from validation too: it answers to the test, what was selected to validation.
 
     Raises:
         Interrupted: a signal asked for it; the same call starts over.
     """
+    model, sidecar = selected(job.folder)
+    logits = {"val": _answers(job, job.plan.place(model), "val", position, watch, listener)}
+    fitted, decided = _decide(job, sidecar.epoch, logits["val"])
+    learned = _refit(job, model, sidecar)
     model, sidecar = checkpoint.load(job.folder / BEST)
     write_probe(job.folder / "probe.npz", model, job.plan, job.normalize, job.dataset, job.indices("test"))
     model = job.plan.place(model)
-
-    logits = {"val": _answers(job, model, "val", position, watch, listener)}
-    fitted, decided = _decide(job, sidecar.epoch, logits["val"])
     sidecar = sidecar.decided_by(fitted.calibration, fitted.operating_point, fitted.referral, decided, fitted.healthy)
     checkpoint.write_sidecar(job.folder / BEST, sidecar)
     logits["test"] = _answers(job, model, "test", position, watch, listener)
@@ -61,6 +65,7 @@ def conclude(job: Job, position: Position, watch: Watch, listener: Listener) -> 
         weights_sha256=sidecar.weights_sha256,
         select_metric=job.config.select_metric,
         best_epoch=sidecar.epoch,
+        refit=learned,
         epochs=position.epoch,
         stopped_early=position.epoch < job.plan.epochs,
         history=tuple(position.history),
@@ -78,6 +83,36 @@ def conclude(job: Job, position: Position, watch: Watch, listener: Listener) -> 
     with replacing(job.folder / "manifest.csv") as part:
         write_csv(manifest, part)
     return results
+
+
+def selected(folder: Path) -> tuple[nn.Module, checkpoint.Sidecar]:
+    """The best weights as validation has judged them, whether or not `conclude` has solved the head again since.
+
+    Raises:
+        ConfigError: as `checkpoint.load`.
+    """
+    before, heads = folder / _BEFORE, read_heads(folder)
+    if heads is None or not before.is_file():
+        return checkpoint.load(folder / BEST)
+    sidecar = checkpoint.read_sidecar(before.with_suffix(".pth"))
+    state = torch.load(folder / BEST, map_location="cpu", weights_only=True)  # of before or after: one layer differs
+    model = checkpoint.rebuild(sidecar, state)
+    start_head(model, heads.selected)
+    return model, sidecar
+
+
+def _refit(job: Job, model: nn.Module, sidecar: checkpoint.Sidecar) -> int:
+    """Give the best weights the head that has learned from validation too; on how many images, 0 where it stays."""
+    heads = read_heads(job.folder) if job.config.head == "probe" and sidecar.epoch == 1 else None
+    if heads is None or job.config.refit is False:
+        return 0
+    if not (job.folder / _BEFORE).exists():
+        checkpoint.write_sidecar((job.folder / _BEFORE).with_suffix(".pth"), sidecar)
+    start_head(model, heads.refit)
+    state = model.state_dict()
+    again = sidecar.model_copy(update={"weights_sha256": checkpoint.weights_sha256(state)})
+    checkpoint.save(job.folder / BEST, state, again)
+    return len(job.indices("train")) + len(job.indices("val"))
 
 
 def _decide(job: Job, best_epoch: int, validation: npt.NDArray[np.float32]) -> tuple[Fitted, Decided]:

@@ -21,7 +21,7 @@ from fracture.training.learner import prepare
 from fracture.training.statistics import mix_statistics
 
 Progress = Callable[[str, int, int], None]
-_KEPT = "out_of_fold.npz"  # among a run's state
+_KEPT, HEADS = "out_of_fold.npz", "heads.npz"  # among a run's state
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,35 @@ def read_out_of_fold(folder: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[n
 
 
 @dataclass(frozen=True)
+class Heads:
+    """The weight and bias of the last layer, as it was selected and as it was solved again with validation.
+
+    Attributes:
+        selected: learned from training alone; validation has judged it.
+        refit: with the same C and batch statistics, learned from training and validation together.
+    """
+
+    selected: probe.Layer
+    refit: probe.Layer
+
+    def save(self, path: Path) -> None:
+        """Write them as numpy arrays."""
+        with replacing(path) as part, part.open("wb") as file:
+            np.savez(
+                file, weight=self.selected.weight, bias=self.selected.bias, refit_weight=self.refit.weight,
+                refit_bias=self.refit.bias,
+            )  # fmt: skip
+
+
+def read_heads(folder: Path) -> Heads | None:
+    """What `solve_head` has left in ``folder``; None where no head was solved again."""
+    if not (folder / HEADS).is_file():
+        return None
+    with np.load(folder / HEADS) as kept:
+        return Heads(probe.Layer(kept["weight"], kept["bias"]), probe.Layer(kept["refit_weight"], kept["refit_bias"]))
+
+
+@dataclass(frozen=True)
 class _Tried:
     """A head, the model that it was solved on, and the features of the training images there."""
 
@@ -123,7 +152,7 @@ def _try(way: str, job: Job, model: nn.Module, progress: Progress) -> _Tried:
 def _keep_out_of_fold(job: Job, best: _Tried, progress: Progress) -> None:
     """Answers to train and validation together by heads like the solved one: what decisions are taken on.
 
-    Five heads, each from four fifths of the images: as many as the solved head has of a usual split.
+    Five heads, each from four fifths of the images. With ``refit`` the head that learns from all of them is kept too.
     """
 
     def seen(indices: npt.NDArray[np.int64], mirrored: bool) -> npt.NDArray[np.float64]:
@@ -132,7 +161,8 @@ def _keep_out_of_fold(job: Job, best: _Tried, progress: Progress) -> None:
             best.model, job.plan, job.normalize, job.dataset.pixels, indices, tick, mirrored=mirrored
         )  # fmt: skip
 
-    (job.folder / _KEPT).unlink(missing_ok=True)
+    for name in (_KEPT, HEADS):
+        (job.folder / name).unlink(missing_ok=True)
     train, val, data = job.indices("train"), job.indices("val"), job.dataset
     known = np.concatenate([train, val])
     learned = np.concatenate([best.features, seen(val, True)])
@@ -147,6 +177,10 @@ def _keep_out_of_fold(job: Job, best: _Tried, progress: Progress) -> None:
         job.folder.mkdir(parents=True, exist_ok=True)
         with replacing(job.folder / _KEPT) as part, part.open("wb") as file:
             np.savez(file, indices=known, logits=logits)
+    if logits is not None and job.config.refit is not False:
+        told = _counted(progress, "the head on training and validation", len(best.head.strengths))
+        again = probe.solve_again(learned, data.labels[known], len(data.classes), best.head.strengths, told)
+        Heads(best.head.layer, again.layer).save(job.folder / HEADS)
 
 
 def _groups(job: Job, indices: npt.NDArray[np.int64]) -> list[str]:

@@ -37,12 +37,24 @@ def _quiet() -> None:
 
 
 @dataclass(frozen=True)
-class Head:
-    """A linear head for the features as they are.
+class Layer:
+    """A linear layer.
 
     Attributes:
         weight: float64 [classes, features].
         bias: float64 [classes].
+    """
+
+    weight: Floats
+    bias: Floats
+
+
+@dataclass(frozen=True)
+class Head:
+    """A linear head for the features as they are.
+
+    Attributes:
+        weight, bias: see `Layer`.
         strengths: the C that cross-validation has chosen, for each part of the features.
         loss: the balanced log-loss there, in nats, the mean over parts; None where there were too few groups for it.
     """
@@ -51,6 +63,15 @@ class Head:
     bias: Floats
     strengths: tuple[float, ...]
     loss: float | None
+
+    @property
+    def layer(self) -> Layer:
+        """Itself without how it was found."""
+        return Layer(self.weight, self.bias)
+
+    def logits(self, found: Floats) -> Floats:
+        """Its answers [n, classes] to features [n, features]."""
+        return np.asarray(found @ self.weight.T + self.bias)
 
 
 def features(
@@ -89,17 +110,12 @@ def solve(
     What several scales of an image say is worth more as a mean of opinions than to one regression on all of them.
     """
     heads = [solve_part(part, labels, groups, classes, tick) for part in np.split(found, parts, axis=1)]
-    return Head(
-        np.concatenate([head.weight for head in heads], axis=1) / parts,
-        np.mean([head.bias for head in heads], axis=0),
-        tuple(strength for head in heads for strength in head.strengths),
-        None if heads[0].loss is None else float(np.mean([head.loss for head in heads])),
-    )
+    return _joined(heads)
 
 
 def fits(labels: Integers, groups: Sequence[str]) -> int:
     """How many regressions `solve_part` makes in cross-validation."""
-    return len(STRENGTHS) * len(_parts(labels, groups))
+    return len(STRENGTHS) * len(group_folds(labels, groups))
 
 
 def solve_part(
@@ -117,7 +133,7 @@ def solve_part(
     mean, spread = found.mean(axis=0), found.std(axis=0) + 1e-6
     with threadpool_limits(1):  # two threads wait for each other on matrices this small, and sum in another order
         scaled, turn = _turned((found - mean) / spread)
-        folds = _parts(labels, groups)
+        folds = group_folds(labels, groups)
         losses = {c: _cross_validated(scaled, labels, folds, c, tick) for c in (STRENGTHS if folds else ())}
         best = min(losses, key=lambda c: losses[c], default=USUAL)
         fitted = _fit(scaled, labels, best)
@@ -147,17 +163,36 @@ def out_of_fold(
     Returns:
         None where some class has too few groups.
     """
-    folds = _parts(labels, groups)
+    folds = group_folds(labels, groups)
     if not folds:
         return None
     logits = np.zeros((len(labels), classes))
     for train, rest in folds:
-        pieces = zip(*(np.split(part, len(strengths), axis=1) for part in (learned[train], asked[rest])), strict=True)
-        for (own, others), strength in zip(pieces, strengths, strict=True):
-            head = _of_strength(own, labels[train], classes, strength)
-            logits[rest] += (others @ head.weight.T + head.bias) / len(strengths)
-            tick()
+        head = solve_again(learned[train], labels[train], classes, strengths, tick)
+        logits[rest] = head.logits(asked[rest])
     return logits
+
+
+def solve_again(
+    found: Floats, labels: Integers, classes: int, strengths: Sequence[float], tick: Callable[[], None] = _quiet
+) -> Head:
+    """As `solve`, with strengths that were chosen before: one for each of as many equal parts of the features."""
+    heads = []
+    for part, strength in zip(np.split(found, len(strengths), axis=1), strengths, strict=True):
+        heads.append(_of_strength(part, labels, classes, strength))
+        tick()
+    return _joined(heads)
+
+
+def _joined(heads: Sequence[Head]) -> Head:
+    """Heads for parts of the features as one for all of them, which answers the mean of theirs."""
+    losses = [head.loss for head in heads if head.loss is not None]
+    return Head(
+        np.concatenate([head.weight for head in heads], axis=1) / len(heads),
+        np.mean([head.bias for head in heads], axis=0),
+        tuple(strength for head in heads for strength in head.strengths),
+        float(np.mean(losses)) if losses else None,
+    )
 
 
 def _of_strength(found: Floats, labels: Integers, classes: int, strength: float) -> Head:
@@ -180,7 +215,7 @@ def _folded(
     return Head(weight, bias - weight @ mean, (strength,), loss)
 
 
-def start_head(model: nn.Module, head: Head) -> None:
+def start_head(model: nn.Module, head: Head | Layer) -> None:
     """Give a model's last layer a solved head.
 
     Raises:
@@ -208,7 +243,7 @@ def _fit(scaled: Floats, labels: Integers, strength: float) -> LogisticRegressio
     return LogisticRegression(C=strength, class_weight="balanced", max_iter=_ITERATIONS).fit(scaled, labels)
 
 
-def _parts(labels: Integers, groups: Sequence[str]) -> list[tuple[Integers, Integers]]:
+def group_folds(labels: Integers, groups: Sequence[str]) -> list[tuple[Integers, Integers]]:
     """Positions of group folds to learn from and to judge by; none where there are too few groups for that."""
     known = np.unique(labels)
     per_class = [len({group for group, label in zip(groups, labels, strict=True) if label == k}) for k in known]

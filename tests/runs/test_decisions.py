@@ -4,19 +4,28 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import numpy as np
 import pytest
 
 from fracture.config import TrainConfig, as_text
+from fracture.data.images import decode, letterbox
+from fracture.data.manifest import read_csv
+from fracture.errors import ConfigError
 from fracture.evaluation import predictions
 from fracture.evaluation.decide import Answers, fit_decisions
 from fracture.evidence import Results
+from fracture.inference.predictor import Predictor
 from fracture.models import checkpoint
+from fracture.models.backbones import last_layer
 from fracture.rules import Wanted
+from fracture.runs import longer
 from fracture.runs.group import _key
+from fracture.runs.show import show_refit
 from fracture.tracking import artifacts
+from fracture.training.head import read_heads
 from tests.runs.small import said, terminal, train
 
 SOLVED = {"head": "probe", "trained": "head", "epochs": 1, "class_weights": "balanced"}
@@ -58,6 +67,37 @@ def test_a_solved_head_is_decided_about_by_all_images_but_those_of_the_test(solv
         results.operating_point.fracture_threshold, rel=1e-4
     )
     assert again.referral.refer_below == pytest.approx(results.referral.refer_below, rel=1e-4)
+
+
+def test_once_selected_the_head_learns_from_validation_too(solved: str, tmp_path: Path) -> None:
+    results = of(solved, tmp_path)
+    assert results.refit == results.decisions.images == 60 - results.splits["test"].n  # type: ignore[union-attr]
+    names = ["heads.npz", "probe.npz", "predictions_val.csv", "config.json"]
+    artifacts.fetch(solved, names, tmp_path)
+    heads = read_heads(tmp_path)
+    assert heads is not None
+    model, sidecar = checkpoint.load(tmp_path / "best.pth")
+    last = last_layer(model)
+    assert last is not None
+    np.testing.assert_allclose(last.weight.detach(), heads.refit.weight, rtol=1e-6)
+    with np.load(tmp_path / "probe.npz") as probe:
+        np.testing.assert_allclose(Predictor(model, sidecar).logits(probe["images"]), probe["logits"], atol=1e-5)
+    manifest, kept = read_csv(tmp_path / "manifest.csv"), predictions.read(tmp_path / "predictions_val.csv")
+    root = Path(json.loads((tmp_path / "config.json").read_text())["data_root"])
+    paths = {row.sha256: root / manifest.relative(row) for row in manifest.rows}
+    squares = np.stack([letterbox(decode(paths[digest].read_bytes()), 32) for digest in kept.sha256])
+    longer._as_selected(tmp_path)
+    before = Predictor(*checkpoint.load(tmp_path / "best.pth")).logits(squares)
+    np.testing.assert_allclose(before, kept.logits, atol=1e-4)  # validation judges the head that has not seen it
+    assert np.abs(Predictor(model, sidecar).logits(squares) - kept.logits).max() > 1e-3
+
+
+def test_refit_that_cannot_be_had_is_said(place: Path, solved: str) -> None:
+    with pytest.raises(ConfigError, match=r"refit=true needs a solved head .*: add head=probe"):
+        train(place / "data", refit=True, recipe="seed")
+    screen, missing = terminal(), Results.model_construct(refit=0, best_epoch=3)
+    show_refit(SimpleNamespace(config=TrainConfig(refit=True)), missing, screen)  # type: ignore[arg-type]
+    assert "refit=true: not done, for epoch 3 has other weights" in said(screen)
 
 
 def test_what_is_expected_goes_with_the_model_and_into_the_report(solved: str, tmp_path: Path) -> None:
@@ -128,6 +168,8 @@ def test_epochs_are_chosen_by_what_matters(solved: str, place: Path, tmp_path: P
 
 
 def test_a_group_from_before_these_knobs_goes_on() -> None:
-    before = {name: value for name, value in as_text(TrainConfig()).items() if name not in {*WANTED, "deterministic"}}
+    before = {
+        name: value for name, value in as_text(TrainConfig()).items() if name not in {*WANTED, "deterministic", "refit"}
+    }
     assert _key(TrainConfig()) == hashlib.sha256(json.dumps(before, sort_keys=True).encode()).hexdigest()[:16]
     assert _key(TrainConfig.model_validate(WANTED)) != _key(TrainConfig())

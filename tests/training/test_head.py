@@ -1,5 +1,6 @@
 """The solved head of a job: which batch statistics it is solved with, and that they come with it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,11 @@ from torch import nn
 
 from fracture.config import TrainConfig
 from fracture.data.dataset import Source, open_dataset
-from fracture.models import backbones, weights
-from fracture.training import execution, fit, probe
+from fracture.models import backbones, checkpoint, weights
+from fracture.models.backbones import last_layer
+from fracture.training import conclude, execution, fit, probe
 from fracture.training.fit import Job
-from fracture.training.head import read_out_of_fold, solve_head
+from fracture.training.head import read_heads, read_out_of_fold, solve_head
 
 TINY = {"image_size": 32, "batch_size": 8, "threads": 1, "memory_format": "contiguous", "precision": "fp32"}
 
@@ -88,6 +90,38 @@ def test_every_image_but_those_of_the_test_is_answered_by_a_head_that_has_not_se
     groups = [job.dataset.manifest.rows[i].group or f"alone {i}" for i in indices]
     again = probe.out_of_fold(learned, asked, job.dataset.labels[indices], groups, 3, solved.head.strengths)
     np.testing.assert_allclose(logits, again, atol=1e-4)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("job", [("test_resnet", "pretrained")], indirect=True)
+def test_a_head_that_was_solved_again_can_be_told_from_the_selected_one_after_any_crash(job: Job) -> None:
+    model = fit.build_model(job)
+    solved = solve_head(job, model, lambda *_: None)
+    heads = read_heads(job.folder)
+    assert heads is not None
+    np.testing.assert_array_equal(heads.selected.weight, solved.head.weight)
+    assert np.abs(heads.refit.weight - heads.selected.weight).max() > 1e-6
+    learner = fit._learner(job, model)
+    fit._save_best(job, learner, 1)
+    first, sidecar = conclude.selected(job.folder)
+    digest = sidecar.weights_sha256
+    for _ in range(2):  # the second time is that of a run that was cut short and concludes again
+        assert conclude._refit(job, first, sidecar) == len(job.indices("train")) + len(job.indices("val"))
+        again, now = checkpoint.load(job.folder / fit.BEST)
+        assert now.weights_sha256 != digest
+        np.testing.assert_allclose(last_layer(again).weight.detach(), heads.refit.weight, rtol=1e-6)  # type: ignore[union-attr]
+        first, sidecar = conclude.selected(job.folder)
+        assert sidecar.weights_sha256 == digest == checkpoint.weights_sha256(first.state_dict())
+    assert conclude._refit(job, first, sidecar.model_copy(update={"epoch": 2})) == 0, "other weights were better"
+    (job.folder / fit.BEST).with_suffix(".json").unlink()  # killed between the weights and their sidecar
+    assert checkpoint.weights_sha256(conclude.selected(job.folder)[0].state_dict()) == digest
+
+
+@pytest.mark.parametrize("job", [("test_resnet", "pretrained")], indirect=True)
+def test_refit_false_leaves_the_head_alone(job: Job) -> None:
+    job = replace(job, config=job.config.model_copy(update={"refit": False}))
+    solve_head(job, fit.build_model(job), lambda *_: None)
+    assert read_heads(job.folder) is None
+    assert read_out_of_fold(job.folder) is not None
 
 
 def test_labels_without_a_pattern_are_known_to_those_who_learned_them_only() -> None:
