@@ -16,9 +16,10 @@ ABOVE = {  # what each folder of fracture may import beside itself and BASE
     "evaluation": {"data", "models"},
     "inference": {"data", "models"},
     "training": {"data", "models", "evaluation"},
+    "monitoring": {"data", "models", "evaluation", "inference"},
     "tracking": set(),
-    "runs": {"data", "models", "evaluation", "inference", "training", "tracking"},
-    "commands": {"data", "models", "evaluation", "inference", "training", "tracking", "runs"},
+    "runs": {"data", "models", "evaluation", "inference", "monitoring", "training", "tracking"},
+    "commands": {"data", "models", "evaluation", "inference", "monitoring", "training", "tracking", "runs"},
     "__main__": {"commands"},
     "__init__": set(),
 }

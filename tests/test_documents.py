@@ -53,7 +53,8 @@ def test_commands_of_a_document_take_the_options_that_it_gives_them(page: Path) 
     unknown = []
     for verb, rest in re.findall(r"(?:^|`)fracture ([a-z]+)([^`\n#|]*)", page.read_text(), re.MULTILINE):
         command = cli.get_command(click.Context(cli), verb)
-        known = {option for parameter in command.params for option in parameter.opts} if command else set()
+        each = [command, *getattr(command, "commands", {}).values()] if command else []
+        known = {option for one in each for parameter in one.params for option in parameter.opts}
         unknown += [f"fracture {verb} {flag}" for flag in re.findall(r"--[\w-]+", rest) if flag not in known]
         unknown += [] if command else [f"fracture {verb}"]
     assert not unknown

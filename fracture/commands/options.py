@@ -1,6 +1,7 @@
 """Command-line options derived from a configuration model, so that no knob is written down twice."""
 
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
@@ -54,3 +55,17 @@ def _metavar(name: str, field: FieldInfo) -> str:
     kind = get_args(plain)[0] if get_args(plain) else plain
     more = [str(word) for one in words for word in get_args(one)] or (["auto"] if name in BY_RECIPE else [])
     return "|".join([_METAVARS[kind], *more])
+
+
+def log_options(function: F) -> F:
+    """Add the options of a log of answers, as `fracture.runs.logged.open_log` takes them."""
+    path = click.Path(path_type=Path)
+    log = "keep every answer: DIR, sqlite:///FILE or postgresql://..."
+    for option in (
+        click.option("--log-key", type=path, help="file of the key of digests, made if missing"),
+        click.option("--keep-images", type=path, metavar="DIR", help="keep the images too, named by their digest"),
+        click.option("--keep-days", type=click.IntRange(1), help="delete from the log what is older"),
+        click.option("--log", default="", metavar="DIR|ADDRESS", help=log),
+    ):
+        function = option(function)
+    return function

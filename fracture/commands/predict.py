@@ -1,10 +1,13 @@
 """`fracture predict`: answer to many images, as a table."""
 
 import tempfile
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
+from fracture.commands.options import log_options
 from fracture.progress import Terminal
 
 _PATH = click.Path(path_type=Path)
@@ -14,19 +17,23 @@ _PATH = click.Path(path_type=Path)
 @click.argument("target", metavar="RUN|MODEL")
 @click.argument("sources", metavar="IMAGE...|DIR|MANIFEST", nargs=-1, required=True, type=_PATH)
 @click.option("--out", default="predictions.csv", show_default=True, type=_PATH, help="the same command goes on in it")
-def command(target: str, sources: tuple[Path, ...], out: Path) -> None:
+@log_options
+def command(target: str, sources: tuple[Path, ...], out: Path, log: str, **kept: Any) -> None:
     """Answer to images with the model of a run, a .pth or models:/NAME@ALIAS; bad files are listed, not fatal."""
     from fracture.inference import table  # heavy imports only once the values are right
-    from fracture.runs import answering
+    from fracture.runs import answering, logged
     from fracture.tracking import store
 
     paths = table.images_of(sources)
     store.connect()
     terminal = Terminal()
     with tempfile.TemporaryDirectory() as folder:
-        predictor = answering.find(target, Path(folder))
-    with terminal.working() as progress:
-        written = table.write(predictor, paths, out, progress)
+        predictor, served = answering.find_served(target, Path(folder))
+    with logged.open_log(log, predictor, served, terminal, **kept) as answers, terminal.working() as progress:
+        heard = {"heard": partial(answers.put, wait=True)} if answers else {}
+        written = table.write(predictor, paths, out, progress, **heard)
     terminal.say(f"{written.answered} answered, {written.kept} kept from before, {len(written.bad)} bad: {out}")
     for path, error in written.bad[:20]:
         terminal.warn(f"{path}: {error}")
+    if answers:
+        logged.check(answers)

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from fracture.commands.options import log_options
 from fracture.errors import ConfigError
 from fracture.progress import Terminal
 
@@ -23,9 +24,10 @@ from fracture.progress import Terminal
 @click.option("--max-megapixels", default=200, show_default=True, type=click.IntRange(1), help="of one request, in all")
 @click.option("--queue", default=64, show_default=True, type=click.IntRange(1), help="requests that may wait, else 429")
 @click.option("--seconds", default=30.0, show_default=True, type=click.FloatRange(1), help="to send and to decode one")
+@log_options
 def command(
     target: str, host: str, port: int, token: Path | None, max_mib: int, max_images: int, max_megapixels: int,
-    queue: int, seconds: float,
+    queue: int, seconds: float, log: str, **kept: Any,
 ) -> None:  # fmt: skip
     """Serve the model of a run, a .pth or models:/NAME@ALIAS: POST /predict, /docs and a web page."""
     terminal = Terminal()
@@ -33,7 +35,7 @@ def command(
         terminal.say(f"Loading {target} ...")
         from fracture.inference.request import Limits  # heavy imports only once the values are right
         from fracture.inference.web import application
-        from fracture.runs import answering
+        from fracture.runs import answering, logged
         from fracture.tracking import store
 
         secret = _token(host, token)
@@ -44,10 +46,11 @@ def command(
         if sidecar.synthetic:
             terminal.warn("this model was trained on rendered images: its answers have no medical meaning at all")
         limits = Limits(max_mib * 2**20, max_images, max_megapixels * 1_000_000, queue, seconds)
-        app = application(predictor, limits, about, token=secret, docs=not secret, say=terminal.say)
-        named = f"{about.title or target} ({sidecar.model}, weights {sidecar.weights_sha256[:12]})"
-        terminal.say(f"{named} answers on {_address(host, listener)} (research software, not a medical device)")
-        _serve(app, listener, seconds)
+        with logged.open_log(log, predictor, answering.logged_as(about, predictor), terminal, **kept) as answers:
+            app = application(predictor, limits, about, token=secret, docs=not secret, say=terminal.say, log=answers)
+            named = f"{about.title or target} ({sidecar.model}, weights {sidecar.weights_sha256[:12]})"
+            terminal.say(f"{named} answers on {_address(host, listener)} (research software, not a medical device)")
+            _serve(app, listener, seconds)
     terminal.say("Stopped")
 
 

@@ -2,8 +2,9 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from fracture.data.audit import traits
 from fracture.data.batches import Normalize, to_float
 from fracture.data.images import Grey, ImageError, decode, letterbox
 from fracture.errors import ConfigError
@@ -23,6 +25,19 @@ from fracture.models import checkpoint
 from fracture.models.checkpoint import Sidecar
 
 WEIGHTS, SIDECAR = "weights.safetensors", "model.json"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a log keeps of an image beside the answer.
+
+    Attributes:
+        traits: as `fracture.data.audit.traits.measure` gives them; empty where they could not be measured.
+        distance: of its features from those of a reference, None where there is none.
+    """
+
+    traits: tuple[float, ...] = ()
+    distance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +54,7 @@ class Answer:
         refer: whether a person must look.
         reason: why, empty where nobody has to.
         error: why there is no answer; a person must look then, and everything else is empty.
+        seen: for a log, None where nobody watches; no part of what is said.
     """
 
     decision: Said = LOOK
@@ -49,6 +65,13 @@ class Answer:
     refer: bool = True
     reason: str = ""
     error: str = ""
+    seen: Seen | None = field(default=None, repr=False, compare=False)
+
+    def said(self) -> dict[str, Any]:
+        """As plain values, for whoever asked."""
+        values = asdict(self)
+        del values["seen"]
+        return values
 
 
 @dataclass(frozen=True)
@@ -61,12 +84,14 @@ class Prepared:
         pixels: of the image as it came.
         frame: the whole radiograph for people, uint8 [height, width], at most 1,024 pixels on the longer side; None
             where nobody asked for pictures.
+        seen: what a log keeps of it; None where nothing is logged.
     """
 
     square: Grey
     doubt: str
     pixels: int
     frame: Grey | None = None
+    seen: Seen | None = None
 
 
 class Predictor:
@@ -75,11 +100,13 @@ class Predictor:
     Attributes:
         module: the torch module, in evaluation mode.
         sidecar: what the model is and what validation decided about it.
+        watched: whether answers carry what a log keeps of their images.
     """
 
     def __init__(self, module: nn.Module, sidecar: Sidecar, batch_size: int = 16) -> None:
         """Answer with ``module``, ``batch_size`` images at a time."""
         self.module, self.sidecar, self.batch_size = module.eval(), sidecar, batch_size
+        self.watched = False
         self._normalize = Normalize(sidecar.mean, sidecar.std)
 
     @classmethod
@@ -163,7 +190,9 @@ class Predictor:
             data = bytes_of(one)
             grey = decode(data)
             square = letterbox(grey, self.sidecar.image_size)
-            return Prepared(square, why_unlike(data, grey), grey.size, framed(grey) if pictures else None)
+            frame = framed(grey) if pictures else None
+            seen = Seen(_traits(data, grey)) if self.watched else None
+            return Prepared(square, why_unlike(data, grey), grey.size, frame, seen)
         except (ImageError, OSError, ValueError, TypeError) as error:
             return Answer(error=str(error) or type(error).__name__)
 
@@ -174,19 +203,26 @@ class Predictor:
 
     def _batch(self, batch: Sequence[Prepared]) -> list[Answer]:
         shares = self._probabilities(np.stack([one.square for one in batch]))
-        return [self._answer(share, one.doubt) for share, one in zip(shares, batch, strict=True)]
+        return [self._answer(share, one.doubt, one.seen) for share, one in zip(shares, batch, strict=True)]
 
     def _probabilities(self, squares: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         scaled = self.logits(squares).astype(np.float64) / self.sidecar.temperature
         exponents = np.exp(scaled - scaled.max(axis=1, keepdims=True))
         return np.asarray(exponents / exponents.sum(axis=1, keepdims=True))
 
-    def _answer(self, shares: npt.NDArray[np.float64], unlike: str) -> Answer:
+    def _answer(self, shares: npt.NDArray[np.float64], unlike: str, seen: Seen | None) -> Answer:
         if not np.isfinite(shares).all():
             return Answer(error=NO_NUMBERS)
         found = decide(self.sidecar.rule, shares.tolist(), unlike)
         probabilities = dict(zip(self.sidecar.classes, shares.tolist(), strict=True))
-        return Answer(**vars(found), probabilities=probabilities, refer=bool(found.reason))
+        return Answer(**vars(found), probabilities=probabilities, refer=bool(found.reason), seen=seen)
+
+
+def _traits(data: bytes, grey: Grey) -> tuple[float, ...]:
+    try:
+        return tuple(traits.measure(data, grey).tolist())
+    except Exception:  # noqa: BLE001 - whatever is odd about a file's tags, it has an answer
+        return ()
 
 
 def _frame_of(one: Prepared) -> Grey:

@@ -3,10 +3,10 @@
 import asyncio
 import base64
 import queue
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict
 from threading import Event, Semaphore
 from typing import Any
 
@@ -14,6 +14,7 @@ from fastapi import HTTPException
 
 from fracture.inference.batching import Batcher
 from fracture.inference.counters import Counters
+from fracture.inference.log import Log
 from fracture.inference.predictor import Answer, Predictor, Prepared
 from fracture.inference.request import Limits, PredictRequest
 
@@ -21,9 +22,9 @@ from fracture.inference.request import Limits, PredictRequest
 class Service:
     """One model that many use, with all that a server needs beside it."""
 
-    def __init__(self, predictor: Predictor, limits: Limits) -> None:
+    def __init__(self, predictor: Predictor, limits: Limits, log: Log | None = None) -> None:
         """Begin to answer."""
-        self.predictor, self.limits = predictor, limits
+        self.predictor, self.limits, self.log = predictor, limits, log
         self.counters, self.batcher = Counters(), Batcher(predictor, limits.waiting)
         self._decoding, self._maps = ThreadPoolExecutor(2, "decoding"), ThreadPoolExecutor(1, "maps")
         self._slots = Semaphore(limits.waiting)  # of requests from decoding to heat map
@@ -34,12 +35,16 @@ class Service:
         Raises:
             HTTPException: 413 too many pixels, 429 too many wait, 503 decoding took too long.
         """
+        began, images = time.perf_counter(), list(request.images) if self.log else []
         with self._slot():
             read_images = await self._decode(request)
             answers = iter(await self._ask([one for one in read_images if isinstance(one, Prepared)]))
             found = [(one, next(answers) if isinstance(one, Prepared) else one) for one in read_images]
             self.counters.images(len(found), sum(bool(answer.error) for _, answer in found))
-            rows = [asdict(answer) for _, answer in found]
+            rows = [answer.said() for _, answer in found]
+            if self.log:
+                files = [one if isinstance(one, bytes) else None for one in images]
+                self.log.put(files, [answer for _, answer in found], time.perf_counter() - began)
             if request.heat or request.radiograph:
                 await asyncio.get_running_loop().run_in_executor(self._maps, self._add_pictures, request, found, rows)
         return rows

@@ -1,6 +1,7 @@
 """Answers to many images as a CSV that can be gone on with."""
 
 import csv
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,8 +54,24 @@ def images_of(sources: Sequence[Path]) -> list[Path]:
     return list(found)
 
 
-def write(predictor: Predictor, paths: Sequence[Path], out: Path, progress: Callable[[str, int, int], None]) -> Written:
+Heard = Callable[[Sequence[Path], Sequence[Answer], float], None]
+
+
+def write(
+    predictor: Predictor,
+    paths: Sequence[Path],
+    out: Path,
+    progress: Callable[[str, int, int], None],
+    heard: Heard = lambda *_: None,
+) -> Written:
     """Add a row for each image that ``out`` has no answer for yet, a batch at a time.
+
+    Args:
+        predictor: the model.
+        paths: of the images.
+        out: a CSV, made if missing.
+        progress: told how far it is.
+        heard: told the paths, the answers and the seconds of each batch, once they are written.
 
     Raises:
         ConfigError: ``out`` holds something else, or the answers of another model.
@@ -66,10 +83,11 @@ def write(predictor: Predictor, paths: Sequence[Path], out: Path, progress: Call
     with out.open("a", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         for start in range(0, len(left), size):
-            batch = left[start : start + size]
+            batch, began = left[start : start + size], time.perf_counter()
             answers = predictor.predict(batch)
             table.writerows(_row(path, answer, sidecar.classes) for path, answer in zip(batch, answers, strict=True))
             file.flush()
+            heard(batch, answers, time.perf_counter() - began)
             bad += [(as_text(str(p)), answer.error) for p, answer in zip(batch, answers, strict=True) if answer.error]
             progress("images", start + len(batch), len(left))
     return Written(len(left), len(paths) - len(left), tuple(bad))

@@ -15,6 +15,7 @@ from fracture.inference import about as known
 from fracture.inference import memory, openapi
 from fracture.inference.about import About
 from fracture.inference.access import AccessMiddleware
+from fracture.inference.log import Log, figures
 from fracture.inference.predictor import Predictor
 from fracture.inference.request import Limits, read
 from fracture.inference.service import Service
@@ -38,7 +39,7 @@ _LARGE = 4 * 2**20  # bytes of a body from which on memory is given back
 
 def application(
     predictor: Predictor, limits: Limits | None = None, about: About | None = None, *, token: str = "",
-    docs: bool = True, say: Callable[[str], None] = lambda _line: None,
+    docs: bool = True, say: Callable[[str], None] = lambda _line: None, log: Log | None = None,
 ) -> FastAPI:  # fmt: skip
     """A server of one model; it stops answering when its lifespan ends, after those who wait.
 
@@ -49,8 +50,9 @@ def application(
         token: what must be sent as ``Authorization: Bearer TOKEN``; empty lets everybody in.
         docs: whether ``/docs`` and ``/openapi.json`` are there.
         say: takes a line a request.
+        log: keeps the answers.
     """
-    service = Service(predictor, limits or Limits())
+    service = Service(predictor, limits or Limits(), log)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -77,6 +79,7 @@ def _add_facts(app: FastAPI, service: Service, served: dict[str, Any]) -> None:
     async def health() -> JSONResponse:
         alive = service.batcher.alive
         body = {"ok": alive, **{name: served[name] for name in (*_SHORT, "classes", "healthy_class", "synthetic")}}
+        body |= {"log": service.log.health()} if service.log else {}
         return JSONResponse(body, 200 if alive else 503)
 
     @app.get("/model", summary="What the model is, what it was trained on, how it decides and how well it did")
@@ -85,8 +88,8 @@ def _add_facts(app: FastAPI, service: Service, served: dict[str, Any]) -> None:
 
     @app.get("/metrics", summary="Requests, seconds, images and the queue, for Prometheus")
     async def metrics() -> PlainTextResponse:
-        figures = service.counters.page(service.batcher.depth)
-        return PlainTextResponse(figures, media_type="text/plain; version=0.0.4")
+        page = service.counters.page(service.batcher.depth) + figures(service.log)
+        return PlainTextResponse(page, media_type="text/plain; version=0.0.4")
 
 
 def _add_predict(app: FastAPI, service: Service, short: dict[str, str]) -> None:

@@ -9,6 +9,7 @@ from fracture.errors import ConfigError, DataError
 from fracture.evidence import Judged
 from fracture.inference.about import About, figures_of
 from fracture.inference.predictor import SIDECAR, Predictor
+from fracture.monitoring.record import Served
 from fracture.runs import target
 from fracture.tracking import artifacts, query
 
@@ -32,20 +33,40 @@ def find(name: str, folder: Path) -> Predictor:
     return Predictor(found.model, found.sidecar)
 
 
-def served(name: str, folder: Path) -> tuple[Predictor, About]:
-    """The same, with what is known of the model; of an alias the version that it points to now.
+def find_served(name: str, folder: Path) -> tuple[Predictor, Served]:
+    """The same, and what its answers are logged as: an alias is what it points to now, whatever it is moved to later.
 
     Raises:
         ConfigError: no such run, model or file.
     """
     version = query.version_of_model(name) if name.startswith("models:/") else None
     predictor = find(f"models:/{version.name}/{version.number}" if version else name, folder)
+    weights = predictor.sidecar.weights_sha256
+    if version:
+        return predictor, Served(version.name, version.number, weights)
+    return predictor, Served(name if name.startswith("models:/") else Path(name).name, "", weights)
+
+
+def served(name: str, folder: Path) -> tuple[Predictor, About]:
+    """The same, with what is known of the model.
+
+    Raises:
+        ConfigError: no such run, model or file.
+    """
+    predictor, what = find_served(name, folder)
+    version = query.version_of_model(f"models:/{what.name}/{what.version}") if what.version else None
     if version:
         about = _of_run(version.run_id, folder / "about", predictor)
         return predictor, replace(about, name=version.name, version=version.number, date=version.made)
     if name.startswith("models:/") or Path(name).expanduser().exists():
-        return predictor, About(name=name if name.startswith("models:/") else Path(name).name)
+        return predictor, About(name=what.name)
     return predictor, _of_run(name, folder / "about", predictor)
+
+
+def logged_as(about: About, predictor: Predictor) -> Served:
+    """What the answers of a model are logged as."""
+    name = about.name if about.version else about.run or about.name
+    return Served(name, about.version, predictor.sidecar.weights_sha256)
 
 
 def _of_run(run_id: str, folder: Path, predictor: Predictor) -> About:

@@ -103,10 +103,14 @@ def phash(grey: Grey) -> str:
 
 def patient_key(cache_dir: Path) -> bytes:
     """The secret under which patients are digested, made once on each machine and readable by its owner only."""
-    path = cache_dir / "patient.key"
+    return secret_key(cache_dir / "patient.key")
+
+
+def secret_key(path: Path) -> bytes:
+    """A secret of 32 bytes in a file that only its owner can read, made where there is none."""
     if not path.is_file():
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        part = cache_dir / f".patient.key.{os.getpid()}.{secrets.token_hex(4)}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
         with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123
             file.write(secrets.token_bytes(32))
         try:

@@ -1,0 +1,35 @@
+"""`fracture log`: bring a log of answers out as a table."""
+
+from pathlib import Path
+
+import click
+
+from fracture.errors import ConfigError, DataError
+from fracture.progress import Terminal
+
+
+@click.group()
+def command() -> None:
+    """Work with the log of answers that `fracture serve --log` and `fracture predict --log` write."""
+
+
+@command.command()
+@click.argument("log", metavar="DIR|ADDRESS")
+@click.option("--format", "form", type=click.Choice(["parquet", "csv"]), default="parquet", show_default=True)
+@click.option("--out", default="auto", show_default=True, help="the file; auto is answers.parquet or answers.csv")
+@click.option("--since", default="all", show_default=True, help="30d, 12h, 4w or 2026-01-31")
+def export(log: str, form: str, out: str, since: str) -> None:
+    """Write the rows of LOG as one flat table; a file that is there is not written over."""
+    from fracture.monitoring import export as exporting  # heavy imports only once the values are right
+    from fracture.monitoring import window
+    from fracture.monitoring.log import place_of
+
+    begin, path = window.begin(since), Path(f"answers.{form}" if out == "auto" else out)
+    if path.exists():
+        raise ConfigError(f"--out {path}: is there already and is not written over; name another file")
+    place = place_of(log)
+    if next(place.read(begin), None) is None:
+        raise DataError(f"{log}: holds no answer since {begin or 'the beginning'}", "--since all takes all of them.")
+    classes = dict.fromkeys(name for row in place.read(begin) for name in row.probabilities)
+    count = exporting.export(place.read(begin), classes, path, form)
+    Terminal().say(f"{count:,} answers: {path}")

@@ -1,0 +1,110 @@
+"""Rows in a table of SQLite or PostgreSQL."""
+
+import importlib.util
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
+
+from fracture.errors import ConfigError
+from fracture.monitoring.record import NAMES, Record, parse
+from fracture.privacy import without_secrets
+from fracture.trouble import sentence
+
+ALLOWED = "Allowed: a folder, sqlite:///FILE, postgresql://USER@HOST/NAME"
+TABLE = "fracture_answers"
+_KINDS = {
+    "fracture": sa.Boolean, "refer": sa.Boolean, "fracture_probability": sa.Float, "confidence": sa.Float,
+    "latency": sa.Float, "distance": sa.Float, "v": sa.Integer,
+}  # fmt: skip
+_JSON = ("probabilities", "traits")
+_PATIENCE = 5  # seconds that a connection or a lock is waited for
+_AT_ONCE = 2000  # rows that are read together
+
+
+class DatabaseLog:
+    """One table; the time of a row is indexed."""
+
+    def __init__(self, address: str, *, make: bool) -> None:
+        """Connect.
+
+        Raises:
+            ConfigError: another kind of database, its driver is missing, it does not answer, or has no such table and
+                none is to be made.
+        """
+        self._shown = without_secrets(address)
+        try:
+            url = make_url(address)
+        except ArgumentError:
+            raise ConfigError(f"{self._shown}: is no address of a database. {ALLOWED}") from None
+        kind = url.get_backend_name()
+        if kind not in ("sqlite", "postgresql"):
+            raise ConfigError(f"{self._shown}: {ALLOWED}")
+        if kind == "postgresql":
+            if importlib.util.find_spec("psycopg") is None:
+                raise ConfigError(f"{self._shown}: PostgreSQL needs more: pip install -e '.[postgres]'")
+            url = url.set(drivername="postgresql+psycopg")
+        if kind == "sqlite" and not make and not Path(url.database or "").is_file():
+            raise ConfigError(f"{self._shown}: no such file. {ALLOWED}")  # SQLite would make an empty one
+        wait = {"timeout": _PATIENCE} if kind == "sqlite" else {"connect_timeout": _PATIENCE}
+        self._engine = sa.create_engine(url, pool_pre_ping=True, connect_args=wait)
+        if kind == "sqlite":
+            sa.event.listen(self._engine, "connect", _readable_meanwhile)
+        number = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+        columns: list[sa.Column[Any]] = [
+            sa.Column(name, _KINDS.get(name, sa.Text), index=name == "time") for name in NAMES
+        ]
+        self._table = sa.Table(TABLE, sa.MetaData(), sa.Column("id", number, primary_key=True), *columns)
+        self._open(make)
+
+    def write(self, rows: Sequence[Record]) -> None:
+        """Add rows, all or none.
+
+        Raises:
+            SQLAlchemyError: the database does not take them.
+        """
+        values = [{**vars(row), **{name: json.dumps(getattr(row, name)) for name in _JSON}} for row in rows]
+        with self._engine.begin() as link:
+            link.execute(sa.insert(self._table), values)
+
+    def read(self, since: str = "") -> Iterator[Record]:
+        """Rows from a moment on, in order of time."""
+        asked = sa.select(*(self._table.c[name] for name in NAMES)).where(self._table.c.time >= since)
+        try:
+            with self._engine.connect().execution_options(yield_per=_AT_ONCE) as link:
+                for row in link.execute(asked.order_by(self._table.c.time)).mappings():
+                    yield parse({**row, **{name: json.loads(row[name]) for name in _JSON}})
+        except SQLAlchemyError as error:
+            raise ConfigError(f"{self._shown}: cannot be read as a log: {sentence(error)}") from None
+
+    def forget(self, before: str) -> int:
+        """Delete the rows before a moment; how many."""
+        with self._engine.begin() as link:
+            return int(link.execute(sa.delete(self._table).where(self._table.c.time < before)).rowcount)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def _open(self, make: bool) -> None:
+        try:
+            if make:
+                try:
+                    self._table.metadata.create_all(self._engine)
+                except DBAPIError:  # another process was making it at the same moment
+                    self._table.metadata.create_all(self._engine)
+            with self._engine.connect() as link:
+                link.execute(sa.select(self._table.c.id).limit(1))
+        except OperationalError as error:
+            raise ConfigError(f"{self._shown}: does not answer as a log: {sentence(error)}") from None
+        except SQLAlchemyError as error:
+            raise ConfigError(f"{self._shown}: holds no log: {sentence(error)}") from None
+
+
+def _readable_meanwhile(link: Any, _: object) -> None:
+    """Readers and a writer do not wait for each other."""
+    link.execute("PRAGMA journal_mode=WAL").close()

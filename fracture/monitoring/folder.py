@@ -1,0 +1,99 @@
+"""Rows as lines of JSON in a folder: one file a day and writer, begun anew when it is large, readable at any moment."""
+
+import json
+import os
+import re
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fracture.errors import ConfigError
+from fracture.monitoring.record import Record, parse
+
+LARGEST = 64 * 2**20  # bytes of a file, then the next one is begun
+_NAME = re.compile(r"answers-(\d{4}-\d{2}-\d{2})-[0-9a-f]{8}\.jsonl")
+
+
+class FolderLog:
+    """A folder of such files; any number of processes write to files of their own."""
+
+    def __init__(self, folder: Path, *, make: bool) -> None:
+        """Open a folder.
+
+        Raises:
+            ConfigError: it is not there and not to be made, or cannot be.
+        """
+        self._folder, self._open, self._path = folder, None, Path()
+        self._today: Callable[[], str] = lambda: datetime.now(UTC).strftime("%Y-%m-%d")
+        self._file: int | None = None
+        try:
+            if make:
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"--log {folder}: {error.strerror}; name a folder that can be written to") from error
+        if not folder.is_dir() or (make and not os.access(folder, os.W_OK | os.X_OK)):
+            lack = "cannot be written to" if make else "is no folder of a log"
+            raise ConfigError(f"{folder}: {lack}. Allowed: a folder, sqlite:///FILE, postgresql://...")
+
+    def write(self, rows: Sequence[Record]) -> None:
+        """Add rows, all or none.
+
+        Raises:
+            OSError: the disk is full, or the folder is gone.
+        """
+        data = "".join(row.line() + "\n" for row in rows).encode("utf-8", "backslashreplace")
+        file = self._current()
+        before = os.fstat(file).st_size
+        try:
+            left = memoryview(data)
+            while left:
+                left = left[os.write(file, left) :]
+        except OSError:
+            os.ftruncate(file, before)  # half a line would spoil the next one
+            raise
+
+    def read(self, since: str = "") -> Iterator[Record]:
+        """Rows from a moment on, file by file; a line that is being written is left out."""
+        for path in self._files():
+            if path.name[8:18] < since[:10]:
+                continue
+            with path.open("rb") as file:
+                for line in file:
+                    if (row := _parsed(line)) is not None and row.time >= since:
+                        yield row
+
+    def forget(self, before: str) -> int:
+        """Delete the files of the days before the one of a moment; how many."""
+        old = [path for path in self._files() if path.name[8:18] < before[:10]]
+        for path in old:
+            path.unlink(missing_ok=True)
+        return len(old)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _files(self) -> list[Path]:
+        return sorted(path for path in self._folder.iterdir() if _NAME.fullmatch(path.name))
+
+    def _current(self) -> int:
+        """The open file of today, another one where that is full or was deleted."""
+        today = self._today()
+        if self._file is not None:
+            there = os.fstat(self._file)
+            if there.st_nlink and there.st_size < LARGEST and self._path.name[8:18] == today:
+                return self._file
+            self.close()
+        self._path = self._folder / f"answers-{today}-{uuid.uuid4().hex[:8]}.jsonl"
+        self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+        return self._file
+
+
+def _parsed(line: bytes) -> Record | None:
+    try:
+        return parse(json.loads(line))
+    except (ValueError, TypeError, KeyError):
+        return None

@@ -1,0 +1,242 @@
+"""The log of answers: rows are made and written by a thread of their own, behind the answer and never in its way."""
+
+import queue
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+from fracture.data.images import is_dicom, opened
+from fracture.files import replacing
+from fracture.inference.predictor import Answer
+from fracture.monitoring.database import DatabaseLog
+from fracture.monitoring.folder import FolderLog
+from fracture.monitoring.record import Record, Served, make
+from fracture.monitoring.window import stamp
+from fracture.privacy import without_secrets
+from fracture.progress import LOG
+from fracture.trouble import sentence
+
+WAITING_BYTES = 256 * 2**20  # of images that wait to become rows; more of them leave no row
+WAITING_ROWS = 10_000  # that wait for a place that does not take them
+_TOGETHER = 0.2  # seconds whose rows are written together
+_AGAIN = 1.0  # seconds until a place that failed is tried again, doubled up to the next
+_LONGEST_PAUSE = 30.0
+_TIDY = 3600.0  # seconds between two looks for what is too old
+_LAST_TRY = 10.0  # seconds for what waits at the end
+
+
+class Place(Protocol):
+    """Where rows are kept."""
+
+    def write(self, rows: Sequence[Record]) -> None:
+        """Add rows, all or none."""
+
+    def read(self, since: str = "") -> Iterator[Record]:
+        """Rows from a moment on."""
+
+    def forget(self, before: str) -> int:
+        """Delete what is older; how much."""
+
+    def close(self) -> None:
+        """Let it go."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What is kept, and for how long.
+
+    Attributes:
+        key: of the digests of patients and studies.
+        days: rows and images are deleted that are older; None: never.
+        images: folder for the files themselves, None: they are not kept.
+    """
+
+    key: bytes
+    days: int | None = None
+    images: Path | None = None
+
+
+@dataclass(frozen=True)
+class _Asked:
+    when: datetime
+    images: Sequence[bytes | Path | None]
+    answers: Sequence[Answer]
+    seconds: float
+    size: int
+
+
+def place_of(address: str, *, make: bool = False) -> Place:
+    """The place that ``DIR``, ``sqlite:///FILE`` or ``postgresql://...`` names.
+
+    Raises:
+        ConfigError: none of these, or it cannot be used.
+    """
+    return DatabaseLog(address, make=make) if "://" in address else FolderLog(Path(address).expanduser(), make=make)
+
+
+class AnswerLog:
+    """Takes answers in and never waits, never raises; what it could not keep is counted and said.
+
+    Where the place fails, rows wait for it, `WAITING_ROWS` of them, and it is tried again.
+    """
+
+    def __init__(self, place: Place, served: Served, policy: Policy) -> None:
+        """Begin to write."""
+        self._place, self._served, self._policy = place, served, policy
+        self._queue: queue.Queue[_Asked | None] = queue.Queue()
+        self._room = threading.Condition()
+        self._bytes, self._lost, self._written = 0, 0, 0
+        self._rows: list[Record] = []
+        self._problems: dict[str, str] = {}  # by what is not kept: rows, images, or what is too old
+        self._try_at, self._pause, self._tidy_at = 0.0, _AGAIN, 0.0
+        self._closing = False
+        self._thread = threading.Thread(target=self._work, name="log", daemon=True)
+        self._thread.start()
+
+    def put(
+        self, images: Sequence[bytes | Path | None], answers: Sequence[Answer], seconds: float, *, wait: bool = False
+    ) -> None:
+        """Have answers written down, at some time.
+
+        Args:
+            images: the bytes of each file, or where they lie; None where none arrived.
+            answers: one each.
+            seconds: that they took.
+            wait: for room, where more than `WAITING_BYTES` wait; else they leave no row.
+        """
+        size = sum(len(image) for image in images if isinstance(image, bytes))
+        with self._room:
+            if wait:
+                self._room.wait_for(lambda: self._queue.qsize() < 64)
+            elif self._bytes + size > WAITING_BYTES or self._queue.qsize() > WAITING_ROWS:
+                self._lost += len(answers)
+                return
+            self._bytes += size
+        self._queue.put(_Asked(datetime.now(UTC), images, answers, seconds, size))
+
+    def health(self) -> dict[str, object]:
+        """Whether rows arrive; see `Log` in `fracture.inference.log`."""
+        waiting = self._queue.qsize() + len(self._rows)
+        return {
+            "ok": not self._problems and self._thread.is_alive(), "written": self._written, "waiting": waiting,
+            "lost": self._lost, "problem": "; ".join(self._problems.values()),
+        }  # fmt: skip
+
+    def close(self) -> str:
+        """Write what waits, for ten seconds at most, and stop; what is missing and why, empty where nothing is."""
+        self._closing = True
+        self._queue.put(None)
+        self._thread.join(_LAST_TRY)
+        missing = self._lost + len(self._rows)
+        why = self._problems.get("rows", "too many at once")
+        return f"{missing:,} answers are not in the log: {why}" if missing else ""
+
+    def _work(self) -> None:
+        last = False
+        while not last:
+            asked = self._next()
+            while asked is not None:
+                self._take(asked)
+                asked = self._queue.get_nowait() if not self._queue.empty() and len(self._rows) < 500 else None
+            last = self._closing and self._queue.empty()
+            if self._rows and (last or time.monotonic() >= self._try_at):
+                self._write()
+            self._tidy()
+        self._place.close()
+
+    def _next(self) -> _Asked | None:
+        with suppress(queue.Empty):
+            return self._queue.get(timeout=_TOGETHER if self._rows else 1.0)
+        return None
+
+    def _take(self, asked: _Asked) -> None:
+        """Make the rows of one request."""
+        request = uuid.uuid4().hex[:16]
+        for image, answer in zip(asked.images, asked.answers, strict=True):
+            try:
+                data = image.read_bytes() if isinstance(image, Path) else image
+            except OSError:
+                data = None
+            try:
+                when, key = stamp(asked.when), self._policy.key
+                row = make(self._served, answer, data, when, request, asked.seconds, key)
+                self._rows.append(replace(row, kept=self._keep(data, row)))
+            except Exception:  # noqa: BLE001 - one odd file must not end the log
+                self._lose(1)
+                LOG.exception("an answer could not be logged")
+        with self._room:
+            self._bytes -= asked.size
+            self._room.notify_all()
+        if (over := len(self._rows) - WAITING_ROWS) > 0:
+            del self._rows[:over]
+            self._lose(over)
+
+    def _lose(self, count: int) -> None:
+        with self._room:
+            self._lost += count
+
+    def _keep(self, data: bytes | None, row: Record) -> str:
+        """Keep a file that could be read, named by its digest; its place below the folder."""
+        if self._policy.images is None or data is None or row.error:
+            return ""
+        name = f"{row.image[:2]}/{row.image}.{_suffix(data)}"
+        path = self._policy.images / name
+        try:
+            if not path.exists():
+                with replacing(path) as part:
+                    part.write_bytes(data)
+        except OSError as error:
+            self._fail("images", error)
+            return ""
+        self._problems.pop("images", None)
+        return name
+
+    def _write(self) -> None:
+        rows = self._rows[:]
+        try:
+            self._place.write(rows)
+        except Exception as error:  # noqa: BLE001 - whatever a disk or a database says, answers go on
+            self._fail("rows", error)
+            self._try_at = time.monotonic() + self._pause
+            self._pause = min(_LONGEST_PAUSE, self._pause * 2)
+            return
+        self._rows = []
+        self._written += len(rows)
+        self._try_at, self._pause = time.monotonic() + _TOGETHER, _AGAIN
+        if self._problems.pop("rows", ""):
+            LOG.warning("the log of answers is written again; %s rows are lost", self._lost)
+
+    def _fail(self, what: str, error: BaseException) -> None:
+        said = f"{what}: {without_secrets(sentence(error))}"
+        if said != self._problems.get(what):
+            LOG.warning("the log of answers is not written, the answers go on: %s", said)
+        self._problems[what] = said
+
+    def _tidy(self) -> None:
+        """Delete what is older than it may be, now and then."""
+        if self._policy.days is None or time.monotonic() < self._tidy_at or self._closing:
+            return
+        self._tidy_at = time.monotonic() + _TIDY
+        before = datetime.now(UTC) - timedelta(days=self._policy.days)
+        try:
+            self._place.forget(stamp(before))
+            for path in self._policy.images.rglob("*.*") if self._policy.images else ():
+                if path.is_file() and path.stat().st_mtime < before.timestamp():
+                    path.unlink(missing_ok=True)
+            self._problems.pop("what is too old", None)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._fail("what is too old", error)
+
+
+def _suffix(data: bytes) -> str:
+    """How a file's name should end."""
+    if is_dicom(data):
+        return "dcm"
+    with opened(data) as image:
+        return {"JPEG": "jpg", "TIFF": "tif"}.get(image.format or "", (image.format or "tif").lower())

@@ -1,0 +1,287 @@
+"""The log of answers: three places, what a row holds, and that neither a full disk nor a lost table harms an answer."""
+
+import base64
+import csv
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from fracture.data.audit import traits
+from fracture.data.images import decode
+from fracture.errors import ConfigError
+from fracture.inference.predictor import Answer, Predictor
+from fracture.inference.web import application
+from fracture.models import checkpoint
+from fracture.monitoring import folder, window
+from fracture.monitoring import log as logs
+from fracture.monitoring.folder import FolderLog
+from fracture.monitoring.log import AnswerLog, Policy, place_of
+from fracture.monitoring.record import make
+from tests.data.dicoms import make as dicom
+from tests.monitoring.rows import CLASSES, SERVED, png, predictor, record
+from tests.postgres import new_database
+
+KEY = b"k" * 32
+
+
+@pytest.fixture(scope="module")
+def answering() -> Predictor:
+    found = predictor()
+    found.watched = True
+    return found
+
+
+@pytest.fixture(params=["folder", "sqlite", "postgres"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "postgres":
+        return new_database(request.getfixturevalue("postgres")).replace("+psycopg", "")
+    return str(tmp_path / "log") if request.param == "folder" else f"sqlite:///{tmp_path / 'log.db'}"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    place = tmp_path / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)]
+    if (
+        os.name != "posix"
+        or not shutil.which("mount")
+        or subprocess.run(mount, check=False, capture_output=True).returncode
+    ):
+        pytest.skip("no small file system can be mounted here")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def asked(
+    place: logs.Place, images: list[bytes | None], answering: Predictor, policy: Policy | None = None
+) -> AnswerLog:
+    log = AnswerLog(place, SERVED, policy or Policy(KEY))
+    log.put(images, [answering.predict(one)[0] if one is not None else Answer(error="x") for one in images], 0.25)
+    return log
+
+
+def until(true: Callable[[], object]) -> None:
+    end = time.monotonic() + 10
+    while not true() and time.monotonic() < end:
+        time.sleep(0.02)
+    assert true()
+
+
+def test_every_place_gives_back_what_it_was_given(address: str) -> None:
+    rows = [
+        record(0, patient="ü'\"\n", traits=(1.5, -2.0)),
+        record(1, fracture=None, probabilities={}, confidence=None),
+    ]
+    place, another = place_of(address, make=True), place_of(address, make=True)
+    place.write(rows[:1])
+    another.write(rows[1:])
+    reader = place_of(address)
+    assert sorted(reader.read(), key=lambda row: row.time) == rows  # while both are open for writing
+    assert list(reader.read("2026-01-31T12:00:01.000Z")) == rows[1:]
+    place.forget("2100-01-01T00:00:00.000Z")
+    assert list(reader.read()) == []
+    for one in (place, another, reader):
+        one.close()
+
+
+def test_a_row_says_what_was_asked_and_answered(answering: Predictor, tmp_path: Path) -> None:
+    pytest.importorskip("pydicom", reason="needs the extra [dicom]")
+    film = dicom(patient="SMITH-1964", StationName="ROOM 2", Manufacturer="Acme", ManufacturerModelName="X1")
+    log = asked(place_of(str(tmp_path), make=True), [png(), film, b"no image", None], answering)
+    assert log.close() == ""
+    good, of_film, bad, absent = FolderLog(tmp_path, make=False).read()
+    (expected,) = answering.predict(png())
+    assert expected.seen is not None
+    assert good.probabilities == pytest.approx(expected.probabilities, abs=1e-6)
+    assert (good.decision, good.label, good.model, good.version) == (expected.decision, expected.label, "bones", "3")
+    assert good.confidence == max(good.probabilities.values())
+    assert good.traits == pytest.approx(traits.measure(png(), decode(png())), rel=1e-5)
+    assert (good.latency, len({row.request for row in (good, of_film, bad, absent)})) == (0.25, 1)
+    assert (of_film.station, of_film.device) == ("ROOM 2", "Acme X1")
+    assert (bad.error, bad.traits, absent.image, absent.error) == (answering.predict(b"no image")[0].error, (), "", "x")
+    assert abs(datetime.fromisoformat(good.time) - datetime.now(UTC)).total_seconds() < 60
+
+
+def test_patients_are_digests_under_a_key(answering: Predictor, tmp_path: Path) -> None:
+    pytest.importorskip("pydicom", reason="needs the extra [dicom]")
+    one, other = dicom(patient="SMITH-1964"), dicom(patient="SMITH-1964", StationName="B")
+    (answer,) = answering.predict(one)
+    rows = [make(SERVED, answer, data, "t", "r", 0.1, key) for data in (one, other) for key in (KEY, b"other")]
+    assert rows[0].patient == rows[2].patient != rows[1].patient
+    assert rows[0].study == rows[2].study
+    assert "SMITH" not in "".join(row.line() for row in rows)
+    assert "1.2.3.4" not in rows[0].line()
+    assert rows[0].group == rows[2].group
+
+
+@pytest.mark.parametrize("lost", ["folder", "table"])
+def test_a_lost_place_harms_no_answer_and_is_said(lost: str, answering: Predictor, tmp_path: Path) -> None:
+    place = tmp_path / "log"
+    address = str(place) if lost == "folder" else f"sqlite:///{tmp_path / 'log.db'}"
+    log = AnswerLog(place_of(address, make=True), SERVED, Policy(KEY))
+    body = {"images": [base64.b64encode(png()).decode()]}
+    with TestClient(application(answering, log=log)) as client:
+        assert client.post("/predict", json=body).json()["answers"][0]["label"]
+        until(lambda: log.health()["written"] == 1)
+        if lost == "folder":
+            shutil.rmtree(place)
+        else:
+            with closing(sqlite3.connect(tmp_path / "log.db")) as database:
+                database.execute("ALTER TABLE fracture_answers RENAME TO elsewhere")
+        assert client.post("/predict", json=body).status_code == 200
+        until(lambda: not log.health()["ok"])
+        health = client.get("/healthz")
+        assert health.status_code == 200
+        assert health.json()["ok"]
+        assert "No such file" in health.json()["log"]["problem"] or "no such table" in health.json()["log"]["problem"]
+        assert "fracture_log_failing 1" in client.get("/metrics").text
+        if lost == "folder":
+            place.mkdir()
+        else:
+            with closing(sqlite3.connect(tmp_path / "log.db")) as database:
+                database.execute("ALTER TABLE elsewhere RENAME TO fracture_answers")
+        until(lambda: log.health()["ok"])
+        assert log.health() | {"problem": ""} == {"ok": True, "written": 2, "waiting": 0, "lost": 0, "problem": ""}
+        assert "fracture_log_rows_total 2" in client.get("/metrics").text
+    assert log.close() == ""
+
+
+def test_a_full_disk_harms_no_answer_and_leaves_whole_lines(answering: Predictor, small_disk: Path) -> None:
+    log = AnswerLog(FolderLog(small_disk, make=True), SERVED, Policy(KEY))
+    with TestClient(application(answering, log=log)) as client:
+        body = {"images": [base64.b64encode(png()).decode()] * 16}
+        for _ in range(8):
+            assert client.post("/predict", json=body).status_code == 200
+        until(lambda: "No space left" in str(client.get("/healthz").json()["log"]["problem"]))
+    missing = log.close()
+    assert "No space left on device" in missing
+    (file,) = small_disk.iterdir()
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert len(rows) == log.health()["written"] < 128
+    assert missing.startswith(f"{128 - len(rows)} answers")
+
+
+def test_what_comes_too_fast_leaves_no_row_and_is_counted(
+    answering: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "WAITING_BYTES", 10)
+    log = asked(place_of(str(tmp_path), make=True), [png()], answering)
+    assert log.health()["lost"] == 1
+    assert log.close() == "1 answers are not in the log: too many at once"
+
+
+def test_a_cut_line_and_a_file_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder, "LARGEST", 1000)
+    place = FolderLog(tmp_path, make=True)
+    for number in range(5):
+        place.write([record(number)])
+    assert len(list(tmp_path.iterdir())) > 1
+    with sorted(tmp_path.iterdir())[0].open("a") as file:
+        file.write('{"time": "2026-01-31T')
+    (tmp_path / "notes.txt").write_text("mine")
+    assert sorted(row.request for row in place.read()) == [f"r{number}" for number in range(5)]
+    place.forget("2100-01-01T00:00:00.000Z")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+    place.close()
+
+
+def test_images_are_kept_only_where_asked_and_go_with_the_days(answering: Predictor, tmp_path: Path) -> None:
+    old = tmp_path / "images" / "ab" / "abc.png"
+    old.parent.mkdir(parents=True)
+    old.write_bytes(b"old")
+    os.utime(old, (0, 0))
+    policy = Policy(KEY, days=30, images=tmp_path / "images")
+    log = asked(place_of(str(tmp_path / "log"), make=True), [png(), b"no image", png()], answering, policy)
+    until(lambda: not old.exists())
+    log.close()
+    rows = list(FolderLog(tmp_path / "log", make=False).read())
+    assert [bool(row.kept) for row in rows] == [True, False, True]
+    assert (tmp_path / "images" / rows[0].kept).read_bytes() == png()
+    assert [path.suffix for path in (tmp_path / "images").rglob("*.*")] == [".png"]
+
+
+def test_predict_logs_and_export_brings_it_out(
+    cli: Callable[..., int], answering: Predictor, tmp_path: Path, store_root: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    pth = tmp_path / "best.pth"
+    checkpoint.save(pth, answering.module.state_dict(), answering.sidecar)
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_bytes(png(number))
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    images = [str(tmp_path / name) for name in ("0.png", "1.png", "2.png", "bad.png")]
+    assert cli("predict", str(pth), *images, "--log", "answers", "--log-key", str(tmp_path / "key")) == 0
+    assert (tmp_path / "key").stat().st_mode & 0o77 == 0
+    assert cli("log", "export", "answers", "--format", "csv", "--out", "a.csv") == 0
+    assert cli("log", "export", "answers", "--out", "a.parquet") == 0
+    with Path("a.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    import pandas as pd
+
+    frame = pd.read_parquet("a.parquet")
+    assert len(rows) == len(frame) == 4
+    assert {f"probability_{name}" for name in CLASSES} <= set(frame.columns) == set(rows[0])
+    assert frame["trait_log2_width"].tolist()[:3] == [float(row["trait_log2_width"]) for row in rows[:3]]
+    assert frame["refer"].tolist() == [row["refer"] == "True" for row in rows]
+    assert cli("log", "export", "answers", "--out", "a.csv") == 2
+    assert "is not written over" in capsys.readouterr().err
+    assert cli("predict", str(pth), images[0], "--out", "b.csv", "--keep-days", "3") == 2
+    assert "need --log" in capsys.readouterr().err
+    assert cli("log", "export", "answers", "--since", "2100-01-01", "--out", "c.csv") == 3
+    assert not Path("c.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("mysql://u:secretpw@h/d", "Allowed: a folder, sqlite"),
+        ("nothing://", "Allowed: a folder"),
+        ("sqlite:////nowhere/at/all.db", "does not answer as a log: unable to open database file"),
+        ("file.txt", "file.txt: File exists; name a folder"),
+        ("postgresql://u:secretpw@127.0.0.1:1/d", "does not answer as a log"),
+    ],
+)
+def test_places_that_cannot_be_used_are_refused_at_once(address: str, said: str) -> None:
+    Path("file.txt").write_text("")
+    with pytest.raises(ConfigError, match=said) as refused:
+        place_of(address, make=True)
+    assert "secretpw" not in str(refused.value)
+
+
+@pytest.mark.parametrize("address", ["nowhere", "sqlite:///empty.db"])
+def test_what_is_no_log_is_not_read_as_an_empty_one(address: str) -> None:
+    with pytest.raises(ConfigError, match=r"no folder of a log|no such file"):
+        place_of(address)
+    assert not list(Path().iterdir())
+
+
+def test_a_span_of_time() -> None:
+    now = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    assert window.begin("36h", now) == "2026-01-30T00:00:00.000Z"
+    assert window.begin("30d", now) == "2026-01-01T12:00:00.000Z"
+    assert window.begin("2026-01-31", now) == "2026-01-31T00:00:00.000Z"
+    assert window.begin("2026-01-31T12:00:00+02:00") == "2026-01-31T10:00:00.000Z"
+    assert window.begin("all") == ""
+    for wrong in ("", "30", "d30", "yesterday", "3 days"):
+        with pytest.raises(ConfigError, match="Allowed"):
+            window.begin(wrong, now)
+
+
+def test_answers_are_said_without_what_the_log_keeps(answering: Predictor) -> None:
+    (answer,) = answering.predict(png())
+    assert answer.seen is not None
+    assert "seen" not in answer.said()
+    unwatched = Predictor(answering.module, answering.sidecar)
+    assert unwatched.predict(png())[0].seen is None
