@@ -14,10 +14,11 @@ from fracture.training.memory.spec import StepSpec
 from tuning.space import Value
 
 SEEN = ("train", "val")  # the test split stays closed: no trial learns from it, chooses by it or opens it
-# of the machine, or without effect on what a trial learns and is judged by
+# of the machine, or without effect on what a trial learns and is judged by; a knob that is new belongs here, or studies
+# begun before it are no longer found: tests/tuning/test_study.py says so
 _NOT_LEARNED = frozenset({
     "data", "weights", "cache_dir", "threads", "stall_seconds", "resume", "audit", "healthy", "deterministic",
-    "operating", "refer_error",
+    "operating", "refer_error", "refit", "weights_license",
 })  # fmt: skip
 
 
@@ -56,6 +57,8 @@ class Task:
     def digest(self) -> str:
         """Of all that every trial has in common, wherever the files lie."""
         fixed = {name: value for name, value in as_text(self.config).items() if name not in _NOT_LEARNED}
+        if self.config.head == "random":
+            fixed["batch_norm"] = "pretrained"  # means nothing here, and was the default once
         manifest = self.dataset.manifest
         parts = [fixed, [manifest.digest(name) for name in SEEN], self.weights.sha256() or self.weights.origin]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

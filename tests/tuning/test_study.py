@@ -7,9 +7,11 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from fracture.config import TrainConfig
 from fracture.tracking import liveness
 from tuning import study
 from tuning.conclude import importances
+from tuning.task import _NOT_LEARNED
 
 
 def new(direction: str = "maximize") -> optuna.Study:
@@ -171,3 +173,15 @@ def test_importances_need_ten_complete_trials(trials: int, told: bool) -> None:
         asked.suggest_float("lr", 1e-5, 1e-2, log=True)
         own.tell(asked, number / 10)
     assert bool(importances(own)) is told
+
+
+def test_a_knob_that_is_new_makes_no_study_of_an_earlier_version_another() -> None:
+    counted = """
+    accumulation augmentation batch_norm batch_size checkpointing class_weights clip_norm data_seed
+    demo_images device drop_path early_stop_patience ema_decay epochs features fold folds head image_size
+    label_smoothing layer_decay layer_decay_cutoff lr memory_format memory_limit_gib model optimizer
+    plateau_factor plateau_patience precision recipe scheduler seed select_metric test_fraction trained
+    val_fraction warmup_epochs weight_decay
+    """
+    new = set(TrainConfig.model_fields) - _NOT_LEARNED - set(counted.split())
+    assert not new, "without effect on trials: into _NOT_LEARNED; else left out of the digest at its default"

@@ -1,0 +1,132 @@
+"""What earlier versions have left is read and gone on with, or refused in one sentence."""
+
+import csv
+import os
+import signal
+import sqlite3
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from fracture.inference.predictor import Predictor
+from fracture.runs.show import Reporter
+from fracture.tracking import store
+from registry import __main__ as registry
+from tuning import __main__ as tuning
+
+pytestmark = pytest.mark.slow
+STORES = sorted(Path(__file__).parent.glob("*.tar.xz"))
+CHAMPION = "models:/fracture-classifier@champion"
+
+
+@pytest.fixture(params=STORES, ids=lambda path: path.name.partition(".")[0])
+def old(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of an earlier version, at another place than it was made; this process works there."""
+    folder = tmp_path / "moved"
+    with tarfile.open(request.param) as archive:
+        archive.extractall(folder, filter="data")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("FRACTURE_CACHE_DIR", str(folder / "cache"))
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    before = mlflow.get_tracking_uri()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    store.connect()
+    yield folder
+    mlflow.set_tracking_uri(before)
+    mlflow.set_registry_uri(before)
+
+
+@pytest.fixture
+def entry(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Run a command of the registry or of tuning in this process; its exit code."""
+    from fracture.__main__ import run
+
+    def called(program: str, *words: str) -> int:
+        monkeypatch.setattr("sys.argv", [program, *words])
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            run({"registry": registry.cli, "tuning": tuning.cli}[program], program)
+        except SystemExit as stop:
+            return int(stop.code or 0)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        return 0
+
+    return called
+
+
+def runs(folder: Path, status: str) -> list[str]:
+    with sqlite3.connect(folder / "mlflow.db") as db:
+        query = "SELECT run_uuid FROM runs WHERE status = ? ORDER BY start_time"
+        return [run for (run,) in db.execute(query, (status,))]
+
+
+def test_the_registry_agrees_and_its_model_answers_as_it_did(old: Path, entry: Callable[..., int]) -> None:
+    assert entry("registry", "verify") == 0
+    assert entry("registry", "show") == 0
+    with (old / "answers.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    model = next((old / "mlruns").rglob("weights.safetensors")).parent
+    for row, answer in zip(rows, Predictor.load(model).predict([old / row["path"] for row in rows]), strict=True):
+        assert answer.probabilities == pytest.approx(
+            {name: float(row[name]) for name in answer.probabilities}, abs=2e-6
+        )
+
+
+def test_a_table_of_answers_with_other_columns_is_left_alone(
+    old: Path, cli: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (old / "answers.csv").read_bytes()
+    assert cli("predict", CHAMPION, "images", "--out", "answers.csv") == 2
+    assert "an earlier version wrote it. Choose another --out" in capsys.readouterr().err
+    assert (old / "answers.csv").read_bytes() == before
+    assert cli("predict", CHAMPION, "images", "--out", "new.csv") == 0
+
+
+def test_manifest_and_cache_are_taken_up(
+    old: Path, cli: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    cached = {path: path.stat().st_mtime_ns for path in old.glob("cache/images/*/*")}
+    (finished, *_) = runs(old, "FINISHED")
+    assert cli("evaluate", finished, "--data", "prepared.csv", "--threads", "1", "--out", "judged") == 0
+    assert {path: path.stat().st_mtime_ns for path in cached} == cached
+    assert cli("audit", "prepared.csv") == 0
+    assert cli("compare", "--out", "compared") == 0
+    assert finished[:8] in capsys.readouterr().out
+
+
+def test_an_interrupted_run_goes_on(
+    old: Path, cli: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (cut,) = runs(old, "KILLED")
+    assert cli("train", "--resume", cut) == 3
+    assert "give data=NEW" in capsys.readouterr().err, "the folder was moved"
+    real = Reporter.epoch
+
+    def epoch(self: Reporter, *arguments: object) -> None:
+        real(self, *arguments)  # type: ignore[arg-type]
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Reporter, "epoch", epoch)
+    assert cli("train", "--resume", cut, "--data", "prepared.csv") == 6
+    said = capsys.readouterr()
+    assert "Going on in epoch" in said.out
+    assert f"fracture train --resume {cut}" in said.err
+
+
+@pytest.mark.long
+def test_a_study_goes_on_under_the_same_command(old: Path, entry: Callable[..., int]) -> None:
+    settings = (
+        "--model=test_efficientnet --weights=zeros.pth --data=prepared.csv --image-size=32 --batch-size=8 --threads=1 "
+        "--precision=fp32 --memory-format=contiguous --audit=off --recipe=seed --epochs=1 --lr=1e-5 --pruner=none "
+        "--batch-high=8 --trials=2"
+    )
+    assert entry("tuning", *settings.split()) == 0
+    with sqlite3.connect(old / "mlruns" / "optuna.db") as db:
+        assert db.execute("SELECT COUNT(*) FROM studies").fetchall() == [(1,)]
+        assert db.execute("SELECT COUNT(*) FROM trials WHERE state = 'COMPLETE'").fetchall() == [(2,)]
