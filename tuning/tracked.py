@@ -78,8 +78,8 @@ class TrialRun:
 
     def planned(self, plan: Plan) -> None:
         """Log how it is trained, with the predicted memory."""
-        values = plan.model_dump(exclude={"reasons", "recipe"})
-        self._run.params({f"plan.{key}": value for key, value in values.items()})
+        self._run.params(plan.params())
+        self._run.metrics(plan.memory(), step=0)
 
     def epoch(self, message: Epoch) -> None:
         """Log an epoch."""

@@ -36,6 +36,7 @@ FOLD_ARTIFACTS = {
 TAGS = {
     "fracture.kind": "train, evaluate, ensemble, compare, prepare, audit, tune, trial, group, pointer (a resume)",
     "fracture.model": "timm's name with its tag",
+    "fracture.changed": "knobs of training that were given another value than their default",
     "fracture.weights": "hub, file or random",
     "fracture.weights_license": "of the first weights, as timm states it or as the user states it for a file",
     "fracture.weights_changes": "what of the first weights was dropped or changed, e.g. resampled positions",

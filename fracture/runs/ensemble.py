@@ -260,7 +260,7 @@ def _log(run: TrackedRun, members: Sequence[Member], results: EnsembleResults, o
         "fracture.weights": results.weights_origin, "fracture.weights_license": licence, _COMMIT: _each(commits),
         **_audited(members),
     })  # fmt: skip
-    run.judged(results, step=0)
+    run.judged(results)
     run.evidence(out)
 
 

@@ -81,7 +81,9 @@ def evaluate(name: str, data: str, config: EvaluateConfig, out: Path, terminal: 
     with tempfile.TemporaryDirectory() as folder:
         target = targets.find(name, Path(folder))
         chosen = choose(target.sidecar, data, config, terminal)
-        run = TrackedRun.begin(f"evaluation of {Path(name).name[:12]}", "evaluate", watched=False)
+        run = TrackedRun.begin(
+            f"evaluation of {Path(name).name[:12]} on {Path(data).stem or data}", "evaluate", watched=False
+        )
         try:
             results = judge_target(target, chosen, config, out, terminal)
             _log(run, results, config, data, out, target.trained_by)
@@ -295,5 +297,5 @@ def _log(
     })  # fmt: skip
     if config.refit_decisions:
         run.tag({"fracture.refit_of": trained_by})
-    run.judged(results, step=0)
+    run.judged(results)
     run.evidence(out)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 from fracture.config import TrainConfig, as_text, defaults
 from fracture.errors import ConfigError, DataError, FractureError, Interrupted, MemoryLimitError
@@ -15,6 +16,7 @@ from fracture.runs.session import Session
 from fracture.tracking import query
 from fracture.tracking.run import TrackedRun
 
+_SHOWN = ("test_macro_f1", "test_balanced_accuracy")
 _NEWER = ("operating", "refer_error", "deterministic", "refit")  # knobs that groups begun before them have not recorded
 
 
@@ -48,7 +50,8 @@ def train_members(
         Interrupted: a signal asked for it; the same command goes on.
     """
     key = _key(config)
-    parent = _open_parent(key, f"{len(values)} {knob}s", terminal)
+    parent = _open_parent(key, _title(config, knob, len(values)), terminal)
+    parent.params(as_text(config))
     failed: dict[str, Exception] = {}
     done: dict[str, Results] = {}
     try:
@@ -58,6 +61,7 @@ def train_members(
         _show(knob, done, failed, terminal)
         if finish is not None and not failed:
             finish(parent)
+        _describe(parent, knob)
     except (Interrupted, KeyboardInterrupt) as stop:
         reason = str(stop) or "interrupted"
         parent.end("KILLED", reason)
@@ -78,6 +82,33 @@ def _key(config: TrainConfig) -> str:
     given, usual = as_text(config), defaults()
     kept = {name: value for name, value in given.items() if name not in _NEWER or value != usual[name]}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _title(config: TrainConfig, knob: str, count: int) -> str:
+    model = f" of {config.model}" if knob != "model" else ""
+    return f"{count} {knob}s{model} on {Path(config.data).stem or config.data}"
+
+
+def _describe(parent: TrackedRun, knob: str) -> None:
+    """What MLflow shows of the group: its members with their scores, and the data that they share."""
+    members = sorted(query.children(parent.id, "train"), key=lambda run: run.params.get(knob, ""))
+    if members:
+        parent.take_inputs(members[0].id)
+    parent.describe(markdown(members, knob))
+
+
+def markdown(members: Sequence[query.Found], knob: str) -> str:
+    """A table of a group's members for its description; folds are their parent's metrics besides."""
+    lines = [
+        f"| {run.params.get(knob, '')} | {run.status} | "
+        + " | ".join(f"{run.metrics[name]:.3f}" if name in run.metrics else "" for name in _SHOWN)
+        + f" | `{run.id[:8]}` |"
+        for run in members
+    ]
+    head = [f"| {knob} | | test macro F1 | test balanced accuracy | run |", "|---|---|---|---|---|"]
+    more = "folds.json and this run's metrics have the means over the folds with their intervals.\n\n"
+    note = "Research software, not a medical device."
+    return "\n".join([*head, *lines, "", (more if knob == "fold" else "") + note])
 
 
 def _open_parent(key: str, title: str, terminal: Terminal) -> TrackedRun:

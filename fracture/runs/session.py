@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from fracture.config import TrainConfig, as_text
+from fracture.config import TrainConfig, as_text, changed, defaults
 from fracture.data import cache
 from fracture.data.audit.audit import write_report
 from fracture.data.audit.report import AuditReport
@@ -95,7 +95,7 @@ def train(config: TrainConfig, session: Session) -> Results:
             dataset = resized(dataset, size, cache_dir, working)
     plan = execution.resolve(config, size, facts.synthetic)
     plan = plan.model_copy(update={"recipe": chosen, "reasons": plan.reasons | {"recipe": why}})
-    run = TrackedRun.begin(_name(config, backbone), "train", parent=session.parent)
+    run = TrackedRun.begin(_name(config, given, backbone, dataset.manifest.name), "train", parent=session.parent)
     job = fit.Job(config, plan, backbone, weights, dataset, state_folder(run.id), healthy)
     with only_here(job.folder, run.id):
         state.clear(job.folder)  # only `resume` goes on from a state: that an id agrees is no reason
@@ -297,7 +297,7 @@ def _say_head(solved: Solved, images: int, terminal: Terminal) -> None:
 
 def record_run(run: TrackedRun, job: fit.Job) -> None:
     """Everything that is known before training, on the run and beside the state."""
-    plan, manifest = job.plan.model_dump(exclude={"reasons", "recipe"}), job.dataset.manifest
+    plan, manifest = job.plan, job.dataset.manifest
     given = as_text(job.config) | dict.fromkeys(job.plan.recipe, "auto")  # as `mlflow run` has logged it
     record = Record(
         config=job.config,
@@ -316,7 +316,8 @@ def record_run(run: TrackedRun, job: fit.Job) -> None:
     if diff := environment.uncommitted():
         (job.folder / "uncommitted.diff").write_text(diff, encoding="utf-8")
     resolved = {f"recipe.{name}": value for name, value in job.plan.recipe.items()}
-    run.params(given | resolved | {f"plan.{key}": value for key, value in plan.items()})
+    run.params(given | resolved | plan.params())
+    run.metrics(plan.memory(), step=0)
     run.tag(_tags(job))
     _log_inputs(run, job)
     write_record(job.folder, record)  # last: a run with it can go on
@@ -326,6 +327,7 @@ def _tags(job: fit.Job) -> dict[str, Any]:
     manifest = job.dataset.manifest
     return {
         "fracture.kind": "train",
+        "fracture.changed": ", ".join(f"{name}={value}" for name, value in _changes(job).items()) or "nothing",
         "fracture.model": job.backbone.name,
         "fracture.weights": job.weights.origin,
         "fracture.weights_license": job.weights.license,
@@ -364,15 +366,24 @@ def _log_inputs(run: TrackedRun, job: fit.Job) -> None:
 
 def _publish(run: TrackedRun, job: fit.Job, results: Results) -> None:
     """Metrics, description and evidence of a finished run."""
-    last = len(results.history)
-    run.judged(results, step=last)
+    run.judged(results)
     best = results.history[results.best_epoch - 1]
     chosen = {f"best_{name}": value for name, value in best.items() if name.startswith("val_")}
-    run.metrics(chosen | {"best_epoch": results.best_epoch}, step=last)
+    run.metrics(chosen | {"best_epoch": results.best_epoch}, step=0)
     run.tag({"fracture.weights_sha256": results.weights_sha256})
     plan = job.plan.model_dump(exclude={"reasons", "recipe"})
     run.describe(summary(results, {key: str(value) for key, value in plan.items()}, job.weights.license))
 
 
-def _name(config: TrainConfig, backbone: backbones.Backbone) -> str:
-    return f"{backbone.nickname.split('.')[0]} lr{config.lr:g} b{config.batch_size} seed{config.seed}"
+def _changes(job: fit.Job) -> dict[str, str]:
+    """The knobs that differ from their defaults and from what the recipe chose."""
+    return {name: value for name, value in changed(job.config).items() if name not in (*job.plan.recipe, "resume")}
+
+
+def _name(config: TrainConfig, given: TrainConfig, backbone: backbones.Backbone, data: str) -> str:
+    """Model and data, then what was given of what tells runs apart most often."""
+    values = as_text(given)
+    told = {"lr": "lr", "batch_size": "batch", "epochs": "epochs", "seed": "seed", "fold": "fold"}
+    more = [f"{word} {values[name]}" for name, word in told.items() if values[name] != defaults()[name]]
+    solved = ["solved head"] if config.head == "probe" else []
+    return ", ".join([f"{backbone.nickname.split('.')[0]} on {data}", *solved, *more])

@@ -9,6 +9,7 @@ from mlflow.entities import LifecycleStage, Run, ViewType
 from mlflow.exceptions import MlflowException
 
 from fracture.errors import ConfigError
+from fracture.tracking.sections import plain
 
 
 def tags_of(run_id: str) -> dict[str, str]:
@@ -110,7 +111,7 @@ def children(parent: str, kind: str) -> "list[Found]":
 
 @dataclass(frozen=True)
 class Found:
-    """A run as the store holds it; ``metrics`` are the last values."""
+    """A run as the store holds it; ``metrics`` are the last values, by plain names."""
 
     id: str
     name: str
@@ -157,7 +158,8 @@ def run_of(run_id: str) -> Found:
 
 def _found(run: Run) -> Found:
     info, data = run.info, run.data
-    return Found(info.run_id, info.run_name or "", info.status, dict(data.params), dict(data.metrics), dict(data.tags))
+    metrics = {plain(name): value for name, value in data.metrics.items()}
+    return Found(info.run_id, info.run_name or "", info.status, dict(data.params), metrics, dict(data.tags))
 
 
 def _beside(run_id: str) -> list[str]:

@@ -13,6 +13,7 @@ import pandas as pd
 from mlflow.data.sources import LocalArtifactDatasetSource
 from mlflow.exceptions import MlflowException
 from mlflow.utils.file_utils import local_file_uri_to_path
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 from mlflow.utils.uri import is_local_uri
 
 from fracture.errors import ConfigError
@@ -23,6 +24,7 @@ from fracture.tracking import store
 from fracture.tracking.fresh import check_fresh
 from fracture.tracking.liveness import me
 from fracture.tracking.outbox import Outbox, little_patience
+from fracture.tracking.sections import sectioned
 from fracture.tracking.writes import is_active
 from fracture.trouble import is_store
 
@@ -153,15 +155,16 @@ class TrackedRun:
         self._outbox.put({"what": "tags", "values": {key: shareable(str(value)) for key, value in values.items()}})
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
-        """Log one batch of metrics; what MLflow does not take in a name, as in a class ``a (3+)``, becomes ``_``."""
-        allowed = {_NOT_ALLOWED.sub("_", name): float(value) for name, value in values.items()}
+        """Log one batch of metrics, in sections; what no name may hold, as in ``a (3+)``, becomes ``_``."""
+        allowed = {_NOT_ALLOWED.sub("_", sectioned(name)): float(value) for name, value in values.items()}
         self._outbox.put({"what": "metrics", "values": allowed, "step": step, "time": int(time.time() * 1000)})
 
     def logged_steps(self, metric: str) -> set[int]:
         """The steps at which a metric has been logged, or waits to be."""
+        names = {metric, sectioned(metric)}  # an earlier version may have begun the run
         waiting = (write for write in self._outbox.waiting if write["what"] == "metrics")
-        return {write["step"] for write in waiting if metric in write["values"]} | {
-            entry.step for entry in self._client.get_metric_history(self.id, metric)
+        return {write["step"] for write in waiting if names & write["values"].keys()} | {
+            entry.step for name in names for entry in self._client.get_metric_history(self.id, name)
         }
 
     def dataset(self, rows: Iterable[Mapping[str, str]], *, name: str, source: str, digest: str, split: str) -> None:
@@ -171,13 +174,19 @@ class TrackedRun:
         data = mlflow.data.from_pandas(frame, source=place, name=name, digest=digest, targets="label")
         self._outbox.put({"what": "input", "dataset": data.to_dict(), "split": split})
 
-    def judged(self, results: Judged, step: int) -> None:
-        """Log every metric of the test split, and what one image costs."""
+    def judged(self, results: Judged) -> None:
+        """Log every metric of the test split, and what one image costs; at step 0, so that MLflow draws bars."""
         test = results.splits["test"].metrics
         single = {"latency_ms": results.latency_ms, "checkpoint_mib": results.checkpoint_mib}
         values = {f"test_{name}": estimate.value for name, estimate in test.items()} | single
         values |= {"temperature": results.calibration.temperature}
-        self.metrics({name: value for name, value in values.items() if value is not None}, step)
+        self.metrics({name: value for name, value in values.items() if value is not None}, step=0)
+
+    def take_inputs(self, run_id: str) -> None:
+        """Log the data sets of another run as inputs of this one too."""
+        for one in self._client.get_run(run_id).inputs.dataset_inputs:
+            split = next((tag.value for tag in one.tags if tag.key == MLFLOW_DATASET_CONTEXT), "")
+            self._outbox.put({"what": "input", "dataset": one.dataset.to_dictionary(), "split": split})
 
     def evidence(self, folder: Path, only: Collection[str] = tuple(ARTIFACTS)) -> None:
         """Upload the files of the evidence that lie in ``folder``."""

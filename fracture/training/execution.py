@@ -50,6 +50,17 @@ class Plan(BaseModel):
     reasons: dict[str, str] = Field(description="why, for what was chosen automatically")
     recipe: dict[str, str] = Field({}, description="knobs that the recipe has chosen")
 
+    def params(self) -> dict[str, object]:
+        """What is logged as parameters: what makes runs differ."""
+        values = self.model_dump(exclude={"reasons", "recipe"})
+        return {f"plan.{name}": value for name, value in values.items() if not name.startswith("memory_")} | {
+            "plan.memory_format": self.memory_format
+        }
+
+    def memory(self) -> dict[str, float]:
+        """What is logged as metrics, in GiB: of this machine now, so that it would tell any two runs apart."""
+        return {name: value for name, value in self if name.startswith("memory_") and isinstance(value, float)}
+
     @property
     def dtype(self) -> torch.dtype:
         """What the model computes in."""

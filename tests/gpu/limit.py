@@ -40,8 +40,9 @@ def main() -> None:
         emit(
             precision=case["precision"], batch=case["batch_size"], injected=injected, status=run.info.status,
             parts=params.get("plan.accumulation"), checkpointing=params.get("plan.checkpointing"),
-            predicted=float(params.get("plan.memory_gib") or 0), process=card.peak,
-            allocated=metrics.get("peak_allocated_gib"), **{"images/s": metrics.get("images_per_second")}, holds=holds,
+            predicted=metrics.get("cost/memory_gib", 0.0), process=card.peak,
+            allocated=metrics.get("cost/peak_allocated_gib"),
+            **{"images/s": metrics.get("cost/images_per_second")}, holds=holds,
         )  # fmt: skip
 
 

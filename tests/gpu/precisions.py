@@ -35,8 +35,8 @@ def main() -> None:
             metrics = run.data.metrics  # type: ignore[union-attr]
             emit(
                 model=run.data.tags["fracture.model"], precision=run.data.params["plan.precision"],  # type: ignore[union-attr]
-                status=run.info.status, train_loss=metrics.get("train_loss"), val_loss=metrics.get("val_loss"),  # type: ignore[union-attr]
-                **{"images/s": metrics.get("images_per_second"), "reserved": metrics.get("peak_memory_gib")},
+                status=run.info.status, train_loss=metrics.get("train/loss"), val_loss=metrics.get("val/loss"),  # type: ignore[union-attr]
+                **{"images/s": metrics.get("cost/images_per_second"), "reserved": metrics.get("cost/peak_memory_gib")},
                 problem=problem, holds=run.info.status == "FINISHED" and not problem,  # type: ignore[union-attr]
             )  # fmt: skip
 

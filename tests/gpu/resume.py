@@ -29,11 +29,11 @@ def main() -> None:
                  deterministic]  # fmt: skip
         whole, cut = finished(words), killed(words)
         same = whole.data.tags["fracture.weights_sha256"] == cut.data.tags["fracture.weights_sha256"]
-        losses = [run.data.metrics["val_loss"] for run in (whole, cut)]
+        losses = [run.data.metrics["val/loss"] for run in (whole, cut)]
         holds = same if deterministic == "true" else abs(losses[0] / losses[1] - 1) <= TOLERANCE
         emit(
             deterministic=deterministic, **{"val_loss whole": losses[0], "val_loss resumed": losses[1]},
-            **{"same weights": same, "seconds an epoch": whole.data.metrics["epoch_seconds"]}, holds=holds,
+            **{"same weights": same, "seconds an epoch": whole.data.metrics["cost/epoch_seconds"]}, holds=holds,
         )  # fmt: skip
 
 

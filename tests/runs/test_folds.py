@@ -29,7 +29,7 @@ def train(images: Path, **values: object) -> str:
 
 
 def newest_parent() -> str:
-    condition = "tags.`fracture.kind` = 'group' and attributes.run_name = '3 folds'"
+    condition = "tags.`fracture.kind` = 'group' and attributes.run_name LIKE '3 folds of test_resnet on %'"
     runs = mlflow.MlflowClient().search_runs(["0"], condition, order_by=["attributes.start_time DESC"])
     return str(runs[0].info.run_id)
 
@@ -59,13 +59,17 @@ def test_folds_are_summed_up_and_done_once(store_root: Path, images: Path, monke
     found = FoldResults.model_validate(json.loads(text))
     assert found.decisions is not None
     assert (found.decisions.fitted_on, found.decisions.images) == ("folds", 30)
-    each = [client.get_run(run).data.metrics["test_accuracy"] for run in found.runs]
+    each = [client.get_run(run).data.metrics["test/accuracy"] for run in found.runs]
     accuracy = found.metrics["accuracy"]
     assert accuracy.folds == pytest.approx(each)
     assert accuracy.n == 30
-    metrics = client.get_run(first).data.metrics
-    assert metrics["test_accuracy"] == pytest.approx(sum(each) / 3)
-    assert metrics["test_accuracy_low"] <= metrics["test_accuracy"] <= metrics["test_accuracy_high"]
+    parent = client.get_run(first)
+    assert parent.data.params["folds"] == "3"
+    assert {one.tags[0].value for one in parent.inputs.dataset_inputs} == {"train", "val", "test"}
+    assert parent.data.tags["mlflow.note.content"].count("| FINISHED |") == 3
+    metrics = parent.data.metrics
+    assert metrics["test/accuracy"] == pytest.approx(sum(each) / 3)
+    assert metrics["test/accuracy_low"] <= metrics["test/accuracy"] <= metrics["test/accuracy_high"]
 
     answers = mlflow.artifacts.load_text(f"{client.get_run(first).info.artifact_uri}/predictions_out_of_fold.csv")
     rows = list(csv.DictReader(io.StringIO(answers)))

@@ -43,16 +43,16 @@ def test_the_plan_is_said_and_kept_beside_what_was_measured(store_root: Path, im
     said = train(images, memory_limit_gib=8)
     assert "predicted for the process, limit 8.0 GiB; 8 images at once" in said
     run = newest()
-    params = run.data.params
+    params, metrics = run.data.params, run.data.metrics
     assert (params["plan.micro_batch"], params["plan.accumulation"], params["plan.checkpointing"]) == (
         "8",
         "1",
         "False",
     )
-    assert float(params["plan.memory_allocated_gib"]) < float(params["plan.memory_gib"]) < 8
+    assert metrics["cost/memory_allocated_gib"] < metrics["cost/memory_gib"] < 8
     kept = MemoryPlan.model_validate_json(artifact(run, "memory.json"))
-    assert kept.measured["peak_memory_gib"] == run.data.metrics["peak_memory_gib"]
-    assert kept.prediction.process_gib == pytest.approx(float(params["plan.memory_gib"]), abs=0.001)
+    assert kept.measured["peak_memory_gib"] == run.data.metrics["cost/peak_memory_gib"]
+    assert kept.prediction.process_gib == pytest.approx(metrics["cost/memory_gib"], abs=0.001)
 
 
 def test_a_limit_below_everything_is_refused_with_exit_code_4(store_root: Path, images: Path) -> None:

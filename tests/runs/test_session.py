@@ -20,6 +20,7 @@ from fracture.progress import Terminal
 from fracture.runs import group, session
 from fracture.runs.session import Session
 from fracture.tracking.run import TrackedRun
+from fracture.tracking.sections import sectioned
 from fracture.training import engine
 
 
@@ -67,8 +68,8 @@ def test_a_finished_run_holds_all_its_evidence(store_root: Path, images: Path) -
     artifacts = {item.path for item in mlflow.MlflowClient().list_artifacts(run.info.run_id)}
     sometimes = {"uncommitted.diff", "predictions_out_of_fold.csv", "label_review.csv"}  # see fracture.evidence.names
     assert set(ARTIFACTS) - sometimes <= artifacts
-    assert EPOCH_METRICS.keys() <= run.data.metrics.keys()
-    assert run.data.metrics["test_macro_f1"] == results.splits["test"].metrics["macro_f1"].value
+    assert {sectioned(name) for name in EPOCH_METRICS} <= run.data.metrics.keys()
+    assert run.data.metrics["test/macro_f1"] == results.splits["test"].metrics["macro_f1"].value
     history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "val_loss")
     assert [(m.step, m.value) for m in history] == [(i + 1, e["val_loss"]) for i, e in enumerate(results.history)]
     assert {i.tags[0].value for i in run.inputs.dataset_inputs} == {"train", "val", "test"}
@@ -255,7 +256,7 @@ def test_a_store_that_fails_once_loses_no_epoch(
 def test_class_names_may_hold_what_mlflow_does_not_take(store_root: Path, images: Path) -> None:
     (images / "comminuted_fracture").rename(images / "comminuted (3+)")
     train(config(images, epochs=1))
-    assert "test_recall_comminuted _3__" in newest().data.metrics
+    assert "test/recall_comminuted _3__" in newest().data.metrics
 
 
 def test_weights_of_another_model_are_refused_before_anything_is_decoded(

@@ -85,7 +85,7 @@ def check_complete(run_id: str) -> None:
     client = mlflow.MlflowClient()
     run = client.get_run(run_id)
     assert run.info.status == "FINISHED"
-    history = client.get_metric_history(run_id, "val_loss")
+    history = client.get_metric_history(run_id, "val/loss")
     assert [point.step for point in sorted(history, key=lambda p: p.timestamp)] == [1, 2, 3, 4], "in order"
     for metric in run.data.metrics:
         if not metric.startswith("system/"):

@@ -161,17 +161,17 @@ def test_a_study_and_its_continuation(store_root: Path, tmp_path: Path, split_im
         assert one.data.tags["fracture.kind"] == "trial"
         assert one.data.tags["fracture.trial_state"] == trial.state.name
         assert one.info.status == ("FINISHED" if trial.state is TrialState.COMPLETE else "KILLED")
-        assert one.data.metrics["trial_measured_gib"] > 0
-        assert one.data.metrics["trial_epochs"] == len(trial.intermediate_values)
-        assert float(one.data.params["plan.memory_gib"]) > 0
+        assert one.data.metrics["trial/measured_gib"] > 0
+        assert one.data.metrics["trial/epochs"] == len(trial.intermediate_values)
+        assert one.data.metrics["cost/memory_gib"] > 0
         history = mlflow.MlflowClient().get_metric_history(one.info.run_id, "val_loss")
         assert {entry.step: entry.value for entry in history} == pytest.approx(trial.intermediate_values)
-        assert not [name for name in one.data.metrics if name.startswith("test_")]
+        assert not [name for name in one.data.metrics if name.startswith("test")]
         assert trial.constraints == {"memory_gib": pytest.approx(trial.constraints["memory_gib"]), "diverged": 0.0}
         assert trial.constraints["memory_gib"] < 0
 
     summary = Summary.model_validate_json(artifact(run, "study.json").read_bytes())
-    assert summary.best_value == own.best_value == run.data.metrics["best_val_loss"]
+    assert summary.best_value == own.best_value == run.data.metrics["best/val_loss"]
     assert f"--lr {own.best_params['lr']}" in summary.command
     assert summary.command in said
     assert tracked.holds(run.info.run_id) == own.best_trial.number
