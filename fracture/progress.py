@@ -22,7 +22,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from fracture.evidence import Decided, Estimate, Judged
+from fracture.evidence import Decided, Estimate, Judged, Studies
 from fracture.files import as_lines
 from fracture.privacy import shareable, without_secrets
 
@@ -190,6 +190,8 @@ class Terminal:
         """The test's figures, and what is to be expected of the decisions."""
         for line in _result_tables(results):
             self.console.print(line)
+        if results.studies is not None:
+            self.console.print(_study_table(results.studies))
         if results.decisions is not None:
             self.decided(results.decisions)
         LOG.info("test: %s", {k: v.value for k, v in results.splits["test"].metrics.items()})
@@ -258,6 +260,19 @@ def shown(estimate: Estimate) -> str:
     if estimate.value is None:
         return "undefined"
     return f"{estimate.value:.3f} ({estimate.low:.3f}-{estimate.high:.3f})" + (" †" if estimate.caution else "")
+
+
+def _study_table(found: Studies) -> Table:
+    """Metrics with one answer a study, by each rule."""
+    title = f"One answer a {found.by}: {found.n}, of which {found.several} of several images"
+    table = Table(title=title, title_justify="left", title_style="bold")
+    rules = {found.rule: found.metrics, **found.others}
+    for name in ("", *rules):
+        table.add_column(name, justify="right" if name else "left")
+    names = next(iter(found.others.values()), found.metrics)
+    for name in names:
+        table.add_row(name.replace("_", " "), *(shown(metrics[name]) for metrics in rules.values()))
+    return table
 
 
 def _result_tables(results: Judged) -> list[Table]:

@@ -26,13 +26,20 @@ def cli() -> None:
     "--operating", default="", help="what its threshold for a fracture must be chosen by: sensitivity:0.95 ..."
 )
 @click.option("--refer-error", "--refer_error", default="", help="the error that its referral must be chosen for: 0.05")
+@click.option(
+    "--judged",
+    type=click.Choice(["test", "out_of_fold"]),
+    default="test",
+    show_default=True,
+    help="what its figures must be of; out_of_fold: the mean of the heads of all folds",
+)
 @click.option("--waive", multiple=True, help="a gate that may fail; once for each")
 @click.option("--reason", default="", help="why it may")
 @click.option("--by", default="", help="who says so")
 @_NAME
 def promote(
-    run: str, metric: str, use: str, thresholds: str, operating: str, refer_error: str, waive: tuple[str, ...],
-    reason: str, by: str, name: str,
+    run: str, metric: str, use: str, thresholds: str, operating: str, refer_error: str, judged: str,
+    waive: tuple[str, ...], reason: str, by: str, name: str,
 ) -> None:  # fmt: skip
     """Hold RUN (an id, or best) against the gates and register it as @candidate; a refusal ends with exit code 5."""
     from registry import promote as promotion
@@ -42,7 +49,7 @@ def promote(
     if names and not (reason and by):
         raise ConfigError("--waive needs --reason TEXT and --by NAME: a waiver is recorded, never silent")
     place = {"default": files.DEFAULT, "demo": files.DEMO}.get(thresholds, Path(thresholds))
-    limits = files.read(place).wanting(operating, refer_error)
+    limits = files.read(place).wanting(operating, refer_error).model_copy(update={"judged": judged})
     registry, terminal = _registry(name), Terminal()
     if place == files.DEMO:
         terminal.warn("thresholds-demo.toml is for demonstrations: nothing that passes it may be deployed")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from fracture.errors import GateError
 from fracture.evaluation.report.page import shown
 from fracture.evaluation.report.words import limits, summary
-from fracture.evidence import EvaluationResults, Judged, Results
+from fracture.evidence import EvaluationResults, FoldMeanResults, Judged, Results
 from registry.evidence import Evidence, Trained
 from registry.gates import Gate
 
@@ -53,13 +53,16 @@ def render(evidence: Evidence, gates: Sequence[Gate], use: str) -> str:
 
 def _again(training: Trained) -> str:
     """That the images of validation are no longer new to the model, where they are not."""
-    return ", which its head has learned from since," if isinstance(training, Results) and training.refit else ""
+    learned = isinstance(training, FoldMeanResults) or (isinstance(training, Results) and training.refit)
+    return ", which its head has learned from since," if learned else ""
 
 
 def _made(training: Trained) -> str:
     """The epoch of a single model, the members of an ensemble."""
     if isinstance(training, Results):
         return f" at epoch {training.best_epoch}"
+    if isinstance(training, FoldMeanResults):
+        return f", in each of {training.folds} folds, the mean of whose heads this is"
     parts = ", ".join(f"run `{run}` by {weight:.3f}" for run, weight in training.members.items())
     return f". The probabilities of {parts} are averaged, weights fitted on validation"
 

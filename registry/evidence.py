@@ -10,8 +10,9 @@ from types import UnionType
 from fracture.data.manifest import read_csv
 from fracture.errors import ConfigError, FractureError
 from fracture.evaluation import predictions
-from fracture.evidence import EnsembleResults, EvaluationResults, Judged, Results, read_results
+from fracture.evidence import EnsembleResults, EvaluationResults, FoldMeanResults, Judged, Results, read_results
 from fracture.models import checkpoint
+from fracture.runs.fold_mean import as_test
 from fracture.runs.target import lack
 from fracture.tracking import artifacts, query
 
@@ -20,7 +21,7 @@ _NEEDED = ("best.pth", "best.json", "results.json", "predictions_val.csv", "pred
 _OF_TRAINING = ("predictions_val.csv", "config.json", "environment.json")  # what a run with new decisions has no own of
 _ROUNDING = 1e-6  # of an accuracy
 _APART = 0.05  # of a probability
-Trained = Results | EnsembleResults  # of weights that a run has trained, or averaged
+Trained = Results | EnsembleResults | FoldMeanResults  # of weights that a run has trained, or averaged
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,8 @@ def read(run_id: str) -> Evidence:
             "what that makes"
         )
     needed = [name for name in _NEEDED if not (refitted and name in _OF_TRAINING)]
+    if run.kind == "group":
+        needed.remove("predictions_val.csv")  # the mean of folds has judged itself out of fold
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         there = {path.name for path in artifacts.fetch(run_id, needed, place)}
@@ -113,7 +116,7 @@ def read(run_id: str) -> Evidence:
         trained, more = _trained(origin, place / "trained") if refitted else (None, [])
         broken += more
     training = trained if refitted else results
-    uses = 0 if training is None else query.judged_on(training.test_digest, ("train", "ensemble"))
+    uses = 0 if training is None else query.judged_on(training.test_digest, ("train", "ensemble", "group"))
     alike = (run.params.get("plan.device"), run.params.get("plan.precision")) == ("cpu", "fp32")
     audited = origin.tags.get("fracture.confounded", "")
     return Evidence(
@@ -177,6 +180,8 @@ def _disagreements(place: Path, results: Judged) -> list[str]:
         manifest = read_csv(place / "manifest.csv")
         if manifest.digest() != results.data_digest:
             found.append(f"manifest.csv is of data {manifest.digest()}, the results are of {results.data_digest}")
+        if isinstance(results, FoldMeanResults):
+            manifest = as_test(manifest)
         if manifest.digest("test") != results.test_digest:
             found.append(f"the test split is {manifest.digest('test')}, the results are of {results.test_digest}")
         test = {row.sha256 for row in manifest.rows if row.split == "test"}

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fracture.evaluation.intervals import believable, wilson_low
-from fracture.evidence import Estimate
+from fracture.evidence import Estimate, FoldMeanResults
 from fracture.evidence.healthy import LACK, suspicion
 from registry import promises
 from registry.evidence import Evidence
@@ -94,6 +94,21 @@ def not_confounded(e: Evidence, t: Thresholds, use: str) -> Gate:
         return Gate("confounded", False, "unknown", "false", "nobody has looked whether the class equals its source")
     text = "what is not anatomy does not tell the classes apart"
     return Gate("confounded", not e.confounded, str(e.confounded).lower(), "false", text)
+
+
+def judged_on(e: Evidence, t: Thresholds, use: str) -> Gate:
+    """The figures are of the kind of test that is asked for by name."""
+    folds = isinstance(e.results, FoldMeanResults)
+    found = "out_of_fold" if folds else "test"
+    text = "judged on a test split that it has not learned from"
+    if isinstance(e.results, FoldMeanResults):
+        text = (
+            f"the figures are those of {e.results.folds} heads, each judged on images that it had not learned from; "
+            "their mean has learned from all images, and no image has judged it"
+        )
+    if found != t.judged:
+        text += f". `--judged {found}` takes it for that"
+    return Gate("judged", found == t.judged, found, t.judged, text)
 
 
 def selection(e: Evidence, t: Thresholds, use: str) -> Gate:
@@ -256,7 +271,7 @@ def promised(e: Evidence, t: Thresholds, use: str) -> Gate:
 
 GATES: dict[str, Callable[[Evidence, Thresholds, str], Gate]] = {
     "finished": finished, "whole": whole, "digests": digests, "audit": audit_clean, "confounded": not_confounded,
-    "selection": selection, "packaged": packaged, "balanced_accuracy": balanced, "recall": recalls,
+    "selection": selection, "judged": judged_on, "packaged": packaged, "balanced_accuracy": balanced, "recall": recalls,
     "sensitivity": sensitivity, "promises": promised, "calibration": calibrated, "believable": plausible,
     "robustness": robust, "slices": slices, "budgets": budgets, "licence": licensed, "test_uses": test_is_fresh,
     "card": card_complete,

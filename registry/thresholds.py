@@ -40,6 +40,9 @@ class Ceilings(BaseModel):
     test_uses: int = Field(ge=0)
 
 
+Judged = Literal["test", "out_of_fold"]  # the images that a model's figures are of
+
+
 class Promises(BaseModel):
     """What the model's own thresholds must have been chosen for; a stricter choice will do."""
 
@@ -60,13 +63,14 @@ class Thresholds(BaseModel):
     floors: Floors
     ceilings: Ceilings
     promises: Promises = Promises()
+    judged: Judged = "test"
     licences: dict[str, tuple[str, ...]]
 
     @property
     def digest(self) -> str:
         """Of all values, so that a version tells what it was held against."""
-        asked = self.promises != Promises()  # a file from before there were any keeps its digest
-        text = self.model_dump_json(exclude=None if asked else {"promises"})
+        later = {"promises": Promises(), "judged": "test"}  # a file from before there were any keeps its digest
+        text = self.model_dump_json(exclude={name for name, usual in later.items() if getattr(self, name) == usual})
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def wanting(self, operating: str, refer_error: str) -> "Thresholds":

@@ -8,11 +8,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fracture.data.tables import open_table
+from fracture.data.tables import open_table, plain
 from fracture.errors import DataError
 from fracture.files import as_text, is_text
 
 SPLITS = ("train", "val", "test")
+STUDY = (  # what the column of studies may be called
+    "study", "study_id", "studyid", "study_uid", "studyinstanceuid", "study_instance_uid",
+)  # fmt: skip
 COLUMNS = ("path", "label", "split", "group", "source", "width", "height", "sha256", "phash")
 SPLIT_ALIASES = {
     "training": "train", "validation": "val", "validate": "val", "validating": "val", "valid": "val", "dev": "val",
@@ -53,6 +56,11 @@ class Row:
     sha256: str = ""
     phash: str = ""
     extra: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def study(self) -> str:
+        """What was taken together in one examination, by the column of that name; empty where there is none."""
+        return next((value for name, value in self.extra.items() if plain(name) in STUDY and value), "")
 
 
 @dataclass(frozen=True)
@@ -173,6 +181,7 @@ def _contradictions(rows: list[Row], path: Path) -> list[str]:
 def _row(record: Mapping[str | None, str], root: Path, where: str, problems: list[str]) -> Row:
     text = {key: (value or "").strip() for key, value in record.items() if isinstance(key, str)}
     split = split_name(text.get("split", ""))
+    studies = [value for name, value in text.items() if plain(name) in STUDY and value]
     if not text["path"] or not text["label"]:
         problems.append(f"{where}: path or label is empty")
     problems += [
@@ -186,7 +195,7 @@ def _row(record: Mapping[str | None, str], root: Path, where: str, problems: lis
         path=_path(root, text["path"]),
         label=text["label"],
         split=split,
-        group=text.get("group", ""),
+        group=text.get("group", "") or next(iter(studies), ""),  # the images of a study are not torn apart
         source=text.get("source", ""),
         width=_integer(text.get("width", "")),
         height=_integer(text.get("height", "")),

@@ -23,12 +23,14 @@ from fracture.evidence.results import (
     EnsembleResults,
     EvaluationResults,
     FoldEstimate,
+    FoldMeanResults,
     FoldResults,
     Judged,
     Results,
     SplitResults,
     read_results,
 )
+from fracture.evidence.studies import Studies
 
 __all__ = [
     "ARTIFACTS",
@@ -48,11 +50,13 @@ __all__ = [
     "Estimate",
     "EvaluationResults",
     "FoldEstimate",
+    "FoldMeanResults",
     "FoldResults",
     "Judged",
     "OperatingPoint",
     "Referral",
     "Results",
     "SplitResults",
+    "Studies",
     "read_results",
 ]

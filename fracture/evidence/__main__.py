@@ -7,18 +7,28 @@ from pydantic import BaseModel
 from fracture.evidence.decisions import Calibration, Decided, OperatingPoint, Referral
 from fracture.evidence.estimate import Estimate
 from fracture.evidence.hits import Hits
-from fracture.evidence.names import ARTIFACTS, CLASS_METRICS, EPOCH_METRICS, FOLD_ARTIFACTS, METRICS, TAGS
+from fracture.evidence.names import (
+    ARTIFACTS,
+    CLASS_METRICS,
+    EPOCH_METRICS,
+    FOLD_ARTIFACTS,
+    FOLD_MEAN_ARTIFACTS,
+    METRICS,
+    TAGS,
+)
 from fracture.evidence.results import (
     SCHEMA_VERSION,
     Controls,
     EnsembleResults,
     EvaluationResults,
     FoldEstimate,
+    FoldMeanResults,
     FoldResults,
     Judged,
     Results,
     SplitResults,
 )
+from fracture.evidence.studies import Studies
 
 
 def page() -> str:
@@ -38,6 +48,9 @@ def _run() -> list[str]:
         "lies in `mlruns/state/<run id>` until the run succeeds.",
         "On the parent of the runs of `folds`, which also has `test_<name>`, `test_<name>_low` and `test_<name>_high`:",
         _table("file", FOLD_ARTIFACTS),
+        "Where the folds' heads were solved and stayed, also what the registry asks of a run, of these heads' mean: "
+        + ", ".join(f"`{name}`" for name in FOLD_MEAN_ARTIFACTS)
+        + ". Their test, and predictions_test.csv, are the out-of-fold answers to all images.",
         "## Tags",
         _table("tag", TAGS),
         "A study's runs also have `fracture.study`, `fracture.trial`, `fracture.trial_state` and `fracture.best_trial` "
@@ -64,8 +77,12 @@ def _results() -> list[str]:
         _own_fields(EvaluationResults),
         "Of an ensemble:",
         _own_fields(EnsembleResults),
+        "Of the mean of the heads of all folds, on their parent:",
+        _own_fields(FoldMeanResults),
         "### splits.<val, test>",
         _fields(SplitResults),
+        "### studies",
+        _fields(Studies),
         "### metrics.<name>",
         "Averages and single numbers: "
         + _names(METRICS)

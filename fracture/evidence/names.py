@@ -33,6 +33,11 @@ FOLD_ARTIFACTS = {
     "predictions_out_of_fold.csv": "predictions_test.csv of all folds, with the column fold: each image once",
 }
 
+FOLD_MEAN_ARTIFACTS = (
+    "best.pth", "best.json", "results.json", "predictions_test.csv", "probe.npz", "manifest.csv", "config.json",
+    "environment.json",
+)  # fmt: skip
+
 TAGS = {
     "fracture.kind": "train, evaluate, ensemble, compare, prepare, audit, tune, trial, group, pointer (a resume)",
     "fracture.model": "timm's name with its tag",

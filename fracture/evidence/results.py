@@ -8,6 +8,7 @@ from fracture.evidence.decisions import Calibration, Decided, OperatingPoint, Re
 from fracture.evidence.estimate import Estimate
 from fracture.evidence.healthy import completed
 from fracture.evidence.hits import Hits
+from fracture.evidence.studies import Studies
 from fracture.evidence.verdict import Rule
 
 SCHEMA_VERSION = 2
@@ -131,6 +132,9 @@ class Judged(BaseModel):
         description="of the test split, by column of the manifest and value of five images or more, where there are 2 "
         "to 20 values",
     )
+    studies: Studies | None = Field(
+        None, description="the test split with one answer a study; null where each image is one, or from before"
+    )
     latency_ms: float | None = Field(
         None, description="median time of one image through the model alone, on the plan's device, in milliseconds"
     )
@@ -190,7 +194,21 @@ class EnsembleResults(Judged):
     )
 
 
-AnyResults = Results | EvaluationResults | EnsembleResults
+class FoldMeanResults(Judged):
+    """results.json of the parent of a run with folds whose heads are one linear head together.
+
+    splits.test is of all images, each answered by the head of a fold that had not learned from it.
+    """
+
+    folds: int = Field(description="whose heads are averaged")
+    weights_origin: str = Field(description="hub, file or random")
+    select_metric: str = Field(description="what chose the epoch, on validation, in every fold")
+    difference: float = Field(
+        description="largest difference of a probability, on the probe's images, from the mean of the folds' answers"
+    )
+
+
+AnyResults = Results | EvaluationResults | EnsembleResults | FoldMeanResults
 _ANY: TypeAdapter[AnyResults] = TypeAdapter(AnyResults)
 
 

@@ -56,6 +56,11 @@ class Entry:
         found = self.results.splits.get(split)
         return (found.metrics.get(metric) if found else None) or _ABSENT
 
+    def of_studies(self, metric: str) -> Estimate:
+        """A metric with one answer a study, absent where each image is one."""
+        found = self.results.studies
+        return (found.metrics.get(metric) if found else None) or _ABSENT
+
     def row(self, config: CompareConfig) -> dict[str, Any]:
         """The run as a row of the table."""
         test, val = (self.estimate(split, config.metric) for split in ("test", "val"))
@@ -66,6 +71,7 @@ class Entry:
             f"test_{config.metric}_high": test.high,
             "healthy": self.results.healthy,
             "test_n": test.n, "test_groups": test.groups,
+            f"study_{config.metric}": self.of_studies(config.metric).value, "studies": self.of_studies(config.metric).n,
             **{name: self.parameter(name) for name in names(config)},
             **{name: self.run.metrics.get(name) for name in _COSTS},
             "data_digest": self.results.data_digest, "test_digest": self.results.test_digest,
@@ -147,6 +153,7 @@ def _report(table: list[Entry], config: CompareConfig, terminal: Terminal) -> di
     doubted = any(entry.estimate("test", metric).caution for entry in table)
     title = f"Test data {digest}: {runs}; intervals are 95 %, by group" + (f"; {DOUBTED}" if doubted else "")
     terminal.table(title, columns, [_cells(entry, config) for entry in table])
+    _show_studies(table, metric, terminal)
     _same_healthy(table, terminal)
     pair = _paired(table[0], table[1]) if len(table) > 1 else None
     if pair is not None:
@@ -156,6 +163,17 @@ def _report(table: list[Entry], config: CompareConfig, terminal: Terminal) -> di
         "best_two": None if pair is None else {"first": table[0].run.id, "second": table[1].run.id, **pair.to_dict()},
         "points": [_point(entry, metric) for entry in table],
     }  # fmt: skip
+
+
+def _show_studies(table: Sequence[Entry], metric: str, terminal: Terminal) -> None:
+    """The same metric with one answer a study, where the images have studies."""
+    rows = [
+        [entry.name, found.by, shown(entry.of_studies(metric)), str(found.n), str(found.several)]
+        for entry in table
+        if (found := entry.results.studies)
+    ]
+    if rows:
+        terminal.table(f"One answer a study: test {metric}", ["run", "by", metric, "n", "of several images"], rows)
 
 
 def _same_healthy(table: Sequence[Entry], terminal: Terminal) -> None:

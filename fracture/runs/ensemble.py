@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from fracture.evaluation.ensemble import fit_weights, mix
 from fracture.evaluation.judge import judge, judge_slices
 from fracture.evaluation.metrics import softmax
 from fracture.evaluation.predictions import Predictions
+from fracture.evaluation.studies import judge_studies
 from fracture.evidence import Decided, EnsembleResults, Results
 from fracture.evidence.healthy import NONE
 from fracture.files import write_json
@@ -185,6 +186,9 @@ def _judge(members: Sequence[Member], manifest: Manifest, out: Path) -> Ensemble
         decisions=decided,
         splits=splits,
         slices=slices,
+        studies=judge_studies(
+            [manifest.rows[i] for i in rows["test"]], logits["test"], labels["test"], classes, fitted.decisions
+        ),
         latency_ms=_sum([member.results.latency_ms for member in members]),
         checkpoint_mib=(out / "best.pth").stat().st_size / 2**20,
         members={part.run: part.weight for part in sidecar.members},
@@ -258,15 +262,15 @@ def _log(run: TrackedRun, members: Sequence[Member], results: EnsembleResults, o
         "fracture.data_digest": results.data_digest, "fracture.test_digest": results.test_digest,
         "fracture.weights_sha256": results.weights_sha256, "fracture.synthetic": str(results.synthetic).lower(),
         "fracture.weights": results.weights_origin, "fracture.weights_license": licence, _COMMIT: _each(commits),
-        **_audited(members),
+        **audited([member.tags for member in members]),
     })  # fmt: skip
     run.judged(results)
     run.evidence(out)
 
 
-def _audited(members: Sequence[Member]) -> dict[str, str]:
-    """What audits of the data have found, which is the same for all: the worst of it, nothing where nobody looked."""
-    verdicts = [one for member in members if (one := member.tags.get("fracture.audit", "off")) in _VERDICTS]
-    confounded = [member.tags.get("fracture.confounded", "") for member in members]
+def audited(tags: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """What audits of the data have found, by the tags of runs that share it: the worst; ``off`` where nobody looked."""
+    verdicts = [verdict for one in tags if (verdict := one.get("fracture.audit", "off")) in _VERDICTS]
+    confounded = [one.get("fracture.confounded", "") for one in tags]
     found = {"fracture.audit": max(verdicts, key=_VERDICTS.index) if verdicts else "off"}
     return found | ({"fracture.confounded": "true" if "true" in confounded else "false"} if any(confounded) else {})

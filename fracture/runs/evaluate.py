@@ -19,6 +19,7 @@ from fracture.evaluation.config import EvaluateConfig
 from fracture.evaluation.decide import Answers
 from fracture.evaluation.judge import judge, judge_slices
 from fracture.evaluation.sample import Decisions
+from fracture.evaluation.studies import judge_studies
 from fracture.evidence import Calibration, EvaluationResults, OperatingPoint, Referral, SplitResults
 from fracture.evidence.healthy import LACK, NONE
 from fracture.files import replacing, write_json
@@ -238,6 +239,7 @@ def _results(
         **(_taken_here(found) if found else _taken_in_training(sidecar)),
         splits={"test": judged(decisions)},
         slices=judge_slices(columns, logits, chosen.labels, groups, sidecar.classes, decisions),
+        studies=judge_studies(manifest.rows, logits, chosen.labels, sidecar.classes, decisions),
         latency_ms=latency_ms,
         checkpoint_mib=target.path.stat().st_size / 2**20,
         evaluated=target.name,

@@ -17,10 +17,13 @@ from fracture.evaluation.decide import Answers, describe, fit_decisions
 from fracture.evaluation.folds import summarise
 from fracture.evaluation.predictions import Predictions
 from fracture.evidence import FoldResults, Results
+from fracture.evidence.healthy import NONE
+from fracture.evidence.names import FOLD_MEAN_ARTIFACTS
 from fracture.files import write_json
 from fracture.progress import Terminal
 from fracture.rules import Wanted
-from fracture.runs import group, session
+from fracture.runs import fold_mean, group, session
+from fracture.runs.ensemble import audited
 from fracture.tracking import artifacts, query
 from fracture.tracking.run import TrackedRun
 
@@ -76,8 +79,10 @@ def train_folds(config: TrainConfig, terminal: Terminal, again: str) -> None:
 
     def finish(parent: TrackedRun) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            found = _gather(parent, config, Path(folder))
-            parent.evidence(Path(folder), only=(SUMMARY, ANSWERS))
+            place = Path(folder)
+            found = _gather(parent, config, place)
+            parent.evidence(place, only=(SUMMARY, ANSWERS))
+            _make_model(parent, config, found, place, terminal)
         known = {name: m for name, m in found.metrics.items() if m.value is not None}
         ends = {"": "value", "_low": "low", "_high": "high"}
         parent.metrics({f"test_{n}{end}": getattr(m, key) for n, m in known.items() for end, key in ends.items()}, 0)
@@ -97,7 +102,9 @@ def _gather(parent: TrackedRun, config: TrainConfig, folder: Path) -> FoldResult
                 raise FractureError(f"fold {fold} has no finished run below {parent.id}; the same command trains it")
             place = folder / str(fold)
             place.mkdir()
-            artifacts.fetch(run.info.run_id, ("results.json", "predictions_test.csv", "manifest.csv"), place)
+            artifacts.fetch(
+                run.info.run_id, ("results.json", "predictions_test.csv", "manifest.csv", *fold_mean.NAMES), place
+            )
             contents.append(Counter((row.sha256, row.label) for row in read_csv(place / "manifest.csv").rows))
             if contents[-1] != contents[0]:
                 raise DataError(
@@ -120,9 +127,40 @@ def _gather(parent: TrackedRun, config: TrainConfig, folder: Path) -> FoldResult
     return found
 
 
+def _make_model(parent: TrackedRun, config: TrainConfig, found: FoldResults, place: Path, terminal: Terminal) -> None:
+    """Leave the mean of the folds' solved heads on their parent, or say why there is none."""
+    places = [place / str(fold) for fold in range(config.folds)]
+    results = [Results.model_validate_json((one / "results.json").read_bytes()) for one in places]
+    answers = _answers(predictions.read(place / ANSWERS), found.healthy)
+    assert found.decisions is not None
+    fitted = fit_decisions(answers, found.decisions.wanted)
+    try:
+        made = fold_mean.write(places, results, answers, fitted, found.decisions, place)
+    except ConfigError as error:
+        terminal.say(f"The folds are no model together: {error}. Each of their runs is one.")
+        return
+    first = query.tags_of(found.runs[0])
+    shared = ("fracture.weights", "fracture.weights_license", "mlflow.source.git.commit")
+    worst = audited([query.tags_of(run) for run in found.runs])
+    parent.tag({name: first[name] for name in shared if name in first} | worst | {
+        "fracture.model": made.model, "fracture.healthy": made.healthy or NONE,
+        "fracture.data_digest": made.data_digest, "fracture.test_digest": made.test_digest,
+        "fracture.weights_sha256": made.weights_sha256, "fracture.synthetic": str(made.synthetic).lower(),
+    })  # fmt: skip
+    parent.evidence(place, only=FOLD_MEAN_ARTIFACTS)
+    terminal.say(
+        f"Run {parent.id} holds the mean of the {made.folds} heads, one linear head, judged by the out-of-fold "
+        f"answers to all images: `python -m registry promote {parent.id} --judged out_of_fold`."
+    )
+
+
+def _answers(found: Predictions, healthy: str | None) -> Answers:
+    return Answers(found.logits, found.labels, found.groups, found.classes, healthy)
+
+
 def _decide(found: Predictions, healthy: str | None, wanted: Wanted) -> dict[str, Any]:
     """What the answers of all folds decide, each by a model that had not seen the image."""
-    answers = Answers(found.logits, found.labels, found.groups, found.classes, healthy)
+    answers = _answers(found, healthy)
     fitted = fit_decisions(answers, wanted)
     return {
         "calibration": fitted.calibration, "operating_point": fitted.operating_point, "referral": fitted.referral,

@@ -13,7 +13,8 @@ from fracture.data.manifest import write_csv
 from fracture.evaluation import predictions
 from fracture.evaluation.decide import Answers, Fitted, describe, fit_decisions
 from fracture.evaluation.judge import judge, judge_slices
-from fracture.evidence import Decided, Results, SplitResults
+from fracture.evaluation.studies import judge_studies
+from fracture.evidence import Decided, Results, SplitResults, Studies
 from fracture.evidence.decisions import Source
 from fracture.files import replacing, write_json
 from fracture.models import checkpoint
@@ -75,6 +76,7 @@ def conclude(job: Job, position: Position, watch: Watch, listener: Listener) -> 
         decisions=decided,
         splits=splits,
         slices=_slices(job, logits["test"], fitted),
+        studies=_studies(job, logits["test"], fitted),
         latency_ms=engine.latency_ms(model, job.plan, job.normalize, job.dataset, job.indices("test")),
         checkpoint_mib=(job.folder / BEST).stat().st_size / 2**20,
         seconds=position.seconds,
@@ -161,6 +163,12 @@ def _slices(job: Job, logits: npt.NDArray[np.float32], fitted: Fitted) -> dict[s
         manifest.columns(indices.tolist()), logits, job.dataset.labels[indices], [row.group for row in rows],
         job.dataset.classes, fitted.decisions,
     )  # fmt: skip
+
+
+def _studies(job: Job, logits: npt.NDArray[np.float32], fitted: Fitted) -> Studies | None:
+    indices, dataset = job.indices("test"), job.dataset
+    rows = [dataset.manifest.rows[i] for i in indices]
+    return judge_studies(rows, logits, dataset.labels[indices], dataset.classes, fitted.decisions)
 
 
 def write_probe(

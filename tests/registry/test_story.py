@@ -77,7 +77,7 @@ def test_the_whole_story(runs: list[str], folder: Path) -> None:
     registry, screen = Registry("story"), quiet()
     waive = {"confounded": "test: brightness tells the classes apart"}
 
-    with pytest.raises(GateError, match=r"is not promoted, \d+ of 19 gates refuse") as refused:
+    with pytest.raises(GateError, match=r"is not promoted, \d+ of 20 gates refuse") as refused:
         promote.promote(runs[0], thresholds.read(thresholds.DEFAULT), "research", {}, registry, screen)
     assert "balanced_accuracy: " in str(refused.value)
     assert "balanced_accuracy" in query.run_of(runs[0]).tags["fracture.refused"]

@@ -4,19 +4,26 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
 import pytest
+import torch
 from rich.console import Console
 
 from fracture.config import TrainConfig
 from fracture.errors import ConfigError, DataError, FractureError
-from fracture.evidence import FOLD_ARTIFACTS, FoldResults
+from fracture.evidence import FOLD_ARTIFACTS, FoldMeanResults, FoldResults
+from fracture.evidence.names import FOLD_MEAN_ARTIFACTS
 from fracture.progress import Terminal
-from fracture.runs import folds, session
+from fracture.runs import fold_mean, folds, session, target
 from fracture.training import engine
+from registry import card, evidence, gates, thresholds, validation
+from tests.registry import made_up
+
+SOLVED = {"head": "probe", "trained": "head"}
 
 
 def train(images: Path, **values: object) -> str:
@@ -34,7 +41,9 @@ def newest_parent() -> str:
     return str(runs[0].info.run_id)
 
 
-def test_folds_are_summed_up_and_done_once(store_root: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folds_are_summed_up_and_done_once(
+    store_root: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real, seen = engine.train_epoch, Counter[str]()
 
     def failing(learner, *rest):  # type: ignore[no-untyped-def]
@@ -45,15 +54,15 @@ def test_folds_are_summed_up_and_done_once(store_root: Path, images: Path, monke
 
     monkeypatch.setattr(engine, "train_epoch", failing)
     with pytest.raises(FractureError, match=r"1 of 3 folds failed:\n- fold 1: out of luck\n(.|\n)*same again"):
-        train(images)
+        train(images, **SOLVED)
     client = mlflow.MlflowClient()
     first = newest_parent()
     assert client.get_run(first).info.status == "FAILED"
     assert not client.list_artifacts(first), "nothing is summed up of a part of the folds"
-    assert train(images) == first, "the same command goes on"
+    assert train(images, **SOLVED) == first, "the same command goes on"
     assert seen == {"0": 1, "1": 2, "2": 1}
     assert client.get_run(first).info.status == "FINISHED"
-    assert {item.path for item in client.list_artifacts(first)} == set(FOLD_ARTIFACTS)
+    assert {item.path for item in client.list_artifacts(first)} == {*FOLD_ARTIFACTS, *FOLD_MEAN_ARTIFACTS}
 
     text = mlflow.artifacts.load_text(f"{client.get_run(first).info.artifact_uri}/folds.json")
     found = FoldResults.model_validate(json.loads(text))
@@ -77,6 +86,41 @@ def test_folds_are_summed_up_and_done_once(store_root: Path, images: Path, monke
     answered = Counter(row["fold"] for row in rows)
     assert set(answered) == {"0", "1", "2"}
     assert all(9 <= count <= 12 for count in answered.values()), "ten of each class do not go by three"
+    _see_the_mean(first, found.runs, tmp_path)
+
+
+def _see_the_mean(parent: str, runs: Sequence[str], folder: Path) -> None:
+    """The parent holds a model: the mean of the folds' heads, judged by what each of them had not learned from."""
+    found = target.find(parent, folder)
+    heads = []
+    for run in runs:
+        (folder / run).mkdir()
+        heads.append(target.find(run, folder / run).model.fc.weight)  # type: ignore[union-attr]
+    mean = torch.stack(heads).mean(dim=0)  # type: ignore[arg-type]
+    torch.testing.assert_close(found.model.fc.weight, mean)  # type: ignore[union-attr]
+    assert len(found.trained_on or ()) == 30, "it has learned from all images"
+    read = evidence.read(parent)
+    assert isinstance(read.results, FoldMeanResults)
+    assert (read.missing, read.broken, read.disagreements) == ((), (), ())
+    assert (read.results.splits["test"].n, read.results.folds) == (30, 3)
+    assert read.results.difference < 0.05
+    by_name = thresholds.read(thresholds.DEMO).model_copy(update={"judged": "out_of_fold"})
+    refused, taken = gates.judged_on(read, thresholds.read(thresholds.DEMO), ""), gates.judged_on(read, by_name, "")
+    assert (refused.passed, taken.passed) == (False, True)
+    assert "`--judged out_of_fold` takes it for that" in refused.sentence
+    assert not gates.judged_on(made_up.GOOD, by_name, "").passed, "what is asked for by name is what it must be"
+    assert len(validation.read(parent, 8).paths) == 8
+    whole = replace(read, robustness={"none": 1.0}, latency_ms=1.0, memory_mib=1.0, audit="clean", confounded=False)
+    page = card.render(whole, [taken], "research")
+    assert "each by the head of a fold that had not learned from it" in page
+    assert "in each of 3 folds, the mean of whose heads this is" in page
+
+
+def test_folds_that_were_fine_tuned_are_no_model_together() -> None:
+    one = {"body": torch.zeros(2), "norm.running_mean": torch.zeros(1), "fc.weight": torch.zeros(3)}
+    fold_mean._same_below([one, one | {"fc.weight": torch.ones(3), "norm.running_mean": torch.ones(1)}], {"fc.weight"})
+    with pytest.raises(ConfigError, match=r"fine-tuned, each in its own way \(as body\)"):
+        fold_mean._same_below([one, one | {"body": torch.ones(2)}], {"fc.weight"})
 
 
 def test_what_no_fold_could_do_is_refused_once(store_root: Path, images: Path) -> None:

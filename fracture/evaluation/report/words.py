@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fracture.evidence import Estimate, EvaluationResults, Judged
+from fracture.evidence import Estimate, EvaluationResults, FoldMeanResults, Judged
 from fracture.evidence.healthy import LACK
 from fracture.evidence.verdict import explained
 
@@ -98,6 +98,11 @@ def _fractures(results: Judged) -> str:
 
 def _learned(results: Judged) -> str:
     """Whether the images were new to the model."""
+    if isinstance(results, FoldMeanResults):
+        return (
+            ", each by the head of a fold that had not learned from it; the model is the mean of these "
+            f"{results.folds} heads, which has learned from all of them"
+        )
     seen = getattr(results, "seen_in_training", 0)
     if seen is None:
         return "; nobody knows whether it has learned from some of them"
