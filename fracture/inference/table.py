@@ -14,8 +14,8 @@ from fracture.errors import ConfigError, DataError
 from fracture.files import as_text, replacing
 from fracture.inference.predictor import Answer, Predictor
 
-_FIRST = ("path", "decision", "label")
-_LAST = ("fracture", "fracture_probability", "refer", "reason", "error")
+FIRST = ("path", "decision", "label")
+LAST = ("fracture", "fracture_probability", "refer", "reason", "error")
 
 
 @dataclass(frozen=True)
@@ -77,15 +77,17 @@ def write(
         ConfigError: ``out`` holds something else, or the answers of another model.
     """
     sidecar = predictor.sidecar
-    header = [*_FIRST, *(_column(name) for name in sidecar.classes), *_LAST]
-    done = _begin(out, header, sidecar.weights_sha256)
+    header = [*FIRST, *(column(name) for name in sidecar.classes), *LAST]
+    done = begin(out, header, sidecar.weights_sha256)
     left, bad, size = [path for path in paths if as_text(str(path)) not in done], [], predictor.batch_size
     with out.open("a", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         for start in range(0, len(left), size):
             batch, began = left[start : start + size], time.perf_counter()
             answers = predictor.predict(batch)
-            table.writerows(_row(path, answer, sidecar.classes) for path, answer in zip(batch, answers, strict=True))
+            table.writerows(
+                row(as_text(str(path)), answer, sidecar.classes) for path, answer in zip(batch, answers, strict=True)
+            )
             file.flush()
             heard(batch, answers, time.perf_counter() - began)
             bad += [(as_text(str(p)), answer.error) for p, answer in zip(batch, answers, strict=True) if answer.error]
@@ -93,22 +95,23 @@ def write(
     return Written(len(left), len(paths) - len(left), tuple(bad))
 
 
-def _row(path: Path, answer: Answer, classes: Sequence[str]) -> list[object]:
+def row(name: str, answer: Answer, classes: Sequence[str]) -> list[object]:
+    """An answer as a row, after the ``name`` of what was asked about."""
     shares = [f"{answer.probabilities[name]:.6f}" if answer.probabilities else "" for name in classes]
     fracture = "" if answer.fracture is None else str(answer.fracture).lower()
     any_fracture = "" if answer.fracture_probability is None else f"{answer.fracture_probability:.6f}"
     said = [" ".join(text.split()) for text in (answer.reason, answer.error)]
-    first = [as_text(str(path)), answer.decision, answer.label]
+    first = [name, answer.decision, answer.label]
     return [*first, *shares, fracture, any_fracture, str(answer.refer).lower(), *said]
 
 
-def _column(name: str) -> str:
+def column(name: str) -> str:
     """The column of a class; one that is called as another column is told from it."""
-    return f"probability_{name}" if name in (*_FIRST, *_LAST) else name
+    return f"probability_{name}" if name in (*FIRST, *LAST) else name
 
 
-def _begin(out: Path, header: list[str], weights: str) -> set[str]:
-    """Paths that ``out`` answers to already; rows that a kill has cut or that hold an error are dropped."""
+def begin(out: Path, header: list[str], weights: str) -> set[str]:
+    """What ``out`` answers to already, by its first column; rows that a kill has cut or with an error are dropped."""
     note = out.with_name(out.name + ".model")
     if not out.exists():
         out.parent.mkdir(parents=True, exist_ok=True)

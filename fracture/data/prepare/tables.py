@@ -8,7 +8,7 @@ from pathlib import Path
 from fracture.data.annotations.shares import Unusable
 from fracture.data.class_names import are_patients
 from fracture.data.exclusions import Exclusion
-from fracture.data.manifest import COLUMNS, SPLITS, split_name
+from fracture.data.manifest import COLUMNS, SPLITS, STUDY, split_name
 from fracture.data.prepare.cells import COLD, HOT, UNKNOWN, findings_of, mixed_note
 from fracture.data.prepare.columns import OURS, Columns, find_columns
 from fracture.data.prepare.config import PrepareConfig
@@ -18,7 +18,7 @@ from fracture.data.prepare.pairs import canonical, found_by, parse_columns, pars
 from fracture.data.prepare.paths import split_of
 from fracture.data.prepare.records import Record
 from fracture.data.prepare.table_boxes import BoxColumns, find_boxes
-from fracture.data.tables import EXCESS, open_table
+from fracture.data.tables import EXCESS, open_table, plain
 from fracture.data.trees import is_image
 from fracture.errors import DataError
 
@@ -118,22 +118,54 @@ def read_paths(path: Path) -> list[Path]:
     Raises:
         DataError: not a CSV, no column of paths, or a row whose file is not there.
     """
+    return list(dict.fromkeys(file for _, files in _found(path)[1] for file in files))
+
+
+def read_studies(path: Path) -> dict[str, list[Path]]:
+    """The images of each study that a CSV names, an image once a study; without that column, of each patient or group.
+
+    An image of neither is a study of its own, by its path. Studies of two patients are two, be their names the same.
+
+    Raises:
+        DataError: as `read_paths`, or there is no column of studies, patients or groups.
+    """
+    columns, rows = _found(path)
+    names = list(rows[0][0]) if rows else []
+    study = next((name for name in names if name is not None and plain(name) in STUDY), "")
+    patient = columns.one.get("patient", "")
+    if not study and not patient:
+        raise DataError(f"{path}: no column study, patient or group says which images belong together")
+    meant = [name for name in dict.fromkeys((patient, study)) if name]
+    studies: dict[str, dict[Path, None]] = {}
+    for row, files in rows:
+        own = [row[name].strip() for name in meant] if row[study or patient].strip() else []
+        for file in files:
+            studies.setdefault("/".join(filter(None, own)) or str(file), {})[file] = None
+    return {name: list(files) for name, files in studies.items()}
+
+
+def _found(path: Path) -> tuple[Columns, list[tuple[Mapping[str | None, str], list[Path]]]]:
+    """The columns of a CSV, and each row with the images that it names.
+
+    Raises:
+        DataError: see `read_paths`.
+    """
     index = FileIndex(path.parent, anywhere=True)
     with open_table(path) as table:
         rows = list(table.rows)
     head = [row for _, row in rows[:_HEAD]]
     columns = find_columns(path, table.names, head, {}, index, labelled=False, header=table.header)
     column = columns.one["path"]
-    found: dict[Path, None] = {}
+    found: list[tuple[Mapping[str | None, str], list[Path]]] = []
     problems = []
     for number, row in rows:
         place = index.find(row[column])
-        found |= dict.fromkeys(Path(file) for file in place.files)
+        found.append((row, [Path(file) for file in place.files]))
         if not place.files:
             problems.append(f"{path}:{number} {row[column][:300]}: {place.problem}")
     if problems:
         raise DataError(problems[:20] + ([f"... and {len(problems) - 20} more"] if len(problems) > 20 else []))
-    return list(found)
+    return columns, found
 
 
 def read_lookup(path: Path, key: str, columns: Sequence[str]) -> dict[str, dict[str, str]]:
