@@ -16,9 +16,12 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 from PIL import Image
 
-from fracture.errors import ConfigError
+from fracture.errors import ConfigError, FractureError
 from fracture.inference.predictor import Predictor
 from fracture.models import checkpoint
+from fracture.monitoring import reference
+from fracture.progress import LOG
+from fracture.runs.reference import reference_of
 from fracture.runs.target import lack
 from fracture.tracking import artifacts, query
 from registry.check import DIGEST, ROOT, digest, digest_of, files_of
@@ -54,6 +57,7 @@ def package(run_id: str) -> str:
         if made := _packaged(run_id, key):
             return made
         Predictor(module, sidecar).save(place / "model")
+        _add_reference(run_id, place / "model")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # MLflow's, of its own classes and of pandas
             logged = Model.log(  # not pyfunc.log_model, which would have to open the finished run again
@@ -65,6 +69,18 @@ def package(run_id: str) -> str:
         whole = digest_of(artifacts.fetch_model(logged.model_uri, place / "logged"))
     mlflow.MlflowClient().set_logged_model_tags(logged.model_id, {DIGEST: whole})
     return str(logged.model_uri)
+
+
+def _add_reference(run_id: str, folder: Path) -> None:
+    """What drift will be measured against travels with the model; a run without it is packaged all the same."""
+    try:
+        found, features = reference_of(run_id)
+    except FractureError as error:
+        LOG.warning("the package takes no reference along: %s", error)
+        return
+    reference.write(found, folder)
+    if features is not None:
+        features.save(folder)
 
 
 def example(size: int) -> pd.DataFrame:

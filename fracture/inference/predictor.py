@@ -2,7 +2,8 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,14 @@ from fracture.data.batches import Normalize, to_float
 from fracture.data.images import Grey, ImageError, decode, letterbox
 from fracture.errors import ConfigError
 from fracture.evidence.verdict import LOOK, NO_NUMBERS, Said, decide
+from fracture.inference import features
+from fracture.inference.features import Features
 from fracture.inference.inputs import Input, bytes_of, from_base64
 from fracture.inference.pictures import framed, heat_png, png
 from fracture.inference.unlike import why_unlike
 from fracture.models import checkpoint
 from fracture.models.checkpoint import Sidecar
+from fracture.models.pooled import pooled
 
 WEIGHTS, SIDECAR = "weights.safetensors", "model.json"
 
@@ -101,12 +105,14 @@ class Predictor:
         module: the torch module, in evaluation mode.
         sidecar: what the model is and what validation decided about it.
         watched: whether answers carry what a log keeps of their images.
+        features: what distances are measured from, None for none.
     """
 
     def __init__(self, module: nn.Module, sidecar: Sidecar, batch_size: int = 16) -> None:
         """Answer with ``module``, ``batch_size`` images at a time."""
         self.module, self.sidecar, self.batch_size = module.eval(), sidecar, batch_size
         self.watched = False
+        self.features: Features | None = None
         self._normalize = Normalize(sidecar.mean, sidecar.std)
 
     @classmethod
@@ -124,7 +130,9 @@ class Predictor:
         checkpoint.same_preprocessing(folder, sidecar)
         if checkpoint.weights_sha256(state) != sidecar.weights_sha256:
             raise ConfigError(f"{folder}: the weights are not those that {SIDECAR} names")
-        return cls(checkpoint.rebuild(sidecar, state), sidecar)
+        predictor = cls(checkpoint.rebuild(sidecar, state), sidecar)
+        predictor.features = features.load(folder)
+        return predictor
 
     def save(self, folder: Path) -> None:
         """Write the weights as safetensors, and beside them what is needed to answer with them."""
@@ -202,8 +210,18 @@ class Predictor:
         return [one for start in starts for one in self._batch(images[start : start + self.batch_size])]
 
     def _batch(self, batch: Sequence[Prepared]) -> list[Answer]:
-        shares = self._probabilities(np.stack([one.square for one in batch]))
-        return [self._answer(share, one.doubt, one.seen) for share, one in zip(shares, batch, strict=True)]
+        with ExitStack() as stack:
+            passes = stack.enter_context(pooled(self.module)) if self.watched and self.features else []
+            shares = self._probabilities(np.stack([one.square for one in batch]))
+        seen = self._with_distances([one.seen for one in batch], passes)
+        return [self._answer(*found) for found in zip(shares, (one.doubt for one in batch), seen, strict=True)]
+
+    def _with_distances(self, seen: list[Seen | None], passes: Sequence[torch.Tensor]) -> list[Seen | None]:
+        """What is kept of each image with how far its features are, where the model's are known."""
+        if self.features is None or not passes:
+            return seen
+        found = self.features.distance(torch.stack(list(passes)).mean(dim=0).numpy()).tolist()
+        return [replace(one, distance=round(own, 4)) if one else None for one, own in zip(seen, found, strict=True)]
 
     def _probabilities(self, squares: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         scaled = self.logits(squares).astype(np.float64) / self.sidecar.temperature

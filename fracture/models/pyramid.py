@@ -50,6 +50,7 @@ class Pyramid(nn.Module):
         self.register_state_dict_post_hook(_leave_out_shared)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_pre_hook(_fill_in_shared)  # type: ignore[no-untyped-call]
         width = int(backbone.head_hidden_size) + 2 * int(backbone.num_features)  # type: ignore[arg-type]
+        self.pooled = nn.Identity()  # for whoever wants to catch what the linear layer is given
         self.classifier = nn.Linear(len(self.scales) * width, classes)
 
     @property
@@ -75,7 +76,7 @@ class Pyramid(nn.Module):
         if pre_logits:
             return found
         with torch.autocast(found.device.type, enabled=False):  # bf16 would round small differences of large features
-            return functional.linear(found, self.classifier.weight.float(), self.classifier.bias.float())
+            return functional.linear(self.pooled(found), self.classifier.weight.float(), self.classifier.bias.float())
 
     def get_classifier(self) -> nn.Linear:
         """The linear layer."""

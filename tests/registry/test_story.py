@@ -4,6 +4,7 @@ import base64
 import contextlib
 import hashlib
 import json
+import math
 import os
 import signal
 import socket
@@ -23,8 +24,10 @@ import torch
 from fracture.config import TrainConfig
 from fracture.errors import ConfigError, GateError
 from fracture.evaluation.config import EvaluateConfig
+from fracture.monitoring import reference
 from fracture.runs import session
 from fracture.runs.evaluate import evaluate
+from fracture.runs.reference import reference_of
 from fracture.runs.session import Session
 from fracture.tracking import artifacts, query
 from registry import champion, check, gates, package, promote, thresholds
@@ -164,6 +167,24 @@ def test_the_package_of_another_run_is_found_out(sqlite_only: None, runs: list[s
     assert package.package(runs[0]) == uri, "what is packaged already is taken up again"
     assert check.check(uri, runs[0]).ok
     assert not check.check(uri, runs[1]).ok, "the probe of another run is answered otherwise"
+
+
+def test_a_reference_travels_with_the_package(
+    sqlite_only: None, runs: list[str], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, _ = reference_of(runs[0])
+    assert found.basis == f"test answers of run {runs[0]}"
+    assert found.images == len(found.matrix) > 5
+    assert found.trait_quantiles["log2_height"] == pytest.approx([math.log2(40)] * 7, rel=1e-4)
+    assert reference.read(artifacts.fetch_model(package.package(runs[0]), tmp_path / "package")) == found
+    monkeypatch.setenv("FRACTURE_CACHE_DIR", str(tmp_path / "empty"))
+    (folder / "data").rename(folder / "gone")
+    try:
+        without, features = reference_of(runs[0])
+    finally:
+        (folder / "gone").rename(folder / "data")
+    assert (without.images, len(without.matrix), features) == (found.images, 0, None)
+    assert without.labels == found.labels
 
 
 def test_mlflow_itself_serves_the_package(sqlite_only: None, runs: list[str], folder: Path) -> None:
