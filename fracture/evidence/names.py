@@ -39,7 +39,7 @@ FOLD_MEAN_ARTIFACTS = (
 )  # fmt: skip
 
 TAGS = {
-    "fracture.kind": "train, evaluate, ensemble, compare, prepare, audit, tune, trial, group, pointer (a resume)",
+    "fracture.kind": "train, evaluate, ensemble, compare, prepare, audit, drift, tune, trial, group or pointer",
     "fracture.model": "timm's name with its tag",
     "fracture.changed": "knobs of training that were given another value than their default",
     "fracture.weights": "hub, file or random",
@@ -55,6 +55,7 @@ TAGS = {
     "fracture.synthetic": "true when the images, judged or learned from, are rendered: no medical meaning",
     "fracture.audit": "clean, confounded, leaking or off",
     "fracture.confounded": "true when what is not anatomy tells classes apart: a high score proves little",
+    "fracture.drift": "of a run that looked for it: drift, too few answers, or no drift seen",
     "fracture.memory_corrected": "the plan and the reason, where the prediction was too low and a step was retried",
     "fracture.state": "where the full training state lies, until the run succeeds",
     "fracture.process": "while it runs: machine (a digest), id and beginning of the process that writes the run",

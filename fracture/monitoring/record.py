@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from fracture.data.audit.traits import rounded
 from fracture.data.images import ImageError, is_dicom
 from fracture.data.inspection.identity import Identity, identify
 from fracture.files import as_text
@@ -120,7 +121,7 @@ def make(
         served.weights, answer.decision, answer.label, answer.fracture,
         None if any_fracture is None else round(any_fracture, 6), shares, max(shares.values(), default=None),
         answer.refer, answer.reason, answer.error, round(latency, 4),
-        tuple(float(f"{value:.6g}") for value in answer.seen.traits) if answer.seen else (),
+        rounded(answer.seen.traits) if answer.seen else (),
         answer.seen.distance if answer.seen else None, identity.study, identity.issued or identity.patient,
         station, device,
     )  # fmt: skip

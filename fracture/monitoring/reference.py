@@ -98,7 +98,7 @@ def build(
         },
         distance_quantiles=_quantiles(distances),
         sample=Sample(
-            traits=tuple(tuple(_short(value) for value in row) for row in values),
+            traits=tuple(traits.rounded(row) for row in values),
             groups=tuple(numbers[groups[i]] for i in kept),
         ),
     )  # fmt: skip
@@ -110,12 +110,12 @@ def write(reference: Reference, folder: Path) -> None:
 
 
 def read(folder: Path) -> Reference | None:
-    """The reference that lies somewhere below a folder, None where there is none.
+    """The reference in a file, or somewhere below a folder; None where there is none.
 
     Raises:
         ConfigError: it is damaged or of another version.
     """
-    path = next(folder.rglob(NAME), None)
+    path = folder if folder.is_file() else next(folder.rglob(NAME), None)
     if path is None:
         return None
     try:

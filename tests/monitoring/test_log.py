@@ -106,7 +106,7 @@ def test_a_row_says_what_was_asked_and_answered(answering: Predictor, tmp_path: 
     assert good.probabilities == pytest.approx(expected.probabilities, abs=1e-6)
     assert (good.decision, good.label, good.model, good.version) == (expected.decision, expected.label, "bones", "3")
     assert good.confidence == max(good.probabilities.values())
-    assert good.traits == pytest.approx(traits.measure(png(), decode(png())), rel=1e-5)
+    assert good.traits == traits.rounded(traits.measure(png(), decode(png())))
     assert (good.latency, len({row.request for row in (good, of_film, bad, absent)})) == (0.25, 1)
     assert (of_film.station, of_film.device) == ("ROOM 2", "Acme X1")
     assert (bad.error, bad.traits, absent.image, absent.error) == (answering.predict(b"no image")[0].error, (), "", "x")

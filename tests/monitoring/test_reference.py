@@ -100,7 +100,7 @@ def made(n: int = 60, measured: bool = True) -> reference.Reference:
 def test_a_reference_comes_back_as_it_was_and_is_small(tmp_path: Path) -> None:
     found = made()
     reference.write(found, tmp_path)
-    assert reference.read(tmp_path.parent) == found
+    assert reference.read(tmp_path) == found
     assert (found.images, found.groups, found.matrix.shape) == (60, 30, (60, len(NAMES)))
     assert sum(found.confidence_histogram) == 60
     assert sum(one.value or 0 for one in found.labels.values()) == pytest.approx(1)

@@ -4,7 +4,7 @@ These traits betray where an image came from. If they tell classes apart, so can
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,14 @@ def measure(data: bytes, grey: Grey) -> npt.NDArray[np.float32]:
     size = (math.log2(width), math.log2(height), math.log2(width / height), math.log2(width * height))
     file, tables = _of_file(data, width * height)
     return np.array([*size, *file, *tables, *_of_border(grey), *_of_histogram(grey)], np.float32)
+
+
+def rounded(values: Iterable[float]) -> tuple[float, ...]:
+    """Traits as they are kept: six decimals, as inspections have them, then five digits.
+
+    Whoever compares kept traits must have rounded both alike: trees tell 9.1235 from 9.1234.
+    """
+    return tuple(float(f"{round(float(value), 6):.5g}") for value in values)
 
 
 def columns(family: str) -> list[int]:

@@ -1,0 +1,30 @@
+"""`fracture drift`: tell whether a served model's images and answers have changed."""
+
+from pathlib import Path
+
+import click
+
+from fracture.progress import Terminal
+
+
+@click.command()
+@click.argument("log", metavar="DIR|ADDRESS")
+@click.option("--against", default="auto", show_default=True, help="RUN, models:/... or reference.json")
+@click.option("--since", default="30d", show_default=True, help="30d, 12h, 4w, 2026-01-31 or all")
+@click.option("--thresholds", default="default", show_default=True, help="default, or a TOML file")
+@click.option("--out", default="drift", show_default=True, type=click.Path(path_type=Path), help="folder of the report")
+def command(log: str, against: str, since: str, thresholds: str, out: Path) -> None:
+    """Hold the answers in LOG against those that the model was judged on; drift ends with exit code 5.
+
+    By default they are held against the reference of the model that gave them.
+    """
+    from fracture.monitoring import limits, window  # heavy imports only once the values are right
+    from fracture.runs import attached
+    from fracture.runs.drift import drift
+    from fracture.tracking import store
+
+    begin = window.begin(since)
+    chosen = limits.read(limits.DEFAULT if thresholds == "default" else Path(thresholds))
+    with attached.accounted("drift"):
+        store.connect()
+        drift(log, against, begin, chosen, out, Terminal())

@@ -1,0 +1,155 @@
+"""Drift of a log of answers: read, judged, shown, and kept as a run of its own."""
+
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fracture.errors import ConfigError, DataError, GateError
+from fracture.files import replacing, write_json
+from fracture.monitoring import reference as references
+from fracture.monitoring.drift import Drift, judge
+from fracture.monitoring.limits import Limits
+from fracture.monitoring.log import place_of
+from fracture.monitoring.page import render
+from fracture.monitoring.record import Record
+from fracture.monitoring.reference import Reference
+from fracture.progress import Terminal
+from fracture.runs.reference import reference_of
+from fracture.tracking import artifacts, attached, query
+from fracture.tracking.run import TrackedRun
+
+_RUN = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class Window:
+    """The rows of one model in a span of time, and its reference.
+
+    Attributes:
+        rows: one or more, in order of time.
+        reference: what they are held against, None where there is none.
+        others: rows of other models, left out.
+    """
+
+    rows: Sequence[Record]
+    reference: Reference | None
+    others: int
+
+
+def open_window(log: str, against: str, since: str) -> Window:
+    """The rows of the model that answered last, or of the one that they are held against.
+
+    Args:
+        log: ``DIR``, ``sqlite:///FILE`` or ``postgresql://...``.
+        against: id of a run, ``models:/...`` or a reference.json; ``auto`` is the model that the rows name.
+        since: when the span begins, as rows have it; empty for all of time.
+
+    Raises:
+        ConfigError: no such log, run or model.
+        DataError: no row.
+    """
+    rows = sorted(place_of(log).read(since), key=lambda row: row.time)
+    if not rows:
+        raise DataError(f"{log}: holds no answer since {since or 'the beginning'}", "--since all takes all of them.")
+    found = find_reference(_named(rows[-1]) if against == "auto" else against)
+    weights = {row.weights for row in rows}
+    wanted = found.weights_sha256 if found and found.weights_sha256 in weights else rows[-1].weights
+    own = [row for row in rows if row.weights == wanted]
+    return Window(own, found, len(rows) - len(own))
+
+
+def find_reference(name: str) -> Reference | None:
+    """The reference of a run, a registered model or a file; None where there is none, as of a ``.pth``.
+
+    Raises:
+        ConfigError: no such run or model, or a reference is damaged.
+    """
+    if name.endswith(".json"):
+        if not Path(name).is_file():
+            raise ConfigError(f"--against {name}: no such file")
+        return references.read(Path(name))
+    if _RUN.fullmatch(name):
+        return reference_of(name)[0]
+    if not name.startswith("models:/"):
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        found = references.read(artifacts.fetch_model(name, Path(folder)))
+    run_id = query.run_of_model(name)
+    return found or (reference_of(run_id)[0] if query.is_there(run_id) else None)
+
+
+def drift(log: str, against: str, since: str, limits: Limits, out: Path, terminal: Terminal) -> Drift:
+    """Judge a log, write drift.json and drift.html into ``out``, and keep both as a run.
+
+    Raises:
+        ConfigError: see `open_window`, or there is no reference.
+        DataError: no row.
+        GateError: there is drift.
+    """
+    window = open_window(log, against, since)
+    if window.reference is None:
+        raise ConfigError(
+            f"{_named(window.rows[-1])}: brings no reference to measure drift against. --against RUN takes one of the "
+            "run that trained it; promoted anew it takes one along."
+        )
+    if window.reference.weights_sha256 != window.rows[-1].weights:
+        terminal.warn("The reference is that of another model than the one that answered.")
+    if window.others:
+        terminal.say(f"{window.others:,} answers of other models are left out.")
+    found = judge(window.reference, window.rows, limits)
+    _show(found, terminal)
+    _keep(found, log, _write(found, out), terminal)
+    if found.drifted:
+        said = "\n".join(f"- {check.title}: {check.sentence}" for check in found.drifted)
+        raise GateError(f"{found.model} {found.version}: drift\n{said}\n`fracture feedback LOG` says what to look at.")
+    return found
+
+
+def _named(row: Record) -> str:
+    """How a row's model is named on the command line."""
+    return f"models:/{row.model}/{row.version}" if row.version else row.model
+
+
+def _show(found: Drift, terminal: Terminal) -> None:
+    rows = [[check.title, check.status, check.sentence] for check in found.checks]
+    title = f"{found.model} {found.version}: {found.answers:,} answers since {found.first}, against {found.against}"
+    terminal.table(title, ["question", "", ""], rows)
+    if found.moved:
+        first = ", ".join(f"{one.trait} {one.before:.3g} to {one.now:.3g}" for one in found.moved[:5])
+        terminal.say(f"{len(found.moved)} traits moved, most of all {first}")
+    terminal.say(f"{found.verdict.capitalize()}.")
+
+
+def _write(found: Drift, out: Path) -> list[Path]:
+    files = [out / "drift.json", out / "drift.html"]
+    write_json(files[0], found.to_dict())
+    with replacing(files[1]) as part:
+        part.write_text(render(found), encoding="utf-8")
+    return files
+
+
+def _keep(found: Drift, log: str, files: Sequence[Path], terminal: Terminal) -> None:
+    """The same as a run: figures by name, both files, and the verdict as a tag."""
+    run = TrackedRun.begin(f"drift of {found.model} {found.version}".strip(), "drift", watched=False)
+    try:
+        _fill(run, found, log, files)
+    except BaseException as error:
+        run.end("FAILED", str(error))
+        raise
+    run.end("FINISHED")
+    terminal.say(f"Run {run.id}: {', '.join(str(path) for path in files)}")
+
+
+def _fill(run: TrackedRun, found: Drift, log: str, files: Sequence[Path]) -> None:
+    run.params({"log": log, "first": found.first, "last": found.last, "against": found.against})
+    values: dict[str, float | None] = {"answers": found.answers, "images": found.images}
+    values |= {"drift_auc": found.probe.auc, "drift_auc_low": found.probe.low} if found.probe else {}
+    values |= {f"share_{name}": one.now.value for name, one in found.labels.items()}
+    values |= {"referred_share": found.referred.now.value} if found.referred else {}
+    values |= {"mean_confidence": found.confidence.now.value} if found.confidence else {}
+    values |= {f"latency_{name}": value for name, value in found.latency.items()}
+    run.metrics({name: float(value) for name, value in values.items() if value is not None}, step=0)
+    tags = {"fracture.kind": "drift", "fracture.drift": found.verdict, "fracture.weights_sha256": found.weights}
+    attached.keep(run.id, files, tags)
