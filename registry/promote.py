@@ -12,6 +12,7 @@ import mlflow
 
 from fracture.errors import ConfigError, GateError
 from fracture.evidence.healthy import NONE
+from fracture.monitoring.use import FLOORS
 from fracture.privacy import who
 from fracture.progress import Terminal
 from fracture.tracking import attached, query
@@ -106,7 +107,7 @@ def enter(
     """
     text = card.render(found, judged, use)
     _keep(found, judged, text, uri)
-    about = tags(found, judged, use) | {THRESHOLDS: thresholds.digest}
+    about = tags(found, judged, use) | {THRESHOLDS: thresholds.digest, FLOORS: thresholds.floors.model_dump_json()}
     before = fold(registry.history.lines()).aliases["candidate"]
     if before and is_of(registry.version(before), uri, about):
         return before  # an earlier promotion got as far as the history

@@ -1,8 +1,10 @@
-"""Whether aliases, history and artifacts still agree, and what to do where they do not."""
+"""Whether aliases, history and artifacts still agree and the champion is right in use, and what to do otherwise."""
 
 from dataclasses import dataclass
 
+from fracture.monitoring.use import FLOORS, TAG, InUse, floors_of
 from fracture.progress import Terminal
+from registry import thresholds
 from registry.check import changed
 from registry.history import fold
 from registry.versions import Registry, cut
@@ -31,7 +33,8 @@ def verify(registry: Registry, terminal: Terminal, *, repair: bool = False) -> l
     """
     findings = [Finding(what, alias) for alias, what in registry.astray().items()]
     findings += [] if findings else [Finding(cut(line)) for line in registry.history.lines() if not line.settled]
-    findings += [Finding(what) for what in (*registry.history.damage(), *_versions(registry), *_cut_short(registry))]
+    open_ends = (*registry.history.damage(), *_versions(registry), *_cut_short(registry), *_fallen(registry))
+    findings += [Finding(what) for what in open_ends]
     for finding in findings:
         terminal.warn(finding.what)
     if repair and any(finding.alias for finding in findings):
@@ -54,6 +57,17 @@ def _versions(registry: Registry) -> list[str]:
         elif version and (why := changed(registry.name, there[version])):
             found.append(f"@{alias}, version {version}: {why}{_WAY_OUT[alias]}")
     return found
+
+
+def _fallen(registry: Registry) -> list[str]:
+    """What people said of the champion in use, where that has fallen below a floor that it was promoted above."""
+    champion = fold(registry.history.lines()).aliases["champion"]
+    tags: dict[str, str] = next((one.tags for one in registry.versions() if str(one.version) == champion), {})
+    if TAG not in tags:
+        return []
+    floors = floors_of(tags[FLOORS]) if FLOORS in tags else thresholds.read(thresholds.DEFAULT).floors.model_dump()
+    low = InUse.model_validate_json(tags[TAG]).below(floors)
+    return [f"@champion, version {champion}: {what}{_WAY_OUT['champion']}" for what in low]
 
 
 def _cut_short(registry: Registry) -> list[str]:

@@ -39,7 +39,7 @@ FOLD_MEAN_ARTIFACTS = (
 )  # fmt: skip
 
 TAGS = {
-    "fracture.kind": "train, evaluate, ensemble, compare, prepare, audit, drift, tune, trial, group or pointer",
+    "fracture.kind": "train, evaluate, ensemble, compare, prepare, audit, drift, feedback, tune, trial, group, pointer",
     "fracture.model": "timm's name with its tag",
     "fracture.changed": "knobs of training that were given another value than their default",
     "fracture.weights": "hub, file or random",

@@ -40,6 +40,7 @@ class Reference(BaseModel):
     groups: int
     weights_sha256: str
     classes: tuple[str, ...]
+    healthy: str | None = Field(description="the class without a fracture")
     fracture_threshold: float | None
     refer_below: float | None
     labels: dict[str, Estimate] = Field(description="share of each class among what was said")
@@ -87,7 +88,7 @@ def build(
     numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
     return Reference(
         basis=basis, images=len(verdicts), groups=len(numbers), weights_sha256=weights_sha256, classes=rule.classes,
-        fracture_threshold=rule.fracture_threshold, refer_below=rule.refer_below,
+        healthy=rule.healthy, fracture_threshold=rule.fracture_threshold, refer_below=rule.refer_below,
         labels={name: share(said == name, everyone, groups) for name in rule.classes},
         referred=share(np.array([bool(verdict.reason) for verdict in verdicts]), everyone, groups),
         confidence=tuple(round(float(confidence[i]), 4) for i in order[:MOST]),

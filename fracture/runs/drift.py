@@ -16,6 +16,7 @@ from fracture.monitoring.page import render
 from fracture.monitoring.record import Record
 from fracture.monitoring.reference import Reference
 from fracture.progress import Terminal
+from fracture.runs.in_use import in_use
 from fracture.runs.reference import reference_of
 from fracture.tracking import artifacts, attached, query
 from fracture.tracking.run import TrackedRun
@@ -98,7 +99,7 @@ def drift(log: str, against: str, since: str, limits: Limits, out: Path, termina
         terminal.warn("The reference is that of another model than the one that answered.")
     if window.others:
         terminal.say(f"{window.others:,} answers of other models are left out.")
-    found = judge(window.reference, window.rows, limits)
+    found = judge(window.reference, window.rows, limits, [in_use(window.rows[-1])])
     _show(found, terminal)
     _keep(found, log, _write(found, out), terminal)
     if found.drifted:

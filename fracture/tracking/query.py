@@ -1,6 +1,6 @@
 """Looking runs up."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -76,6 +76,27 @@ def day_of(run_id: str) -> str:
 
 def _day(milliseconds: int | None) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).date().isoformat() if milliseconds else ""
+
+
+def tags_of_version(name: str, version: str) -> dict[str, str]:
+    """The tags of a registered version, none where there is no such version any more."""
+    try:
+        return dict(mlflow.MlflowClient().get_model_version(name, version).tags)
+    except MlflowException:
+        return {}
+
+
+def tag_version(name: str, version: str, tags: Mapping[str, str]) -> None:
+    """Set tags on a registered version.
+
+    Raises:
+        ConfigError: no such version.
+    """
+    try:
+        for key, value in tags.items():
+            mlflow.MlflowClient().set_model_version_tag(name, version, key, value)
+    except MlflowException as error:
+        raise ConfigError(f"{name} version {version}: cannot be tagged: {error.message}") from error
 
 
 def is_there(run_id: str) -> bool:

@@ -107,7 +107,7 @@ def test_a_reference_comes_back_as_it_was_and_is_small(tmp_path: Path) -> None:
     assert found.referred.low < found.referred.value < found.referred.high  # type: ignore[operator]
     assert found.trait_quantiles[NAMES[0]][3] == pytest.approx(29.5)
     assert sorted(np.bincount(found.sample.groups).tolist()) == [2] * 30
-    reference.write(made(5000), tmp_path)
+    reference.write(made(1500), tmp_path)
     assert (tmp_path / reference.NAME).stat().st_size < 2**20
 
 

@@ -1,14 +1,15 @@
-"""Labels that somebody has looked at again: a CSV with ``path`` and ``label``, applied before images are linked."""
+"""Labels that somebody has looked at again, applied before images are linked."""
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from fracture.config import nearest
 from fracture.data.inspection.inspected import Inspection
+from fracture.data.prepare import reviewed
 from fracture.data.prepare.records import Record
-from fracture.data.tables import open_table
+from fracture.data.prepare.reviewed import Reviewed
 from fracture.errors import ConfigError, DataError
 
 BEFORE = "label_before"  # column of the manifest: what an image's label was where it was corrected
@@ -17,23 +18,16 @@ _SHOWN = 20
 Opened = tuple[Record, Inspection]
 
 
-@dataclass(frozen=True)
-class _Correction:
-    where: str
-    path: str
-    label: str
-    sha256: str
-
-
 def correct(opened: Sequence[Opened], corrections: str) -> list[Opened]:
-    """The images with the labels of a CSV; copies of the same bytes get the same one.
+    """The images with the labels of a file; copies of the same bytes get the same one.
 
     A row names its image by ``sha256`` where it has that column, as label_review.csv has, else by its path or the end
-    of it. The label before stays in the column `BEFORE`. Rows that change nothing are allowed.
+    of it. The label before stays in the column `BEFORE`. Rows that change nothing are allowed, and rows of a review.csv
+    without a label.
 
     Args:
         opened: the images of all sources.
-        corrections: path of the CSV, empty for none.
+        corrections: path of a file that `reviewed.read` reads, empty for none.
 
     Raises:
         ConfigError: no such file.
@@ -44,7 +38,7 @@ def correct(opened: Sequence[Opened], corrections: str) -> list[Opened]:
     path = Path(corrections).expanduser()
     if not path.is_file():
         raise ConfigError(f"corrections={corrections}: no such file")
-    labels = _labels(_read(path), opened, path)
+    labels = _labels(reviewed.read(path), opened, path)
     return [(_corrected(record, labels.get(found.sha256)), found) for record, found in opened]
 
 
@@ -55,20 +49,7 @@ def _corrected(record: Record, label: str | None) -> Record:
     return replace(record, label=label, extra={**record.extra, BEFORE: before})
 
 
-def _read(path: Path) -> list[_Correction]:
-    with open_table(path) as table:
-        if missing := sorted({"path", "label"} - set(table.names)):
-            raise DataError(
-                f"{path}: column {' and '.join(missing)} missing, found {', '.join(table.names) or 'none'}",
-                "Corrections have the columns path and label, as label_review.csv has.",
-            )
-        return [
-            _Correction(f"{path}:{line}", *((row.get(name) or "").strip() for name in ("path", "label", "sha256")))
-            for line, row in table.rows
-        ]
-
-
-def _labels(corrections: Sequence[_Correction], opened: Sequence[Opened], path: Path) -> dict[str, str]:
+def _labels(corrections: Sequence[Reviewed], opened: Sequence[Opened], path: Path) -> dict[str, str]:
     """The new label of each content, by its digest.
 
     Raises:
@@ -79,6 +60,8 @@ def _labels(corrections: Sequence[_Correction], opened: Sequence[Opened], path: 
     found: dict[str, str] = {}
     problems = []
     for one in corrections:
+        if not one.label and one.reason:
+            continue  # of a review.csv, and nobody has looked at it
         digests = {one.sha256} & held or places.find(one.path)
         if one.label not in classes:
             hint = nearest(one.label, classes) or f"Known: {', '.join(classes)}."

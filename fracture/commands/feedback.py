@@ -1,0 +1,43 @@
+"""`fracture feedback`: choose answers for a person to look at, and learn how often the model is right in use."""
+
+from pathlib import Path
+
+import click
+
+from fracture.progress import Terminal
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("log", metavar="DIR|ADDRESS")
+@click.option("--out", default="review.csv", show_default=True, type=_PATH, help="what to look at; never written over")
+@click.option("--count", default=100, show_default=True, type=click.IntRange(2), help="images; half of them at random")
+@click.option("--since", default="30d", show_default=True, help="30d, 12h, 4w, 2026-01-31 or all")
+@click.option("--against", default="auto", show_default=True, help="RUN, models:/... or reference.json")
+@click.option("--images", type=_PATH, help="folder of the images that --keep-images kept, to be named in it")
+@click.option("--seed", default=0, show_default=True, help="of the random half")
+@click.option("--corrected", type=_PATH, help="a review.csv with labels, or its export from Label Studio: take it in")
+def command(
+    log: str, out: Path, count: int, since: str, against: str, images: Path | None, seed: int, corrected: Path | None
+) -> None:
+    """Write what to look at first of LOG; with --corrected FILE say how often the model was right.
+
+    Accuracy and sensitivity in use come from the images that were drawn at random, and are kept with the model's
+    version: `python -m registry verify` and `fracture drift` name one that has fallen below its floor.
+    """
+    from fracture.monitoring import window  # heavy imports only once the values are right
+    from fracture.runs import attached, feedback
+    from fracture.runs.drift import open_window
+    from fracture.tracking import store
+
+    begin, terminal = window.begin("all" if corrected else since), Terminal()
+    with attached.accounted("feedback"):
+        store.connect()
+        found = open_window(log, against, begin)
+        if found.reference is None:
+            terminal.warn("The model brings no reference: no threshold and no healthy class are known.")
+        if corrected:
+            feedback.take(found, corrected, terminal)
+        else:
+            feedback.ask(found, out, count, seed, images, terminal)

@@ -1,0 +1,80 @@
+"""Answers for a person to look at, and what their labels say of the model in use, kept with its version."""
+
+from collections import Counter
+from pathlib import Path
+
+from fracture.data.prepare import reviewed
+from fracture.errors import ConfigError, DataError
+from fracture.monitoring import feedback, use
+from fracture.monitoring.record import Record
+from fracture.monitoring.use import TAG, InUse
+from fracture.progress import Terminal, shown
+from fracture.runs.drift import Window
+from fracture.tracking import attached, query
+from fracture.tracking.run import TrackedRun
+
+
+def ask(window: Window, out: Path, count: int, seed: int, images: Path | None, terminal: Terminal) -> None:
+    """Write review.csv.
+
+    Raises:
+        ConfigError: the file is there already, perhaps with labels in it.
+    """
+    if out.exists():
+        raise ConfigError(f"--out {out}: is there already, and may hold labels; name another file")
+    choices = feedback.choose(window.rows, window.reference, count, seed)
+    feedback.write(choices, out, images)
+    reasons = Counter(reason for choice in choices for reason in choice.reasons)
+    said = ", ".join(f"{number} {reason}" for reason, number in reasons.items())
+    terminal.say(f"{len(choices)} images to look at: {said}. Fill in the column label: {out}")
+    terminal.say(f"Then: fracture feedback LOG --corrected {out}, and to learn from them: {_prepare(out, images)}")
+
+
+def _prepare(out: Path, images: Path | None) -> str:
+    if images:
+        return f"fracture prepare OLD.csv {out} --test-fraction 0"
+    return f"fracture prepare OLD.csv NEW --corrections {out} --test-fraction 0"
+
+
+def take(window: Window, corrected: Path, terminal: Terminal) -> InUse:
+    """Hold answers against the labels of a review.csv, show what they say and keep it with the model's version.
+
+    Raises:
+        ConfigError: no such file.
+        DataError: it holds no label of an image that was drawn at random, or two labels of one.
+    """
+    if not corrected.is_file():
+        raise ConfigError(f"--corrected {corrected}: no such file")
+    said = reviewed.read(corrected)
+    labels: dict[str, str] = {}
+    for row in said:
+        if row.label and labels.setdefault(row.sha256, row.label) != row.label:
+            raise DataError(f"{row.where}: is {labels[row.sha256]} elsewhere and {row.label} here; one label an image")
+    drawn = {row.sha256 for row in said if feedback.RANDOM in row.reason}
+    found = use.measure(window.rows, labels, drawn, window.reference)
+    rows = [[name.replace("_", " "), shown(value), str(value.n)] for name, value in found.metrics.items()]
+    terminal.table(f"In use, {found.reviewed} of {found.drawn} images drawn at random", ["", "", "n"], rows)
+    if found.reviewed < found.drawn:
+        terminal.warn(
+            "Not all images that were drawn at random have a label: if those are easy ones, so are the figures."
+        )
+    _keep(found, window.rows[-1], corrected, terminal)
+    return found
+
+
+def _keep(found: InUse, row: Record, corrected: Path, terminal: Terminal) -> None:
+    """As a run, and as a tag of the version that answered."""
+    run = TrackedRun.begin(f"feedback on {row.model} {row.version}".strip(), "feedback", watched=False)
+    try:
+        run.params({"first": found.first, "last": found.last, "drawn": found.drawn, "reviewed": found.reviewed})
+        run.metrics({f"in_use_{name}": one.value for name, one in found.metrics.items() if one.value is not None}, 0)
+        attached.keep(run.id, [corrected], {"fracture.kind": "feedback", "fracture.weights_sha256": row.weights})
+    except BaseException as error:
+        run.end("FAILED", str(error))
+        raise
+    run.end("FINISHED")
+    if row.version:
+        query.tag_version(row.model, row.version, {TAG: found.model_dump_json()})
+        terminal.say(f"Kept with {row.model} version {row.version}, and as run {run.id}")
+    else:
+        terminal.say(f"Kept as run {run.id}; {row.model} is no registered version, so nothing else names it")

@@ -1,0 +1,17 @@
+"""What people said of a registered version in use, held against the floors that it was promoted above."""
+
+from fracture.monitoring import use
+from fracture.monitoring.checks import Check
+from fracture.monitoring.record import Record
+from fracture.monitoring.use import FLOORS, TAG, InUse
+from fracture.tracking import query
+
+
+def in_use(row: Record) -> Check:
+    """What is known of the model of a row in use, held against the floors that it was promoted above."""
+    title = "Is it still right often enough, by what people said?"
+    tags = query.tags_of_version(row.model, row.version) if row.version else {}
+    if TAG not in tags or FLOORS not in tags:
+        return Check("in use", title, "unknown", "no labels came back; `fracture feedback LOG` says what to look at")
+    low = InUse.model_validate_json(tags[TAG]).below(use.floors_of(tags[FLOORS]))
+    return Check("in use", title, "drift" if low else "ok", "; ".join(low) or "nothing is below its floor")
