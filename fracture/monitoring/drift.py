@@ -21,7 +21,7 @@ from fracture.monitoring.reference import Reference
 
 VERSION = 1  # of drift.json
 Verdict = Literal["drift", "too few answers", "no drift seen"]
-MOST = 5000  # answers, drawn at random, that intervals are computed from: more narrow them no further than anyone needs
+MOST = 2000  # answers, drawn at random, that intervals are computed from: more narrow them no further than anyone needs
 _SOURCES = 4  # that are probed, those with the most answers
 _FAMILIES = {name: traits.columns(name) for name in traits.FAMILIES}
 
