@@ -5,6 +5,7 @@ from pathlib import Path
 
 import mlflow
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from fracture.errors import ConfigError
 from fracture.tracking import query
@@ -17,11 +18,11 @@ def fetch(run_id: str, names: Iterable[str], folder: Path) -> list[Path]:
         ConfigError: no such run, or its artifacts cannot be reached.
     """
     query.tags_of(run_id)
-    client = mlflow.MlflowClient()
     try:
-        there = {entry.path for entry in client.list_artifacts(run_id)}
-        wanted = [name for name in names if name in there]
-        return [Path(client.download_artifacts(run_id, name, str(folder))) for name in wanted]
+        # not the client's: it looks the run and its logged models up anew for each file
+        place = get_artifact_repository(mlflow.MlflowClient().get_run(run_id).info.artifact_uri)
+        there = {entry.path for entry in place.list_artifacts()}
+        return [Path(place.download_artifacts(name, dst_path=str(folder))) for name in names if name in there]
     except (MlflowException, OSError) as error:
         raise ConfigError(f"run {run_id}: its artifacts cannot be read: {error}") from error
 
