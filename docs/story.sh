@@ -45,6 +45,6 @@ if python -m registry challenge --margin="$MARGIN"; then
   python -m registry rollback --reason "worse in use"
 fi
 
-# aliases, history and artifacts agree; the card of the champion, and who did what
+# aliases, history, versions and their runs agree; the card of the champion, and who did what
 python -m registry verify
 python -m registry show

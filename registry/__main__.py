@@ -1,15 +1,31 @@
 """`python -m registry`: promote, list, show, challenge, rollback, verify, export, predict."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
 from fracture import __main__ as command_line
-from fracture.errors import ConfigError
+from fracture.errors import ConfigError, GateError
 from fracture.progress import Terminal
+from registry.names import checked
 
-_NAME = click.option("--name", default="fracture-classifier", show_default=True, help="of the registered model")
+if TYPE_CHECKING:
+    from registry.standing import Standing
+    from registry.versions import Registry
+
+
+def _checked(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
+    """Before anything else is done: a name that no store takes would cost a minute of gates."""
+    return checked(name)
+
+
+_NAME = click.option(
+    "--name", default="fracture-classifier", show_default=True, callback=_checked, is_eager=True,
+    help="of the registered model",
+)  # fmt: skip
+_VERSION = click.option("--version", default="", help="one by name, in place of that of the alias")
+_ALTHOUGH = click.option("--although", default="", help="why a --version that was rolled back may come back")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -62,20 +78,21 @@ def promote(
 @_NAME
 def list_versions(name: str) -> None:
     """Show all versions with their aliases and figures."""
-    from registry.history import ALIASES
-
     registry, terminal = _registry(name), Terminal()
-    pointed = {alias: registry.alias(alias) for alias in ALIASES}
+    standing = registry.look()
 
-    def aliases(version: str) -> str:
-        return " ".join(f"@{alias}" for alias, own in pointed.items() if own == version)
+    def state(version: str) -> str:
+        aliases = [f"@{alias}" for alias, real in standing.real.items() if real == version]
+        return " ".join([*aliases, *(["rolled back"] if version in standing.withdrawn else [])])
 
+    columns = {"weights_sha256": 12, "use": 20, "waived": 200}
     rows = [
-        [str(one.version), aliases(str(one.version)), str(one.run_id), one.tags.get("balanced_accuracy", ""),
-         one.tags.get("fracture.use", ""), one.tags.get("fracture.waived", "")]
-        for one in registry.versions()
+        [number, state(number), str(one.run_id), one.tags.get("balanced_accuracy", ""),
+         *(one.tags.get(f"fracture.{tag}", "")[:most] for tag, most in columns.items())]
+        for number, one in sorted(standing.there.items(), key=lambda item: -int(item[0]))
     ]  # fmt: skip
-    terminal.table(name, ["version", "aliases", "run", "balanced accuracy", "use", "waived"], rows)
+    terminal.table(name, ["version", "aliases", "run", "balanced accuracy", "weights", "use", "waived"], rows)
+    _warn(registry, standing, terminal)
 
 
 @cli.command()
@@ -83,60 +100,79 @@ def list_versions(name: str) -> None:
 @_NAME
 def show(version: str, name: str) -> None:
     """Show the card of VERSION, by default of the champion, and the history."""
-    from registry.history import fold
-
     registry, terminal = _registry(name), Terminal()
-    chosen = version or registry.alias("champion") or registry.alias("candidate")
-    if not chosen:
-        raise ConfigError(f"{name}: nothing is registered yet; `python -m registry promote` does it")
-    terminal.say(str(registry.version(chosen).description))
-    lines = registry.history.lines()
-    void = fold(lines).void
+    standing = registry.look()
+    chosen = version or standing.real.get("champion") or standing.real.get("candidate", "")
+    if chosen:
+        terminal.say(str(registry.version(chosen).description))
     rows = [
         [str(line.number), said.when, said.who, said.action, said.before or "none", said.version,
-         ("does not count, another was quicker: " if line.number in void else "") + said.reason]
-        for line in lines for said in [line.entry]
+         ("does not count, another was quicker: " if line.number in standing.state.void else "") + said.reason]
+        for line in standing.lines for said in [line.entry]
     ]  # fmt: skip
-    terminal.table("History", ["", "when", "who", "action", "from", "to", "reason"], rows)
+    if rows or chosen:
+        terminal.table("History", ["", "when", "who", "action", "from", "to", "reason"], rows)
+    _warn(registry, standing, terminal)
+    if not chosen:
+        why = "nothing is @champion or @candidate" if rows else "nothing is registered yet"
+        raise ConfigError(f"{name}: {why}; `python -m registry promote{registry.option}` makes a candidate")
+
+
+def _warn(registry: "Registry", standing: "Standing", terminal: Terminal) -> None:
+    """Say what was moved, edited or deleted by hand, what was cut short, and what was rolled back."""
+    whole = registry.renamed(standing) or registry.deleted(standing)
+    open_lines = standing.astray if standing.open_lines else []
+    for what in (whole,) if whole else (*standing.by_hand, *open_lines, *standing.gone.values()):
+        terminal.warn(f"{what}; `python -m registry verify{registry.option}` says what mends it")
+    for version in standing.withdrawn:
+        terminal.warn(standing.why_withdrawn(version))
 
 
 @cli.command()
 @click.option("--margin", default=0.02, show_default=True, help="balanced accuracy that it may be worse by")
+@_VERSION
+@_ALTHOUGH
 @_NAME
-def challenge(margin: float, name: str) -> None:
+def challenge(margin: float, version: str, although: str, name: str) -> None:
     """Let @candidate challenge @champion on the same test data; losing ends with exit code 5."""
     from registry import champion
 
-    champion.challenge(_registry(name), Terminal(), margin)
+    _by_name(version, although)
+    champion.challenge(_registry(name), Terminal(), margin, version, although)
 
 
 @cli.command()
-@click.option("--reason", default="", help="for the history")
+@click.option("--reason", default="", help="what is wrong with the champion, for the history")
+@_VERSION
+@_ALTHOUGH
 @_NAME
-def rollback(reason: str, name: str) -> None:
-    """Bring @previous back as @champion, after seeing that it loads."""
+def rollback(reason: str, version: str, although: str, name: str) -> None:
+    """Bring @previous back as @champion, after seeing that it loads; the champion comes back by name only."""
     from registry import champion
 
-    champion.rollback(_registry(name), reason, Terminal())
+    _by_name(version, although)
+    champion.rollback(_registry(name), reason, Terminal(), version, although)
+
+
+def _by_name(version: str, although: str) -> None:
+    if although and not version:
+        raise ConfigError('--although "WHY" goes with --version N: what was rolled back comes back by name only')
 
 
 @cli.command()
-@click.option("--repair", is_flag=True, help="Point aliases to what the history says.")
+@click.option("--repair", is_flag=True, help="Mend what can be: history, aliases, tags, deleted runs and versions.")
 @_NAME
 def verify(repair: bool, name: str) -> None:
-    """Find aliases moved by hand, promotions cut short and models that do not load; exit code 5 if any is left."""
-    from fracture.errors import GateError
+    """Compare aliases, history, versions and the runs they were made from; exit code 5 if anything disagrees."""
     from registry import verify as verification
 
     registry, terminal = _registry(name), Terminal()
-    verification.verify(registry, terminal, repair=repair)
-    left = (
-        verification.verify(registry, terminal)
-        if repair
-        else verification.verify(registry, Terminal(Console(quiet=True)))
-    )
+    left = verification.verify(registry, terminal, repair=repair)
+    if repair:
+        left = verification.verify(registry, terminal)
     if left:
-        raise GateError(f"{len(left)} disagreements; `python -m registry verify --repair` mends aliases")
+        way = "a person must decide" if repair else "`python -m registry verify --repair` mends what can be"
+        raise GateError(f"{len(left)} disagreements; {way}")
 
 
 _MODEL = click.option(
@@ -156,8 +192,9 @@ def export(form: str, variant: str, bound: float, out: Path, model: str) -> None
     from registry import loading
 
     exporting.check_variant(form, variant)
-    terminal, predictor = Terminal(), loading.load(model)
-    registry, version = loading.find(model)
+    terminal = Terminal()
+    registry, version = loading.find(model, terminal.warn)
+    predictor = loading.open_version(registry, version)
     run_id = str(registry.version(version).run_id)
     terminal.say(f"{registry.name} version {version} as {form} {variant} ...")
     about = exporting.export(predictor, run_id, form, variant, bound, out)
@@ -182,7 +219,7 @@ def predict(sources: tuple[Path, ...], out: Path, model: str) -> None:
     from registry import loading
 
     paths, terminal = table.images_of(sources), Terminal()
-    predictor = loading.load(model)
+    predictor = loading.open_version(*loading.find(model, terminal.warn))
     with terminal.working() as progress:
         written = table.write(predictor, paths, out, progress)
     terminal.say(f"{written.answered} answered, {written.kept} kept from before, {len(written.bad)} bad: {out}")
@@ -190,7 +227,7 @@ def predict(sources: tuple[Path, ...], out: Path, model: str) -> None:
         terminal.warn(f"{path}: {error}")
 
 
-def _registry(name: str):  # type: ignore[no-untyped-def]
+def _registry(name: str) -> "Registry":
     from fracture.tracking import store
     from registry.versions import Registry
 

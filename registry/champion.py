@@ -1,6 +1,7 @@
 """The champion: challenged by the candidate on the same test data, replaced with a record, and brought back."""
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +13,13 @@ from fracture.evaluation.paired import Paired, compare
 from fracture.evaluation.sample import Decisions, Sample
 from fracture.evidence import read_results
 from fracture.progress import Terminal
-from fracture.tracking import artifacts
-from registry import check, thresholds
-from registry.history import Line, fold
+from registry import check, origin, thresholds
+from registry.lines import Line
+from registry.standing import Standing
 from registry.versions import THRESHOLDS, Registry
 
 _SHOWN = ("balanced_accuracy", "macro_f1", "latency_ms", "memory_mib", "checkpoint_mib")
+NO_REASON = "nobody said why"
 MARGIN = 0.02  # balanced accuracy that a challenger may be worse by, at the lower end of the paired interval
 
 
@@ -39,91 +41,134 @@ class Contest:
     sentence: str
 
 
-def challenge(registry: Registry, terminal: Terminal, margin: float = MARGIN) -> Contest:
+def challenge(
+    registry: Registry, terminal: Terminal, margin: float = MARGIN, version: str = "", although: str = ""
+) -> Contest:
     """Let the candidate challenge the champion; it wins where it is not inferior by more than ``margin``.
+
+    Without a champion, as after its deletion, the one before it is challenged.
+
+    Args:
+        registry: the registered model.
+        terminal: hears the figures.
+        margin: balanced accuracy that it may be worse by.
+        version: challenges in place of the candidate.
+        although: why a ``version`` that was rolled back as bad may come back.
 
     Raises:
         ConfigError: no candidate, it is the champion already, the two were judged on different test data, or another
             process made another champion meanwhile.
-        GateError: it loses, its files are not those that were promoted, or it passed less than the champion had to.
+        GateError: it loses, its files are not those that were promoted, it passed less than the champion had to, or it
+            was rolled back.
     """
-    begun = cut_short(registry, "champion")
-    aliases = begin(registry, terminal)
-    candidate, champion = aliases["candidate"], aliases["champion"]
+    standing = registry.ready(terminal.warn)
+    begun = _cut_short(standing, "champion")
+    candidate, champion = version or standing.aliases["candidate"], standing.aliases["champion"]
     if begun is not None and begun.entry.version == champion:
         terminal.say(f"Version {champion} is @champion: the challenge that was cut short is finished.")
         return Contest(champion, begun.entry.before, None, True, begun.entry.reason)
     if not candidate:
-        raise ConfigError(f"{registry.name}: nothing is @candidate; `python -m registry promote` makes one")
+        raise ConfigError(
+            f"{registry.name}: nothing is @candidate; `python -m registry promote{registry.option}` makes one"
+            f"{_bad(standing)}"
+        )
     if candidate == champion:
         raise ConfigError(f"{registry.name}: version {candidate} is champion already")
-    if problem := _unfit(registry, candidate, champion):
+    _may_come_back(registry, standing, candidate, although)
+    opponent = champion or standing.aliases["previous"]
+    if problem := _unfit(registry, candidate, opponent):
         raise GateError(f"version {candidate} cannot challenge: {problem}")
-    contest = _first(candidate) if not champion else _judge(registry, candidate, champion, margin)
+    contest = _first(candidate) if not opponent else _judge(registry, candidate, opponent, margin)
     _show(registry, contest, terminal)
     if not contest.won:
-        raise GateError(f"version {candidate} does not replace the champion, version {champion}: {contest.sentence}")
+        raise GateError(f"version {candidate} does not replace the champion, version {opponent}: {contest.sentence}")
     gates = registry.version(candidate).tags.get("fracture.gates", "")
-    registry.move("champion", candidate, champion, contest.sentence, gates)
+    reason = contest.sentence + (f"; although: {although}" if although else "")
+    registry.move("champion", candidate, standing.champion, reason, gates)
     terminal.say(f"Version {candidate} is @champion" + (f", version {champion} @previous." if champion else "."))
     return contest
 
 
-def rollback(registry: Registry, reason: str, terminal: Terminal) -> Line:
+def rollback(registry: Registry, reason: str, terminal: Terminal, version: str = "", although: str = "") -> Line:
     """Bring the previous champion back, after seeing that it still loads and is what was promoted.
 
-    One that was cut short is finished, not undone by a second one.
+    The champion that it replaces is withdrawn: it loses @candidate too, and comes back by name only. One that was cut
+    short is finished, not undone by a second one.
+
+    Args:
+        registry: the registered model.
+        reason: what is wrong with the champion.
+        terminal: hears what is done.
+        version: an earlier champion to bring back in place of the previous one.
+        although: why a ``version`` that was itself rolled back may come back; the champion then becomes the previous.
 
     Raises:
         ConfigError: there is no previous one, or another process made another champion meanwhile.
-        GateError: it does not load.
+        GateError: it does not load, or it was rolled back and nobody says why it may come back.
     """
-    begun = cut_short(registry, "rollback")
-    aliases = begin(registry, terminal)
-    previous, champion = aliases["previous"], aliases["champion"]
+    standing = registry.ready(terminal.warn)
+    begun = _cut_short(standing, "rollback")
+    wanted, champion = version or standing.aliases["previous"], standing.aliases["champion"]
     if begun is not None and begun.entry.version == champion:
         terminal.say(f"Version {champion} is @champion again: the rollback that was cut short is finished.")
         return begun
-    if not previous:
-        raise ConfigError(f"{registry.name}: nothing is @previous, so there is nothing to roll back to")
-    if problem := check.problem(registry.name, registry.version(previous)):
-        raise GateError(f"version {previous} cannot come back, the champion stays: {problem}")
-    gates = registry.version(previous).tags.get("fracture.gates", "")
-    line = registry.move("rollback", previous, champion, reason or "rolled back", gates)
-    terminal.say(f"Version {previous} is @champion again, version {champion} @previous.")
+    if not wanted:
+        raise ConfigError(f"{registry.name}: nothing is @previous, so there is nothing to roll back to{_bad(standing)}")
+    if wanted == champion:
+        raise ConfigError(f"{registry.name}: version {wanted} is champion already")
+    back = wanted in standing.withdrawn
+    _may_come_back(registry, standing, wanted, although)
+    if not back and wanted not in standing.earlier:
+        raise ConfigError(
+            f"{registry.name}: version {wanted} was never champion, so there is no way back to it; `python -m registry "
+            f"challenge{registry.option} --version {wanted}` holds it against the champion"
+        )
+    if problem := check.problem(registry.name, registry.version(wanted)):
+        raise GateError(f"version {wanted} cannot come back, the champion stays: {problem}")
+    gates = registry.version(wanted).tags.get("fracture.gates", "")
+    said = "; ".join(part for part in (reason, f"although: {although}" if although else "") if part)
+    line = registry.move("champion" if back else "rollback", wanted, standing.champion, said or NO_REASON, gates)
+    fate = "is @previous" if back else "comes back by name only"
+    terminal.say(f"Version {wanted} is @champion again" + (f"; version {champion} {fate}." if champion else "."))
     return line
 
 
-def cut_short(registry: Registry, action: str) -> Line | None:
+def _may_come_back(registry: Registry, standing: Standing, version: str, although: str) -> None:
+    """Stop a version that does not exist, or that was rolled back and is not said to be good after all."""
+    registry.version(version)
+    if version in standing.withdrawn and not although:
+        raise GateError(f"{registry.name}: {standing.why_withdrawn(version)}")
+
+
+def _bad(standing: Standing) -> str:
+    """What to add where nothing can be deployed but what was rolled back or deleted."""
+    return "".join(f". {why}" for why in (*standing.gone.values(), *map(standing.why_withdrawn, standing.withdrawn)))
+
+
+def _cut_short(standing: Standing, action: str) -> Line | None:
     """The last line of the history, where it is of this action and its writer did not come to the end."""
-    lines = registry.history.lines()
+    lines = standing.lines
     return lines[-1] if lines and not lines[-1].settled and lines[-1].entry.action == action else None
 
 
 def _unfit(registry: Registry, candidate: str, champion: str) -> str:
     """Why a candidate may not challenge, empty where it may."""
     new = registry.version(candidate)
-    if problem := check.changed(registry.name, new):
-        return problem
-    if not champion:
-        return ""
-    old = registry.version(champion).tags
-    if old.get("fracture.use") == "commercial" != new.tags.get("fracture.use"):
+    old = registry.version(champion).tags if champion else {}
+    return _passed_less(new.tags, old) or check.changed(registry.name, new)
+
+
+def _passed_less(new: Mapping[str, str], old: Mapping[str, str]) -> str:
+    """Why the gates that a candidate has passed, by its tags, are not enough to replace a champion."""
+    if "fracture.gates" not in new:
+        return (
+            "it was registered by hand and has passed no gate; `python -m registry promote RUN` holds its run to them"
+        )
+    if old.get("fracture.use") == "commercial" != new.get("fracture.use"):
         return "it was promoted for research use, the champion for commercial use; promote it with --use commercial"
-    if new.tags.get(THRESHOLDS) == thresholds.read(thresholds.DEMO).digest != old.get(THRESHOLDS):
+    if old and new.get(THRESHOLDS) == thresholds.read(thresholds.DEMO).digest != old.get(THRESHOLDS):
         return "it passed thresholds for demonstrations only, the champion real ones; promote it without them"
     return ""
-
-
-def begin(registry: Registry, terminal: Terminal) -> dict[str, str]:
-    """Finish what an earlier command was cut short in; where the aliases point.
-
-    Raises:
-        ConfigError: an alias was moved by hand.
-    """
-    for done in registry.ready():
-        terminal.warn(f"mended: {done}")
-    return fold(registry.history.lines()).aliases
 
 
 def _show(registry: Registry, contest: Contest, terminal: Terminal) -> None:
@@ -148,9 +193,8 @@ def _first(candidate: str) -> Contest:
 
 
 def _judge(registry: Registry, candidate: str, champion: str, margin: float) -> Contest:
-    runs = [str(registry.version(version).run_id) for version in (candidate, champion)]
     with tempfile.TemporaryDirectory() as folder:
-        samples = [_sample(run_id, Path(folder) / f"{number}") for number, run_id in enumerate(runs)]
+        samples = [_sample(registry, version, Path(folder) / version) for version in (candidate, champion)]
     (new, groups, digest), (old, _, other) = samples
     if digest != other and _same_weights(registry, candidate, champion):
         old, other = _redecided(new, old.decisions), digest  # its answers to the same images, decided about as it does
@@ -183,12 +227,12 @@ def _redecided(sample: Sample, decisions: Decisions) -> Sample:
     return Sample(logits, sample.labels, sample.names, decisions)
 
 
-def _sample(run_id: str, folder: Path) -> tuple[Sample, list[str], str]:
-    """A run's answers to its test split in order of content, the groups, and the digest of the data."""
-    folder.mkdir()
-    artifacts.fetch(run_id, ("results.json", "predictions_test.csv"), folder)
-    results = read_results((folder / "results.json").read_bytes())
-    found = predictions.read(folder / "predictions_test.csv")
+def _sample(registry: Registry, version: str, folder: Path) -> tuple[Sample, list[str], str]:
+    """A version's answers to its test split in order of content, the groups, and the digest of the data."""
+    made = registry.version(version)
+    place = origin.answers(registry.name, made, folder)
+    results = read_results((place / "results.json").read_bytes())
+    found = predictions.read(place / "predictions_test.csv")
     order = sorted(range(len(found.sha256)), key=lambda i: found.sha256[i])
     sample = Sample(found.logits[order], found.labels[order], found.classes, Decisions.of(results))
     return sample, [found.groups[i] or f"alone {i}" for i in order], results.test_digest

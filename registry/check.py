@@ -18,8 +18,10 @@ from fracture.tracking import artifacts
 ROOT = Path(__file__).resolve().parents[1]
 TOLERANCE = 1e-4  # of logits: the same weights on another processor or another number of threads
 CARD = "model_card.md"
-DIGEST = "fracture.package_sha256"  # the tag of a version
-_NOT_PACKED = {CARD, "registered_model_meta"}  # written beside a package after it was made, by us and by MLflow
+DIGEST = "fracture.package_sha256"  # the tag of a version, and of the logged model that it was made from
+GONE = "its files are gone"
+JUDGED = "judged"  # the folder beside a package with the answers that it was judged by
+_NOT_PACKED = {CARD, JUDGED, "registered_model_meta"}  # written beside a package after it was made, by us and MLflow
 
 
 @dataclass(frozen=True)
@@ -76,15 +78,19 @@ def changed(name: str, version: ModelVersion) -> str:
         return "it was registered by hand: nobody has noted what it held"
     with tempfile.TemporaryDirectory() as folder:
         try:
-            found = digest_of(artifacts.fetch_model(f"models:/{name}/{version.version}", Path(folder) / "packaged"))
+            place = artifacts.fetch_model(f"models:/{name}/{version.version}", Path(folder) / "packaged")
         except ConfigError as error:
-            return f"its files are gone: {error}"
+            return f"{GONE}: {error}"
+        if not files_of(place):  # what a store of files says of a folder that is not there
+            return f"{GONE}: nothing is left of {version.source}"
+        found = digest_of(place)
     return "" if found == wanted else f"its files are not those that were promoted ({found[:12]}, {wanted[:12]} wanted)"
 
 
 def digest_of(folder: Path) -> str:
     """Digest of names and contents of all files of a package."""
-    return digest([path for path in files_of(folder) if path.name not in _NOT_PACKED], folder)
+    packed = [path for path in files_of(folder) if path.relative_to(folder).parts[0] not in _NOT_PACKED]
+    return digest(packed, folder)
 
 
 def files_of(folder: Path) -> list[Path]:

@@ -1,109 +1,79 @@
 """The append-only history: each move of an alias is a line, and the lines alone say where the aliases point.
 
 A line is a version of a registered model of its own, NAME-history. Creating a version is the one thing that every
-MLflow store numbers atomically, so lines never share a number, are written whole, and need no lock.
+MLflow store numbers atomically, so lines never share a number, are written whole, and need no lock. A copy of each line
+is a tag of the registered model itself: what is deleted or edited by hand is read, and brought back, from there.
 """
 
+import calendar
 import contextlib
-import hashlib
-import json
-import random
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
 
 import mlflow
-from mlflow.entities.model_registry import ModelVersion
+from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from fracture.errors import ConfigError
-from fracture.privacy import who
+from fracture.privacy import shareable, who
+from registry.lines import SCHEMA, Entry, Line, lost, parse
+from registry.names import HISTORY
+from registry.patience import ABSENT, PATIENCE, model_of, patiently, pause, versions_of
 
-ALIASES = ("candidate", "champion", "previous")
-_LINE, _SETTLED = "fracture.line", "fracture.settled"
+COPY = "fracture.line."  # of the registered model, and a number
+_LINE, _SETTLED, _SEAL, _NUMBER = "fracture.line", "fracture.settled", "fracture.seal", "fracture.number"
+_KNOWN = "fracture.changed"  # of a line that was changed by hand, has no copy, and was seen by `verify --repair`
+_SOURCE = "history:/line"  # a version must name one; no store looks for it, unlike models:/..., which may be deleted
 _REASON = 2000  # characters kept of a reason
-_PATIENCE = 60.0  # seconds of a store that is busy
-_BUSY = {"TEMPORARILY_UNAVAILABLE": _PATIENCE, "BAD_REQUEST": 10.0}  # a locked database; two first writes of one alias
-T = TypeVar("T")
+_LENGTH = 4900  # characters of a copy: PostgreSQL takes 5000
 
 
 @dataclass(frozen=True)
-class Entry:
-    """What a line says.
+class Damage:
+    """A line that is not as it was written.
 
     Attributes:
-        when: UTC, ISO 8601.
-        who: see `fracture.privacy.who`.
-        action: candidate, champion or rollback.
-        version: that the alias is to point to.
-        before: that it pointed to when this was decided, empty for none.
-        reason: in one sentence.
-        gates: what each gate said of the version.
-        token: of this line alone, so that one sent twice counts once.
-        after: number of the newest line that its writer knew, 0 for none.
-        after_seal: seal of that line.
-    """
-
-    when: str
-    who: str
-    action: str
-    version: str
-    before: str
-    reason: str
-    gates: str
-    token: str
-    after: int
-    after_seal: str
-
-    @property
-    def seal(self) -> str:
-        """Digest of all of it: later lines hold it, so that none can be changed unseen."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True)
-class Line:
-    """An entry as the store keeps it.
-
-    Attributes:
-        number: from 1, given by the store.
-        entry: what it says.
-        settled: whether its writer has moved the aliases; where not, it was cut short or is under way.
+        number: of the line.
+        what: in one sentence.
+        entry: what belongs there.
+        version: of NAME-history that holds something else, empty where none holds anything.
+        known: whether nobody knows better than what it holds.
     """
 
     number: int
+    what: str
     entry: Entry
-    settled: bool
+    version: str = ""
+    known: bool = False
 
 
 @dataclass(frozen=True)
-class State:
-    """What lines amount to.
+class Told:
+    """What a history tells.
 
     Attributes:
-        aliases: by alias, the version it is to point to, empty for none.
-        void: numbers of lines that do not count: another champion was made before them than the one they replace.
+        lines: oldest first; of one that was deleted or edited, its copy.
+        damage: lines that were deleted or changed by hand.
+        uncopied: settled lines of which no copy is kept, as an earlier version of this project wrote them.
+        model: the registered model that it is about, None where there is none.
     """
 
-    aliases: dict[str, str]
-    void: frozenset[int]
+    lines: tuple[Line, ...]
+    damage: tuple[Damage, ...]
+    uncopied: tuple[Line, ...]
+    model: RegisteredModel | None
 
 
-def fold(lines: Sequence[Line]) -> State:
-    """Where the lines say that each alias points."""
-    aliases, void = dict.fromkeys(ALIASES, ""), set()
-    for line in lines:
-        said = line.entry
-        if said.action == "candidate":
-            aliases["candidate"] = said.version
-        elif said.before == aliases["champion"]:
-            aliases["previous"], aliases["champion"] = said.before, said.version
-        else:
-            void.add(line.number)
-    return State(aliases, frozenset(void))
+@dataclass(frozen=True)
+class _Kept:
+    """What the versions of NAME-history hold by the number of the line, the copies, and the versions' numbers."""
+
+    held: dict[int, tuple[ModelVersion, Entry | None]]
+    copies: dict[int, Entry]
+    numbers: frozenset[int]
 
 
 class History:
@@ -111,103 +81,172 @@ class History:
 
     def __init__(self, name: str) -> None:
         """Refer to the history of the registered model ``name``, which need not exist yet."""
-        self.model, self.name = name, f"{name}-history"
+        self.model, self.name = name, f"{name}{HISTORY}"
         self._client = mlflow.MlflowClient()
 
-    def lines(self) -> list[Line]:
-        """Every line, oldest first; what is no line, and what was sent twice, is left out."""
+    def read(self) -> Told:
+        """All of it; an entry that was sent twice counts once."""
+        model = model_of(self._client, self.model)  # read first: a line written meanwhile must not look deleted
+        kept = _kept(versions_of(self._client, self.name), copies_of(model))
+        wrong = {one.number: one for one in _damage(kept)}
         found: dict[str, Line] = {}
-        for version in self._versions():
-            if entry := _entry(version):
-                found.setdefault(entry.token, Line(int(version.version), entry, _SETTLED in version.tags))
-        return list(found.values())
+        for number in sorted(kept.held.keys() | wrong.keys()):
+            version, entry = kept.held.get(number, (None, None))
+            entry = wrong[number].entry if number in wrong else entry
+            if entry is not None:
+                created = int(version.creation_timestamp) if version else _written(entry)
+                settled = version is None or _SETTLED in version.tags
+                found.setdefault(entry.token, Line(number, entry, settled, created))
+        lines = tuple(found.values())
+        uncopied = (line for line in lines if line.settled and line.entry.action != "lost")
+        return Told(
+            lines, tuple(wrong.values()), tuple(line for line in uncopied if line.number not in kept.copies), model
+        )
 
-    def damage(self) -> list[str]:
-        """What shows that lines were deleted or changed, one sentence each."""
-        versions, lines = self._versions(), self.lines()
-        numbers, seals = {int(one.version) for one in versions}, {line.number: line.entry.seal for line in lines}
-        gone = set(range(1, max(numbers, default=0) + 1)) - numbers
-        return [
-            *(f"line {number} of the history was deleted" for number in sorted(gone)),
-            *(f"line {one.version} of the history cannot be read" for one in versions if _entry(one) is None),
-            *(
-                f"line {known} of the history is not what it was when line {line.number} was written"
-                for line in lines
-                if (known := line.entry.after) and known not in gone and seals.get(known) != line.entry.after_seal
-            ),
-        ]
+    def lines(self) -> tuple[Line, ...]:
+        """Every line, oldest first."""
+        return self.read().lines
 
-    def append(self, action: str, version: str, before: str, reason: str, gates: str = "") -> Line:
+    def append(
+        self, action: str, version: str, before: str, reason: str, gates: str = "", *,
+        source: str = "", tags: Mapping[str, str] | None = None,
+    ) -> Line:  # fmt: skip
         """Write one line.
 
         Raises:
             ConfigError: the store does not take it for a minute.
         """
+        self._make()
+        last = max(self.lines(), key=lambda line: line.number, default=None)
+        entry = Entry(
+            when=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), who=who(), action=action, version=version,
+            before=before, reason=shareable(reason)[:_REASON], gates=gates, token=uuid.uuid4().hex,
+            after=last.number if last else 0, after_seal=last.entry.seal if last else "",
+            schema_version=SCHEMA, source=source, tags=dict(tags or {}),
+        )  # fmt: skip
+        entry = _short(entry)
+        made = self._write(entry, {})
+        return Line(int(made.version), entry, settled=False, created=int(made.creation_timestamp))
+
+    def settle(self, line: Line) -> None:
+        """Keep a copy, and note that the aliases have been moved."""
+        self.keep(line)
+        self._tag(str(line.number), {_SETTLED: "true"})
+
+    def keep(self, line: Line) -> None:
+        """Keep a copy on the registered model; one that was deleted needs none."""
+        key, text = f"{COPY}{line.number}", f"{line.entry.seal} {line.entry.text}"
+        try:
+            patiently(partial(self._client.set_registered_model_tag, self.model, key, text))
+        except MlflowException as error:
+            if error.error_code not in ABSENT:
+                raise
+
+    def repair(self) -> None:
+        """Bring deleted and edited lines back, from their copies or as lines of which nobody knows what they said."""
+        for one in self.read().damage:
+            if not one.version:
+                self._make()
+                self._write(one.entry, {_NUMBER: str(one.number), _SETTLED: "true"})
+            else:
+                seen = {_KNOWN: "true"} if one.known else {}
+                self._tag(one.version, {_SEAL: one.entry.seal, _LINE: one.entry.text, _SETTLED: "true"} | seen)
+
+    def _make(self) -> None:
         with contextlib.suppress(MlflowException):  # exists already, or another process was quicker
             self._client.create_registered_model(
                 self.name, description=f"The history of {self.model}, a version a line."
             )
-        last = max(self.lines(), key=lambda line: line.number, default=None)
-        entry = Entry(
-            when=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), who=who(), action=action, version=version,
-            before=before, reason=reason[:_REASON], gates=gates, token=uuid.uuid4().hex,
-            after=last.number if last else 0, after_seal=last.entry.seal if last else "",
-        )  # fmt: skip
-        return Line(self._write(entry), entry, settled=False)
 
-    def settle(self, line: Line) -> None:
-        """Note that the aliases have been moved."""
-        patiently(partial(self._client.set_model_version_tag, self.name, str(line.number), _SETTLED, "true"))
+    def _tag(self, version: str, tags: Mapping[str, str]) -> None:
+        for name, value in tags.items():
+            patiently(partial(self._client.set_model_version_tag, self.name, version, name, value))
 
-    def _write(self, entry: Entry) -> int:
-        """Send an entry until it is there, however often the store is too busy; its number."""
+    def _write(self, entry: Entry, tags: dict[str, str]) -> ModelVersion:
+        """Send an entry until it is there, however often the store is too busy."""
         text = (
             f"{entry.action}: version {entry.version}, before {entry.before or 'none'}, by {entry.who}. {entry.reason}"
         )
-        until = time.monotonic() + _PATIENCE
+        tags = tags | {_LINE: entry.text, _SEAL: entry.seal}
+        until = time.monotonic() + PATIENCE
         while True:
             try:
-                made = self._client.create_model_version(
-                    self.name, f"models:/{self.model}/{entry.version}",
-                    tags={_LINE: json.dumps(asdict(entry))}, description=text,
-                )  # fmt: skip
-                return int(made.version)
+                return self._client.create_model_version(self.name, _SOURCE, tags=tags, description=text)
             except MlflowException as error:
-                if there := [line.number for line in self.lines() if line.entry.token == entry.token]:
+                held = _kept(versions_of(self._client, self.name), {}).held.values()
+                if there := [version for version, known in held if known and known.token == entry.token]:
                     return there[0]
-                if time.monotonic() > until or error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                if time.monotonic() > until or error.error_code in ABSENT:
                     raise ConfigError(f"{self.name}: the history cannot be written: {error.message}") from error
-                time.sleep(random.uniform(0.05, 0.5))
-
-    def _versions(self) -> list[ModelVersion]:
-        return sorted(versions_of(self._client, self.name), key=lambda one: int(one.version))
+                pause()
 
 
-def _entry(version: ModelVersion) -> Entry | None:
-    """What a version of the history says, None where it is no line."""
-    try:
-        return Entry(**json.loads(version.tags[_LINE]))
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
-def versions_of(client: mlflow.MlflowClient, name: str) -> list[ModelVersion]:
-    """All versions of a registered model, in no order."""
-    page = client.search_model_versions(f"name='{name}'", max_results=200)
-    found = list(page)
-    while page.token:
-        page = client.search_model_versions(f"name='{name}'", max_results=200, page_token=page.token)
-        found += page
+def copies_of(model: RegisteredModel | None) -> dict[int, Entry]:
+    """The copies of lines that a registered model holds, by number; those that were edited are left out."""
+    found = {}
+    for key, value in (model.tags if model else {}).items():
+        seal, _, text = value.partition(" ")
+        entry = parse(text) if key.startswith(COPY) and key.removeprefix(COPY).isdecimal() else None
+        if entry is not None and entry.seal == seal:
+            found[int(key.removeprefix(COPY))] = entry
     return found
 
 
-def patiently(write: Callable[[], T]) -> T:
-    """Do a write that may be done twice, again and again while the store is too busy."""
-    began = time.monotonic()
-    while True:
-        try:
-            return write()
-        except MlflowException as error:
-            if time.monotonic() - began > _BUSY.get(error.error_code, -1):
-                raise
-            time.sleep(random.uniform(0.05, 0.5))
+def _kept(versions: list[ModelVersion], copies: dict[int, Entry]) -> _Kept:
+    held: dict[int, tuple[ModelVersion, Entry | None]] = {}
+    for one in sorted(versions, key=lambda one: int(one.version)):
+        number = one.tags.get(_NUMBER, "")
+        held.setdefault(int(number if number.isdecimal() else one.version), (one, parse(one.tags.get(_LINE, ""))))
+    return _Kept(held, copies, frozenset(int(one.version) for one in versions))
+
+
+def _damage(kept: _Kept) -> list[Damage]:
+    """What shows that lines were deleted or changed; the right entry is from a copy, or says that it is lost."""
+    promised = {  # seals that later lines hold
+        entry.after: entry.after_seal
+        for version, entry in kept.held.values()
+        if entry is not None and entry.after and version.tags.get(_SEAL, entry.seal) == entry.seal
+    }
+    found = []
+    for number in range(1, max(kept.held.keys() | kept.copies.keys() | kept.numbers, default=0) + 1):
+        version, entry = kept.held.get(number, (None, None))
+        copy = kept.copies.get(number)
+        if version is None:
+            if number not in kept.numbers:  # else the version of this number brings another line back
+                found.append(Damage(number, f"line {number} of the history was deleted", copy or lost(number)))
+        elif entry is None:
+            what = f"line {number} of the history cannot be read"
+            found.append(Damage(number, what, copy or lost(number), str(version.version)))
+        elif entry.action != "lost" and _changed(version, entry, copy, promised.get(number, "")):
+            right = copy if copy and copy.token == entry.token else entry
+            what = f"line {number} of the history is not what it was when it was written"
+            found.append(Damage(number, what, right, str(version.version), known=right == entry))
+    return found
+
+
+def _changed(version: ModelVersion, entry: Entry, copy: Entry | None, promised: str) -> bool:
+    """Whether somebody has edited a line: its own seal, the next line or its copy say otherwise."""
+    if _KNOWN in version.tags:
+        return False
+    if promised:
+        return entry.seal != promised
+    if _SEAL in version.tags:
+        return bool(entry.seal != version.tags[_SEAL])
+    return copy is not None and copy.token == entry.token and copy.seal != entry.seal
+
+
+def _short(entry: Entry) -> Entry:
+    """The entry with as much of its reason and tags as a store takes."""
+    over = len(entry.text) - _LENGTH
+    if over <= 0:
+        return entry
+    if len(entry.reason) > over:
+        return replace(entry, reason=entry.reason[: len(entry.reason) - over])
+    return replace(entry, tags={})
+
+
+def _written(entry: Entry) -> int:
+    """When an entry says that it was written, in milliseconds; the end of that second."""
+    with contextlib.suppress(ValueError):
+        return (calendar.timegm(time.strptime(entry.when, "%Y-%m-%dT%H:%M:%SZ")) + 1) * 1000
+    return 0

@@ -17,13 +17,13 @@ from fracture.privacy import who
 from fracture.progress import Terminal
 from fracture.tracking import attached, query
 from fracture.tracking.query import Found
-from registry import card, check, evidence, gates, package, robustness
+from registry import card, check, evidence, gates, origin, package, robustness
 from registry.check import CARD
 from registry.evidence import Evidence
 from registry.gates import Gate
-from registry.history import fold
+from registry.standing import Standing
 from registry.thresholds import Thresholds
-from registry.versions import THRESHOLDS, Registry, is_of
+from registry.versions import THRESHOLDS, WEIGHTS, Registry, is_of
 
 _SHOWN = ("balanced_accuracy", "macro_f1")
 
@@ -77,8 +77,7 @@ def promote(
     """
     if unknown := set(waivers) - set(gates.GATES):
         raise ConfigError(f"--waive {', '.join(sorted(unknown))}: no such gate. Allowed: {', '.join(gates.GATES)}")
-    for done in registry.ready():
-        terminal.warn(f"mended: {done}")
+    may_be_promoted(run_id, registry.ready(terminal.warn), terminal)
     began = time.perf_counter()
     found, uri = evidence.read(run_id), ""
     if found.status == "FINISHED" and not found.missing and not found.broken:
@@ -97,6 +96,27 @@ def promote(
     return Promotion(version, uri, judged)
 
 
+def may_be_promoted(run_id: str, standing: Standing, terminal: Terminal) -> None:
+    """The checks that cost nothing, before those that cost a minute.
+
+    Raises:
+        ConfigError: no such run, or it was deleted.
+        GateError: its model was rolled back as bad, or its answers are not those that a version was made from.
+    """
+    run = query.run_of(run_id)
+    if origin.run_state(run_id) == "deleted":
+        raise ConfigError(origin.deleted(run_id))
+    decided_anew = query.trained_by(run_id) != run_id
+    for version in standing.bad(run_id, run.tags.get(WEIGHTS, "")):
+        why = f"run {run_id} is the model of a bad version: {standing.why_withdrawn(version)}"
+        if version in standing.withdrawn and not decided_anew:
+            raise GateError(why)
+        terminal.warn(why)
+    for made in standing.there.values():
+        if made.run_id == run_id and (why := origin.overwritten(made, origin.ANSWERS)):
+            raise GateError(f"{why}; train anew and promote that run")
+
+
 def enter(
     registry: Registry, found: Evidence, judged: Sequence[Gate], use: str, uri: str, thresholds: Thresholds
 ) -> str:
@@ -106,10 +126,12 @@ def enter(
     the alias.
     """
     text = card.render(found, judged, use)
-    _keep(found, judged, text, uri)
+    made_from = origin.as_tag(_keep(found, judged, text, uri) | origin.digests(found.run_id))
     about = tags(found, judged, use) | {THRESHOLDS: thresholds.digest, FLOORS: thresholds.floors.model_dump_json()}
-    before = fold(registry.history.lines()).aliases["candidate"]
-    if before and is_of(registry.version(before), uri, about):
+    about |= {origin.TAG: made_from} if made_from else {}
+    standing = registry.look()
+    before = standing.aliases["candidate"]
+    if before and is_of(standing.there[before], uri, about):
         return before  # an earlier promotion got as far as the history
     version = registry.register(uri, found.run_id, about, text)
     waived = [gate.name for gate in judged if gate.state == "waived"]
@@ -119,8 +141,8 @@ def enter(
     return version
 
 
-def _keep(found: Evidence, judged: Sequence[Gate], text: str, uri: str) -> None:
-    """The card beside the packaged model and on the run, and there what was measured and judged."""
+def _keep(found: Evidence, judged: Sequence[Gate], text: str, uri: str) -> dict[str, str]:
+    """Keep card and answers beside the packaged model, card and what was measured on the run; the answers' digests."""
     measured = {
         "run": found.run_id, "robustness": dict(found.robustness), "package_difference": found.package_difference,
         "package_sha256": found.package_digest, "latency_ms": found.latency_ms, "memory_mib": found.memory_mib,
@@ -130,8 +152,13 @@ def _keep(found: Evidence, judged: Sequence[Gate], text: str, uri: str) -> None:
         page, figures = Path(folder) / CARD, Path(folder) / "promotion.json"
         page.write_text(text, encoding="utf-8")
         figures.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
-        mlflow.MlflowClient().log_model_artifact(uri.removeprefix("models:/"), str(page))
+        beside = Path(folder) / "beside"
+        (beside / check.JUDGED).mkdir(parents=True)
+        (beside / CARD).write_text(text, encoding="utf-8")
+        written = origin.write_answers(found.run_id, beside / check.JUDGED)
+        mlflow.MlflowClient().log_model_artifacts(uri.removeprefix("models:/"), str(beside))
         attached.keep(found.run_id, (page, figures), {})
+    return written
 
 
 def _refuse(run_id: str, judged: Sequence[Gate], refused: Sequence[Gate]) -> NoReturn:

@@ -1,13 +1,18 @@
-"""Whether aliases, history and artifacts still agree and the champion is right in use, and what to do otherwise."""
+"""Whether aliases, history, versions and runs agree and the champion is right in use, and what to do otherwise."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
+from mlflow.entities.model_registry import ModelVersion
+
+from fracture.errors import ConfigError
 from fracture.monitoring.use import FLOORS, TAG, InUse, floors_of
 from fracture.progress import Terminal
-from registry import thresholds
-from registry.check import changed
-from registry.history import fold
-from registry.versions import Registry, cut
+from registry import check, origin, thresholds
+from registry.lines import Line, cut
+from registry.standing import Standing
+from registry.versions import Registry
 
 
 @dataclass(frozen=True)
@@ -16,73 +21,142 @@ class Finding:
 
     Attributes:
         what: in one sentence.
-        alias: that `verify --repair` points to where the history says; empty where a person must decide.
+        mend: what `verify --repair` does about it, None where a person must decide.
     """
 
     what: str
-    alias: str = ""
+    mend: Callable[[], object] | None = None
 
 
 def verify(registry: Registry, terminal: Terminal, *, repair: bool = False) -> list[Finding]:
-    """Find aliases that were moved by hand or left by a crash, versions that changed, and a history that was edited.
+    """Find what was moved, deleted or edited by hand, what a crash has left, and runs that were overwritten.
 
     Args:
         registry: the registered model.
         terminal: hears each finding.
-        repair: point the aliases to what the history says.
+        repair: mend what can be: the history from its copies, aliases and tags from the history, deleted runs; a
+            version that is gone is taken off its aliases by a line of the history.
+
+    Raises:
+        ConfigError: the model was renamed.
     """
-    findings = [Finding(what, alias) for alias, what in registry.astray().items()]
-    findings += [] if findings else [Finding(cut(line)) for line in registry.history.lines() if not line.settled]
-    open_ends = (*registry.history.damage(), *_versions(registry), *_cut_short(registry), *_fallen(registry))
-    findings += [Finding(what) for what in open_ends]
+    standing = registry.look()
+    if why := registry.renamed(standing):
+        raise ConfigError(why)
+    findings = [Finding(damage.what, registry.history.repair) for damage in standing.damage]
+    if findings and repair:  # first: all else is read from it
+        registry.history.repair()
+        standing = registry.look()
+    findings += [*_of_aliases(registry, standing), *_of_versions(registry, standing), *_cut_short(standing)]
+    findings += [Finding(what) for what in _fallen(standing)]
     for finding in findings:
         terminal.warn(finding.what)
-    if repair and any(finding.alias for finding in findings):
-        registry.follow()
-        terminal.say(f"repaired: {', '.join(f'@{finding.alias}' for finding in findings if finding.alias)}")
-    for line in registry.history.lines() if repair else ():
-        if not line.settled:
-            registry.history.settle(line)
+        if repair and finding.mend is not None:
+            finding.mend()
+            terminal.say(f"repaired: {finding.what}")
+    for note in _notes(registry, standing):
+        terminal.say(note)
     if not findings:
-        terminal.say(f"{registry.name}: aliases, history and artifacts agree.")
+        terminal.say(f"{registry.name}: aliases, history, versions and the runs they were made from agree.")
     return findings
 
 
-def _versions(registry: Registry) -> list[str]:
-    """What is wrong with the versions that the history points to."""
-    found, there = [], {str(one.version): one for one in registry.versions()}
-    for alias, version in fold(registry.history.lines()).aliases.items():
-        if version and version not in there:
-            found.append(f"version {version}, which the history calls @{alias}, was deleted{_WAY_OUT[alias]}")
-        elif version and (why := changed(registry.name, there[version])):
-            found.append(f"@{alias}, version {version}: {why}{_WAY_OUT[alias]}")
+def _of_aliases(registry: Registry, standing: Standing) -> list[Finding]:
+    """Aliases that do not point where the history says, and lines that were cut short."""
+    astray = [Finding(what, registry.follow) for what in standing.astray]
+    return [*astray, *(Finding(cut(line), partial(_finish, registry, line)) for line in standing.open_lines)]
+
+
+def _finish(registry: Registry, line: Line) -> None:
+    registry.follow()
+    registry.history.settle(line)
+
+
+def _of_versions(registry: Registry, standing: Standing) -> list[Finding]:
+    """What is wrong with the versions that the history points to, and with their runs."""
+    if (what := registry.deleted(standing)) and any(standing.state.aliases.values()):
+        return [Finding(what, partial(_all_removed, registry))]
+    found = [
+        Finding(
+            f"{what}; {standing.way_out(alias)}",
+            partial(_removed, registry, standing.state.aliases[alias], "was deleted"),
+        )
+        for alias, what in standing.gone.items()
+    ]
+    pointed = {number: alias for alias, number in reversed(standing.aliases.items()) if number}
+    for number, alias in pointed.items():  # each once: a candidate that has won is the champion too
+        found += _of_version(registry, standing, alias, standing.there[number])
     return found
 
 
-def _fallen(registry: Registry) -> list[str]:
+def _of_version(registry: Registry, standing: Standing, alias: str, version: ModelVersion) -> list[Finding]:
+    """Its tags against those that the history holds, its files against their digest, its run against what it was."""
+    number, run_id = str(version.version), str(version.run_id)
+    found = [
+        Finding(what, partial(registry.set_tags, number, standing.edited[number])) for what in standing.edits(number)
+    ]
+    state = origin.run_state(run_id)
+    if state == "deleted":
+        found.append(Finding(f"version {number}: {origin.deleted(run_id)}", partial(origin.restore, run_id)))
+    version.tags.update(standing.promised(number))
+    if why := check.changed(registry.name, version):
+        gone = why.startswith(check.GONE) and origin.is_reachable(run_id)  # its files alone, not the whole store
+        mend = partial(_removed, registry, number, why) if gone else None
+        found.append(Finding(f"@{alias}, version {number}: {why}; {standing.way_out(alias)}", mend))
+    if state != "gone" and (why := _overwritten(version)):
+        found.append(Finding(f"@{alias}: {why}; the package itself is checked apart from this"))
+    return found
+
+
+def _overwritten(version: ModelVersion) -> str:
+    try:
+        return origin.overwritten(version)
+    except ConfigError as error:
+        return str(error)
+
+
+def _removed(registry: Registry, number: str, why: str) -> None:
+    if number in registry.look().state.aliases.values():  # it may have had several
+        registry.move("removed", number, "", f"found by verify --repair: {why}")
+
+
+def _all_removed(registry: Registry) -> None:
+    """The model is gone with all its versions: none of them has an alias any more."""
+    while named := [number for number in registry.look().state.aliases.values() if number]:
+        _removed(registry, named[0], "the registered model was deleted")
+
+
+def _fallen(standing: Standing) -> list[str]:
     """What people said of the champion in use, where that has fallen below a floor that it was promoted above."""
-    champion = fold(registry.history.lines()).aliases["champion"]
-    tags: dict[str, str] = next((one.tags for one in registry.versions() if str(one.version) == champion), {})
-    if TAG not in tags:
+    champion = standing.aliases["champion"]
+    held: dict[str, str] = standing.there[champion].tags if champion else {}
+    if TAG not in held:
         return []
-    floors = floors_of(tags[FLOORS]) if FLOORS in tags else thresholds.read(thresholds.DEFAULT).floors.model_dump()
-    low = InUse.model_validate_json(tags[TAG]).below(floors)
-    return [f"@champion, version {champion}: {what}{_WAY_OUT['champion']}" for what in low]
+    floors = floors_of(held[FLOORS]) if FLOORS in held else thresholds.read(thresholds.DEFAULT).floors.model_dump()
+    low = InUse.model_validate_json(held[TAG]).below(floors)
+    return [f"@champion, version {champion}: {what}; {standing.way_out('champion')}" for what in low]
 
 
-def _cut_short(registry: Registry) -> list[str]:
+def _cut_short(standing: Standing) -> list[Finding]:
     """Versions that nobody has entered in the history."""
     return [
-        f"version {one.version} was registered but never became @candidate: the promotion of run {one.run_id} was cut "
-        f"short or is under way; `python -m registry promote {one.run_id}` finishes it"
-        if "fracture.gates" in one.tags
-        else f"version {one.version} was registered by hand and has passed no gate; it takes no part"
-        for one in registry.unentered()
-    ]
+        Finding(
+            f"version {one.version} was registered but never became @candidate: the promotion of run {one.run_id} was "
+            f"cut short or is under way; `python -m registry promote{standing.option} {one.run_id}` finishes it"
+        )
+        for one in standing.unentered if "fracture.gates" in one.tags
+    ]  # fmt: skip
 
 
-_WAY_OUT = {
-    "candidate": "; promote another run",
-    "champion": "; `python -m registry rollback` brings @previous back",
-    "previous": "; there is nothing to roll back to",
-}
+def _notes(registry: Registry, standing: Standing) -> list[str]:
+    """What is good to know and wrong for nobody."""
+    by_hand = [
+        f"version {one.version} was registered by hand and has passed no gate; it takes no part"
+        for one in standing.unentered if "fracture.gates" not in one.tags
+    ]  # fmt: skip
+    runs = {str(standing.there[number].run_id): number for number in standing.aliases.values() if number}
+    lost = [
+        f"version {number}: its run {run_id} is gone for good; the version itself holds what it needs"
+        for run_id, number in runs.items() if run_id and origin.run_state(run_id) == "gone"
+    ]  # fmt: skip
+    return [*filter(None, [registry.deleted(standing)]), *by_hand, *lost]

@@ -1,6 +1,7 @@
 """Versions of the registered model, and the aliases that follow its history."""
 
 import contextlib
+from collections.abc import Callable
 from functools import partial
 
 import mlflow
@@ -8,17 +9,19 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from fracture.errors import ConfigError
-from registry.history import History, Line, fold, patiently, versions_of
+from registry.history import History, copies_of
+from registry.lines import Line, fold
+from registry.names import checked, is_number
+from registry.patience import ABSENT, models_of, patiently, versions_of
+from registry.standing import Standing, stand
 
 MODEL = "fracture-classifier"
 THRESHOLDS = "fracture.thresholds"  # digest of what the gates held it against
+WEIGHTS = "fracture.weights_sha256"
+WITHDRAWN = "fracture.withdrawn"  # when, by whom and why a version was rolled back; the history decides
 _VERDICT = ("fracture.gates", "fracture.waived", "fracture.use", "fracture.package_sha256", THRESHOLDS)  # of a version
 _DESCRIPTION = 5000  # characters
 _MORE = "\n\nThe whole card is model_card.md, beside the model and on its run.\n"
-_ABSENT = (
-    "RESOURCE_DOES_NOT_EXIST",
-    "INVALID_PARAMETER_VALUE",
-)  # of a model, of an alias
 
 
 class Registry:
@@ -29,8 +32,13 @@ class Registry:
     """
 
     def __init__(self, name: str = MODEL) -> None:
-        """Refer to a registered model, which need not exist yet."""
-        self.name = name
+        """Refer to a registered model, which need not exist yet.
+
+        Raises:
+            ConfigError: no model can be called so.
+        """
+        self.name = checked(name)
+        self.option = "" if name == MODEL else f" --name {name}"  # that commands which are told to the user need
         self.history = History(name)
         self._client = mlflow.MlflowClient()
 
@@ -39,7 +47,7 @@ class Registry:
         try:
             return str(patiently(partial(self._client.get_model_version_by_alias, self.name, alias)).version)
         except MlflowException as error:
-            if error.error_code in _ABSENT:
+            if error.error_code in ABSENT:
                 return ""
             raise ConfigError(f"{self.name}@{alias}: the store does not say: {error.message}") from error
 
@@ -50,11 +58,12 @@ class Registry:
             ConfigError: no such version.
         """
         try:
+            if not is_number(version):
+                raise ConfigError(f"{version!r} is no version of {self.name}: a version is a number from 1")
             return self._client.get_model_version(self.name, version)
         except MlflowException as error:
-            raise ConfigError(
-                f"{self.name} version {version}: {error.message}\n`python -m registry list` shows all"
-            ) from error
+            what = f"{self.name} has no version {version}" if error.error_code in ABSENT else str(error.message)
+            raise ConfigError(f"{what}; `python -m registry list{self.option}` shows all") from error
 
     def versions(self) -> list[ModelVersion]:
         """All versions, newest first."""
@@ -62,7 +71,7 @@ class Registry:
 
     def register(self, model_uri: str, run_id: str, tags: dict[str, str], description: str) -> str:
         """Register a packaged model as a new version; one that a promotion cut short has left is taken up again."""
-        for left in self.unentered():
+        for left in self.look().unentered:
             if is_of(left, model_uri, tags):
                 return str(left.version)
         with contextlib.suppress(MlflowException):  # exists already, or another process was quicker
@@ -71,10 +80,12 @@ class Registry:
         make = partial(self._client.create_model_version, self.name, model_uri, run_id, tags, model_id=model_id)
         return str(patiently(partial(make, description=_shortened(description))).version)
 
-    def unentered(self) -> list[ModelVersion]:
-        """Versions that are in no line of the history."""
-        entered = {line.entry.version for line in self.history.lines()}
-        return [one for one in self.versions() if str(one.version) not in entered]
+    def look(self) -> Standing:
+        """How it stands: what there is and what the history says of it."""
+        standing = stand(self.history.read(), self.versions(), self.option)
+        if standing.astray and not standing.open_lines:  # by hand, or another process was moving: look again
+            standing = stand(self.history.read(), self.versions(), self.option)
+        return standing
 
     def move(self, action: str, version: str, before: str, reason: str, gates: str = "") -> Line:
         """Add a line to the history and let the aliases follow.
@@ -82,65 +93,102 @@ class Registry:
         Raises:
             ConfigError: another process made another champion since ``before`` was one.
         """
-        line = self.history.append(action, version, before, reason, gates)
-        self.follow()
+        there = {str(one.version): one for one in self.versions()}.get(version)
+        source = str(there.source) if there else ""
+        tags = dict(there.tags) if there and action == "candidate" else {}
+        line = self.history.append(action, version, before, reason, gates, source=source, tags=tags)
+        lines = self.follow().lines
         self.history.settle(line)
-        if line.number in fold(self.history.lines()).void:
+        if line.number in fold(lines).void:
             raise ConfigError(
                 f"{self.name}: version {before or 'none'} was champion no more when {version} was to replace it; line "
                 f"{line.number} of the history does not count. Look at `python -m registry show` and try again."
             )
         return line
 
-    def follow(self) -> None:
+    def follow(self) -> Standing:
         """Point the aliases to where the history says, until it has not grown meanwhile.
 
         Whoever writes an alias last reads the history after that, so that any number of processes at once end with
         aliases that agree with all lines.
         """
-        lines = self.history.lines()
+        standing = self.look()
         while True:
-            self.point(fold(lines).aliases)
-            newer = self.history.lines()
-            if [line.number for line in newer] == [line.number for line in lines]:
-                return
-            lines = newer
+            self._point(standing)
+            newer = self.look()
+            if [line.number for line in newer.lines] == [line.number for line in standing.lines]:
+                self._mark(newer)
+                return newer
+            standing = newer
 
-    def ready(self) -> list[str]:
-        """Finish what was cut short, before something new begins; what had to be done, one sentence each.
+    def ready(self, warn: Callable[[str], object] = lambda _: None) -> Standing:
+        """Finish what was cut short, before something new begins; how it stood.
+
+        Args:
+            warn: hears what was finished, and what was deleted.
 
         Raises:
-            ConfigError: an alias was moved by hand: nothing is built upon that.
+            ConfigError: somebody has moved or edited something by hand: nothing is built upon that.
         """
-        wrong = self.astray()
-        open_lines = [line for line in self.history.lines() if not line.settled]
-        if wrong and not open_lines and (wrong := self.astray()):  # looked twice: another process may have been moving
-            raise ConfigError("\n".join(wrong.values()) + "\n`python -m registry verify --repair` points aliases back")
-        if open_lines:
+        standing = self.look()
+        if why := self.renamed(standing):
+            raise ConfigError(why)
+        if standing.by_hand:
+            listed = "\n".join(standing.by_hand)
+            raise ConfigError(f"{listed}\n`python -m registry verify --repair{self.option}` brings it back")
+        if standing.open_lines or standing.behind:
             self.follow()
-            for line in open_lines:
+            for line in standing.open_lines:
                 self.history.settle(line)
-        return list(wrong.values())
+        for line in standing.uncopied:
+            self.history.keep(line)
+        for what in (*(f"finished: {one}" for one in standing.astray), *standing.gone.values()):
+            warn(what)
+        return standing
 
-    def astray(self) -> dict[str, str]:
-        """By alias that does not point where the history says, a sentence about it."""
-        lines, there = self.history.lines(), {"", *(str(one.version) for one in self.versions())}
-        why = next((cut(line) for line in reversed(lines) if not line.settled), "it was moved by hand")
-        return {
-            alias: f"@{alias} points to {_named(real)}, the history says {_named(version)}: {why}"
-            for alias, version in fold(lines).aliases.items()
-            if version in there and (real := self.alias(alias)) != version
-        }
+    def renamed(self, standing: Standing) -> str:
+        """One sentence where the model has another name by now, empty where it has not."""
+        if standing.exists or not standing.lines:
+            return ""
+        tokens = {line.entry.token for line in standing.lines}
+        for model in models_of(self._client):
+            if tokens & {copy.token for copy in copies_of(model).values()}:
+                return (f"{self.name} was renamed to {model.name}: go on with --name {model.name}, whose `verify "
+                        f"--repair` takes the history along, or rename it back")  # fmt: skip
+        return ""
 
-    def point(self, moves: dict[str, str]) -> None:
-        """Point aliases to versions where they do not yet; an empty version removes one, a deleted one is let be."""
-        there = {str(one.version) for one in self.versions()}
-        for alias, version in moves.items():
-            real = self.alias(alias)
-            if version in there and version != real:
+    def deleted(self, standing: Standing) -> str:
+        """One sentence where the whole model was deleted but its history is left, empty where it is there."""
+        moves = [line for line in standing.lines if line.entry.action in ("candidate", "champion", "rollback")]
+        if standing.exists or not moves:
+            return ""
+        last = moves[-1].entry
+        return (f"{self.name} was deleted, with all its versions; the last move of its history is {last.action}, "
+                f"version {last.version}, {last.when} ({last.reason})")  # fmt: skip
+
+    def set_tags(self, version: str, tags: dict[str, str]) -> None:
+        """Write tags of a version."""
+        for name, value in tags.items():
+            patiently(partial(self._client.set_model_version_tag, self.name, version, name, value))
+
+    def _point(self, standing: Standing) -> None:
+        """Point aliases to where they belong and do not yet; one that belongs nowhere is removed."""
+        for alias, version in standing.aliases.items():
+            real = standing.real.get(alias, "")
+            if version and version != real:
                 patiently(partial(self._client.set_registered_model_alias, self.name, alias, version))
             elif real and not version:
                 patiently(partial(self._client.delete_registered_model_alias, self.name, alias))
+
+    def _mark(self, standing: Standing) -> None:
+        """Write on each version that was rolled back why, for those who look at it in MLflow."""
+        for number, version in standing.there.items():
+            said = standing.withdrawn[number].entry if number in standing.withdrawn else None
+            why = f"{said.when} by {said.who}: {said.reason}" if said else ""
+            if why and version.tags.get(WITHDRAWN) != why:
+                self.set_tags(number, {WITHDRAWN: why})
+            elif WITHDRAWN in version.tags and not why:
+                patiently(partial(self._client.delete_model_version_tag, self.name, number, WITHDRAWN))
 
 
 def is_of(version: ModelVersion, model_uri: str, tags: dict[str, str]) -> bool:
@@ -153,16 +201,3 @@ def _shortened(description: str) -> str:
     if len(description) <= _DESCRIPTION:
         return description
     return description[: _DESCRIPTION - len(_MORE)].rsplit("\n", 1)[0] + _MORE
-
-
-def _named(version: str) -> str:
-    return f"version {version}" if version else "nothing"
-
-
-def cut(line: Line) -> str:
-    """What is said of a line that is not settled."""
-    said = line.entry
-    return (
-        f"line {line.number} of the history ({said.action} by {said.who}, {said.when}) was cut short or is under way; "
-        "the next command finishes it"
-    )

@@ -36,5 +36,5 @@ def test_the_script_in_the_docs_tells_the_whole_story(tmp_path: Path, make_image
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
     for words in ('"ok":true', '"answers":[{"decision"', "version 1 is @candidate", "version 2 is @candidate",
-                  "@previous", "aliases, history and artifacts agree", "worse in use", "Stopped"):  # fmt: skip
+                  "@previous", "aliases, history, versions", "worse in use", "Stopped"):  # fmt: skip
         assert words in said, said

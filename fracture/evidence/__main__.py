@@ -62,7 +62,7 @@ def _run() -> list[str]:
         "At the end come `test_<name>` for every metric of the test split below, `best_val_<name>` of the chosen "
         "epoch, `best_epoch`, `latency_ms`, `checkpoint_mib` and `temperature`. System metrics (`system/...`) are "
         "MLflow's own.",
-        "MLflow shows them in sections, `val/macro_f1` for `val_macro_f1`: `train/`, `val/`, `best/`, `test/`, `cost/`. "
+        "MLflow has sections, `val/macro_f1` for `val_macro_f1`: `train/`, `val/`, `best/`, `test/`, `cost/`. "
         "Runs of earlier versions have the plain names; every command reads both.",
     ]
 

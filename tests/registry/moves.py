@@ -19,7 +19,8 @@ from registry.versions import Registry
 
 WRITES = (
     "create_registered_model", "create_model_version", "set_model_version_tag", "set_registered_model_alias",
-    "delete_registered_model_alias", "log_model_artifact", "log_artifact", "set_tag",
+    "delete_registered_model_alias", "log_model_artifacts", "log_artifact", "set_tag", "set_registered_model_tag",
+    "delete_model_version_tag",
 )  # fmt: skip
 DIED, REFUSED = 70, 71
 

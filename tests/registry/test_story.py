@@ -31,7 +31,7 @@ from fracture.runs.reference import reference_of
 from fracture.runs.session import Session
 from fracture.tracking import artifacts, query
 from registry import champion, check, gates, package, promote, thresholds
-from registry.history import fold
+from registry.lines import fold
 from registry.loading import load
 from registry.verify import verify
 from registry.versions import Registry
@@ -103,7 +103,15 @@ def test_the_whole_story(runs: list[str], folder: Path) -> None:
         champion.challenge(registry, screen)
 
     champion.rollback(registry, "the second one was worse in use", screen)
-    assert (registry.alias("champion"), registry.alias("previous")) == (first.version, second.version)
+    assert (registry.alias("candidate"), registry.alias("champion"), registry.alias("previous")) == (
+        "",
+        first.version,
+        "",
+    )
+    with pytest.raises(
+        ConfigError, match=f"version {second.version} was rolled back by .*: the second one was worse in use"
+    ):
+        champion.challenge(registry, screen)
     history = registry.history.lines()
     assert [line.entry.action for line in history] == ["candidate", "champion", "candidate", "champion", "rollback"]
     assert [line.number for line in history] == [1, 2, 3, 4, 5]
@@ -117,7 +125,7 @@ def test_the_whole_story(runs: list[str], folder: Path) -> None:
     judged_at_promotion = artifacts.fetch(runs[0], ("promotion.json",), card.parent)[0].read_text()
     assert {gate["name"] for gate in json.loads(judged_at_promotion)["gates"]} == set(gates.GATES)
 
-    registry.point({"champion": second.version})  # by hand
+    mlflow.MlflowClient().set_registered_model_alias("story", "champion", second.version)  # by hand
     (finding,) = verify(registry, screen, repair=True)
     assert "moved by hand" in finding.what
     assert registry.alias("champion") == first.version == fold(history).aliases["champion"]

@@ -1,0 +1,188 @@
+"""What a registered version was made from: its run's files, and whether they are still what was promoted."""
+
+import contextlib
+import csv
+import hashlib
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import mlflow
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from fracture.errors import ConfigError, GateError
+from fracture.evidence import read_results
+from fracture.files import replacing
+from fracture.models.checkpoint import read_sidecar
+from fracture.tracking import artifacts, query
+from registry.check import JUDGED
+
+TAG = "fracture.made_from"  # of a version: what its run's files were when it was promoted
+FILES = ("best.json", "best.pth", "config.json", "manifest.csv", "predictions_test.csv", "results.json")
+ANSWERS = ("results.json", "predictions_test.csv")  # what a challenge reads
+_DIGITS = 16
+
+
+def digests(run_id: str, names: Iterable[str] = FILES) -> dict[str, str]:
+    """The first digits of the SHA-256 of a run's files, by name.
+
+    Raises:
+        ConfigError: no such run, or its artifacts cannot be reached.
+    """
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for path in artifacts.fetch(run_id, names, Path(folder)):
+            found[path.name] = _digest(path)
+    return found
+
+
+def as_tag(found: dict[str, str]) -> str:
+    """Digests as they stand in the tag of a version."""
+    return ", ".join(f"{name} {digest}" for name, digest in sorted(found.items()))
+
+
+def noted(version: ModelVersion) -> dict[str, str]:
+    """What the tag says; empty for a version from before it was written."""
+    pairs = (part.rpartition(" ") for part in version.tags.get(TAG, "").split(", ") if part)
+    return {name: digest for name, _, digest in pairs}
+
+
+def overwritten(version: ModelVersion, names: Iterable[str] = FILES) -> str:
+    """Why a version's run is not what it was when the version was made, in one sentence; empty where it is.
+
+    Raises:
+        ConfigError: the run is gone or its artifacts cannot be reached.
+    """
+    run_id, wanted, names = str(version.run_id), noted(version), tuple(names)
+    if not wanted:
+        return _old(version, run_id)
+    found = digests(run_id, names)
+    wrong = [name for name in names if name in wanted and found.get(name) != wanted[name]]
+    if not wrong:
+        return ""
+    return f"run {run_id}, which version {version.version} was made from, was overwritten: {_listed(wrong, found)}"
+
+
+def write_answers(run_id: str, folder: Path) -> dict[str, str]:
+    """Write what a challenge reads of a run, to lie beside its package; the digests, by name.
+
+    A package goes where it is deployed: paths, sources and names of groups stay behind.
+    """
+    found = {}
+    for path in artifacts.fetch(run_id, ANSWERS, folder):
+        if path.suffix == ".csv":
+            _nameless(path)
+        found[f"{folder.name}/{path.name}"] = _digest(path)
+    return found
+
+
+def answers(name: str, version: ModelVersion, folder: Path) -> Path:
+    """A folder with results.json and predictions_test.csv as a version was judged by them.
+
+    They lie beside its package; those of a version from before they did are taken from its run.
+
+    Raises:
+        ConfigError: neither can be reached.
+        GateError: they are not what they were.
+    """
+    folder.mkdir()
+    with contextlib.suppress(ConfigError):
+        place = artifacts.fetch_model(f"models:/{name}/{version.version}/{JUDGED}", folder / "package")
+        if all((place / one).is_file() for one in ANSWERS):
+            wrong = [one for one in ANSWERS if _digest(place / one) != noted(version).get(f"{JUDGED}/{one}")]
+            if wrong:
+                raise GateError(f"version {version.version}: {', '.join(wrong)} beside its package was changed")
+            return place
+    if run_state(str(version.run_id)) == "gone":
+        raise ConfigError(
+            f"version {version.version}: its run {version.run_id} is gone for good and its answers to the test split "
+            "with it, so nothing can be compared with it; begin another model: promote --name NAME, challenge --name "
+            "NAME"
+        )
+    if problem := overwritten(version, ANSWERS):
+        raise GateError(f"{problem}, so it cannot be compared; `python -m registry verify` says more")
+    artifacts.fetch(str(version.run_id), ANSWERS, folder)
+    return folder
+
+
+def _nameless(path: Path) -> None:
+    """Take paths, sources and names of groups out of a table of predictions."""
+    with path.open(newline="", encoding="utf-8") as file:
+        table = csv.DictReader(file)
+        rows, columns = list(table), table.fieldnames or ()
+    numbers: dict[str, str] = {}
+    for row in rows:
+        group = row["group"] and numbers.setdefault(row["group"], f"{len(numbers) + 1}")
+        row.update(path="", source="", group=group)
+    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:_DIGITS]
+
+
+def _listed(wrong: Iterable[str], found: dict[str, str]) -> str:
+    return ", ".join(f"{name} is {'another' if name in found else 'gone'}" for name in wrong)
+
+
+def _old(version: ModelVersion, run_id: str) -> str:
+    """The same for a version that notes no files: its tags against the weights and data that the run names."""
+    with tempfile.TemporaryDirectory() as folder:
+        place, tags = Path(folder), version.tags
+        there = {path.name for path in artifacts.fetch(run_id, ("best.json", "results.json"), place)}
+        missing = sorted({"best.json", "results.json"} - there)
+        if missing:
+            return (
+                f"run {run_id}, which version {version.version} was made from, holds no {', '.join(missing)} any more"
+            )
+        try:
+            weights = read_sidecar(place / "best.pth").weights_sha256
+            results = read_results((place / "results.json").read_bytes())
+        except (ConfigError, ValueError):
+            return ""  # of an earlier version of this project, which wrote other fields
+    found = {"weights_sha256": weights, "data_digest": results.data_digest, "test_digest": results.test_digest}
+    wrong = [name for name, value in found.items() if tags.get(f"fracture.{name}", value) != value]
+    if not wrong:
+        return ""
+    return f"run {run_id}, which version {version.version} was made from, was overwritten: other {', '.join(wrong)}"
+
+
+def run_state(run_id: str) -> str:
+    """``there``, ``deleted`` (it can be restored) or ``gone`` of a run."""
+    if query.is_there(run_id):
+        return "there"
+    try:
+        mlflow.MlflowClient().get_run(run_id)
+    except MlflowException:
+        return "gone"
+    return "deleted"
+
+
+def is_reachable(run_id: str) -> bool:
+    """Whether a run's files can be read."""
+    try:
+        return bool(digests(run_id, ("best.json",)))
+    except ConfigError:
+        return False
+
+
+def deleted(run_id: str) -> str:
+    """What to say of a deleted run."""
+    return f"run {run_id} was deleted; `mlflow runs restore --run-id {run_id}` brings it back"
+
+
+def restore(run_id: str) -> None:
+    """Bring a deleted run back.
+
+    Raises:
+        ConfigError: the store does not.
+    """
+    try:
+        mlflow.MlflowClient().restore_run(run_id)
+    except MlflowException as error:
+        raise ConfigError(f"run {run_id} cannot be restored: {error.message}") from error
