@@ -139,12 +139,13 @@ def _train(origin: Origin, record: Record, session: Session) -> Results:
         f"A new run trains run {origin.run} longer: after epoch {origin.position.epoch}, {how}, up to epoch "
         f"{plan.epochs}. Healthy class: {healthy or NONE}, as in that run."
     )
-    name = f"{backbone.nickname.split('.')[0]} {origin.run[:8]} to {plan.epochs} epochs"
+    name = f"{backbone.nickname.split('.')[0]} on {dataset.manifest.name}, run {origin.run[:8]} to {plan.epochs} epochs"
     run = TrackedRun.begin(name, "train")
     folder, weights = sessions.state_folder(run.id), record.weights(begun=True)
     job = fit.Job(config, plan, backbone, weights, dataset, folder, healthy, origin.run)
     with only_here(folder, run.id):
         state.clear(folder)
+        run.keep(folder, terminal.say)
         with accounted(run, job, terminal, session.again) as watch:
             state.copy(origin.folder, folder, (*_BEST, *_KEPT))
             if origin.finished:

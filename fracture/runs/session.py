@@ -317,10 +317,10 @@ def record_run(run: TrackedRun, job: fit.Job) -> None:
         (job.folder / "uncommitted.diff").write_text(diff, encoding="utf-8")
     resolved = {f"recipe.{name}": value for name, value in job.plan.recipe.items()}
     run.params(given | resolved | plan.params())
-    run.metrics(plan.memory(), step=0)
     run.tag(_tags(job))
     _log_inputs(run, job)
-    write_record(job.folder, record)  # last: a run with it can go on
+    write_record(job.folder, record)  # last of what is needed: a run with it can go on
+    run.metrics(plan.memory(), step=0)
 
 
 def _tags(job: fit.Job) -> dict[str, Any]:

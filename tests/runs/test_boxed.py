@@ -66,7 +66,7 @@ def subject(manifest: Path) -> Subject:
     results = Judged.model_construct(classes=("no_fracture", "simple_fracture"), healthy="no_fracture")
     indices = np.arange(N)
     return Mapper(
-        "", Spotter(), Plan(), None, dataset, indices, dataset.labels, np.zeros((N, 2)), results,  # type: ignore[arg-type]
+        "", Spotter(), None, Plan(), None, dataset, indices, dataset.labels, np.zeros((N, 2)), results,  # type: ignore[arg-type]
     )  # fmt: skip
 
 

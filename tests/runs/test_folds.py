@@ -36,7 +36,7 @@ def train(images: Path, **values: object) -> str:
 
 
 def newest_parent() -> str:
-    condition = "tags.`fracture.kind` = 'group' and attributes.run_name LIKE '3 folds of test_resnet on %'"
+    condition = "tags.`fracture.kind` = 'group' and attributes.run_name LIKE '3 folds of %'"
     runs = mlflow.MlflowClient().search_runs(["0"], condition, order_by=["attributes.start_time DESC"])
     return str(runs[0].info.run_id)
 

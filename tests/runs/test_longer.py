@@ -44,7 +44,7 @@ def newest() -> str:
 
 
 def steps(run_id: str) -> list[int]:
-    return [point.step for point in mlflow.MlflowClient().get_metric_history(run_id, "val_loss")]
+    return [point.step for point in mlflow.MlflowClient().get_metric_history(run_id, "val/loss")]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_what_is_left_to_learn_is_what_the_schedule_has_for_it(store_root: Path,
     whole = train(images, epochs=4, scheduler="cosine", seed=5)
     run_id = train(images, epochs=2, scheduler="cosine", seed=5)
     results = longer.train_longer(run_id, 4, here())
-    expected = [point.value for point in mlflow.MlflowClient().get_metric_history(whole, "lr")]
+    expected = [point.value for point in mlflow.MlflowClient().get_metric_history(whole, "train/lr")]
     assert [round(epoch["lr"], 9) for epoch in results.history][-1] == round(expected[-1], 9)
 
 

@@ -91,7 +91,14 @@ def check_complete(run_id: str) -> None:
         if not metric.startswith("system/"):
             steps = Counter(point.step for point in client.get_metric_history(run_id, metric))
             assert set(steps.values()) == {1}, metric
-    sometimes = {"uncommitted.diff", "audit.json", "audit.html", "predictions_out_of_fold.csv", "label_review.csv"}
+    sometimes = {
+        "uncommitted.diff",
+        "audit.json",
+        "audit.html",
+        "predictions_out_of_fold.csv",
+        "label_review.csv",
+        "heads.npz",
+    }
     assert set(ARTIFACTS) - sometimes <= {item.path for item in client.list_artifacts(run_id)}
     assert {one.tags[0].value for one in run.inputs.dataset_inputs} == {"train", "val", "test"}
     assert not {"fracture.reason", "fracture.state"} & run.data.tags.keys()

@@ -164,7 +164,7 @@ def test_a_study_and_its_continuation(store_root: Path, tmp_path: Path, split_im
         assert one.data.metrics["trial/measured_gib"] > 0
         assert one.data.metrics["trial/epochs"] == len(trial.intermediate_values)
         assert one.data.metrics["cost/memory_gib"] > 0
-        history = mlflow.MlflowClient().get_metric_history(one.info.run_id, "val_loss")
+        history = mlflow.MlflowClient().get_metric_history(one.info.run_id, "val/loss")
         assert {entry.step: entry.value for entry in history} == pytest.approx(trial.intermediate_values)
         assert not [name for name in one.data.metrics if name.startswith("test")]
         assert trial.constraints == {"memory_gib": pytest.approx(trial.constraints["memory_gib"]), "diverged": 0.0}
@@ -196,7 +196,7 @@ def test_the_epoch_that_judges_a_solved_head_ends_no_trial(store_root: Path, tmp
     tune(tmp_path, images, trials=1, head="probe", epochs=3, early_stop_patience=0)
     (trial,) = study_of(tmp_path).trials
     values = {run.data.tags["fracture.trial"]: run for run in children(parent())}["0"]
-    history = mlflow.MlflowClient().get_metric_history(values.info.run_id, "val_loss")
+    history = mlflow.MlflowClient().get_metric_history(values.info.run_id, "val/loss")
     assert [metric.step for metric in history] == [1, 2, 3]
     assert list(trial.intermediate_values.items()) == [(m.step - 1, pytest.approx(m.value)) for m in history[1:]]
     assert trial.value == pytest.approx(min(metric.value for metric in history))
