@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic.fields import FieldInfo
 
 from fracture.errors import ConfigError
-from fracture.rules import REFER_ERROR, YOUDEN, RuleText
+from fracture.rules import REFER_ERROR, SET_COVERAGE, YOUDEN, RuleText, Wanted
 
 M = TypeVar("M", bound=BaseModel)
 _LIMITS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
@@ -157,6 +157,9 @@ class TrainConfig(BaseModel):
     refer_error: float = Field(
         REFER_ERROR, gt=0, lt=0.5, description="wrong answers allowed among those given without asking a person"
     )
+    set_coverage: float = Field(
+        SET_COVERAGE, ge=0.5, lt=1, description="share of each class's images whose set of possible classes holds it"
+    )
     # on which machine
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto is cuda where there is one")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
@@ -214,6 +217,11 @@ class TrainConfig(BaseModel):
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    @property
+    def wanted(self) -> Wanted:
+        """What is wanted of its decisions."""
+        return Wanted(self.operating, self.refer_error, self.set_coverage)
 
     def leaves_none(self, epochs: int) -> bool:
         """Whether the warm-up takes all epochs that learn: the first one of a solved head only judges it."""

@@ -7,7 +7,7 @@ from pydantic import AfterValidator
 
 Kind = Literal["youden", "sensitivity", "specificity", "cost"]
 FORMS = "youden, sensitivity:SHARE, specificity:SHARE (as sensitivity:0.95), cost:FN/FP (as cost:10/1)"
-YOUDEN, REFER_ERROR = "youden", 0.05  # what is wanted where nobody says
+YOUDEN, REFER_ERROR, SET_COVERAGE = "youden", 0.05, 0.9  # what is wanted where nobody says
 
 
 class Rule(NamedTuple):
@@ -28,10 +28,12 @@ class Wanted(NamedTuple):
     Attributes:
         operating: the rule of the operating point, in one of `FORMS`.
         refer_error: the share of wrong answers allowed among the images that no person is asked about.
+        set_coverage: the share of the images of each class whose set of possible classes is to hold it.
     """
 
     operating: str = YOUDEN
     refer_error: float = REFER_ERROR
+    set_coverage: float = SET_COVERAGE
 
 
 USUAL = Wanted()

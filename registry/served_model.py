@@ -12,7 +12,7 @@ from fracture.inference.inputs import from_base64
 from fracture.inference.predictor import Predictor
 
 _FIRST = ("decision", "label")
-_LAST = ("fracture", "fracture_probability", "refer", "reason", "error")
+_LAST = ("fracture", "fracture_probability", "possible", "sure", "refer", "reason", "error")
 
 
 class FractureClassifier(PythonModel):  # type: ignore[misc]
@@ -32,6 +32,7 @@ class FractureClassifier(PythonModel):  # type: ignore[misc]
         del context
         texts = model_input.iloc[:, 0].tolist()
         rows = [asdict(answer) for answer in self.predictor.predict_base64(texts)]
+        rows = [row | {"possible": " | ".join(row["possible"])} for row in rows]
         columns = {name: [row[name] for row in rows] for name in _FIRST}
         for name in self.predictor.sidecar.classes:
             columns[f"probability_{name}"] = [row["probabilities"].get(name) for row in rows]

@@ -33,6 +33,9 @@ class EvaluateConfig(BaseModel):
     refer_error: Annotated[float, Field(gt=0, lt=0.5)] | Auto = Field(
         "auto", description="with refit_decisions: wrong answers allowed among those given; auto: as in training"
     )
+    set_coverage: Annotated[float, Field(ge=0.5, lt=1)] | Auto = Field(
+        "auto", description="with refit_decisions: share of each class whose set is to hold it; auto: as in training"
+    )
     demo_images: int = Field(48, ge=30, description="images that data=demo renders")
     data_seed: int = Field(0, ge=0, description="seed of the demo images")
     batch_size: int = Field(16, ge=1, le=4096, description="images that go through the model at once")
@@ -45,7 +48,8 @@ class EvaluateConfig(BaseModel):
 
     @model_validator(mode="after")
     def _agree(self) -> "EvaluateConfig":
-        given = [f"{name}={value}" for name in ("operating", "refer_error") if (value := getattr(self, name)) != "auto"]
+        wishes = ("operating", "refer_error", "set_coverage")
+        given = [f"{name}={value}" for name in wishes if (value := getattr(self, name)) != "auto"]
         if given and not self.refit_decisions:
             raise ValueError(
                 f"{', '.join(given)}: an evaluation judges decisions as they are; refit_decisions=true takes new "
@@ -55,8 +59,8 @@ class EvaluateConfig(BaseModel):
 
     def wanted(self, before: Wanted) -> Wanted:
         """What is wanted of new decisions, by default what was wanted ``before``."""
-        operating = before.operating if self.operating == "auto" else self.operating
-        return Wanted(operating, before.refer_error if self.refer_error == "auto" else self.refer_error)
+        own = {"operating": self.operating, "refer_error": self.refer_error, "set_coverage": self.set_coverage}
+        return before._replace(**{name: value for name, value in own.items() if value != "auto"})  # type: ignore[arg-type]
 
 
 class CompareConfig(BaseModel):

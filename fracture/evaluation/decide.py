@@ -11,8 +11,9 @@ from fracture.evaluation import calibration, operating
 from fracture.evaluation.intervals import share
 from fracture.evaluation.metrics import Floats, Integers, softmax
 from fracture.evaluation.sample import Decisions, Sample
-from fracture.evidence import Calibration, Decided, Estimate, OperatingPoint, Referral
-from fracture.evidence.decisions import ANSWERED, ERROR, SENSITIVITY, SPECIFICITY, Source
+from fracture.evaluation.sets import fit_sets, members
+from fracture.evidence import Calibration, Decided, Estimate, OperatingPoint, Referral, Sets
+from fracture.evidence.decisions import ANSWERED, ERROR, SENSITIVITY, SET_COVERAGE_OF, SPECIFICITY, Source
 from fracture.evidence.healthy import LACK
 from fracture.evidence.verdict import Rule
 from fracture.rules import USUAL, YOUDEN, Wanted
@@ -57,18 +58,20 @@ class Fitted:
     operating_point: OperatingPoint
     referral: Referral
     healthy: str | None
+    sets: Sets
 
     @property
     def decisions(self) -> Decisions:
         """What is applied to every split."""
         return Decisions(
             self.calibration.temperature, self.operating_point.fracture_threshold, self.referral.refer_below,
-            self.healthy,
+            self.healthy, np.array(list(self.sets.thresholds.values())),
         )  # fmt: skip
 
     def rule(self, classes: tuple[str, ...]) -> Rule:
         """What one image is decided by."""
-        return Rule(classes, self.healthy, self.operating_point.fracture_threshold, self.referral.refer_below)
+        point, referral = self.operating_point, self.referral
+        return Rule(classes, self.healthy, point.fracture_threshold, referral.refer_below, self.sets.thresholds)
 
 
 def fit_decisions(answers: Answers, wanted: Wanted = USUAL) -> Fitted:
@@ -83,7 +86,8 @@ def fit_decisions(answers: Answers, wanted: Wanted = USUAL) -> Fitted:
         point = operating.fit_operating_point(1 - probabilities[:, at], labels != at, wanted.operating)
     correct = probabilities.argmax(axis=1) == labels
     referral = operating.fit_referral(probabilities.max(axis=1), correct, wanted.refer_error)
-    return Fitted(fitted, point, referral, answers.healthy)
+    sets = fit_sets(probabilities, labels, answers.classes, wanted.set_coverage)
+    return Fitted(fitted, point, referral, answers.healthy, sets)
 
 
 def cross_fitted(answers: Answers, wanted: Wanted = USUAL) -> Decisions | None:
@@ -99,6 +103,7 @@ def cross_fitted(answers: Answers, wanted: Wanted = USUAL) -> Decisions | None:
     part = np.array(assign(answers.labels.tolist(), groups, [1 / count] * count, 0))
     n = len(part)
     temperature, threshold, refer = np.ones(n), np.full(n, np.nan), np.full(n, np.inf)
+    sets = np.zeros((n, len(answers.classes)))
     for number in range(count):
         here = part == number
         if here.any() and not here.all():
@@ -106,8 +111,9 @@ def cross_fitted(answers: Answers, wanted: Wanted = USUAL) -> Decisions | None:
             temperature[here] = one.calibration.temperature
             threshold[here] = _or(one.operating_point.fracture_threshold, np.nan)
             refer[here] = _or(one.referral.refer_below, np.inf)
+            sets[here] = one.decisions.sets
     return Decisions(
-        temperature, None if np.isnan(threshold).any() else threshold, refer, answers.healthy,
+        temperature, None if np.isnan(threshold).any() else threshold, refer, answers.healthy, sets,
     )  # fmt: skip
 
 
@@ -124,6 +130,7 @@ def describe(answers: Answers, fitted: Fitted, fitted_on: Source, wanted: Wanted
         refer_error=wanted.refer_error,
         expected=_expected(answers, fitted, wanted),
         unmet=tuple(note for note in unmet if note),
+        sets=fitted.sets,
     )
 
 
@@ -134,7 +141,11 @@ def _expected(answers: Answers, fitted: Fitted, wanted: Wanted) -> dict[str, Est
         return {}
     groups, everything = answers.owned, np.ones(len(answers.labels), np.bool_)
     sample = Sample(answers.logits, answers.labels, answers.classes, decisions)
-    found = {}
+    held = members(sample.probabilities, decisions.sets)  # type: ignore[arg-type] # cross_fitted always has them
+    found = {
+        f"{SET_COVERAGE_OF}{name}": share(held[:, k], answers.labels == k, groups)
+        for k, name in enumerate(answers.classes)
+    }
     if fitted.referral.refer_below is not None:
         found[ANSWERED] = share(sample.answered, everything, groups)
         found[ERROR] = share(~sample.correct, sample.answered, groups)

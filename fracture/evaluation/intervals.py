@@ -23,6 +23,9 @@ _PROPORTIONS = (
     "any_fracture_sens",
     "any_fracture_spec",
     "answered",
+    "set_coverage_",
+    "set_single",
+    "set_fracture",
 )
 
 

@@ -11,7 +11,9 @@ import numpy.typing as npt
 from fracture.evaluation import calibration
 from fracture.evaluation.metrics import Floats, Integers, losses, ratio, scores, softmax
 from fracture.evaluation.ranking import Ranking
+from fracture.evaluation.sets import members
 from fracture.evidence import Judged
+from fracture.evidence.verdict import Rule
 
 Masks = dict[str, npt.NDArray[np.bool_]]
 
@@ -27,19 +29,22 @@ class Decisions:
         fracture_threshold: on the probability of any fracture; None where there is none.
         refer_below: probability of the predicted class below which a person is asked; None where there is none.
         healthy: the class without a fracture; None where none is known.
+        sets: of each class, the probability from which it cannot be ruled out: [classes], or in cross-fitting [n,
+            classes]; None where there are none.
     """
 
     temperature: float | Floats = 1.0
     fracture_threshold: float | Floats | None = None
     refer_below: float | Floats | None = None
     healthy: str | None = None
+    sets: Floats | None = None
 
     @classmethod
     def of(cls, results: Judged) -> "Decisions":
         """Those that results were made under."""
         return cls(
             results.calibration.temperature, results.operating_point.fracture_threshold, results.referral.refer_below,
-            results.healthy,
+            results.healthy, thresholds_of(results.rule),
         )  # fmt: skip
 
     def scaled(self, logits: Floats) -> Floats:
@@ -52,9 +57,15 @@ class Decisions:
         def part(value: Any) -> Any:
             return value[list(rows)] if isinstance(value, np.ndarray) else value
 
+        sets = self.sets[list(rows)] if self.sets is not None and self.sets.ndim == 2 else self.sets
         return Decisions(
-            part(self.temperature), part(self.fracture_threshold), part(self.refer_below), self.healthy
+            part(self.temperature), part(self.fracture_threshold), part(self.refer_below), self.healthy, sets
         )  # fmt: skip
+
+
+def thresholds_of(rule: Rule) -> Floats | None:
+    """The thresholds of a rule's sets in the order of its classes."""
+    return None if rule.sets is None else np.array([rule.sets[name] for name in rule.classes])
 
 
 class Sample:
@@ -106,7 +117,17 @@ class Sample:
             columns["alarms"] = np.stack([(one & other).astype(np.float64) for one, other in pairs], 1)
         if self.decisions.refer_below is not None:
             columns["answers"] = np.stack([self.answered, self.answered & self.correct], 1).astype(np.float64)
+        if self.decisions.sets is not None:
+            columns["sets"] = self._set_columns(self.decisions.sets)
         return columns
+
+    def _set_columns(self, thresholds: Floats) -> Floats:
+        """Size, whether single, whether sure of a fracture; then by class, whether it is held and the own."""
+        held, k = members(self.probabilities, thresholds), len(self.names)
+        own = np.eye(k)[self.labels]
+        sure = np.zeros(len(held)) if self.healthy is None else (self.labels != self.healthy) & ~held[:, self.healthy]
+        first = np.stack([held.sum(axis=1), held.sum(axis=1) == 1, sure], axis=1)
+        return np.concatenate([first, own * held, own], axis=1).astype(np.float64)
 
     def _build_rankings(self) -> dict[str, tuple[Ranking, npt.NDArray[np.intp]]]:
         """By metric suffix: a ranking, and the images in it."""
@@ -146,7 +167,17 @@ class Sample:
         if "answers" in parts:
             found["answered_share"] = ratio(parts["answers"][:, 0], total)
             found["answered_accuracy"] = ratio(parts["answers"][:, 1], parts["answers"][:, 0])
+        if "sets" in parts:
+            found |= self._measure_sets(parts["sets"], total)
         return found | self._areas(weights)
+
+    def _measure_sets(self, sums: Floats, total: Floats) -> dict[str, Floats]:
+        size, single, sure = sums[:, :3].T
+        held, own = np.split(sums[:, 3:], 2, axis=1)
+        found = {"set_size": ratio(size, total), "set_single_share": ratio(single, total)}
+        if self.healthy is not None:
+            found["set_fracture_share"] = ratio(sure, total - own[:, self.healthy])
+        return found | {f"set_coverage_{name}": ratio(held[:, k], own[:, k]) for k, name in enumerate(self.names)}
 
     def _areas(self, weights: Floats) -> dict[str, Floats]:
         found: dict[str, Floats] = {}
@@ -167,10 +198,11 @@ class Sample:
             true, predicted = self.labels == i, self.predicted == i
             found |= {
                 f"recall_{name}": true, f"precision_{name}": predicted, f"specificity_{name}": ~true,
-                f"f1_{name}": true | predicted,
+                f"f1_{name}": true | predicted, f"set_coverage_{name}": true,
             }  # fmt: skip
         fractured = self.labels != self.healthy
         found |= {"any_fracture_sensitivity": fractured, "any_fracture_specificity": ~fractured}
+        found |= {"set_fracture_share": fractured}
         found |= {"answered_accuracy": self.answered}
         for name, (_, among) in self._rankings.items():
             if not name.startswith("_"):

@@ -4,7 +4,7 @@ Imports only what a configuration error needs. It is the one place that names ar
 fracture.evidence` writes docs/evidence.md from it.
 """
 
-from fracture.evidence.decisions import Calibration, Decided, OperatingPoint, Referral
+from fracture.evidence.decisions import Calibration, Decided, OperatingPoint, Referral, Sets
 from fracture.evidence.estimate import Estimate
 from fracture.evidence.names import (
     ARTIFACTS,
@@ -56,6 +56,7 @@ __all__ = [
     "OperatingPoint",
     "Referral",
     "Results",
+    "Sets",
     "SplitResults",
     "Studies",
     "read_results",

@@ -4,7 +4,7 @@ import sys
 
 from pydantic import BaseModel
 
-from fracture.evidence.decisions import Calibration, Decided, OperatingPoint, Referral
+from fracture.evidence.decisions import Calibration, Decided, OperatingPoint, Referral, Sets
 from fracture.evidence.estimate import Estimate
 from fracture.evidence.hits import Hits
 from fracture.evidence.names import (
@@ -106,6 +106,8 @@ def _other_files() -> list[str]:
         _fields(OperatingPoint),
         _fields(Referral),
         _fields(Decided),
+        "### sets of decisions",
+        _fields(Sets),
         "## folds.json",
         _fields(FoldResults),
         "### metrics.<name> of folds.json",

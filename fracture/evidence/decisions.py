@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from fracture.evidence.estimate import Estimate
-from fracture.rules import REFER_ERROR, YOUDEN, Wanted
+from fracture.rules import REFER_ERROR, SET_COVERAGE, YOUDEN, Wanted
 
 Source = Literal["out_of_fold", "validation", "folds", "local"]
 _SOURCES: dict[str, str] = {
@@ -16,6 +16,7 @@ _SOURCES: dict[str, str] = {
 }
 SENSITIVITY, SPECIFICITY = "any_fracture_sensitivity", "any_fracture_specificity"
 ANSWERED, ERROR = "answered_share", "answered_error"
+SET_COVERAGE_OF = "set_coverage_"  # and the class
 _PLAIN = {
     ERROR: "Wrong among the answered",
     ANSWERED: "Answered without a person",
@@ -68,6 +69,19 @@ class Referral(BaseModel):
     note: str = Field("", description="why there is none, and what could be had")
 
 
+class Sets(BaseModel):
+    """From which probability on each class cannot be ruled out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    coverage: float = Field(SET_COVERAGE, description="share wanted of the images of each class whose set holds it")
+    thresholds: dict[str, float] = Field(
+        description="by class: it is in the set from this calibrated probability of it on; 0: in every set"
+    )
+    n: dict[str, int] = Field(description="by class: its images, which chose the threshold")
+    unmet: tuple[str, ...] = Field((), description="classes that are in every set, with what could be had")
+
+
 class Decided(BaseModel):
     """What temperature and thresholds rest on, what was wanted of them, and what is to be expected of them."""
 
@@ -83,15 +97,17 @@ class Decided(BaseModel):
     refer_error: float = Field(REFER_ERROR, description="the error wanted among the images that are answered")
     expected: dict[str, Estimate] = Field(
         {},
-        description=f"{SENSITIVITY}, {SPECIFICITY}, {ANSWERED} and {ERROR} of such thresholds on images that did not "
-        "choose them, by cross-fitting; the interval is the wider of a bootstrap's over groups and of Wilson's",
+        description=f"{SENSITIVITY}, {SPECIFICITY}, {ANSWERED}, {ERROR} and {SET_COVERAGE_OF}<class> of such "
+        "thresholds on images that did not choose them, by cross-fitting; the interval is the wider of a bootstrap's "
+        "over groups and of Wilson's",
     )
     unmet: tuple[str, ...] = Field((), description="what was wanted and cannot be had, with what can")
+    sets: Sets | None = Field(None, description="classes that cannot be ruled out; null: from before there were any")
 
     @property
     def wanted(self) -> Wanted:
         """What was wanted."""
-        return Wanted(self.operating, self.refer_error)
+        return Wanted(self.operating, self.refer_error, self.sets.coverage if self.sets else SET_COVERAGE)
 
     @property
     def basis(self) -> str:
@@ -102,6 +118,8 @@ class Decided(BaseModel):
         """What was wanted of one of the expected figures, as ``at most 5.0%``; empty where nothing was."""
         if name == ERROR:
             return f"at most {self.refer_error:.1%}"
+        if name.startswith(SET_COVERAGE_OF) and self.sets:
+            return f"at least {self.sets.coverage:.1%}"
         kind, _, share = self.operating.partition(":")
         return f"at least {float(share):.1%}" if name == f"any_fracture_{kind}" else ""
 
@@ -110,6 +128,7 @@ class Decided(BaseModel):
         return [
             f"{_PLAIN[name]}: {wanted + ' wanted, ' if (wanted := self.wanted_of(name)) else ''}{_expected(found)}."
             for name, found in self.expected.items()
+            if name in _PLAIN
         ]
 
 

@@ -95,6 +95,9 @@ METRICS = {
     "any_fracture_auroc": "area under the ROC curve of the probability of any fracture, 1 - that of the healthy class",
     "answered_share": "share of images that are not referred to a person",
     "answered_accuracy": "accuracy among them",
+    "set_size": "mean number of classes that cannot be ruled out, at the coverage wanted of each",
+    "set_single_share": "share of images with a single such class",
+    "set_fracture_share": "share of fractures whose set has no healthy class: a fracture is sure, be the kind or not",
 }
 CLASS_METRICS = {
     "precision_": "share of images predicted to be of the class that are",
@@ -103,6 +106,7 @@ CLASS_METRICS = {
     "f1_": "harmonic mean of precision and recall",
     "auroc_": "area under the ROC curve, the class against the rest",
     "average_precision_": "precision averaged over recall, the class against the rest",
+    "set_coverage_": "share of images of the class whose set of possible classes holds it",
 }
 SINGLE_METRICS = {
     "latency_ms": "median time of one image through the model alone",

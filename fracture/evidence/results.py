@@ -143,7 +143,10 @@ class Judged(BaseModel):
     @property
     def rule(self) -> Rule:
         """What one image is decided by."""
-        return Rule(self.classes, self.healthy, self.operating_point.fracture_threshold, self.referral.refer_below)
+        sets = self.decisions.sets.thresholds if self.decisions and self.decisions.sets else None
+        return Rule(
+            self.classes, self.healthy, self.operating_point.fracture_threshold, self.referral.refer_below, sets
+        )  # fmt: skip
 
     @model_validator(mode="before")
     @classmethod

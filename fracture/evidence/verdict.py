@@ -1,7 +1,7 @@
 """What is said of one image: decided here, once, for every page, table, answer and report."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,12 +27,14 @@ class Rule:
         healthy: the class without a fracture, None where none is known.
         fracture_threshold: a fracture is reported from this probability of any fracture on; None: none is known.
         refer_below: a person must look below this probability of the most probable class; None: always.
+        sets: by class, the probability of it from which it cannot be ruled out; None: nothing was settled.
     """
 
     classes: tuple[str, ...]
     healthy: str | None
     fracture_threshold: float | None
     refer_below: float | None
+    sets: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Verdict:
         fracture: whether one is reported at the operating point, whoever must look besides; None without one.
         fracture_probability: of any fracture; None where no class is known to be healthy.
         reason: why a person must look, empty where nobody has to.
+        possible: the classes that cannot be ruled out, in order; empty where none fits, or nothing was settled.
+        sure: what is sure by these and what is not, in words; it never goes beyond what ``fracture`` and ``label`` say.
     """
 
     decision: Said
@@ -54,6 +58,8 @@ class Verdict:
     fracture: bool | None
     fracture_probability: float | None
     reason: str
+    possible: tuple[str, ...] = ()
+    sure: str = ""
 
 
 def decide(rule: Rule, probabilities: Sequence[float], doubt: str = "") -> Verdict:
@@ -74,7 +80,12 @@ def decide(rule: Rule, probabilities: Sequence[float], doubt: str = "") -> Verdi
         fracture = bool(any_fracture >= rule.fracture_threshold)
     reason = doubt or _why_look(rule, max(probabilities), lacks_point=rule.healthy is not None and fracture is None)
     said = {True: REPORTED, False: NOT_REPORTED, None: CLASS_REPORTED}[fracture]
-    return Verdict(LOOK if reason else said, _kind(rule, shares, kinds, fracture), fracture, any_fracture, reason)
+    label = _kind(rule, shares, kinds, fracture)
+    possible = (
+        tuple(name for name in rule.classes if shares[name] >= rule.sets[name]) if rule.sets and not doubt else ()
+    )
+    sure = _sure(rule, possible, label, fracture) if rule.sets and not doubt else ""
+    return Verdict(LOOK if reason else said, label, fracture, any_fracture, reason, possible, sure)
 
 
 def explained(rule: Rule) -> list[str]:
@@ -99,6 +110,20 @@ def _kind(rule: Rule, shares: dict[str, float], kinds: Sequence[str], fracture: 
     if fracture is False:
         return str(rule.healthy)
     return max(kinds if fracture else rule.classes, key=shares.__getitem__)
+
+
+def _sure(rule: Rule, possible: Sequence[str], label: str, fracture: bool | None) -> str:
+    """What a set of classes says, as far as the decision says the same."""
+    if not possible:
+        return "nothing is sure: none of the classes fits"
+    listed, alone = " or ".join(possible), tuple(possible) == (label,)
+    if rule.healthy is None:
+        return f"{label}: sure" if alone else f"which class: not sure ({listed})"
+    if rule.healthy not in possible and fracture is not False:
+        return f"a fracture: sure; which kind: {f'sure ({label})' if alone else f'not ({listed})'}"
+    if alone and label == rule.healthy:
+        return "no fracture: sure"
+    return f"fracture or not: not sure ({listed})"
 
 
 def _why_look(rule: Rule, largest: float, *, lacks_point: bool) -> str:

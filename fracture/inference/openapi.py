@@ -21,6 +21,11 @@ _ANSWER: dict[str, Any] = {
     "probabilities": {"type": "object", "additionalProperties": {"type": "number"}, "description": "by class"},
     "refer": {"type": "boolean", "description": "whether a person must look"},
     "reason": {**_TEXT, "description": "why a person must look, empty where nobody has to"},
+    "possible": {"type": "array", "items": _TEXT, "description": "the classes that cannot be ruled out"},
+    "sure": {
+        **_TEXT,
+        "description": "what is sure by these classes and what is not, as 'a fracture: sure; which kind: not'",
+    },
     "error": {**_TEXT, "description": "why there is no answer, empty where there is one"},
     "heat_map": {**_TEXT, "description": "data URL of a PNG, where it was asked for"},
     "heat_map_error": {**_TEXT, "description": "why there is no heat map"},

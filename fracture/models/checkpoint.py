@@ -63,7 +63,8 @@ class Sidecar(BaseModel):
     @property
     def rule(self) -> Rule:
         """What one image is decided by."""
-        return Rule(self.classes, self.healthy, self.fracture_threshold, self.refer_below)
+        sets = self.decisions.sets.thresholds if self.decisions and self.decisions.sets else None
+        return Rule(self.classes, self.healthy, self.fracture_threshold, self.refer_below, sets)
 
     def decided_by(
         self, calibration: Calibration, point: OperatingPoint, referral: Referral, decided: Decided, healthy: str | None

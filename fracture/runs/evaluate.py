@@ -18,7 +18,7 @@ from fracture.evaluation import predictions
 from fracture.evaluation.config import EvaluateConfig
 from fracture.evaluation.decide import Answers
 from fracture.evaluation.judge import judge, judge_slices
-from fracture.evaluation.sample import Decisions
+from fracture.evaluation.sample import Decisions, thresholds_of
 from fracture.evaluation.studies import judge_studies
 from fracture.evidence import Calibration, EvaluationResults, OperatingPoint, Referral, SplitResults
 from fracture.evidence.healthy import LACK, NONE
@@ -220,7 +220,10 @@ def _results(
 ) -> EvaluationResults:  # fmt: skip
     """Everything that follows from the answers, under the decisions taken in training or under new ones."""
     sidecar, manifest = target.sidecar, chosen.manifest
-    before = Decisions(sidecar.temperature, sidecar.fracture_threshold, sidecar.refer_below, sidecar.healthy)
+    before = Decisions(
+        sidecar.temperature, sidecar.fracture_threshold, sidecar.refer_below, sidecar.healthy,
+        thresholds_of(sidecar.rule),
+    )  # fmt: skip
     groups, columns = [row.group for row in manifest.rows], manifest.columns(range(len(manifest.rows)))
     decisions = found.crossed if found else before
 

@@ -121,7 +121,7 @@ def _gather(parent: TrackedRun, config: TrainConfig, folder: Path) -> FoldResult
     found = FoldResults(
         model=first.model, classes=first.classes, healthy=first.healthy, data=first.data, synthetic=first.synthetic,
         runs=tuple(runs), metrics=summarise(results), seconds=sum(one.seconds for one in results),
-        **_decide(predictions.read(folder / ANSWERS), first.healthy, Wanted(config.operating, config.refer_error)),
+        **_decide(predictions.read(folder / ANSWERS), first.healthy, config.wanted),
     )  # fmt: skip
     write_json(folder / SUMMARY, found.model_dump(mode="json"))
     return found

@@ -18,7 +18,6 @@ from fracture.evidence import Decided, Results, SplitResults, Studies
 from fracture.evidence.decisions import Source
 from fracture.files import replacing, write_json
 from fracture.models import checkpoint
-from fracture.rules import Wanted
 from fracture.training import engine
 from fracture.training.execution import Plan
 from fracture.training.fit import BEST, Job, Listener
@@ -122,7 +121,7 @@ def _decide(job: Job, best_epoch: int, validation: npt.NDArray[np.float32]) -> t
     kept = read_out_of_fold(job.folder) if job.config.head == "probe" and best_epoch == 1 else None
     fitted_on: Source = "validation" if kept is None else "out_of_fold"  # from epoch 2 on other weights have answered
     indices, logits = kept or (job.indices("val"), validation)
-    rows, wanted = job.dataset.manifest.rows, Wanted(job.config.operating, job.config.refer_error)
+    rows, wanted = job.dataset.manifest.rows, job.config.wanted
     answers = Answers(
         logits, job.dataset.labels[indices], [rows[i].group for i in indices], job.dataset.classes, job.healthy
     )

@@ -41,8 +41,9 @@ def test_decisions_that_are_one_an_image_judge_like_the_one_for_all() -> None:
     given, fitted = answers(), fit_decisions(answers()).decisions
     n = len(given.labels)
     each = Decisions(
-        np.full(n, fitted.temperature), np.full(n, fitted.fracture_threshold), np.full(n, fitted.refer_below), "none"
-    )
+        np.full(n, fitted.temperature), np.full(n, fitted.fracture_threshold), np.full(n, fitted.refer_below), "none",
+        np.tile(fitted.sets, (n, 1)),  # type: ignore[arg-type]
+    )  # fmt: skip
     one = judge(given.logits, given.labels, given.groups, CLASSES, fitted)
     assert one == judge(given.logits, given.labels, given.groups, CLASSES, each)
 

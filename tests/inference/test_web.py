@@ -215,8 +215,8 @@ def test_a_table_goes_on_where_it_was_cut(predictor: Predictor, tmp_path: Path) 
     assert (whole.answered, whole.kept, len(whole.bad)) == (5, 0, 1)
     first = out.read_text()
     assert first.splitlines()[0] == (
-        "path,decision,label,comminuted_fracture,no_fracture,simple_fracture,fracture,fracture_probability,refer,"
-        "reason,error"
+        "path,decision,label,comminuted_fracture,no_fracture,simple_fracture,fracture,fracture_probability,"
+        "possible,sure,refer,reason,error"
     )
     out.write_bytes(out.read_bytes()[:-30])
     again = table.write(predictor, paths, out, lambda *_: None)
