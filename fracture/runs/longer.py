@@ -15,12 +15,14 @@ from fracture.runs.session import Session
 from fracture.tracking import artifacts, query
 from fracture.tracking.run import TrackedRun
 from fracture.training import execution, fit, state
+from fracture.training.conclude import BEFORE
 from fracture.training.head import HEADS, read_heads
 from fracture.training.probe import start_head
 from fracture.training.state import Position
 
 _BEST = (fit.BEST, "best.json")
 _KEPT = ("audit.json", "audit.html", "memory.json", "memory.png")  # of the data and the plan, which stay
+_SOLVED = ("out_of_fold.npz", HEADS, BEFORE)  # what a solved head has left beside the state
 _TAGS = ("fracture.audit", "fracture.confounded", "fracture.memory_corrected")
 
 
@@ -87,7 +89,7 @@ def _find(run_id: str, place: Path) -> Origin:
         return Origin(run_id, read_record(place, run_id), position, place, own)
     record = read_record(noted, run_id)
     with only_here(noted, run_id):
-        state.copy(noted, place, (*_BEST, *_KEPT))
+        state.copy(noted, place, (*_BEST, *_KEPT, *_SOLVED))
     return Origin(run_id, record, state.position_of(place), place, own)
 
 
@@ -102,6 +104,7 @@ def _as_selected(folder: Path) -> None:
     checkpoint.save(
         folder / fit.BEST, state, sidecar.model_copy(update={"weights_sha256": checkpoint.weights_sha256(state)})
     )
+    (folder / HEADS).unlink()  # without the out-of-fold answers, which are gone, nothing could be decided of it again
 
 
 def _check(origin: Origin, epochs: int) -> None:
@@ -147,7 +150,7 @@ def _train(origin: Origin, record: Record, session: Session) -> Results:
         state.clear(folder)
         run.keep(folder, terminal.say)
         with accounted(run, job, terminal, session.again) as watch:
-            state.copy(origin.folder, folder, (*_BEST, *_KEPT))
+            state.copy(origin.folder, folder, (*_BEST, *_KEPT, *_SOLVED))
             if origin.finished:
                 fit.begin_at(job, origin.position)
             run.tag(origin.tags)

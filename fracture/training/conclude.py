@@ -27,7 +27,7 @@ from fracture.training.state import Position
 from fracture.training.watch import Watch
 
 PROBE_IMAGES = 8
-_BEFORE = "selected.json"  # the sidecar of the best weights, before their head was solved again
+BEFORE = "selected.json"  # the sidecar of the best weights, before their head was solved again
 
 
 def conclude(job: Job, position: Position, watch: Watch, listener: Listener) -> Results:
@@ -92,11 +92,12 @@ def selected(folder: Path) -> tuple[nn.Module, checkpoint.Sidecar]:
     Raises:
         ConfigError: as `checkpoint.load`.
     """
-    before, heads = folder / _BEFORE, read_heads(folder)
-    if heads is None or not before.is_file():
-        return checkpoint.load(folder / BEST)
+    best, before, heads = folder / BEST, folder / BEFORE, read_heads(folder)
+    later = best.with_suffix(".json").is_file() and checkpoint.read_sidecar(best).epoch > 1  # it was trained longer
+    if heads is None or later or not before.is_file():
+        return checkpoint.load(best)
     sidecar = checkpoint.read_sidecar(before.with_suffix(".pth"))
-    state = torch.load(folder / BEST, map_location="cpu", weights_only=True)  # of before or after: one layer differs
+    state = torch.load(best, map_location="cpu", weights_only=True)  # of before or after: one layer differs
     model = checkpoint.rebuild(sidecar, state)
     start_head(model, heads.selected)
     return model, sidecar
@@ -105,10 +106,10 @@ def selected(folder: Path) -> tuple[nn.Module, checkpoint.Sidecar]:
 def _refit(job: Job, model: nn.Module, sidecar: checkpoint.Sidecar) -> int:
     """Give the best weights the head that has learned from validation too; on how many images, 0 where it stays."""
     heads = read_heads(job.folder) if job.config.head == "probe" and sidecar.epoch == 1 else None
-    if heads is None or job.config.refit is False:
+    if heads is None or job.config.refit is False or read_out_of_fold(job.folder) is None:
         return 0
-    if not (job.folder / _BEFORE).exists():
-        checkpoint.write_sidecar((job.folder / _BEFORE).with_suffix(".pth"), sidecar)
+    if not (job.folder / BEFORE).exists():
+        checkpoint.write_sidecar((job.folder / BEFORE).with_suffix(".pth"), sidecar)
     start_head(model, heads.refit)
     state = model.state_dict()
     again = sidecar.model_copy(update={"weights_sha256": checkpoint.weights_sha256(state)})

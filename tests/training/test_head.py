@@ -112,8 +112,13 @@ def test_a_head_that_was_solved_again_can_be_told_from_the_selected_one_after_an
         first, sidecar = conclude.selected(job.folder)
         assert sidecar.weights_sha256 == digest == checkpoint.weights_sha256(first.state_dict())
     assert conclude._refit(job, first, sidecar.model_copy(update={"epoch": 2})) == 0, "other weights were better"
+    (job.folder / "out_of_fold.npz").rename(job.folder / "moved.npz")
+    assert conclude._refit(job, first, sidecar) == 0, "nothing could be decided of it"
+    (job.folder / "moved.npz").rename(job.folder / "out_of_fold.npz")
     (job.folder / fit.BEST).with_suffix(".json").unlink()  # killed between the weights and their sidecar
     assert checkpoint.weights_sha256(conclude.selected(job.folder)[0].state_dict()) == digest
+    fit._save_best(job, learner, 5)
+    assert conclude.selected(job.folder)[1].epoch == 5, "trained longer, another epoch was better"
 
 
 @pytest.mark.parametrize("job", [("test_resnet", "pretrained")], indirect=True)
