@@ -121,6 +121,8 @@ def main(folder: str, draws: int = 10, false_draws: int = 200, sizes: str = "50,
     for stream in STREAMS:
         for n in (int(size) for size in sizes.split(",")):
             count, began = false_draws if stream == "none" else draws, time.perf_counter()
+            if not count:
+                continue
             found = [draw(labels, groups, values, stream, n, seed) for seed in range(count)]
             said, by = Counter(verdict for verdict, _ in found), Counter(name for _, names in found for name in names)
             parts = ", ".join(f"{name} {times}" for name, times in by.most_common(4)) or "-"
