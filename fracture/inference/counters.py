@@ -1,46 +1,90 @@
-"""What a server counts, in the text format of Prometheus."""
+"""What a server counts, for Prometheus: in its text format, or in OpenMetrics where that is asked for."""
 
-import threading
-from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from fracture.inference.log import Log
+from fracture.inference.predictor import Answer
+
+SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+CONFIDENCE = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a line more for each series, which nobody reads
 
 
 class Counters:
-    """Requests by status, images, and seconds until the answer; safe from any thread."""
+    """Requests by status, answers by decision, confidence, seconds, the queue, the log, and the process's memory."""
 
-    def __init__(self) -> None:
-        """Begin at zero."""
-        self._lock = threading.Lock()
-        self._statuses: Counter[int] = Counter()
-        self._buckets: Counter[float] = Counter()
-        self._images, self._bad, self._seconds = 0, 0, 0.0
+    def __init__(self, model: str = "", version: str = "", log: Log | None = None) -> None:
+        """Begin at zero.
+
+        Args:
+            model: its name, a label of every answer.
+            version: likewise.
+            log: whose health is told.
+        """
+        self._registry = own = CollectorRegistry()
+        names = ("model", "version")
+        self._requests = Counter("fracture_requests", "Requests for predictions.", ["status"], registry=own)
+        self._seconds = Histogram(
+            "fracture_request_seconds", "Until the whole answer.", buckets=SECONDS, registry=own
+        )  # fmt: skip
+        self._images = Counter("fracture_images", "Images that were answered.", registry=own)
+        self._bad = Counter("fracture_bad_images", "Those that could not be read.", registry=own)
+        self._answers = Counter("fracture_answers", "Answers.", [*names, "decision"], registry=own)
+        self._confidence = Histogram(
+            "fracture_confidence", "Largest probability of an answer.", names, buckets=CONFIDENCE, registry=own
+        ).labels(model, version)
+        self._waiting = Gauge("fracture_waiting_requests", "Requests that wait for the model.", registry=own)
+        self._labels = model, version
+        if log is not None:
+            own.register(_OfLog(log))
+        ProcessCollector(registry=own)  # process_resident_memory_bytes and the like, where the system tells them
+
+    def watch(self, waiting: Callable[[], int]) -> None:
+        """Tell from now on how many requests wait."""
+        self._waiting.set_function(waiting)
 
     def request(self, status: int, seconds: float) -> None:
         """Count one request for predictions."""
-        with self._lock:
-            self._statuses[status] += 1
-            self._seconds += seconds
-            self._buckets.update(bound for bound in BOUNDS if seconds <= bound)
+        self._requests.labels(str(status)).inc()
+        self._seconds.observe(seconds)
 
-    def images(self, count: int, bad: int) -> None:
-        """Count images, of which ``bad`` could not be read."""
-        with self._lock:
-            self._images += count
-            self._bad += bad
+    def answers(self, answers: Sequence[Answer]) -> None:
+        """Count what was said of some images."""
+        for answer in answers:
+            self._images.inc()
+            self._bad.inc(bool(answer.error))
+            self._answers.labels(*self._labels, answer.decision).inc()
+            if answer.probabilities:
+                self._confidence.observe(max(answer.probabilities.values()))
 
-    def page(self, waiting: int) -> str:
-        """All figures."""
-        with self._lock:
-            total = sum(self._statuses.values())
-            buckets = [f'fracture_request_seconds_bucket{{le="{b}"}} {self._buckets[b]}' for b in BOUNDS]
-            return "\n".join([
-                "# TYPE fracture_requests_total counter",
-                *(f'fracture_requests_total{{status="{s}"}} {n}' for s, n in sorted(self._statuses.items())),
-                "# TYPE fracture_images_total counter", f"fracture_images_total {self._images}",
-                "# TYPE fracture_bad_images_total counter", f"fracture_bad_images_total {self._bad}",
-                "# TYPE fracture_waiting_requests gauge", f"fracture_waiting_requests {waiting}",
-                "# TYPE fracture_request_seconds histogram", *buckets,
-                f'fracture_request_seconds_bucket{{le="+Inf"}} {total}',
-                f"fracture_request_seconds_sum {self._seconds:.6f}", f"fracture_request_seconds_count {total}", "",
-            ])  # fmt: skip
+    def page(self, accept: str = "") -> tuple[bytes, str]:
+        """All figures in the format that is asked for, and its content type.
+
+        Args:
+            accept: the header of whoever asks.
+        """
+        encode, kind = choose_encoder(accept)
+        return encode(self._registry), kind
+
+
+class _OfLog(Collector):
+    """The health of a log, asked when somebody looks."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def collect(self) -> Iterable[Metric]:
+        """Rows and whether they arrive."""
+        return self._found()
+
+    def _found(self) -> Iterator[Metric]:
+        known = {name: value for name, value in self._log.health().items() if isinstance(value, int)}
+        yield CounterMetricFamily("fracture_log_rows", "Answers in the log.", known["written"])
+        yield CounterMetricFamily("fracture_log_lost_rows", "Answers that are not in it.", known["lost"])
+        yield GaugeMetricFamily("fracture_log_waiting_rows", "Answers on their way.", known["waiting"])
+        yield GaugeMetricFamily("fracture_log_failing", "1 where they do not arrive.", int(not known["ok"]))

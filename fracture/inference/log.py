@@ -14,13 +14,3 @@ class Log(Protocol):
 
     def health(self) -> dict[str, object]:
         """``ok``, rows ``written``, ``waiting`` and ``lost``, and the ``problem`` in one sentence, empty for none."""
-
-
-def figures(log: Log | None) -> str:
-    """The log's health in the text format of Prometheus, empty without one."""
-    if log is None:
-        return ""
-    known = log.health()
-    rows = [("rows_total", "counter", known["written"]), ("lost_rows_total", "counter", known["lost"]),
-            ("waiting_rows", "gauge", known["waiting"]), ("failing", "gauge", int(not known["ok"]))]  # fmt: skip
-    return "".join(f"# TYPE fracture_log_{name} {kind}\nfracture_log_{name} {value}\n" for name, kind, value in rows)

@@ -22,10 +22,13 @@ from fracture.inference.request import Limits, PredictRequest
 class Service:
     """One model that many use, with all that a server needs beside it."""
 
-    def __init__(self, predictor: Predictor, limits: Limits, log: Log | None = None) -> None:
+    def __init__(
+        self, predictor: Predictor, limits: Limits, log: Log | None = None, counters: Counters | None = None
+    ) -> None:
         """Begin to answer."""
         self.predictor, self.limits, self.log = predictor, limits, log
-        self.counters, self.batcher = Counters(), Batcher(predictor, limits.waiting)
+        self.counters, self.batcher = counters or Counters(log=log), Batcher(predictor, limits.waiting)
+        self.counters.watch(lambda: self.batcher.depth)
         self._decoding, self._maps = ThreadPoolExecutor(2, "decoding"), ThreadPoolExecutor(1, "maps")
         self._slots = Semaphore(limits.waiting)  # of requests from decoding to heat map
 
@@ -40,7 +43,7 @@ class Service:
             read_images = await self._decode(request)
             answers = iter(await self._ask([one for one in read_images if isinstance(one, Prepared)]))
             found = [(one, next(answers) if isinstance(one, Prepared) else one) for one in read_images]
-            self.counters.images(len(found), sum(bool(answer.error) for _, answer in found))
+            self.counters.answers([answer for _, answer in found])
             rows = [answer.said() for _, answer in found]
             if self.log:
                 files = [one if isinstance(one, bytes) else None for one in images]

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.requests import ClientDisconnect
 
 from fracture.inference import about as known
 from fracture.inference import memory, openapi
 from fracture.inference.about import About
 from fracture.inference.access import AccessMiddleware
-from fracture.inference.log import Log, figures
+from fracture.inference.counters import Counters
+from fracture.inference.log import Log
 from fracture.inference.predictor import Predictor
 from fracture.inference.request import Limits, read
 from fracture.inference.service import Service
@@ -52,7 +53,9 @@ def application(
         say: takes a line a request.
         log: keeps the answers.
     """
-    service = Service(predictor, limits or Limits(), log)
+    served = known.page(about or About(), predictor.sidecar)
+    counters = Counters(str(served["name"] or served["model"]), str(served["version"]), log)
+    service = Service(predictor, limits or Limits(), log, counters)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -64,7 +67,6 @@ def application(
         openapi_url="/openapi.json" if docs else None,
     )  # fmt: skip
     app.add_middleware(AccessMiddleware, token=token, say=say)
-    served = known.page(about or About(), predictor.sidecar)
     _add_facts(app, service, served)
     _add_predict(app, service, {name: served[name] for name in _SHORT})
     for path, (name, kind) in _PAGE.items():
@@ -86,10 +88,10 @@ def _add_facts(app: FastAPI, service: Service, served: dict[str, Any]) -> None:
     async def model() -> JSONResponse:
         return JSONResponse(served)
 
-    @app.get("/metrics", summary="Requests, seconds, images and the queue, for Prometheus")
-    async def metrics() -> PlainTextResponse:
-        page = service.counters.page(service.batcher.depth) + figures(service.log)
-        return PlainTextResponse(page, media_type="text/plain; version=0.0.4")
+    @app.get("/metrics", summary="Requests, answers, seconds and memory, for Prometheus and OpenMetrics")
+    async def metrics(request: Request) -> Response:
+        page, kind = service.counters.page(request.headers.get("accept", ""))
+        return Response(page, media_type=kind)
 
 
 def _add_predict(app: FastAPI, service: Service, short: dict[str, str]) -> None:

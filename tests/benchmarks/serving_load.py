@@ -1,6 +1,6 @@
 """`fracture serve` under load: clients that ask for SECONDS, one request in twenty malformed.
 
-python -m tests.benchmarks.serving_load PTH IMAGE [SECONDS] [CLIENTS]
+python -m tests.benchmarks.serving_load PTH IMAGE [SECONDS] [CLIENTS] [OPTION OF SERVE...]
 """
 
 import http.client
@@ -70,19 +70,22 @@ def burst(port: int, good: bytes, requests: int = 200) -> "Counter[int]":
     return found
 
 
-def main(pth: str, image: str, seconds: float = 60, clients: int = 8) -> None:
+def main(pth: str, image: str, seconds: float = 60, clients: int = 8, *options: str) -> None:
     """Start a server, load it, print what was seen."""
     alone = bare(pth, image)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = subprocess.Popen([sys.executable, "-m", "fracture", "serve", pth, "--port", str(port)])
+    server = subprocess.Popen(
+        [sys.executable, "-m", "fracture", "serve", pth, "--port", str(port), *options], stdout=subprocess.DEVNULL
+    )
     good = json.dumps({"images": [b64encode(Path(image).read_bytes()).decode()]}).encode()
     while ask(port, good) != 200:
         time.sleep(0.5)
         assert server.poll() is None, "the server ended"
     burst(port, good, 48)  # full batches too, which take more memory than one image
     process, found = psutil.Process(server.pid), []
+    before = sum(process.cpu_times()[:2])
     resident, until = [process.memory_info().rss], time.perf_counter() + seconds
     asking = [threading.Thread(target=client, args=(port, good, until, i, found)) for i in range(clients)]
     for one in asking:
@@ -92,6 +95,7 @@ def main(pth: str, image: str, seconds: float = 60, clients: int = 8) -> None:
         resident.append(process.memory_info().rss)
     for one in asking:
         one.join()
+    spent_cpu = sum(process.cpu_times()[:2]) - before
     burnt = burst(port, good)
     server.terminate()
     server.wait()
@@ -101,6 +105,7 @@ def main(pth: str, image: str, seconds: float = 60, clients: int = 8) -> None:
     print(f"{clients} clients, {seconds:.0f} s: good {Counter(s for m, s, _ in found if not m)}")
     print(f"malformed {Counter(s for m, s, _ in found if m)}")
     print(f"{len(times) / seconds:.1f} images/s; p50 {p50:.3f} s, p95 {p95:.3f} s")
+    print(f"{1000 * spent_cpu / len(times):.1f} ms of processor time an image that was answered")
     once, late = np.quantile(alone, [0.5, 0.95])
     print(f"bare forward of one image, before it, n = {len(alone)}: p50 {once:.3f} s, p95 {late:.3f} s")
     print(f"the server's p95 with {clients} clients is {p95 / once:.1f} times that p50")
@@ -109,4 +114,4 @@ def main(pth: str, image: str, seconds: float = 60, clients: int = 8) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3], *[int(one) for one in sys.argv[3:]])
+    main(*sys.argv[1:3], *[int(one) for one in sys.argv[3:5]], *sys.argv[5:])
