@@ -55,9 +55,9 @@ def open_window(log: str, against: str, since: str) -> Window:
     if not rows:
         raise DataError(f"{log}: holds no answer since {since or 'the beginning'}", "--since all takes all of them.")
     found = find_reference(_named(rows[-1]) if against == "auto" else against)
-    weights = {row.weights for row in rows}
-    wanted = found.weights_sha256 if found and found.weights_sha256 in weights else rows[-1].weights
-    own = [row for row in rows if row.weights == wanted]
+    fitting = [row for row in rows if found and row.weights == found.weights_sha256]
+    last = (fitting or rows)[-1]
+    own = [row for row in rows if _served(row) == _served(last)]
     return Window(own, found, len(rows) - len(own))
 
 
@@ -106,6 +106,11 @@ def drift(log: str, against: str, since: str, limits: Limits, out: Path, termina
         said = "\n".join(f"- {check.title}: {check.sentence}" for check in found.drifted)
         raise GateError(f"{found.model} {found.version}: drift\n{said}\n`fracture feedback LOG` says what to look at.")
     return found
+
+
+def _served(row: Record) -> tuple[str, str, str]:
+    """Which model answered: versions of the same weights may decide by other thresholds."""
+    return row.model, row.version, row.weights
 
 
 def _named(row: Record) -> str:

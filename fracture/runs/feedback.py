@@ -19,10 +19,13 @@ def ask(window: Window, out: Path, count: int, seed: int, images: Path | None, t
 
     Raises:
         ConfigError: the file is there already, perhaps with labels in it.
+        DataError: there is no image to look at.
     """
     if out.exists():
         raise ConfigError(f"--out {out}: is there already, and may hold labels; name another file")
     choices = feedback.choose(window.rows, window.reference, count, seed)
+    if not choices:
+        raise DataError(f"none of {len(window.rows):,} answers is to an image that could be read")
     feedback.write(choices, out, images)
     reasons = Counter(reason for choice in choices for reason in choice.reasons)
     said = ", ".join(f"{number} {reason}" for reason, number in reasons.items())
