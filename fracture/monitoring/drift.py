@@ -1,7 +1,7 @@
 """Whether what is answered now is like what the model was judged on: pure, rows and a reference in, checks out."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -133,10 +133,9 @@ def _probe(
     families: dict[str, list[int]],
 ) -> PairProbe | None:
     """The audit's probe, between the reference's images and these; None where either are too few."""
-    groups = [
-        *(("before", group) for group in reference.sample.groups[: len(before)]),
-        *(("now", r.group) for r in rows),
-    ]
+    known: list[Hashable] = [("before", group) for group in reference.sample.groups[: len(before)]]
+    same = {line.tobytes(): group for line, group in zip(before, known, strict=True)}  # the reference's own images
+    groups = known + [same.get(line.tobytes(), ("now", row.group)) for line, row in zip(now, rows, strict=True)]
     labels = ["reference"] * len(before) + ["now"] * len(now)
     found = confound.probe(np.concatenate([before, now]), families, labels, groups)
     return found.pairs[0] if found.pairs else None

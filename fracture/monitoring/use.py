@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from fracture.errors import DataError
-from fracture.evaluation.intervals import believable, estimate, wilson_low
+from fracture.evaluation.intervals import believable, estimate, share, wilson_low
 from fracture.evaluation.sample import Decisions
 from fracture.evidence import Estimate
 from fracture.monitoring.record import Record
@@ -87,7 +87,10 @@ def measure(
     decisions = Decisions(
         1.0, reference.fracture_threshold, reference.refer_below, reference.healthy
     ) if reference else Decisions()  # fmt: skip
-    found = estimate(logits, truth, [row.group for row in own], classes, decisions)
+    groups = [row.group for row in own]
+    found = estimate(logits, truth, groups, classes, decisions)
+    right = np.array([row.label == labels[row.image] for row in own])
+    found["accuracy"] = share(right, np.ones(len(own), np.bool_), groups)  # of what was said, as a reader sees it
     kept = {name: value for name, value in found.items() if name in _KEPT or name.startswith("recall_")}
     return InUse(
         first=min(row.time for row in own), last=max(row.time for row in own), drawn=len(wanted), reviewed=len(own),

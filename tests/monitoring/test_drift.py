@@ -138,6 +138,15 @@ def test_a_log_and_a_reference_round_traits_alike(values: list[float]) -> None:
     assert rounded(values) == rounded(inspected) == rounded(rounded(values))
 
 
+def test_the_references_own_images_are_like_it(base: Reference) -> None:
+    """Trees that know an image from the other side would call its copy the opposite: an AUC near 0."""
+    own = [record(i, traits=line) for i, line in enumerate(base.sample.traits)]
+    found = judge(base, own, LIMITS)
+    assert found.probe is not None
+    assert 0.4 < found.probe.auc < 0.6
+    assert "probe" not in by(found)
+
+
 def test_rows_without_traits_and_references_without_any(base: Reference) -> None:
     without = build(RULE, "w", "made up", answers(50, 1), range(50), [()] * 50)
     found = judge(without, rows(50), LIMITS)

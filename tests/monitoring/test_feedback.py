@@ -155,6 +155,10 @@ def test_figures_in_use_are_those_of_the_random_part_alone(base: Reference) -> N
     assert found.metrics["accuracy"].value == pytest.approx(0.75)
     assert found.metrics["any_fracture_sensitivity"].value == pytest.approx(2 / 3)
     assert found.metrics["any_fracture_specificity"].value == 1
+    tilted = answered([0.3, 0.4, 0.3], 99)  # a fracture is reported, of whatever kind is likelier
+    assert tilted.label == "comminuted_fracture"
+    said = measure([tilted], {tilted.image: tilted.label}, [tilted.image], base)
+    assert (said.metrics["accuracy"].value, said.metrics["recall_comminuted_fracture"].value) == (1, 0)
     assert InUse.model_validate_json(found.model_dump_json()) == found
     (low,) = found.below({"any_fracture_sensitivity": 0.8, "balanced_accuracy": 0.5})
     assert low.startswith("any fracture sensitivity in use is 0.667, its interval begins at 0.4")
