@@ -51,17 +51,16 @@ def noted(version: ModelVersion) -> dict[str, str]:
 def overwritten(version: ModelVersion, names: Iterable[str] = FILES) -> str:
     """Why a version's run is not what it was when the version was made, in one sentence; empty where it is.
 
+    Files that are gone do not count: the version itself holds what it needs.
+
     Raises:
         ConfigError: the run is gone or its artifacts cannot be reached.
     """
-    run_id, wanted, names = str(version.run_id), noted(version), tuple(names)
-    if not wanted:
-        return _old(version, run_id)
-    found = digests(run_id, names)
-    wrong = [name for name in names if name in wanted and found.get(name) != wanted[name]]
-    if not wrong:
-        return ""
-    return f"run {run_id}, which version {version.version} was made from, was overwritten: {_listed(wrong, found)}"
+    run_id, wanted = str(version.run_id), noted(version)
+    found = digests(run_id, [name for name in names if name in wanted])
+    wrong = [name for name in found if found[name] != wanted[name]] if wanted else _other(version, run_id)
+    what = f"run {run_id}, which version {version.version} was made from, was overwritten"
+    return f"{what}: {', '.join(f'{name} is another' for name in wrong)}" if wrong else ""
 
 
 def write_answers(run_id: str, folder: Path) -> dict[str, str]:
@@ -94,16 +93,23 @@ def answers(name: str, version: ModelVersion, folder: Path) -> Path:
             if wrong:
                 raise GateError(f"version {version.version}: {', '.join(wrong)} beside its package was changed")
             return place
-    if run_state(str(version.run_id)) == "gone":
+    there, why = _fetched(str(version.run_id), folder)
+    if len(there) < len(ANSWERS):
         raise ConfigError(
-            f"version {version.version}: its run {version.run_id} is gone for good and its answers to the test split "
-            "with it, so nothing can be compared with it; begin another model: promote --name NAME, challenge --name "
-            "NAME"
+            f"version {version.version}: its answers to the test split are gone with its run {version.run_id}{why}, so "
+            "nothing can be compared with it; begin another model: promote --name NAME, challenge --name NAME"
         )
     if problem := overwritten(version, ANSWERS):
         raise GateError(f"{problem}, so it cannot be compared; `python -m registry verify` says more")
-    artifacts.fetch(str(version.run_id), ANSWERS, folder)
     return folder
+
+
+def _fetched(run_id: str, folder: Path) -> tuple[list[Path], str]:
+    """The answers that a run still has, and why there are none."""
+    try:
+        return artifacts.fetch(run_id, ANSWERS, folder), ""
+    except ConfigError as error:
+        return [], f" ({str(error).splitlines()[0]})"
 
 
 def _nameless(path: Path) -> None:
@@ -126,30 +132,23 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:_DIGITS]
 
 
-def _listed(wrong: Iterable[str], found: dict[str, str]) -> str:
-    return ", ".join(f"{name} is {'another' if name in found else 'gone'}" for name in wrong)
-
-
-def _old(version: ModelVersion, run_id: str) -> str:
-    """The same for a version that notes no files: its tags against the weights and data that the run names."""
+def _other(version: ModelVersion, run_id: str) -> list[str]:
+    """For a version that notes no files: which of weights and data the run names otherwise than its tags."""
     with tempfile.TemporaryDirectory() as folder:
-        place, tags = Path(folder), version.tags
-        there = {path.name for path in artifacts.fetch(run_id, ("best.json", "results.json"), place)}
-        missing = sorted({"best.json", "results.json"} - there)
-        if missing:
-            return (
-                f"run {run_id}, which version {version.version} was made from, holds no {', '.join(missing)} any more"
-            )
-        try:
-            weights = read_sidecar(place / "best.pth").weights_sha256
+        place, found = Path(folder), {}
+        artifacts.fetch(run_id, ("best.json", "results.json"), place)
+        with contextlib.suppress(ConfigError, OSError, ValueError):  # gone, or of an earlier version of this project
+            found["weights_sha256"] = read_sidecar(place / "best.pth").weights_sha256
+        with contextlib.suppress(OSError, ValueError):
             results = read_results((place / "results.json").read_bytes())
-        except (ConfigError, ValueError):
-            return ""  # of an earlier version of this project, which wrote other fields
-    found = {"weights_sha256": weights, "data_digest": results.data_digest, "test_digest": results.test_digest}
-    wrong = [name for name, value in found.items() if tags.get(f"fracture.{name}", value) != value]
-    if not wrong:
-        return ""
-    return f"run {run_id}, which version {version.version} was made from, was overwritten: other {', '.join(wrong)}"
+            found |= {"data_digest": results.data_digest, "test_digest": results.test_digest}
+    return [name for name, value in found.items() if version.tags.get(f"fracture.{name}", value) != value]
+
+
+def missing(version: ModelVersion) -> list[str]:
+    """Files that a version was made from and its run does not have any more."""
+    found = digests(str(version.run_id))
+    return [name for name in FILES if name in noted(version) and name not in found]
 
 
 def run_state(run_id: str) -> str:

@@ -8,9 +8,7 @@ from mlflow.entities.model_registry import ModelVersion
 from registry.history import Damage, Told
 from registry.lines import ALIASES, Line, State, cut, fold, version_of
 
-_PROMISED = ("fracture.gates", "fracture.use", "fracture.waived", "fracture.thresholds", "fracture.weights_sha256",
-             "fracture.run", "fracture.data_digest", "fracture.test_digest", "fracture.licence", "fracture.healthy",
-             "fracture.package_sha256", "fracture.made_from")  # fmt: skip
+WITHDRAWN = "fracture.withdrawn"  # of a version: when, by whom and why it was rolled back; the history decides
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ class Standing:
         for line in reversed(self.lines):
             if line.entry.action == "candidate" and is_about(line, self.there[number]):
                 known = line.entry.tags or {"fracture.gates": line.entry.gates}
-                return {name: known[name] for name in _PROMISED if known.get(name)}
+                return {name: value for name, value in known.items() if value and name != WITHDRAWN}
         return {}
 
     def why_withdrawn(self, version: str) -> str:

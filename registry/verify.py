@@ -76,11 +76,9 @@ def _of_versions(registry: Registry, standing: Standing) -> list[Finding]:
     """What is wrong with the versions that the history points to, and with their runs."""
     if (what := registry.deleted(standing)) and any(standing.state.aliases.values()):
         return [Finding(what, partial(_all_removed, registry))]
+    named = standing.state.aliases
     found = [
-        Finding(
-            f"{what}; {standing.way_out(alias)}",
-            partial(_removed, registry, standing.state.aliases[alias], "was deleted"),
-        )
+        Finding(f"{what}; {standing.way_out(alias)}", partial(_removed, registry, named[alias], "it was deleted"))
         for alias, what in standing.gone.items()
     ]
     pointed = {number: alias for alias, number in reversed(standing.aliases.items()) if number}
@@ -100,9 +98,12 @@ def _of_version(registry: Registry, standing: Standing, alias: str, version: Mod
         found.append(Finding(f"version {number}: {origin.deleted(run_id)}", partial(origin.restore, run_id)))
     version.tags.update(standing.promised(number))
     if why := check.changed(registry.name, version):
-        gone = why.startswith(check.GONE) and origin.is_reachable(run_id)  # its files alone, not the whole store
-        mend = partial(_removed, registry, number, why) if gone else None
-        found.append(Finding(f"@{alias}, version {number}: {why}; {standing.way_out(alias)}", mend))
+        alone = why.startswith(check.GONE) and (state == "gone" or origin.is_reachable(run_id))  # not the whole store
+        mend = partial(_removed, registry, number, why) if alone else None
+        way = standing.way_out(alias) + (
+            "" if alone else f"; without version {number} `verify --repair` mends the rest"
+        )
+        found.append(Finding(f"@{alias}, version {number}: {why}; {way}", mend))
     if state != "gone" and (why := _overwritten(version)):
         found.append(Finding(f"@{alias}: {why}; the package itself is checked apart from this"))
     return found
@@ -154,9 +155,20 @@ def _notes(registry: Registry, standing: Standing) -> list[str]:
         f"version {one.version} was registered by hand and has passed no gate; it takes no part"
         for one in standing.unentered if "fracture.gates" not in one.tags
     ]  # fmt: skip
-    runs = {str(standing.there[number].run_id): number for number in standing.aliases.values() if number}
+    pointed = {number: standing.there[number] for number in standing.aliases.values() if number}
     lost = [
-        f"version {number}: its run {run_id} is gone for good; the version itself holds what it needs"
-        for run_id, number in runs.items() if run_id and origin.run_state(run_id) == "gone"
+        f"version {number}: {what}; the version itself holds what it needs"
+        for number, version in pointed.items() if version.run_id and (what := _lost(version))
     ]  # fmt: skip
     return [*filter(None, [registry.deleted(standing)]), *by_hand, *lost]
+
+
+def _lost(version: ModelVersion) -> str:
+    """What is gone of the run that a version was made from, empty where nothing is."""
+    if origin.run_state(str(version.run_id)) == "gone":
+        return f"its run {version.run_id} is gone for good"
+    try:
+        gone = origin.missing(version)
+    except ConfigError:
+        return ""  # a finding already
+    return f"its run {version.run_id} has no {', '.join(gone)} any more" if gone else ""

@@ -13,12 +13,11 @@ from registry.history import History, copies_of
 from registry.lines import Line, fold
 from registry.names import checked, is_number
 from registry.patience import ABSENT, models_of, patiently, versions_of
-from registry.standing import Standing, stand
+from registry.standing import WITHDRAWN, Standing, stand
 
 MODEL = "fracture-classifier"
 THRESHOLDS = "fracture.thresholds"  # digest of what the gates held it against
 WEIGHTS = "fracture.weights_sha256"
-WITHDRAWN = "fracture.withdrawn"  # when, by whom and why a version was rolled back; the history decides
 _VERDICT = ("fracture.gates", "fracture.waived", "fracture.use", "fracture.package_sha256", THRESHOLDS)  # of a version
 _DESCRIPTION = 5000  # characters
 _MORE = "\n\nThe whole card is model_card.md, beside the model and on its run.\n"

@@ -19,7 +19,8 @@ from fracture.tracking import store
 from registry import champion, check, evidence, load, origin
 from registry.__main__ import cli
 from registry.lines import fold
-from registry.versions import WITHDRAWN, Registry
+from registry.standing import WITHDRAWN
+from registry.versions import Registry
 from tests.registry.conftest import use
 from tests.registry.deployed import NAME, Deployed, deploy, enter
 
@@ -139,6 +140,10 @@ CASES: dict[str, Case] = {
         lambda d, client: client.set_model_version_tag(NAME, "2", check.DIGEST, "0" * 64),
         f"version 2: the tag {check.DIGEST} was edited by hand",
     ),
+    "a figure edited": Case(
+        lambda d, client: client.set_model_version_tag(NAME, "2", "balanced_accuracy", "0.99"),
+        "version 2: the tag balanced_accuracy was edited by hand: '0.99', '0.9269' when promoted",
+    ),
     "a tag deleted": Case(
         lambda d, client: client.delete_model_version_tag(NAME, "3", "fracture.gates"),
         "version 3: the tag fracture.gates was edited by hand: 'nothing'",
@@ -194,9 +199,10 @@ HARMLESS: dict[str, Meddle] = {
     "an alias of one's own": lambda d, client: client.set_registered_model_alias(NAME, "trial", "1"),
     "copies deleted": without_copies(lambda d, client: None),
     "the package's entry deleted": lambda d, client: client.delete_logged_model(d.models[2]),
+    "a run's files deleted": lambda d, client: shutil.rmtree(client.get_run(d.runs[1]).info.artifact_uri),
     "a description": lambda d, client: client.update_model_version(NAME, "2", "mine"),
 }
-FURTHER = {"previous deleted", "all versions deleted", "an alias deleted", "a digest edited", "a tag deleted",
+FURTHER = {"previous deleted", "all versions deleted", "an alias deleted", "a digest edited", "a tag edited",
            "answers overwritten", "files of the previous deleted", "renamed", "first line deleted", "a line edited",
            "champion's line deleted", "a line deleted that has no copy", "a line's tag deleted"}  # fmt: skip
 
