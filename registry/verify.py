@@ -100,9 +100,7 @@ def _of_version(registry: Registry, standing: Standing, alias: str, version: Mod
     if why := check.changed(registry.name, version):
         alone = why.startswith(check.GONE) and (state == "gone" or origin.is_reachable(run_id))  # not the whole store
         mend = partial(_removed, registry, number, why) if alone else None
-        way = standing.way_out(alias) + (
-            "" if alone else f"; without version {number} `verify --repair` mends the rest"
-        )
+        way = standing.way_out(alias) + ("" if alone else "; what cannot be brought back may be deleted in MLflow")
         found.append(Finding(f"@{alias}, version {number}: {why}; {way}", mend))
     if state != "gone" and (why := _overwritten(version)):
         found.append(Finding(f"@{alias}: {why}; the package itself is checked apart from this"))
