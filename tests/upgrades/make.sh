@@ -3,9 +3,10 @@
 #
 #   bash tests/upgrades/make.sh CHECKOUT FILE.tar.xz     # CHECKOUT is that of the version, its requirements are installed
 set -euo pipefail
-checkout=$(realpath "$1") kept=$(realpath "$2")
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
+kept=$(realpath "$2")
+folder=$(mktemp -d) checkout=$(mktemp -d)
+trap 'rm -rf "$folder" "$checkout"' EXIT
+git -C "$1" archive HEAD | tar -x -C "$checkout" # without its history, so that no address of it is written down
 cd "$folder"
 export PYTHONPATH=$checkout FRACTURE_CACHE_DIR=$folder/cache FRACTURE_USER=somebody OMP_NUM_THREADS=1 MLFLOW_DISABLE_TELEMETRY=true
 unset MLFLOW_TRACKING_URI
