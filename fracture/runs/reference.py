@@ -2,10 +2,12 @@
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 
 from fracture.data.cache import folder_of
 from fracture.data.images import Grey, ImageError, decode, letterbox
@@ -67,7 +69,8 @@ def reference_of(run_id: str) -> tuple[Reference, Features | None]:
 def _root(run_id: str, place: Path) -> Path:
     """The folder that a run's images lay in."""
     if (place / "config.json").is_file():
-        return Path(Record.model_validate_json((place / "config.json").read_bytes()).data_root)
+        with suppress(ValidationError):  # of an earlier version
+            return Path(Record.model_validate_json((place / "config.json").read_bytes()).data_root)
     data = Path(query.run_of(run_id).params.get("data", "")).expanduser()
     return data if data.is_dir() else data.parent
 
