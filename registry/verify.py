@@ -128,7 +128,7 @@ def _all_removed(registry: Registry) -> None:
 def _fallen(standing: Standing) -> list[str]:
     """What people said of the champion in use, where that has fallen below a floor that it was promoted above."""
     champion = standing.aliases["champion"]
-    held: dict[str, str] = standing.there[champion].tags if champion else {}
+    held: dict[str, str] = standing.there[champion].tags if champion in standing.there else {}
     if TAG not in held:
         return []
     floors = floors_of(held[FLOORS]) if FLOORS in held else thresholds.read(thresholds.DEFAULT).floors.model_dump()
