@@ -257,7 +257,8 @@ def _flags(results: EvaluationResults, config: EvaluateConfig) -> str:
     if not config.refit_decisions or results.decisions is None:
         return ""
     wanted = results.decisions.wanted
-    return f" --refit-decisions --operating {wanted.operating} --refer-error {wanted.refer_error:g}"
+    asked = f" --refit-decisions --operating {wanted.operating} --refer-error {wanted.refer_error:g}"
+    return f"{asked} --set-coverage {wanted.set_coverage:g}"
 
 
 def _taken_here(found: refit.Refit) -> dict[str, Any]:

@@ -31,6 +31,8 @@ def summary(results: Judged, audit: Mapping[str, Any] | None) -> list[str]:
             )
     lines.append(_referral(results))
     lines += _decided(results)
+    if _known(sure := found.get("set_fracture_share")):
+        lines.append(f"Of 100 fractures about {_of_100(sure)} are sure to be one, be their kind sure or not.")
     if audit is not None and audit.get("confounded"):
         lines.append(
             "The classes come from different sources that can be told apart without looking at the bone, so these "
