@@ -46,5 +46,8 @@ def fit_sets(probabilities: Floats, labels: Integers, classes: tuple[str, ...], 
 
 
 def members(probabilities: Floats, thresholds: Floats) -> npt.NDArray[np.bool_]:
-    """Which classes are in the set of each image: [n, classes]; thresholds [classes], or one row an image."""
-    return np.asarray(probabilities >= thresholds)
+    """Which classes are in the set of each image: [n, classes]; thresholds [classes], or one row an image.
+
+    The most probable class always is: of a class that is told well its own least sure images would have empty sets.
+    """
+    return np.asarray((probabilities >= thresholds) | (probabilities == probabilities.max(axis=1, keepdims=True)))

@@ -49,7 +49,7 @@ class Verdict:
         fracture: whether one is reported at the operating point, whoever must look besides; None without one.
         fracture_probability: of any fracture; None where no class is known to be healthy.
         reason: why a person must look, empty where nobody has to.
-        possible: the classes that cannot be ruled out, in order; empty where none fits, or nothing was settled.
+        possible: the classes that cannot be ruled out, in order; empty where nothing was settled.
         sure: what is sure by these and what is not, in words; it never goes beyond what ``fracture`` and ``label`` say.
     """
 
@@ -81,10 +81,7 @@ def decide(rule: Rule, probabilities: Sequence[float], doubt: str = "") -> Verdi
     reason = doubt or _why_look(rule, max(probabilities), lacks_point=rule.healthy is not None and fracture is None)
     said = {True: REPORTED, False: NOT_REPORTED, None: CLASS_REPORTED}[fracture]
     label = _kind(rule, shares, kinds, fracture)
-    possible = (
-        tuple(name for name in rule.classes if shares[name] >= rule.sets[name]) if rule.sets and not doubt else ()
-    )
-    sure = _sure(rule, possible, label, fracture) if rule.sets and not doubt else ""
+    possible, sure = ((), "") if doubt or rule.sets is None else _possible(rule, shares, label, fracture, reason)
     return Verdict(LOOK if reason else said, label, fracture, any_fracture, reason, possible, sure)
 
 
@@ -112,10 +109,21 @@ def _kind(rule: Rule, shares: dict[str, float], kinds: Sequence[str], fracture: 
     return max(kinds if fracture else rule.classes, key=shares.__getitem__)
 
 
+def _possible(
+    rule: Rule, shares: Mapping[str, float], label: str, fracture: bool | None, reason: str
+) -> tuple[tuple[str, ...], str]:
+    """The classes that cannot be ruled out, the most probable one always among them, and what is sure by that."""
+    assert rule.sets is not None
+    top = max(shares.values())
+    fits = [name for name in rule.classes if shares[name] >= rule.sets[name]]
+    possible = tuple(name for name in rule.classes if name in fits or shares[name] == top)
+    if not fits and reason:
+        return possible, "nothing is sure: none of the classes fits"
+    return possible, _sure(rule, possible, label, fracture)
+
+
 def _sure(rule: Rule, possible: Sequence[str], label: str, fracture: bool | None) -> str:
     """What a set of classes says, as far as the decision says the same."""
-    if not possible:
-        return "nothing is sure: none of the classes fits"
     listed, alone = " or ".join(possible), tuple(possible) == (label,)
     if rule.healthy is None:
         return f"{label}: sure" if alone else f"which class: not sure ({listed})"

@@ -85,8 +85,8 @@ RULE = Rule(CLASSES, "none", 0.5, 0.4, {"comminuted": 0.2, "none": 0.3, "simple"
         ((0.80, 0.10, 0.10), ("comminuted",), "a fracture: sure; which kind: sure (comminuted)"),
         ((0.05, 0.90, 0.05), ("none",), "no fracture: sure"),
         ((0.30, 0.50, 0.20), ("comminuted", "none"), "fracture or not: not sure (comminuted or none)"),
-        ((0.19, 0.29, 0.49), (), "nothing is sure: none of the classes fits"),
-        ((0.25, 0.28, 0.45), ("comminuted",), "a fracture: sure; which kind: not (comminuted)"),  # the label is simple
+        ((0.19, 0.29, 0.49), ("simple",), "a fracture: sure; which kind: sure (simple)"),  # the most probable always is
+        ((0.25, 0.28, 0.45), ("comminuted", "simple"), "a fracture: sure; which kind: not (comminuted or simple)"),
         ((0.02, 0.51, 0.47), ("none",), "no fracture: sure"),
     ],
 )
@@ -109,3 +109,11 @@ def test_without_a_healthy_class_without_sets_and_in_doubt() -> None:
     assert (before.possible, before.sure) == ((), "")
     doubted = decide(RULE, (0.05, 0.9, 0.05), "in colour")
     assert (doubted.decision, doubted.possible, doubted.sure) == (LOOK, (), "")
+
+
+def test_where_none_fits_nothing_is_sure_unless_the_answer_stands() -> None:
+    strict = Rule(CLASSES, "none", 0.5, 0.9, dict.fromkeys(CLASSES, 0.95))
+    assert decide(strict, (0.0, 0.06, 0.94)).sure == "a fracture: sure; which kind: sure (simple)"
+    referred = decide(strict, (0.1, 0.2, 0.7))
+    assert (referred.decision, referred.possible) == (LOOK, ("simple",))
+    assert referred.sure == "nothing is sure: none of the classes fits"

@@ -144,6 +144,7 @@ def test_an_ensemble_is_a_model(runs: list[str], place: Path, tmp_path: Path) ->
     judged = predictions.read(kept)
     order = [asked.sha256.index(digest) for digest in judged.sha256]
     np.testing.assert_allclose(softmax(asked.logits[order]), softmax(judged.logits), atol=1e-4)
+    (tmp_path / "found").mkdir()
     predictor = answering.find(run.id, tmp_path / "found")
     (answer,) = predictor.predict(next((place / "data").rglob("*.png")))
     assert sum(answer.probabilities.values()) == pytest.approx(1)
