@@ -12,6 +12,7 @@ _MAYBE = {"type": ["number", "null"]}
 _OPTIONS: dict[str, Any] = {
     "heat_map": {**_FLAG, "description": "add to each answer a PNG of the radiograph with where the answer comes from"},
     "radiograph": {**_FLAG, "description": "add to each answer a PNG of the radiograph as it was decoded"},
+    "study": {**_FLAG, "description": "the images are of one study: answer that too, by the mean of their logits"},
 }
 _ANSWER: dict[str, Any] = {
     "decision": {**_TEXT, "enum": list(get_args(Said)), "description": "what is said of the image; read this first"},
@@ -36,6 +37,11 @@ _REPLY = {
     "properties": {
         **dict.fromkeys(("title", "version", "model", "weights_sha256"), _TEXT),
         "answers": {"type": "array", "items": {"type": "object", "properties": _ANSWER}},
+        "study": {
+            "type": "object",
+            "description": "to all images together, with the share that each has in it; where it was asked for",
+            "properties": {**_ANSWER, "shares": {"type": "array", "items": _MAYBE}},
+        },
     },
 }
 _REFUSALS = {

@@ -12,6 +12,8 @@ from fracture.data.images import ImageError
 from fracture.inference.inputs import from_base64
 from fracture.inference.predictor import Answer
 
+_OPTIONS = ("heat_map", "radiograph", "study")  # in the order of the fields below
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -40,11 +42,13 @@ class PredictRequest:
         images: bytes of files; an answer where one is no base64.
         heat: whether heat maps are wanted.
         radiograph: whether the radiographs are wanted as they were decoded.
+        study: whether they are of one study, which is to be answered too.
     """
 
     images: list[bytes | Answer]
-    heat: bool
-    radiograph: bool
+    heat: bool = False
+    radiograph: bool = False
+    study: bool = False
 
 
 async def read(request: Request, limits: Limits) -> PredictRequest:
@@ -94,10 +98,12 @@ def _from_json(body: bytes, most: int) -> PredictRequest:
     except (ValueError, RecursionError) as error:
         raise HTTPException(400, "the body is not JSON") from error
     if not isinstance(wanted, dict) or not isinstance(wanted.get("images"), list):
-        raise HTTPException(400, 'expected {"images": ["<base64>", ...], "heat_map": false, "radiograph": false}')
+        raise HTTPException(
+            400, 'expected {"images": ["<base64>", ...], "heat_map": false, "radiograph": false, "study": false}'
+        )
     _check_count(len(wanted["images"]), most)  # before anything is decoded
     images = [_decoded(text) for text in wanted["images"]]
-    return PredictRequest(images, wanted.get("heat_map") is True, wanted.get("radiograph") is True)
+    return PredictRequest(images, *(wanted.get(name) is True for name in _OPTIONS))
 
 
 def _decoded(text: object) -> bytes | Answer:
@@ -111,6 +117,6 @@ async def _from_form(request: Request, limits: Limits) -> PredictRequest:
     try:
         async with request.form(max_files=limits.images, max_fields=8) as form:
             files = [await part.read() for _, part in form.multi_items() if isinstance(part, UploadFile)]
-            return PredictRequest(list(files), form.get("heat_map") == "true", form.get("radiograph") == "true")
+            return PredictRequest(list(files), *(form.get(name) == "true" for name in _OPTIONS))
     except (MultiPartException, ValueError, LookupError) as error:
         raise HTTPException(400, "the multipart body cannot be read") from error

@@ -17,6 +17,7 @@ from fracture.inference.counters import Counters
 from fracture.inference.log import Log
 from fracture.inference.predictor import Answer, Predictor, Prepared
 from fracture.inference.request import Limits, PredictRequest
+from fracture.inference.study import answer_study
 
 
 class Service:
@@ -32,8 +33,8 @@ class Service:
         self._decoding, self._maps = ThreadPoolExecutor(2, "decoding"), ThreadPoolExecutor(1, "maps")
         self._slots = Semaphore(limits.waiting)  # of requests from decoding to heat map
 
-    async def answer(self, request: PredictRequest) -> list[dict[str, Any]]:
-        """The answers to one request, as JSON has them.
+    async def answer(self, request: PredictRequest) -> dict[str, Any]:
+        """The ``answers`` to one request, and to its ``study`` where that is asked for, as JSON has them.
 
         Raises:
             HTTPException: 413 too many pixels, 429 too many wait, 503 decoding took too long.
@@ -50,7 +51,11 @@ class Service:
                 self.log.put(files, [answer for _, answer in found], time.perf_counter() - began)
             if request.heat or request.radiograph:
                 await asyncio.get_running_loop().run_in_executor(self._maps, self._add_pictures, request, found, rows)
-        return rows
+        return {"answers": rows} | ({"study": self._of_study([answer for _, answer in found])} if request.study else {})
+
+    def _of_study(self, answers: list[Answer]) -> dict[str, Any]:
+        found = answer_study(answers, self.predictor.sidecar.rule)
+        return found.answer.said() | {"shares": found.shares}
 
     def close(self) -> None:
         """Answer those who wait, then stop."""

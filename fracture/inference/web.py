@@ -99,9 +99,9 @@ def _add_predict(app: FastAPI, service: Service, short: dict[str, str]) -> None:
     async def predict(request: Request) -> Response:
         began, status = time.perf_counter(), 500
         try:
-            rows = await service.answer(await read(request, service.limits))
+            body = await service.answer(await read(request, service.limits))
             status = 200
-            return JSONResponse({**short, "answers": rows})
+            return JSONResponse({**short, **body})
         except HTTPException as error:
             status = error.status_code
             raise

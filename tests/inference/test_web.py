@@ -24,6 +24,7 @@ from fracture.inference.access import HeaderTimeoutProtocol
 from fracture.inference.batching import Batcher
 from fracture.inference.predictor import Predictor, Prepared
 from fracture.inference.request import Limits
+from fracture.inference.study import answer_study
 from fracture.inference.web import application
 from fracture.models import backbones, checkpoint
 
@@ -92,6 +93,19 @@ def test_pictures_show_the_whole_radiograph_in_one_frame(client: TestClient) -> 
     assert "radiograph" not in none
     (plain,) = client.post("/predict", json={"images": [text(png())]}).json()["answers"]
     assert not {"radiograph", "heat_map"} & set(plain)
+
+
+def test_images_of_one_study_are_answered_together(client: TestClient, predictor: Predictor) -> None:
+    images = [png(1), png(2)]
+    expected = answer_study(predictor.predict(images), predictor.sidecar.rule)
+    files = [("files", (f"{i}.png", image)) for i, image in enumerate(images)]
+    by_form = client.post("/predict", files=files, data={"study": "true"}).json()
+    by_json = client.post("/predict", json={"images": [text(image) for image in images], "study": True}).json()
+    for reply in (by_form, by_json):
+        assert reply["study"]["probabilities"] == pytest.approx(expected.answer.probabilities, rel=1e-4)
+        assert reply["study"]["shares"] == pytest.approx(list(expected.shares), rel=1e-3)
+        assert len(reply["answers"]) == 2
+    assert "study" not in client.post("/predict", json={"images": [text(png())]}).json()
 
 
 def test_every_answer_names_the_model(client: TestClient, predictor: Predictor) -> None:

@@ -96,6 +96,7 @@ function show(study) {
   at("said").className = answer ? TONES[answer.decision] : ""
   at("decision").textContent = answer ? `${SIGNS[TONES[answer.decision]]} ${sentence(answer.decision)}` : "Asking …"
   at("reason").textContent = answer ? why(answer) : ""
+  at("sure").textContent = answer?.sure ? `${sentence(answer.sure)}.` : ""
   showPictures(study)
   showShares(answer)
 }
