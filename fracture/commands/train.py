@@ -1,9 +1,12 @@
 """`fracture train`: train one backbone or several."""
 
+from pathlib import Path
+
 import click
 
 from fracture import config as knobs
 from fracture.commands.options import given, options_of
+from fracture.commands.settings import from_file, from_run
 from fracture.config import TrainConfig
 from fracture.errors import ConfigError
 from fracture.progress import Terminal
@@ -12,14 +15,19 @@ from fracture.runs.attached import accounted
 
 
 @click.command("train")
+@click.option("--like", metavar="RUN", help="take the settings of this run, but for what is given beside it")
+@click.option(
+    "--config", type=click.Path(path_type=Path), metavar="FILE", help="take settings from YAML or JSON; options win"
+)
 @options_of(TrainConfig)
-def command(**values: str | None) -> None:
+def command(like: str | None, config: Path | None, **values: str | None) -> None:
     """Train a backbone and leave a complete, resumable MLflow run.
 
-    Every option is also a parameter of `mlflow run . -P NAME=VALUE`.
+    Every option but --like and --config is also a parameter of `mlflow run . -P NAME=VALUE`.
     """
     with accounted("train"):
-        _train(knobs.absolute(knobs.parse(given(values))), Terminal())
+        settings = (from_run(like) if like else {}) | (from_file(config) if config else {}) | given(values)
+        _train(knobs.absolute(knobs.parse(settings)), Terminal())
 
 
 def _train(wanted: TrainConfig, terminal: Terminal) -> None:

@@ -1,0 +1,53 @@
+"""Settings of a training from a file or from a run."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fracture.commands import settings
+from fracture.config import TrainConfig
+from fracture.errors import ConfigError
+from fracture.runs import session
+from tests.runs.small import config
+from tests.runs.small import train as train_small
+
+
+@pytest.mark.parametrize(
+    ("text", "held"),
+    [
+        ("model: swin\nlr: 1.0e-4\nepochs: 3\n", {"model": "swin", "lr": "0.0001", "epochs": "3"}),
+        (
+            '{"batch-size": 8, "checkpointing": true, "lr": "auto"}',
+            {"batch_size": "8", "checkpointing": "true", "lr": "auto"},
+        ),
+    ],
+)
+def test_a_file_says_what_could_be_typed(tmp_path: Path, text: str, held: dict[str, str]) -> None:
+    (tmp_path / "s.yaml").write_text(text)
+    assert settings.from_file(tmp_path / "s.yaml") == held
+
+
+@pytest.mark.parametrize("text", ["", "- model", "model: [a, b]", "model: {a: b}", "a: b: c", "model:", "\x00"])
+def test_a_file_that_says_something_else_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "s.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=r"--config .*s\.yaml: "):
+        settings.from_file(tmp_path / "s.yaml")
+
+
+def test_what_is_typed_wins_over_the_file_and_the_file_over_the_run(
+    store_root: Path, images: Path, cli: Callable[..., int], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    run = train_small(images, seed=5)
+    seen: list[TrainConfig] = []
+    monkeypatch.setattr(session, "train", lambda wanted, _: seen.append(wanted))
+    assert cli("train", "--like", run) == 0
+    assert seen[-1] == config(images, seed=5)
+    Path("s.yaml").write_text("seed: 6\nepochs: 4\n")
+    assert cli("train", "--like", run, "--config", "s.yaml", "--epochs", "5") == 0
+    assert seen[-1] == config(images, seed=6, epochs=5)
+    Path("s.yaml").write_text("sed: 6\n")
+    assert cli("train", "--config", "s.yaml") == 2
+    assert "Nearest: seed" in capsys.readouterr().err
+    assert cli("train", "--like", "nothing") == 2
