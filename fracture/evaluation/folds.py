@@ -7,6 +7,8 @@ from scipy import stats
 
 from fracture.evidence import FoldEstimate, Results
 
+LEAST = 3  # folds: of two the interval is wider than the metric's whole range
+
 
 def over_folds(values: Sequence[float], ratio: float) -> tuple[float, float, float]:
     """Mean and 95 % interval of a metric over folds: the corrected resampled t-test (Nadeau and Bengio 2003).
@@ -36,6 +38,8 @@ def summarise(results: Sequence[Results]) -> dict[str, FoldEstimate]:
         values = tuple(one.splits["test"].metrics[name].value for one in results)
         known = [value for value in values if value is not None]
         mean, low, high = over_folds(known, ratio) if len(known) == len(values) else (None, None, None)
+        if len(values) < LEAST:
+            low, high = None, None
         found[name] = FoldEstimate(value=mean, low=low, high=high, n=n, folds=values)
     return found
 

@@ -47,7 +47,9 @@ class FoldEstimate(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     value: float | None = Field(description="mean over the folds; null when one cannot tell it")
-    low: float | None = Field(description="lower end of the 95 % interval of the corrected resampled t-test")
+    low: float | None = Field(
+        description="lower end of the 95 % interval of the corrected resampled t-test; null of two folds"
+    )
     high: float | None = Field(description="upper end of it; not cut off at the metric's own range")
     n: int = Field(description="images tested, over all folds")
     folds: tuple[float | None, ...] = Field(description="its value in each fold")

@@ -14,7 +14,7 @@ from fracture.data.manifest import Manifest, read_csv
 from fracture.errors import ConfigError, DataError, FractureError
 from fracture.evaluation import predictions
 from fracture.evaluation.decide import Answers, describe, fit_decisions
-from fracture.evaluation.folds import summarise
+from fracture.evaluation.folds import LEAST, summarise
 from fracture.evaluation.predictions import Predictions
 from fracture.evidence import FoldResults, Results
 from fracture.evidence.healthy import NONE
@@ -85,7 +85,8 @@ def train_folds(config: TrainConfig, terminal: Terminal, again: str) -> None:
             _make_model(parent, config, found, place, terminal)
         known = {name: m for name, m in found.metrics.items() if m.value is not None}
         ends = {"": "value", "_low": "low", "_high": "high"}
-        parent.metrics({f"test_{n}{end}": getattr(m, key) for n, m in known.items() for end, key in ends.items()}, 0)
+        values = {f"test_{n}{end}": getattr(m, key) for n, m in known.items() for end, key in ends.items()}
+        parent.metrics({name: value for name, value in values.items() if value is not None}, 0)
         _show(found, terminal)
 
     group.train_members(config, "fold", range(config.folds), terminal, again, finish)
@@ -173,10 +174,12 @@ def _show(found: FoldResults, terminal: Terminal) -> None:
     rows = []
     for name in headline:
         one = found.metrics[name]
-        text = "-" if one.value is None else f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})"
+        text = "-" if one.value is None else f"{one.value:.3f}"
+        text += "" if one.low is None else f" ({one.low:.3f} to {one.high:.3f})"
         each = " ".join("-" if value is None else f"{value:.3f}" for value in one.folds)
         rows.append([name.replace("_", " "), text, each, str(one.n)])
-    title = f"{len(found.runs)} folds: mean and 95 % interval of the corrected resampled t-test"
+    of = "mean and 95 % interval of the corrected resampled t-test"
+    title = f"{len(found.runs)} folds: {of if len(found.runs) >= LEAST else 'mean; too few folds for an interval'}"
     terminal.table(title, ["test", "mean", "each fold", "n"], rows)
     if found.decisions is not None:
         terminal.decided(found.decisions)

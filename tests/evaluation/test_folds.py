@@ -27,3 +27,14 @@ def test_images_of_validation_are_not_trained_on() -> None:
     found = summarise(folds)["accuracy"]
     values = [one.splits["test"].metrics["accuracy"].value for one in folds]
     assert (found.value, found.low, found.high) == pytest.approx(over_folds(values, 1.0))  # type: ignore[arg-type]
+
+
+def test_two_folds_have_a_mean_and_no_interval() -> None:
+    folds = [results(skill) for skill in (1.0, 3.0)]
+    small = [fold.splits["val"].model_copy(update={"n": 300}) for fold in folds]
+    folds = [
+        fold.model_copy(update={"splits": fold.splits | {"val": val}}) for fold, val in zip(folds, small, strict=True)
+    ]
+    found = summarise(folds)["accuracy"]
+    assert found.value is not None
+    assert (found.low, found.high) == (None, None)
