@@ -40,7 +40,7 @@ def addresses(
         server.wait(30)
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=[STORES[0], *(pytest.param(name, marks=pytest.mark.long) for name in STORES[1:])])
 def connected(
     request: pytest.FixtureRequest, addresses: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[str]:

@@ -73,9 +73,6 @@ def sqlite_only(connected: str) -> None:
         pytest.skip("nothing of it depends on the store")
 
 
-@pytest.mark.parametrize(
-    "connected", ["server", pytest.param("postgres", marks=pytest.mark.long)], indirect=True
-)  # in a file: the script in the docs
 def test_the_whole_story(runs: list[str], folder: Path) -> None:
     registry, screen = Registry("story"), quiet()
     waive = {"confounded": "test: brightness tells the classes apart"}
