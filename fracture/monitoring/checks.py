@@ -157,9 +157,5 @@ def _of_level(name: str, title: str, found: Estimate, limit: float, what: str) -
     return Check(name, title, "drift" if beyond else "ok", said)
 
 
-def _auc(found: PairProbe) -> str:
-    return f"AUC {found.auc:.2f} [{found.low:.2f}, {found.high:.2f}]"
-
-
 def _shown(found: Estimate) -> str:
     return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"

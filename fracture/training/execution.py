@@ -53,13 +53,11 @@ class Plan(BaseModel):
     def params(self) -> dict[str, object]:
         """What is logged as parameters: what makes runs differ."""
         values = self.model_dump(exclude={"reasons", "recipe"})
-        return {f"plan.{name}": value for name, value in values.items() if not name.startswith("memory_")} | {
-            "plan.memory_format": self.memory_format
-        }
+        return {f"plan.{name}": value for name, value in values.items() if not name.endswith("_gib")}
 
     def memory(self) -> dict[str, float]:
         """What is logged as metrics, in GiB: of this machine now, so that it would tell any two runs apart."""
-        return {name: value for name, value in self if name.startswith("memory_") and isinstance(value, float)}
+        return {name: value for name, value in self if name.endswith("_gib") and value is not None}
 
     @property
     def dtype(self) -> torch.dtype:

@@ -24,5 +24,5 @@ def test_any_class_comes_back(metric: str, label: str) -> None:
 
 
 def test_what_is_not_ours_stays() -> None:
-    for name in ("system/cpu_utilization_percentage", "best_value", "other"):
-        assert plain(name) == name or sectioned(name) != name
+    for name in ("system/cpu_utilization_percentage", "other", "solved/other"):
+        assert (plain(name), sectioned(name)) == (name, name)
