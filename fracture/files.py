@@ -4,10 +4,13 @@ import errno
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 _NOT_SHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff]")
 
@@ -65,3 +68,14 @@ def as_text(name: str) -> str:
 def as_lines(text: str) -> str:
     """A text of several lines as it can be printed; see `as_text`."""
     return "\n".join(as_text(line.replace("\t", "    ")) for line in text.split("\n"))
+
+
+def page_template(path: Path, **filters: Callable[..., Any]) -> "Template":
+    """A page's template: names of files, classes and stations are never trusted as HTML, and nothing may be missing."""
+    import jinja2  # whoever makes no page needs none
+
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= filters
+    return environment.from_string(path.read_text(encoding="utf-8"))

@@ -148,19 +148,8 @@ def _report(table: list[Entry], config: CompareConfig, terminal: Terminal) -> di
     if all(entry.estimate("test", metric).value is None for entry in table):
         known = ", ".join(sorted(table[0].results.splits["test"].metrics))
         raise ConfigError(f"metric={metric}: not among the results. Allowed: {known}")
-    columns = [
-        "run",
-        "model",
-        f"val {metric}",
-        f"test {metric}",
-        "n",
-        *names(config),
-        "train img/s",
-        "epoch s",
-        "peak GiB",
-        "image ms",
-        "file MiB",
-    ]
+    costs = ["train img/s", "epoch s", "peak GiB", "image ms", "file MiB"]
+    columns = ["run", "model", f"val {metric}", f"test {metric}", "n", *names(config), *costs]
     runs = "1 run" if len(table) == 1 else f"{len(table)} runs, sorted by val {metric}"
     doubted = any(entry.estimate("test", metric).caution for entry in table)
     title = f"Test data {digest}: {runs}; intervals are 95 %, by group" + (f"; {DOUBTED}" if doubted else "")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from fracture.evaluation import predictions
 from fracture.evaluation.decide import Answers, Fitted, cross_fitted
 from fracture.evaluation.judge import judge, judge_slices
 from fracture.evaluation.metrics import softmax
+from fracture.evaluation.sample import Decisions
 from fracture.evaluation.studies import judge_studies
 from fracture.evidence import Decided, FoldMeanResults, Results
 from fracture.files import replacing, write_json
@@ -44,6 +46,36 @@ def write(
     Raises:
         ConfigError: the folds' models differ in more than their heads, or their mean answers otherwise than they do.
     """
+    sidecar = _write_model(folds, fitted, decided, out)
+    difference = _probe(folds, out)
+    manifest = _all_learned(read_csv(folds[0] / "manifest.csv"))
+    with replacing(out / "manifest.csv") as part:
+        write_csv(manifest, part)
+    (out / "config.json").write_bytes((folds[0] / "config.json").read_bytes())
+    write_json(out / "environment.json", environment.environment(execution.hardware("cpu")))
+    rows = _write_answers(manifest, fitted, answers.classes, out)
+    found = FoldMeanResults(
+        **results[0].model_dump(include={"model", "classes", "synthetic", "data", "weights_origin", "select_metric"}),
+        **_judged(manifest, rows, answers, cross_fitted(answers, decided.wanted) or fitted.decisions),
+        healthy=fitted.healthy,
+        data_digest=manifest.digest(),
+        test_digest=as_test(manifest).digest("test"),
+        weights_sha256=sidecar.weights_sha256,
+        calibration=fitted.calibration,
+        operating_point=fitted.operating_point,
+        referral=fitted.referral,
+        decisions=decided,
+        latency_ms=results[0].latency_ms,
+        checkpoint_mib=(out / "best.pth").stat().st_size / 2**20,
+        folds=len(folds),
+        difference=difference,
+    )
+    write_json(out / "results.json", found.model_dump(mode="json"))
+    return found
+
+
+def _write_model(folds: Sequence[Path], fitted: Fitted, decided: Decided, out: Path) -> checkpoint.Sidecar:
+    """The mean of the folds' weights with what was decided; its sidecar."""
     loaded = [checkpoint.load(fold / "best.pth")[0] for fold in folds]
     states = [model.state_dict() for model in loaded]
     _same_below(states, _last(loaded[0]))
@@ -53,43 +85,28 @@ def write(
         fitted.calibration, fitted.operating_point, fitted.referral, decided, fitted.healthy
     )
     checkpoint.save(out / "best.pth", state, sidecar)
-    difference = _probe(folds, out)
-    manifest = _all_learned(read_csv(folds[0] / "manifest.csv"))
-    with replacing(out / "manifest.csv") as part:
-        write_csv(manifest, part)
-    (out / "config.json").write_bytes((folds[0] / "config.json").read_bytes())
-    write_json(out / "environment.json", environment.environment(execution.hardware("cpu")))
+    return sidecar
+
+
+def _write_answers(manifest: Manifest, fitted: Fitted, classes: tuple[str, ...], out: Path) -> list[int]:
+    """The out-of-fold answers as those of the test, with what is decided of each; their rows of the manifest."""
     kept = predictions.read(out / "predictions_out_of_fold.csv")
     place = {row.sha256: i for i, row in enumerate(manifest.rows)}
     rows = [place[digest] for digest in kept.sha256]
-    rule = fitted.rule(answers.classes)
-    predictions.write(
-        out / "predictions_test.csv", manifest, rows, kept.logits, fitted.calibration.temperature, rule
-    )  # fmt: skip
-    decisions = cross_fitted(answers, decided.wanted) or fitted.decisions
+    temperature, rule = fitted.calibration.temperature, fitted.rule(classes)
+    predictions.write(out / "predictions_test.csv", manifest, rows, kept.logits, temperature, rule)
+    return rows
+
+
+def _judged(manifest: Manifest, rows: Sequence[int], answers: Answers, decisions: Decisions) -> dict[str, Any]:
+    """The fields of the results that say how good the answers are."""
     own = answers.logits, answers.labels, answers.groups, answers.classes, decisions
-    found = FoldMeanResults(
-        **results[0].model_dump(include={"model", "classes", "synthetic", "data", "weights_origin", "select_metric"}),
-        healthy=fitted.healthy,
-        data_digest=manifest.digest(),
-        test_digest=as_test(manifest).digest("test"),
-        weights_sha256=sidecar.weights_sha256,
-        calibration=fitted.calibration,
-        operating_point=fitted.operating_point,
-        referral=fitted.referral,
-        decisions=decided,
-        splits={"test": judge(*own)},
-        slices=judge_slices(manifest.columns(rows), *own),
-        studies=judge_studies(
-            [manifest.rows[i] for i in rows], answers.logits, answers.labels, answers.classes, decisions
-        ),
-        latency_ms=results[0].latency_ms,
-        checkpoint_mib=(out / "best.pth").stat().st_size / 2**20,
-        folds=len(folds),
-        difference=difference,
-    )
-    write_json(out / "results.json", found.model_dump(mode="json"))
-    return found
+    images = [manifest.rows[i] for i in rows]
+    return {
+        "splits": {"test": judge(*own)},
+        "slices": judge_slices(manifest.columns(rows), *own),
+        "studies": judge_studies(images, answers.logits, answers.labels, answers.classes, decisions),
+    }
 
 
 def as_test(manifest: Manifest) -> Manifest:

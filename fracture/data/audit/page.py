@@ -7,11 +7,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from PIL import Image as Pillow
 
 from fracture.data.audit.report import AuditReport, Check, Evidence
 from fracture.data.images import ImageError, decode
+from fracture.files import page_template
 
 PAIRS_SHOWN = 24  # a check; the JSON holds all
 _SIDE = 190  # pixels of a picture's longer side
@@ -20,15 +20,8 @@ _TEMPLATE = Path(__file__).with_name("page.html")
 
 def render(report: AuditReport) -> str:
     """The page, as HTML. Images are read again for their thumbnails; one that cannot be read is left blank."""
-    environment = jinja2.Environment(
-        autoescape=True,  # names of files are never trusted as HTML
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     shown = [_shown(report, check) for check in report.checks]
-    return template.render(report=report, checks=shown, pairs_shown=PAIRS_SHOWN, odd=_odd(report))
+    return page_template(_TEMPLATE).render(report=report, checks=shown, pairs_shown=PAIRS_SHOWN, odd=_odd(report))
 
 
 def _shown(report: AuditReport, check: Check) -> dict[str, Any]:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from matplotlib.figure import Figure
 
 from fracture.evaluation.report.words import limits, summary
 from fracture.evidence import METRICS, Controls, Estimate, Judged
+from fracture.files import page_template
 
 _TEMPLATE = Path(__file__).with_name("page.html")
 
@@ -66,14 +66,7 @@ CAPTIONS = {
 
 def render(contents: Contents) -> str:
     """The page, as HTML."""
-    environment = jinja2.Environment(
-        autoescape=True,  # names of files and classes are never trusted as HTML
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"shown": shown, "data_url": _data_url, "plain": lambda name: str(name).replace("_", " ")}
-    template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
+    template = page_template(_TEMPLATE, shown=shown, data_url=_data_url, plain=_plain)
     return template.render(
         c=contents, r=contents.results, test=contents.results.splits["test"], captions=CAPTIONS, meanings=METRICS,
         summary=summary(contents.results, contents.audit), limits=limits(contents.results, contents.audit),
@@ -92,6 +85,10 @@ def shown(found: Estimate) -> str:
     if found.value is None:
         return f"not defined: {found.reason}"
     return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]" + (" †" if found.caution else "")
+
+
+def _plain(name: object) -> str:
+    return str(name).replace("_", " ")
 
 
 def _data_url(picture: bytes) -> str:
