@@ -121,10 +121,10 @@ class TrainConfig(BaseModel):
     )
     batch_norm: Literal["auto", "pretrained", "mixed"] = Field(
         "auto",
-        description="its statistics with a solved head; mixed is half those of the training images, auto tries both",
+        description="its statistics with a linear probe; mixed is half those of the training images, auto tries both",
     )
     trained: Literal["all", "backbone", "head"] = Field(
-        "all", description="backbone leaves a solved head as it is, head the backbone; both leave batch statistics"
+        "all", description="backbone leaves a linear probe as it is, head the backbone; both leave batch statistics"
     )
     ema_decay: float = Field(
         0.0,
@@ -144,7 +144,7 @@ class TrainConfig(BaseModel):
     )
     refit: bool | Auto = Field(
         "auto",
-        description="once chosen, solve the head on training and validation together; auto does where a solved head "
+        description="once chosen, fit the head on training and validation together; auto does where a linear probe "
         "is the best and has answered out of fold, true says where it cannot",
     )
     seed: int = Field(0, ge=0, description="of the initialisation, the order and the augmentation")
@@ -211,7 +211,7 @@ class TrainConfig(BaseModel):
         if self.val_fraction + self.test_fraction >= 0.9:
             problems.append("val_fraction + test_fraction leave less than a tenth for training")
         if self.epochs != "auto" and self.epochs and self.leaves_none(self.epochs):
-            looks = ", the first of which judges the solved head" if self.head == "probe" else ""
+            looks = ", the first of which judges the linear probe" if self.head == "probe" else ""
             problems.append(f"warmup_epochs={self.warmup_epochs} leaves none of epochs={self.epochs}{looks}")
         problems += self._lacking()
         if problems:
@@ -224,16 +224,16 @@ class TrainConfig(BaseModel):
         return Wanted(self.operating, self.refer_error, self.set_coverage)
 
     def leaves_none(self, epochs: int) -> bool:
-        """Whether the warm-up takes all epochs that learn: the first one of a solved head only judges it."""
+        """Whether the warm-up takes all epochs that learn: the first one of a linear probe only judges it."""
         return 0 < self.warmup_epochs >= epochs - (self.head == "probe")
 
     def _lacking(self) -> list[str]:
         """What needs another knob beside it that stands otherwise."""
-        solved, falls = self.head == "probe", self.layer_decay < 1
+        probed, falls = self.head == "probe", self.layer_decay < 1
         fall = f"layer_decay={self.layer_decay} is below layer_decay_cutoff={self.layer_decay_cutoff}"
         needs = [
-            (self.batch_norm == "mixed", solved, f"batch_norm={self.batch_norm} needs head=probe beside it"),
-            (self.trained == "backbone", solved, "trained=backbone needs head=probe: a random head would stay random"),
+            (self.batch_norm == "mixed", probed, f"batch_norm={self.batch_norm} needs head=probe beside it"),
+            (self.trained == "backbone", probed, "trained=backbone needs head=probe: a random head would stay random"),
             (self.layer_decay_cutoff > 0, falls, "layer_decay_cutoff needs layer_decay below 1 beside it"),
             (
                 self.trained == "backbone",

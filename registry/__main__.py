@@ -123,7 +123,7 @@ def _warn(registry: "Registry", standing: "Standing", terminal: Terminal) -> Non
     whole = registry.renamed(standing) or registry.deleted(standing)
     open_lines = standing.astray if standing.open_lines else []
     for what in (whole,) if whole else (*standing.by_hand, *open_lines, *standing.gone.values()):
-        terminal.warn(f"{what}; `python -m registry verify{registry.option}` says what mends it")
+        terminal.warn(f"{what}; `python -m registry verify{registry.option}` says what repairs it")
     for version in standing.withdrawn:
         terminal.warn(standing.why_withdrawn(version))
 
@@ -160,7 +160,7 @@ def _by_name(version: str, although: str) -> None:
 
 
 @cli.command()
-@click.option("--repair", is_flag=True, help="Mend what can be: history, aliases, tags, deleted runs and versions.")
+@click.option("--repair", is_flag=True, help="Repair what can be: history, aliases, tags, deleted runs and versions.")
 @_NAME
 def verify(repair: bool, name: str) -> None:
     """Compare aliases, history, versions and the runs they were made from; exit code 5 if anything disagrees."""
@@ -171,7 +171,7 @@ def verify(repair: bool, name: str) -> None:
     if repair:
         left = verification.verify(registry, terminal)
     if left:
-        way = "a person must decide" if repair else "`python -m registry verify --repair` mends what can be"
+        way = "a person must decide" if repair else "`python -m registry verify --repair` repairs what can be"
         raise GateError(f"{len(left)} disagreements; {way}")
 
 

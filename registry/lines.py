@@ -134,7 +134,7 @@ def version_of(line: Line | None) -> str:
     return line.entry.version if line else ""
 
 
-def fold(lines: Sequence[Line]) -> State:
+def replay(lines: Sequence[Line]) -> State:
     """Where the lines say that each alias points."""
     state, void, unsure = State(), set(), False
     for line in lines:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from mlflow.entities.model_registry import ModelVersion
 
 from registry.history import Damage, Told
-from registry.lines import ALIASES, Line, State, cut, fold, version_of
+from registry.lines import ALIASES, Line, State, cut, replay, version_of
 
 WITHDRAWN = "fracture.withdrawn"  # of a version: when, by whom and why it was rolled back; the history decides
 
@@ -145,7 +145,7 @@ class Standing:
 
 def stand(told: Told, versions: Sequence[ModelVersion], option: str = "") -> Standing:
     """Hold what a history tells against the versions of its model."""
-    state, there = fold(told.lines), {str(one.version): one for one in versions}
+    state, there = replay(told.lines), {str(one.version): one for one in versions}
 
     def stands(line: Line | None) -> bool:
         return line is None or (line.entry.version in there and is_about(line, there[line.entry.version]))

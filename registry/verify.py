@@ -21,11 +21,11 @@ class Finding:
 
     Attributes:
         what: in one sentence.
-        mend: what `verify --repair` does about it, None where a person must decide.
+        fix: what `verify --repair` does about it, None where a person must decide.
     """
 
     what: str
-    mend: Callable[[], object] | None = None
+    fix: Callable[[], object] | None = None
 
 
 def verify(registry: Registry, terminal: Terminal, *, repair: bool = False) -> list[Finding]:
@@ -34,7 +34,7 @@ def verify(registry: Registry, terminal: Terminal, *, repair: bool = False) -> l
     Args:
         registry: the registered model.
         terminal: hears each finding.
-        repair: mend what can be: the history from its copies, aliases and tags from the history, deleted runs; a
+        repair: fix what can be: the history from its copies, aliases and tags from the history, deleted runs; a
             version that is gone is taken off its aliases by a line of the history.
 
     Raises:
@@ -51,8 +51,8 @@ def verify(registry: Registry, terminal: Terminal, *, repair: bool = False) -> l
     findings += [Finding(what) for what in _fallen(standing)]
     for finding in findings:
         terminal.warn(finding.what)
-        if repair and finding.mend is not None:
-            finding.mend()
+        if repair and finding.fix is not None:
+            finding.fix()
             terminal.say(f"repaired: {finding.what}")
     for note in _notes(registry, standing):
         terminal.say(note)
@@ -99,9 +99,9 @@ def _of_version(registry: Registry, standing: Standing, alias: str, version: Mod
     version.tags.update(standing.promised(number))
     if why := check.changed(registry.name, version):
         alone = why.startswith(check.GONE) and (state == "gone" or origin.is_reachable(run_id))  # not the whole store
-        mend = partial(_removed, registry, number, why) if alone else None
+        fix = partial(_removed, registry, number, why) if alone else None
         way = standing.way_out(alias) + ("" if alone else "; what cannot be brought back may be deleted in MLflow")
-        found.append(Finding(f"@{alias}, version {number}: {why}; {way}", mend))
+        found.append(Finding(f"@{alias}, version {number}: {why}; {way}", fix))
     if state != "gone" and (why := _overwritten(version)):
         found.append(Finding(f"@{alias}: {why}; the package itself is checked apart from this"))
     return found

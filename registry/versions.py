@@ -10,7 +10,7 @@ from mlflow.exceptions import MlflowException
 
 from fracture.errors import ConfigError
 from registry.history import History, copies_of
-from registry.lines import Line, fold
+from registry.lines import Line, replay
 from registry.names import checked, is_number
 from registry.patience import ABSENT, models_of, patiently, versions_of
 from registry.standing import WITHDRAWN, Standing, stand
@@ -98,7 +98,7 @@ class Registry:
         line = self.history.append(action, version, before, reason, gates, source=source, tags=tags)
         lines = self.follow().lines
         self.history.settle(line)
-        if line.number in fold(lines).void:
+        if line.number in replay(lines).void:
             raise ConfigError(
                 f"{self.name}: version {before or 'none'} was champion no more when {version} was to replace it; line "
                 f"{line.number} of the history does not count. Look at `python -m registry show` and try again."

@@ -38,7 +38,7 @@ BAD = [
     ({"warmup_epochs": "3", "epochs": "3", "scheduler": "cosine"}, "warmup_epochs=3 leaves none of epochs=3"),
     (
         {"warmup_epochs": "2", "epochs": "3", "scheduler": "cosine", "head": "probe"},
-        "warmup_epochs=2 leaves none of epochs=3, the first of which judges the solved head",
+        "warmup_epochs=2 leaves none of epochs=3, the first of which judges the linear probe",
     ),
     ({"batch_norm": "mixed"}, "batch_norm=mixed needs head=probe"),
     ({"trained": "backbone"}, "trained=backbone needs head=probe"),

@@ -131,13 +131,13 @@ def test_leaking_data_are_refused_with_their_audit_on_the_run_and_mended(project
     assert code == 1
     assert "DataError (exit code 3)" in output
     [(run_id,)] = rows(project, "SELECT run_uuid FROM tags WHERE key = 'fracture.audit' AND value = 'leaking'")
-    mend = tag(project, run_id, "fracture.reason").splitlines()[-1].removeprefix("Mend it: ")
-    assert mend.startswith("mlflow run . -e regroup --env-manager local ")
+    fix = tag(project, run_id, "fracture.reason").splitlines()[-1].removeprefix("To fix it: ")
+    assert fix.startswith("mlflow run . -e regroup --env-manager local ")
     assert (project / "mlruns" / "0" / run_id / "artifacts" / "audit.html").is_file()
-    code, output = run(project, ["bash", "-c", mend])
+    code, output = run(project, ["bash", "-c", fix])
     assert code == 0, output
-    mended = project / "leaky.regrouped.csv"
-    code, output = run(project, mlflow_run("audit", data=mended, out=tmp_path / "audit.json"))
+    repaired = project / "leaky.regrouped.csv"
+    code, output = run(project, mlflow_run("audit", data=repaired, out=tmp_path / "audit.json"))
     assert code == 0, output
     [(run_id,)] = rows(project, "SELECT run_uuid FROM tags WHERE key = 'fracture.kind' AND value = 'audit'")
     kept = {path.name for path in (project / "mlruns" / "0" / run_id / "artifacts").iterdir()}

@@ -5,10 +5,10 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from fracture.errors import MemoryLimitError
-from fracture.training.memory.plan import MemoryPlan, Wish, find_plan
+from fracture.training.memory.alternatives import refusal
+from fracture.training.memory.plan import MemoryPlan, MemoryRequest, find_plan
 from fracture.training.memory.predict import predict
 from fracture.training.memory.spec import StepSpec
-from fracture.training.memory.ways import refusal
 
 AT_ONCE = "fits at once"
 
@@ -48,14 +48,14 @@ def judge_batches(
     ]
     if not any(verdict.plan for verdict in verdicts):
         smallest = spec.model_copy(update={"batch_size": min(sizes)})
-        raise MemoryLimitError(refusal(Wish(smallest, limit_gib, 1, spec.checkpointing, cache_dir)))
+        raise MemoryLimitError(refusal(MemoryRequest(smallest, limit_gib, 1, spec.checkpointing, cache_dir)))
     return verdicts
 
 
 def _judge(spec: StepSpec, limit_gib: float, accumulate: bool, cache_dir: Path) -> Verdict:
     whole = predict(spec, cache_dir)
     parts = accumulate and not whole.batch_norm
-    plan = find_plan(Wish(spec, limit_gib, "auto" if parts else 1, spec.checkpointing, cache_dir))
+    plan = find_plan(MemoryRequest(spec, limit_gib, "auto" if parts else 1, spec.checkpointing, cache_dir))
     return Verdict(
         batch_size=spec.batch_size,
         process_gib=round(whole.process_gib, 3),

@@ -12,11 +12,11 @@ from filelock import FileLock, Timeout
 from fracture.errors import ConfigError
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
-_GIVEN = os.environ.get(VARIABLE)  # before this process narrows it down
+_ORIGINAL = os.environ.get(VARIABLE)  # before this process narrows it down
 
 
 @contextmanager
-def own(device: str) -> Iterator[str]:
+def claim(device: str) -> Iterator[str]:
     """Take the first visible GPU that no other worker of this user holds, before anything of CUDA is begun.
 
     Args:
@@ -43,7 +43,7 @@ def own(device: str) -> Iterator[str]:
         yield name
 
 
-def enough(workers: int, device: str) -> None:
+def check_enough(workers: int, device: str) -> None:
     """See that each worker of this machine can have a GPU of its own.
 
     Raises:
@@ -58,14 +58,14 @@ def enough(workers: int, device: str) -> None:
 
 def visible() -> list[str]:
     """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; asked without beginning with CUDA."""
-    if _GIVEN is not None:
-        return [name.strip() for name in _GIVEN.split(",") if name.strip() and name.strip() != "-1"]
+    if _ORIGINAL is not None:
+        return [name.strip() for name in _ORIGINAL.split(",") if name.strip() and name.strip() != "-1"]
     return [str(number) for number in range(torch.cuda.device_count())]
 
 
-def given() -> dict[str, str]:
+def original_variable() -> dict[str, str]:
     """The variable as this process found it, for others that take their own."""
-    return {} if _GIVEN is None else {VARIABLE: _GIVEN}
+    return {} if _ORIGINAL is None else {VARIABLE: _ORIGINAL}
 
 
 def _take(name: str, held: ExitStack) -> bool:

@@ -24,7 +24,7 @@ _POLL = 0.2  # seconds between looks at what asks to stop
 _VMSTAT = Path("/proc/vmstat")
 
 
-class Hears(Protocol):
+class Listener(Protocol):
     """Hears how a trial goes on, in the process that optimises."""
 
     def planned(self, message: Planned) -> None:
@@ -56,14 +56,14 @@ def call(function: Callable[..., R], *arguments: Any) -> R:
         return pool.submit(function, *arguments).result()
 
 
-def run(target: Callable[..., None], work: object, hears: Hears, stop: Stop) -> Outcome:
+def run(target: Callable[..., None], work: object, listener: Listener, stop: Stop) -> Outcome:
     """Run ``target(work, connection)`` in a process and hear it to its end, however it ends.
 
     Args:
         target: sends `Planned`, `Batch`, `Epoch` (each of which waits for an answer) and at last an `Outcome`.
         work: what it is given.
-        hears: is told of each message.
-        stop: once it has a reason the process is asked to end, and given the time to save where it stands.
+        listener: is told of each message.
+        stop: once it has a reason the process is asked to end, and given the time to save how far it has come.
     """
     ours, theirs = _CONTEXT.Pipe()
     kills = _out_of_memory_kills()
@@ -77,7 +77,7 @@ def run(target: Callable[..., None], work: object, hears: Hears, stop: Stop) -> 
                 process.terminate()
                 asked = True
             if ours.poll(_POLL):
-                outcome = _hear(ours, hears)
+                outcome = _receive(ours, listener)
                 if outcome is not None:
                     process.join()
                     return outcome
@@ -86,7 +86,7 @@ def run(target: Callable[..., None], work: object, hears: Hears, stop: Stop) -> 
     except (EOFError, ConnectionError):  # a killed process resets what it had not read
         pass
     finally:
-        ours.close()  # whoever still waits for an answer hears that nobody is there
+        ours.close()  # whoever still waits for an answer listener that nobody is there
         process.join(10)
         if process.is_alive():
             process.kill()
@@ -106,17 +106,17 @@ def die_with(parent: Any = None) -> None:
     threading.Thread(target=wait, name="parent watch", daemon=True).start()
 
 
-def _hear(connection: Connection, hears: Hears) -> Outcome | None:
+def _receive(connection: Connection, listener: Listener) -> Outcome | None:
     """One message; the outcome if it is that."""
     message = connection.recv()
     if isinstance(message, Outcome):
         return message
     if isinstance(message, Epoch):
-        connection.send(hears.epoch(message))
+        connection.send(listener.epoch(message))
     elif isinstance(message, Batch):
-        hears.batch(message)
+        listener.batch(message)
     elif isinstance(message, Planned):
-        hears.planned(message)
+        listener.planned(message)
     return None
 
 

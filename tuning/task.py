@@ -51,7 +51,7 @@ class Task:
 
     @property
     def judged_first(self) -> int:
-        """Epochs that learn nothing: the first one of a solved head, which is the same whatever is tried."""
+        """Epochs that learn nothing: the first one of a linear probe, which is the same whatever is tried."""
         return int(self.config.head == "probe")
 
     def digest(self) -> str:

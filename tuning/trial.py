@@ -16,7 +16,7 @@ from fracture.errors import DivergedError, Interrupted, MemoryLimitError
 from fracture.evidence.healthy import find_healthy
 from fracture.progress import LOG, log_file
 from fracture.training import fit, state
-from fracture.training.head import solve_head
+from fracture.training.head import fit_probe
 from fracture.training.memory.correct import is_out_of_memory
 from fracture.training.memory.plan import MemoryPlan
 from fracture.training.state import Position
@@ -105,7 +105,7 @@ def _train(work: Work, connection: Connection) -> None:
     with Watch(config.stall_seconds, work.folder / "train.log", lambda _: None) as watch:
         if config.head == "probe" and not state.exists(job.folder):
             with fit.out_of_memory_explained(job):
-                LOG.info("%s", solve_head(job, model, lambda *_: watch.beat(), decides=False).described())
+                LOG.info("%s", fit_probe(job, model, lambda *_: watch.beat(), decides=False).described())
         connection.send(Planned(job.plan))
         fit.fit(job, model, watch, _Messenger(connection))
 

@@ -18,7 +18,7 @@ from fracture.config import TrainConfig, changed, parse, seeds
 from fracture.data.audit.report import AuditReport
 from fracture.errors import ConfigError, Interrupted
 from fracture.progress import Terminal
-from fracture.runs import again
+from fracture.runs import resume_command
 from fracture.runs.session import Session
 from fracture.tracking import store
 from fracture.tracking.run import TrackedRun
@@ -67,15 +67,15 @@ def tune(tuning: TuneConfig, config: TrainConfig, given: Mapping[str, str], term
         FractureError: see `fracture.errors`.
     """
     attached = store.attached_run_id() is not None
-    goes_on = again.command_line(given, attached, "tune")
+    goes_on = resume_command.command_line(given, attached, "tune")
     url = storage.address(tuning.storage)
     if attached and storage.has_password(tuning.storage):
         raise ConfigError(
             f"-P storage={storage.hidden(tuning.storage)}: `mlflow run` has written its password to run "
             f"{store.attached_run_id()}. Delete that run, and put the address into {storage.VARIABLE} instead."
         )
-    gpus.enough(tuning.workers, config.device)
-    with gpus.own(config.device):
+    gpus.check_enough(tuning.workers, config.device)
+    with gpus.claim(config.device):
         process.warm_up()
         task, report = prepare(tuning, config, terminal)
         _warn_of_memory(tuning.workers, task, terminal)
@@ -136,7 +136,7 @@ def _join(name: str, kept: RDBStorage, overrides: Mapping[str, str], worker: str
     trials = int(overrides.get("trials", found.tuning.trials))
     local = {key: value for key, value in overrides.items() if key != "trials"}
     config = parse(found.config.model_dump() | local | {"recipe": "seed", "audit": "off"}, "python -m tuning worker")
-    with gpus.own(config.device):
+    with gpus.claim(config.device):
         process.warm_up()
         task, _ = prepare(found.tuning.model_copy(update={"recipe": "seed"}), config, terminal)
         if task.digest() != found.task:
@@ -207,7 +207,7 @@ def _more_workers(opened: Opened, task: Task, terminal: Terminal) -> Iterator[No
     command += ["--data", config.data, "--weights", config.weights, "--cache-dir", config.cache_dir]
     command += ["--threads", str(task.plan.threads), "--trials", str(tuning.trials)]
     environment = {key: value for key, value in os.environ.items() if key not in ("MLFLOW_RUN_ID", gpus.VARIABLE)}
-    environment |= gpus.given() | {storage.VARIABLE: opened.url}
+    environment |= gpus.original_variable() | {storage.VARIABLE: opened.url}
     more = [
         subprocess.Popen([*command, "--worker", str(number)], env=environment) for number in range(1, tuning.workers)
     ]
@@ -234,7 +234,7 @@ def _finish(opened: Opened, task: Task, attached: bool, terminal: Terminal) -> N
     try:
         found = study.best(own)
         best = task.with_values(dict(found.params)) if found else task.config
-        summary = conclude.summarise(own, kept, again.command_line(_told(best), attached))
+        summary = conclude.summarise(own, kept, resume_command.command_line(_told(best), attached))
         conclude.publish(summary, own, run)
         conclude.show(summary, own, terminal)
         if tracked.holds(run.id) != summary.best_trial:
@@ -243,7 +243,7 @@ def _finish(opened: Opened, task: Task, attached: bool, terminal: Terminal) -> N
                 "trained it: `python -m tuning worker` there brings them."
             )
         if kept.tuning.train_best:
-            again_with = again.command_line({"resume": "{run}"}, attached)
+            again_with = resume_command.command_line({"resume": "{run}"}, attached)
             train_best(best, summary.best_values, Session(terminal, run.id, again_with))
     except (Interrupted, KeyboardInterrupt) as stopped:
         run.end("KILLED", str(stopped) or "interrupted")

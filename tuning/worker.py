@@ -140,14 +140,14 @@ class Worker:
         asked.set_user_attr(study.RUN, run.id)
         plan = self._plans[int(values["batch_size"])]
         work = trial.Work(self.task, values, plan, self._place(self.study.trials[number]))
-        hears = _Ears(asked, run, self.task, bars)
+        listener = _Listener(asked, run, self.task, bars)
         with _ended_badly(run):
-            outcome = process.run(trial.main, work, hears, self.stop)
-            hears.costs(time.monotonic() - began, plan)
-        return self._conclude(asked, run, hears, outcome, work.folder)
+            outcome = process.run(trial.main, work, listener, self.stop)
+            listener.costs(time.monotonic() - began, plan)
+        return self._conclude(asked, run, listener, outcome, work.folder)
 
     def _conclude(
-        self, asked: optuna.Trial, run: tracked.TrialRun, hears: "_Ears", outcome: Outcome, folder: Path
+        self, asked: optuna.Trial, run: tracked.TrialRun, listener: "_Listener", outcome: Outcome, folder: Path
     ) -> float:
         kind, reason = outcome.kind, outcome.reason
         asked.set_user_attr("reason", reason[:1000])
@@ -161,13 +161,13 @@ class Worker:
             if kind == "interrupted":
                 raise Interrupted(self.stop.reason or reason)
             raise TrialLostError(f"trial {asked.number} was lost: {reason}{'; it is tried again' if again else ''}")
-        excess = hears.measured_gib - self.task.limit_gib if hears.measured_gib else -self.task.limit_gib
+        excess = listener.measured_gib - self.task.limit_gib if listener.measured_gib else -self.task.limit_gib
         asked.set_constraint("memory_gib", max(excess, _UNKNOWN_EXCESS) if kind == "memory" else excess)
         asked.set_constraint("diverged", 1.0 if kind == "diverged" else 0.0)
-        run.end("COMPLETE" if kind == "done" else "PRUNED", _why(kind, reason, len(hears.values)))
+        run.end("COMPLETE" if kind == "done" else "PRUNED", _why(kind, reason, len(listener.values)))
         if kind != "done":
             raise TrialPruned(reason)
-        return min(hears.values) if self.task.minimised else max(hears.values)
+        return min(listener.values) if self.task.minimised else max(listener.values)
 
     def _done(self, _: optuna.Study, ended: FrozenTrial) -> None:
         """Say what came of a trial, and keep its weights if none is better."""
@@ -246,8 +246,8 @@ def _ended_badly(run: tracked.TrialRun) -> Iterator[None]:
         raise
 
 
-class _Ears:
-    """Hears a trial and passes it on to Optuna, the tracker and the screen; a `process.Hears`."""
+class _Listener:
+    """Hears a trial and passes it on to Optuna, the tracker and the screen; a `process.Listener`."""
 
     def __init__(self, asked: optuna.Trial, run: tracked.TrialRun, task: Task, bars: Working) -> None:
         self._asked, self._run, self._task, self._bars = asked, run, task, bars

@@ -36,7 +36,7 @@ def command(data: Path, out: Path, **values: str | None) -> None:
 
     Of a RUN it ranks the labels: those that models which had not seen the image find least probable come first.
 
-    Exit code 0: no leakage; 3: leakage, and the message names the command that mends it.
+    Exit code 0: no leakage; 3: leakage, and the message names the command that fixes it.
     """
     config = parse_model(AuditConfig, given(values), "fracture audit")
     if _RUN.fullmatch(str(data)) and not data.exists():

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def command(fix: bool, as_json: bool) -> None:
     """Look at versions, devices, memory, disks, store, weights, extras and leftovers; paste it into an issue.
 
-    Exit code 0: nothing is wrong; 1: something is, and each such line says what mends it.
+    Exit code 0: nothing is wrong; 1: something is, and each such line says what repairs it.
     """
     from fracture.runs import doctor  # a heavy import
 
@@ -35,5 +35,5 @@ def _show(found: "list[Finding]", terminal: Terminal) -> None:
     for one in found:
         style = {"ok": "", "note": "yellow", "problem": "bold red"}[one.status]
         terminal.say(f"{one.status:<8} {one.name}: {one.said}", style)
-        if one.mend:
-            terminal.say(f"         -> {one.mend}", style)
+        if one.fix:
+            terminal.say(f"         -> {one.fix}", style)

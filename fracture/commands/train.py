@@ -10,7 +10,7 @@ from fracture.commands.settings import from_file, from_run
 from fracture.config import TrainConfig
 from fracture.errors import ConfigError
 from fracture.progress import Terminal
-from fracture.runs import again
+from fracture.runs import resume_command
 from fracture.runs.attached import accounted
 
 
@@ -53,13 +53,15 @@ def _train(wanted: TrainConfig, terminal: Terminal) -> None:
         if len(names) > 1:
             raise ConfigError(f"folds={wanted.folds} with {len(names)} backbones: give one model a command")
         folds.train_folds(
-            wanted.model_copy(update={"model": names[0]}), terminal, again.command_line(knobs.changed(wanted), attached)
+            wanted.model_copy(update={"model": names[0]}),
+            terminal,
+            resume_command.command_line(knobs.changed(wanted), attached),
         )
     elif len(names) == 1:
-        goes_on = again.command_line({"resume": "{run}"}, attached)
+        goes_on = resume_command.command_line({"resume": "{run}"}, attached)
         session.train(wanted.model_copy(update={"model": names[0]}), session.Session(terminal, None, goes_on))
     else:
-        group.train_group(wanted, names, terminal, again.command_line(knobs.changed(wanted), attached))
+        group.train_group(wanted, names, terminal, resume_command.command_line(knobs.changed(wanted), attached))
 
 
 def _resume(wanted: TrainConfig, terminal: Terminal, attached: bool) -> None:
@@ -72,9 +74,9 @@ def _resume(wanted: TrainConfig, terminal: Terminal, attached: bool) -> None:
         left = {name: value for name, value in typed.items() if name not in others}
         raise ConfigError(
             f"resume={run_id} goes on under the run's own settings, but {settings} was given too. Only data=NEW and "
-            f"epochs=N may stand beside it.\nLeave it out:\n  {again.command_line(left, attached)}"
+            f"epochs=N may stand beside it.\nLeave it out:\n  {resume_command.command_line(left, attached)}"
         )
-    here = session.Session(terminal, None, again.command_line({"resume": "{run}"}, attached))
+    here = session.Session(terminal, None, resume_command.command_line({"resume": "{run}"}, attached))
     if wanted.epochs == "auto" or "epochs" not in typed:
         session.resume(run_id, here, typed.get("data", ""))
     else:

@@ -83,7 +83,7 @@ def _unusable(tree: Tree, rows: list[Row]) -> list[str]:
     ]
     gone = [row.path for row in rows if not row.path.is_file()]
     more = f", and {len(gone) - 1} more" if len(gone) > 1 else ""
-    return problems + ([f"{gone[0]}: is a broken link or no regular file{more}; mend or remove it"] if gone else [])
+    return problems + ([f"{gone[0]}: is a broken link or no regular file{more}; fix or remove it"] if gone else [])
 
 
 def _no_classes(rows: Iterable[Row], root: Path) -> list[str]:

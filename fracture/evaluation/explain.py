@@ -20,7 +20,7 @@ _GREYS = (0, 64, 128, 192, 255)
 
 
 @dataclass(frozen=True)
-class Case:
+class ControlImages:
     """The images that controls are tried on.
 
     Attributes:
@@ -54,33 +54,35 @@ def hide_border(pixels: Pixels) -> Pixels:
     return hidden
 
 
-def try_controls(answers: Answers, case: Case, logits: Floats, maps: Floats, random_maps: Floats) -> Controls:
+def try_controls(
+    answers: Answers, images: ControlImages, logits: Floats, maps: Floats, random_maps: Floats
+) -> Controls:
     """Judge a model on images that lack their centre or their border, and on blank ones.
 
     Args:
         answers: the model.
-        case: images of the test split.
+        images: images of the test split.
         logits: its answers to them, [n, classes].
         maps: activation maps of some images, [m, size, size].
         random_maps: of the same images by the same architecture with random weights (Adebayo et al. 2018).
     """
-    owned = [group or f"alone {i}" for i, group in enumerate(case.groups)]
+    owned = [group or f"alone {i}" for i, group in enumerate(images.groups)]
 
     def accuracy(found: Floats) -> dict[str, object]:
-        metrics = estimate(found, case.labels, owned, case.classes, case.decisions, rounds=500)
+        metrics = estimate(found, images.labels, owned, images.classes, images.decisions, rounds=500)
         return {"accuracy": metrics["accuracy"], "balanced_accuracy": metrics["balanced_accuracy"]}
 
-    size = case.pixels.shape[1]
+    size = images.pixels.shape[1]
     blank = np.stack([np.full((size, size), grey, np.uint8) for grey in _GREYS])
-    centre = answers(hide_centre(case.pixels))
-    temperature = case.decisions.temperature
+    centre = answers(hide_centre(images.pixels))
+    temperature = images.decisions.temperature
     return Controls.model_validate({
-        "n": len(case.labels),
+        "n": len(images.labels),
         "whole": accuracy(logits),
         "centre_hidden": accuracy(centre),
-        "border_hidden": accuracy(answers(hide_border(case.pixels))),
-        "centre_hidden_probability": _by_class(softmax(centre / temperature).mean(axis=0), case.classes),
-        "blank_probability": _by_class(softmax(answers(blank) / temperature).mean(axis=0), case.classes),
+        "border_hidden": accuracy(answers(hide_border(images.pixels))),
+        "centre_hidden_probability": _by_class(softmax(centre / temperature).mean(axis=0), images.classes),
+        "blank_probability": _by_class(softmax(answers(blank) / temperature).mean(axis=0), images.classes),
         "border_share": _border_share(maps) if len(maps) else None,
         "random_weights_correlation": _alike(maps, random_maps) if len(maps) else None,
         "maps": len(maps),

@@ -53,8 +53,8 @@ def review(answers: Predictions, of: str) -> Review:
     """
     labels, classes = answers.labels, answers.classes
     probabilities = softmax(answers.logits / fit_temperature(answers.logits, labels).temperature)
-    if lack := _no_better_than_chance(answers):
-        return Review(answers, probabilities, np.zeros(0, np.int64), f"Labels were not looked at: {lack}.")
+    if reason := _no_better_than_chance(answers):
+        return Review(answers, probabilities, np.zeros(0, np.int64), f"Labels were not looked at: {reason}.")
     own = probabilities[np.arange(len(labels)), labels]
     order = np.argsort(own, kind="stable")
     sentence = (

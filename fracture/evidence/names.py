@@ -7,8 +7,8 @@ ARTIFACTS = {
     "predictions_val.csv": "path, label, predicted, group, source, sha256, logit_<class>, probability_<class>",
     "predictions_test.csv": "the same of the test split, which is used once; probabilities are calibrated",
     "predictions_out_of_fold.csv": "the same of train and validation, by heads that had not seen the image; of a "
-    "solved head, whose decisions rest on it",
-    "heads.npz": "weight and bias of a solved last layer as selected, refit_weight and refit_bias of the same solved "
+    "linear probe, whose decisions rest on it",
+    "heads.npz": "weight and bias of a fitted last layer as selected, refit_weight and refit_bias of the same fitted "
     "again on training and validation together; not always there",
     "label_review.csv": "the images of predictions_out_of_fold.csv, else of predictions_val.csv, that with the least "
     "probability of its label first: path, label, probability, model_says, its_probability, split, group, sha256; not "

@@ -164,7 +164,7 @@ class Results(Judged):
     best_epoch: int = Field(description="from 1")
     refit: int = Field(
         0,
-        description="images of training and validation together that the head was solved on again after selection, "
+        description="images of training and validation together that the head was fitted on again after selection, "
         "which splits.val is of; 0: it was not",
     )
     epochs: int = Field(description="epochs trained")

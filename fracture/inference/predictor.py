@@ -22,8 +22,8 @@ from fracture.evidence.verdict import LOOK, NO_NUMBERS, Said, decide
 from fracture.inference import features
 from fracture.inference.features import Features
 from fracture.inference.inputs import Input, bytes_of, from_base64
+from fracture.inference.out_of_distribution import why_out_of_distribution
 from fracture.inference.pictures import framed, heat_png, png
-from fracture.inference.unlike import why_unlike
 from fracture.models import checkpoint
 from fracture.models.checkpoint import Sidecar
 from fracture.models.pooled import pooled
@@ -204,7 +204,7 @@ class Predictor:
             square = letterbox(grey, self.sidecar.image_size)
             frame = framed(grey) if pictures else None
             seen = Seen(_traits(data, grey)) if self.watched else None
-            return Prepared(square, why_unlike(data, grey), grey.size, frame, seen)
+            return Prepared(square, why_out_of_distribution(data, grey), grey.size, frame, seen)
         except (ImageError, OSError, ValueError, TypeError) as error:
             return Answer(error=str(error) or type(error).__name__)
 

@@ -145,7 +145,7 @@ def check(backbone: Backbone, config: TrainConfig) -> None:
     """See that a backbone knows what a configuration asks of it, without taking memory for its weights.
 
     Raises:
-        ConfigError: it knows no stochastic depth, no checkpointing, no pyramid, no solved head or no batch statistics.
+        ConfigError: it knows no stochastic depth, no checkpointing, no pyramid, no linear probe or no batch statistics.
     """
     checkpointing = config.checkpointing is True
     if config.drop_path or checkpointing:
@@ -165,7 +165,7 @@ def check(backbone: Backbone, config: TrainConfig) -> None:
 
 
 def solvable(backbone: Backbone) -> tuple[str, ...]:
-    """The values of ``features`` with which a head can be solved, the best first."""
+    """The values of ``features`` with which a head can be fitted, the best first."""
     with torch.device("meta"):
         linear = last_layer(build(backbone, 2)) is not None
     found = {"pyramid": not _no_pyramid(backbone), "backbone": linear}

@@ -2,7 +2,7 @@
 
 What it adds to the backbone's own pooling is how unevenly a feature fires over the image (statistics pooling, Snyder et
 al. 2018) and where it fires most, at two sizes of the image, of the image and its mirror image. The answer stays linear
-in all of that, so that it can be solved on frozen features and explained exactly.
+in all of that, so that it can be fitted on frozen features and explained exactly.
 """
 
 import copy

@@ -33,8 +33,8 @@ class FolderLog:
         except OSError as error:
             raise ConfigError(f"--log {folder}: {error.strerror}; name a folder that can be written to") from error
         if not folder.is_dir() or (make and not os.access(folder, os.W_OK | os.X_OK)):
-            lack = "cannot be written to" if make else "is no folder of a log"
-            raise ConfigError(f"{folder}: {lack}. Allowed: a folder, sqlite:///FILE, postgresql://...")
+            fault = "cannot be written to" if make else "is no folder of a log"
+            raise ConfigError(f"{folder}: {fault}. Allowed: a folder, sqlite:///FILE, postgresql://...")
 
     def write(self, rows: Sequence[Record]) -> None:
         """Add rows, all or none.

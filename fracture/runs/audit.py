@@ -11,7 +11,7 @@ from fracture.data.manifest import Manifest
 from fracture.errors import DataError
 from fracture.files import as_lines
 from fracture.progress import LOG, Terminal
-from fracture.runs import again, attached
+from fracture.runs import attached, resume_command
 from fracture.tracking import store
 
 _STYLES = {"ok": "green", "note": "cyan", "warning": "yellow", "leak": "bold red", "skipped": "dim"}
@@ -24,7 +24,7 @@ def audit_before_training(
 
     Args:
         manifest: split.
-        data: as the user named it, for the command that mends it.
+        data: as the user named it, for the command that fixes it.
         strictness: ``strict`` refuses leaking data, ``warn`` says so, ``off`` does not look.
         cache_dir: where signatures are kept.
         refused: folder that the report is written to when it refuses.
@@ -75,9 +75,9 @@ def refuse(report: AuditReport, data: str) -> None:
     """End with exit code 3 where the data leaks.
 
     Raises:
-        DataError: every leak, and the command that mends them.
+        DataError: every leak, and the command that fixes them.
     """
     if report.leaks:
         name = Path(data).expanduser().resolve().with_suffix("").name
-        mend = again.regroup_line(data, f"{name}.regrouped.csv", store.attached_run_id() is not None)
-        raise DataError(report.problems(), f"Mend it: {mend}")
+        fix = resume_command.regroup_line(data, f"{name}.regrouped.csv", store.attached_run_id() is not None)
+        raise DataError(report.problems(), f"To fix it: {fix}")

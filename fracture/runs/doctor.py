@@ -39,20 +39,20 @@ class Finding:
         name: what.
         status: ``ok``, ``note`` (worth knowing) or ``problem``.
         said: what was found, in a sentence.
-        mend: what to do about it, empty where nothing has to be done.
+        fix: what to do about it, empty where nothing has to be done.
     """
 
     name: str
     status: Status
     said: str
-    mend: str = ""
+    fix: str = ""
 
 
 def examine(fix: bool = False) -> list[Finding]:
     """Look at everything; a look that fails is a finding itself.
 
     Args:
-        fix: mend what killed processes have left.
+        fix: fix what killed processes have left.
     """
     looks: tuple[Callable[[], Iterator[Finding]], ...] = (_versions, _devices, _disks, _caches, _weights, _extras)
     found = [one for look in looks for one in _safely(look)]
@@ -62,7 +62,7 @@ def examine(fix: bool = False) -> list[Finding]:
 
 def _safely(look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     try:
-        yield from (replace(one, said=shareable(one.said), mend=shareable(one.mend)) for one in look())
+        yield from (replace(one, said=shareable(one.said), fix=shareable(one.fix)) for one in look())
     except Exception as error:  # noqa: BLE001 - the other looks still tell something
         name = getattr(look, "__name__", "look").strip("_<>")
         yield Finding(name, "problem", f"{type(error).__name__}: {error}", "report this with the lines above")
@@ -123,15 +123,15 @@ def _weights() -> Iterator[Finding]:
         there = [try_to_load_from_cache(repository, file) for file in weights.HUB_FILES] if repository else []
         (found if any(isinstance(path, str) for path in there) else missing).append(name)
     said = f"in the hub's cache: {', '.join(found) or 'none'}; not there: {', '.join(missing) or 'none'}"
-    mend = "" if found else "weights=FILE, or the hub must be reachable; else training starts from random weights"
-    yield Finding("pretrained weights", "ok" if found else "note", said, mend)
+    fix = "" if found else "weights=FILE, or the hub must be reachable; else training starts from random weights"
+    yield Finding("pretrained weights", "ok" if found else "note", said, fix)
 
 
 def _extras() -> Iterator[Finding]:
     lacking = [name for name, modules in _EXTRAS.items() if not all(map(find_spec, modules))]
-    mend = f"pip install -e '.[{','.join(lacking)}]'" if lacking else ""
+    fix = f"pip install -e '.[{','.join(lacking)}]'" if lacking else ""
     said = f"not installed: {', '.join(lacking) or 'none'}"
-    yield Finding("optional extras", "note" if lacking else "ok", said, mend)
+    yield Finding("optional extras", "note" if lacking else "ok", said, fix)
 
 
 def _store() -> Iterator[Finding]:
@@ -153,11 +153,11 @@ def _leftovers(fix: bool) -> Iterator[Finding]:
     root, below = store.project_root(), (store.project_root() / "mlruns", cache.folder_of("auto"))
     found = leftovers.find(session.state_root()) + leftovers.half_written(root, below)
     for one in found:
-        mends = one.kind in leftovers.MENDED
-        if fix and mends:
-            leftovers.mend(one)
-            yield Finding("leftover", "ok", f"{one.said}: mended")
+        fixes = one.kind in leftovers.REPAIRED
+        if fix and fixes:
+            leftovers.fix(one)
+            yield Finding("leftover", "ok", f"{one.said}: repaired")
         else:
-            yield Finding("leftover", "problem" if mends else "note", one.said, one.mend)
+            yield Finding("leftover", "problem" if fixes else "note", one.said, one.fix)
     if not found:
         yield Finding("leftovers", "ok", "no run says RUNNING without a process, no state lies about")

@@ -129,7 +129,7 @@ def _gather(parent: TrackedRun, config: TrainConfig, folder: Path) -> FoldResult
 
 
 def _make_model(parent: TrackedRun, config: TrainConfig, found: FoldResults, place: Path, terminal: Terminal) -> None:
-    """Leave the mean of the folds' solved heads on their parent, or say why there is none."""
+    """Leave the mean of the folds' linear probes on their parent, or say why there is none."""
     places = [place / str(fold) for fold in range(config.folds)]
     results = [Results.model_validate_json((one / "results.json").read_bytes()) for one in places]
     answers = _answers(predictions.read(place / ANSWERS), found.healthy)

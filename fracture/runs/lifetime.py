@@ -98,7 +98,7 @@ def _end_badly(run: TrackedRun, job: fit.Job, status: str, reason: str, error: B
 
 
 @contextmanager
-def only_here(folder: Path, run_id: str) -> Iterator[None]:
+def held_state(folder: Path, run_id: str) -> Iterator[None]:
     """Hold a run's state for this process.
 
     Raises:

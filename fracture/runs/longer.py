@@ -9,7 +9,7 @@ from fracture.evidence import Results
 from fracture.evidence.healthy import NONE, recorded_healthy
 from fracture.models import backbones, checkpoint
 from fracture.runs import session as sessions
-from fracture.runs.lifetime import accounted, only_here
+from fracture.runs.lifetime import accounted, held_state
 from fracture.runs.record import Record, moved, read_record
 from fracture.runs.session import Session
 from fracture.tracking import artifacts, query
@@ -22,7 +22,7 @@ from fracture.training.state import Position
 
 _BEST = (fit.BEST, "best.json")
 _KEPT = ("audit.json", "audit.html", "memory.json", "memory.png")  # of the data and the plan, which stay
-_SOLVED = ("out_of_fold.npz", HEADS, BEFORE)  # what a solved head has left beside the state
+_PROBE_FILES = ("out_of_fold.npz", HEADS, BEFORE)  # what a linear probe has left beside the state
 _TAGS = ("fracture.audit", "fracture.confounded", "fracture.memory_corrected")
 
 
@@ -88,8 +88,8 @@ def _find(run_id: str, place: Path) -> Origin:
         position = Position(epoch=best, history=list(results.history[:best]), seconds=results.seconds)
         return Origin(run_id, read_record(place, run_id), position, place, own)
     record = read_record(noted, run_id)
-    with only_here(noted, run_id):
-        state.copy(noted, place, (*_BEST, *_KEPT, *_SOLVED))
+    with held_state(noted, run_id):
+        state.copy(noted, place, (*_BEST, *_KEPT, *_PROBE_FILES))
     return Origin(run_id, record, state.position_of(place), place, own)
 
 
@@ -146,11 +146,11 @@ def _train(origin: Origin, record: Record, session: Session) -> Results:
     run = TrackedRun.begin(name, "train")
     folder, weights = sessions.state_folder(run.id), record.weights(begun=True)
     job = fit.Job(config, plan, backbone, weights, dataset, folder, healthy, origin.run)
-    with only_here(folder, run.id):
+    with held_state(folder, run.id):
         state.clear(folder)
         run.keep(folder, terminal.say)
         with accounted(run, job, terminal, session.again) as watch:
-            state.copy(origin.folder, folder, (*_BEST, *_KEPT, *_SOLVED))
+            state.copy(origin.folder, folder, (*_BEST, *_KEPT, *_PROBE_FILES))
             if origin.finished:
                 fit.begin_at(job, origin.position)
             run.tag(origin.tags)

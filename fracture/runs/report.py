@@ -196,7 +196,7 @@ def _controls(subject: Subject, random: nn.Module) -> Controls:
         random_maps = subject.maps(shown, classes, random)
     except ValueError:  # no spatial features: controls of the answers still tell something
         maps = random_maps = np.zeros((0, 1, 1))
-    case = explain.Case(
+    case = explain.ControlImages(
         subject.dataset.pixels(subject.indices[tried]), subject.labels[tried], [subject.groups[i] for i in tried],
         subject.results.classes, subject.decisions,
     )  # fmt: skip

@@ -20,7 +20,7 @@ from fracture.models import backbones
 from fracture.models import weights as first_weights
 from fracture.progress import Terminal
 from fracture.runs.audit import audit_before_training
-from fracture.runs.lifetime import accounted, deliver, only_here
+from fracture.runs.lifetime import accounted, deliver, held_state
 from fracture.runs.record import Record, moved, read_record, write_record
 from fracture.runs.report import make_report
 from fracture.runs.show import Reporter, show_dataset, show_healthy, show_plan, show_refit
@@ -31,7 +31,7 @@ from fracture.tracking.run import TrackedRun
 from fracture.tracking.summary import summary
 from fracture.training import execution, fit, recipe, state
 from fracture.training.conclude import conclude
-from fracture.training.head import Solved, solve_head
+from fracture.training.head import FittedProbe, fit_probe
 from fracture.training.memory.job import plan_memory, write_measured
 from fracture.training.watch import Watch
 
@@ -83,10 +83,10 @@ def train(config: TrainConfig, session: Session) -> Results:
     given = config
     config, chosen, why = recipe.resolve(given, backbone, facts)
     if config.refit is True and config.head != "probe":
-        raise ConfigError(f"refit=true needs a solved head (the recipe is {why}): add head=probe, or leave it at auto")
+        raise ConfigError(f"refit=true needs a linear probe (the recipe is {why}): add head=probe, or leave it at auto")
     if idle := recipe.idle(given, config):
         session.terminal.warn(
-            f"{', '.join(idle)}: without effect, for the head is solved and nothing is learned by steps; recipe=seed "
+            f"{', '.join(idle)}: without effect, for the head is fitted and nothing is learned by steps; recipe=seed "
             "learns by steps, and so does a number of epochs above 1"
         )
     if backbone.image_size(config.image_size) != size:
@@ -97,7 +97,7 @@ def train(config: TrainConfig, session: Session) -> Results:
     plan = plan.model_copy(update={"recipe": chosen, "reasons": plan.reasons | {"recipe": why}})
     run = TrackedRun.begin(_name(config, given, backbone, dataset.manifest.name), "train", parent=session.parent)
     job = fit.Job(config, plan, backbone, weights, dataset, state_folder(run.id), healthy)
-    with only_here(job.folder, run.id):
+    with held_state(job.folder, run.id):
         state.clear(job.folder)  # only `resume` goes on from a state: that an id agrees is no reason
         run.keep(job.folder, session.terminal.say)
         with accounted(run, job, session.terminal, session.again) as watch:
@@ -143,7 +143,7 @@ def resume(run_id: str, session: Session, data: str = "") -> Results:
     healthy = recorded_healthy(record.healthy, dataset.classes)
     session.terminal.say(f"Healthy class: {healthy or NONE}, as when the run began.")
     job = fit.Job(config, record.plan, backbone, weights, dataset, folder, healthy, record.continues)
-    with only_here(folder, run_id):  # before the run is touched: another process may be training it
+    with held_state(folder, run_id):  # before the run is touched: another process may be training it
         if data:
             write_record(folder, record.model_copy(update={"data_root": str(dataset.manifest.root)}))
         run = TrackedRun.go_on(run_id, parent=session.parent)
@@ -154,7 +154,7 @@ def resume(run_id: str, session: Session, data: str = "") -> Results:
 
 def _deliver(run_id: str, folder: Path, session: Session) -> Results:
     """Tell the store of a run that was over when the store was away; nothing is trained or judged again."""
-    with only_here(folder, run_id):
+    with held_state(folder, run_id):
         run = TrackedRun.go_on(run_id, parent=session.parent, watched=False)
         run.keep(folder, session.terminal.say)
         results = Results.model_validate_json((folder / "results.json").read_bytes())
@@ -249,8 +249,8 @@ def carry_out(run: TrackedRun, job: fit.Job, session: Session, watch: Watch, *, 
         record_run(run, job)
     show_plan(job, terminal)
     if job.config.head == "probe" and not state.exists(job.folder):
-        solved = _solve_head(job, model, watch, terminal)
-        run.params(solved.described())
+        fitted = _fit_probe(job, model, watch, terminal)
+        run.params(fitted.described())
     reporter = Reporter(terminal, run, job)
     with terminal.training(job.plan.epochs), fit.indeterminism_explained(job):
         position = fit.fit(job, model, watch, reporter)
@@ -268,7 +268,7 @@ def carry_out(run: TrackedRun, job: fit.Job, session: Session, watch: Watch, *, 
     return results
 
 
-def _solve_head(job: fit.Job, model: nn.Module, watch: Watch, terminal: Terminal) -> Solved:
+def _fit_probe(job: fit.Job, model: nn.Module, watch: Watch, terminal: Terminal) -> FittedProbe:
     """Solve the head, with signs of life, and say what it has come to."""
     images = len(job.indices("train"))
     terminal.say(f"Fitting the last layer on frozen features of {images} images; nothing is saved until it is done.")
@@ -278,20 +278,20 @@ def _solve_head(job: fit.Job, model: nn.Module, watch: Watch, terminal: Terminal
             watch.beat()
             working(what, done, total)
 
-        solved = solve_head(job, model, told)
-    _say_head(solved, images, terminal)
-    return solved
+        fitted = fit_probe(job, model, told)
+    _say_probe(fitted, images, terminal)
+    return fitted
 
 
-def _say_head(solved: Solved, images: int, terminal: Terminal) -> None:
-    strengths = " and ".join(f"{strength:g}" for strength in solved.head.strengths)
-    others = " and ".join(f"{loss:.3f} {way}" for way, loss in solved.losses.items() if way != solved.batch_norm)
+def _say_probe(fitted: FittedProbe, images: int, terminal: Terminal) -> None:
+    strengths = " and ".join(f"{strength:g}" for strength in fitted.head.strengths)
+    others = " and ".join(f"{loss:.3f} {way}" for way, loss in fitted.losses.items() if way != fitted.batch_norm)
     judged = "not cross-validated, since some class has too few groups"
-    if solved.losses:
-        judged = f"balanced log-loss {solved.losses[solved.batch_norm]:.3f} in cross-validation by group"
+    if fitted.losses:
+        judged = f"balanced log-loss {fitted.losses[fitted.batch_norm]:.3f} in cross-validation by group"
     terminal.say(
-        f"Head: solved on the frozen features of {images} images (C = {strengths}; {judged})."
-        + (f" Batch statistics: {solved.batch_norm} (the log-loss is {others})." if others else "")
+        f"Linear probe: fitted on the frozen features of {images} images (C = {strengths}; {judged})."
+        + (f" Batch statistics: {fitted.batch_norm} (the log-loss is {others})." if others else "")
     )
 
 
@@ -385,5 +385,5 @@ def _name(config: TrainConfig, given: TrainConfig, backbone: backbones.Backbone,
     values = as_text(given)
     told = {"lr": "lr", "batch_size": "batch", "epochs": "epochs", "seed": "seed", "fold": "fold"}
     more = [f"{word} {values[name]}" for name, word in told.items() if values[name] != defaults()[name]]
-    solved = ["solved head"] if config.head == "probe" else []
-    return ", ".join([f"{backbone.nickname.split('.')[0]} on {data}", *solved, *more])
+    probed = ["linear probe"] if config.head == "probe" else []
+    return ", ".join([f"{backbone.nickname.split('.')[0]} on {data}", *probed, *more])

@@ -131,10 +131,10 @@ def show_refit(job: Job, results: Results, terminal: Terminal) -> None:
     """What the deployed head has learned from, or why it could not learn from validation as was asked."""
     if results.refit:
         terminal.say(
-            f"Head: solved again on the {results.refit:,} images of training and validation together, which the test "
+            f"Head: fitted again on the {results.refit:,} images of training and validation together, which the test "
             "judges; figures of validation are those of the head that was selected."
         )
     elif job.config.refit is True:
-        solved = "some class has too few groups for out-of-fold answers, which decisions would rest on"
-        tuned = f"epoch {results.best_epoch} has other weights than those that the head was solved on"
-        terminal.warn(f"refit=true: not done, for {solved if results.best_epoch == 1 else tuned}.")
+        ungrouped = "some class has too few groups for out-of-fold answers, which decisions would rest on"
+        tuned = f"epoch {results.best_epoch} has other weights than those that the head was fitted on"
+        terminal.warn(f"refit=true: not done, for {ungrouped if results.best_epoch == 1 else tuned}.")

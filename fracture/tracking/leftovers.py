@@ -26,7 +26,7 @@ _PAGE = 200
 _PART = re.compile(r"\.(\d+)\.part")  # the number of the process, see `fracture.files.replacing`
 _NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # the latter where a name is no id at all
 Kind = Literal["run", "silent", "over", "state", "part", "resumable", "foreign"]
-MENDED: frozenset[Kind] = frozenset({"run", "silent", "over", "state", "part"})
+REPAIRED: frozenset[Kind] = frozenset({"run", "silent", "over", "state", "part"})
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Leftover:
     Attributes:
         run_id: whose; empty for a file.
         said: what it is, in a sentence.
-        mend: what to do about it, or what ``--fix`` does.
-        kind: what is mended: ``run`` (RUNNING, and its process is surely gone), ``silent`` (RUNNING, without a sign of
+        fix: what to do about it, or what ``--fix`` does.
+        kind: what is repaired: ``run`` (RUNNING, and its process is gone), ``silent`` (RUNNING, without a sign of
             life), ``over`` (the state of a finished run), ``state`` (another one that nobody needs), ``part`` (a file
             half written). What stays: ``resumable``, and ``foreign``, whose run this store does not have.
         folder: of its state, or the file; None where there is none here.
@@ -45,7 +45,7 @@ class Leftover:
 
     run_id: str
     said: str
-    mend: str
+    fix: str
     kind: Kind
     folder: Path | None = None
 
@@ -77,13 +77,13 @@ def _is_dead(part: Path) -> bool:
     return gone and time.time() - part.stat().st_mtime > _WRITING
 
 
-def mend(found: Leftover) -> None:
+def fix(found: Leftover) -> None:
     """End a run whose process is gone as KILLED; delete what nobody needs. Others stay as they are."""
     if found.kind in ("run", "silent"):
         client = mlflow.MlflowClient()
         client.set_tag(found.run_id, "fracture.reason", _REASON)
         client.set_terminated(found.run_id, "KILLED")
-    if found.folder is None or found.kind not in MENDED:
+    if found.folder is None or found.kind not in REPAIRED:
         return
     if found.kind == "part":
         found.folder.unlink(missing_ok=True)
@@ -99,7 +99,7 @@ def sweep(states: Path) -> list[Leftover]:
     """The safe part, which training does by itself: ends of runs of this machine, and states of finished runs."""
     safe = [one for one in find(states) if one.kind in ("run", "over")]
     for one in safe:
-        mend(one)
+        fix(one)
     return safe
 
 
@@ -134,19 +134,19 @@ def _judge_running(run: Run, folder: Path) -> Leftover | None:
     process, kind = json.loads(tags.get(PROCESS, "{}")), tags.get("fracture.kind", "")
     name = f"run {run_id} ({kind or 'of mlflow run'}, {run.info.run_name}) says RUNNING"
     later = f"; then: fracture train --resume {run_id}" if _can_go_on(folder) else ""
-    mend = f"--fix marks it KILLED{later}"
+    fix = f"--fix marks it KILLED{later}"
     if is_gone(process) or (not process and folder.is_dir() and _is_free(folder)):
-        return Leftover(run_id, f"{name}, but {_REASON}", mend, "run", folder)
+        return Leftover(run_id, f"{name}, but {_REASON}", fix, "run", folder)
     if is_seen(process) or (folder.is_dir() and not _is_free(folder)):
         return None
     silent = time.time() - _sign(run)
     if not process and not kind and _is_file() and not is_launched(run_id, run.info.start_time / 1000):
-        return Leftover(run_id, f"{name}, but `mlflow run` has begun nothing with it, and is gone", mend, "silent")
+        return Leftover(run_id, f"{name}, but `mlflow run` has begun nothing with it, and is gone", fix, "silent")
     if silent < _SILENCE:
         return None
     where = "on another machine" if process else "nobody knows where"
     said = f"{name}, {where}, without a sign of life for {silent / 3600:.0f} hours"
-    return Leftover(run_id, said, mend, "silent", folder)
+    return Leftover(run_id, said, fix, "silent", folder)
 
 
 def _sign(run: Run) -> float:
@@ -165,8 +165,8 @@ def _judge_state(folder: Path) -> Leftover | None:
     except MlflowException as error:
         if error.error_code not in _NOT_THERE:
             raise  # a store that does not answer is no reason to delete anything
-        mend = f"MLFLOW_TRACKING_URI may name another store, which has it; else delete {folder}"
-        return Leftover(folder.name, f"{what}: the store {store.shown()} has no such run", mend, "foreign", folder)
+        fix = f"MLFLOW_TRACKING_URI may name another store, which has it; else delete {folder}"
+        return Leftover(folder.name, f"{what}: the store {store.shown()} has no such run", fix, "foreign", folder)
     if info.status == "RUNNING":
         return None
     if info.lifecycle_stage == LifecycleStage.DELETED:
@@ -176,8 +176,8 @@ def _judge_state(folder: Path) -> Leftover | None:
     if not _can_go_on(folder):
         said = f"{what}: nothing was learned that could go on"
         return Leftover(folder.name, said, "--fix deletes it", "state", folder)
-    mend = f"fracture train --resume {folder.name}, or delete the run to be rid of it"
-    return Leftover(folder.name, f"{what}: the run was interrupted and can go on", mend, "resumable", folder)
+    fix = f"fracture train --resume {folder.name}, or delete the run to be rid of it"
+    return Leftover(folder.name, f"{what}: the run was interrupted and can go on", fix, "resumable", folder)
 
 
 def _can_go_on(folder: Path) -> bool:

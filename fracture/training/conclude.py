@@ -27,14 +27,14 @@ from fracture.training.state import Position
 from fracture.training.watch import Watch
 
 PROBE_IMAGES = 8
-BEFORE = "selected.json"  # the sidecar of the best weights, before their head was solved again
+BEFORE = "selected.json"  # the sidecar of the best weights, before their head was fitted again
 
 
 def conclude(job: Job, position: Position, watch: Watch, listener: Listener) -> Results:
     """Judge the best weights and write all evidence into ``job.folder``.
 
     Temperature, operating point and referral are decided by out-of-fold answers to train and validation where the head
-    was solved and stayed, else by validation; the test split is only judged under them. With ``refit`` such a head then
+    was fitted and stayed, else by validation; the test split is only judged under them. With ``refit`` such a head then
     learns from validation too: it answers to the test, what was selected to validation.
 
     Raises:
@@ -87,7 +87,7 @@ def conclude(job: Job, position: Position, watch: Watch, listener: Listener) -> 
 
 
 def selected(folder: Path) -> tuple[nn.Module, checkpoint.Sidecar]:
-    """The best weights as validation has judged them, whether or not `conclude` has solved the head again since.
+    """The best weights as validation has judged them, whether or not `conclude` has fitted the head again since.
 
     Raises:
         ConfigError: as `checkpoint.load`.

@@ -39,7 +39,7 @@ def train_epoch(learner: Learner, dataset: Dataset, batches: list[Indices], posi
     """Learn from the batches that ``position`` has not seen yet, and add to its sums.
 
     Args:
-        learner: changed by learning; a solved head is only looked at in the first epoch.
+        learner: changed by learning; a linear probe is only looked at in the first epoch.
         dataset: images and labels.
         batches: from `order`.
         position: moved on after each batch, so that an exception of ``tick`` leaves a state to go on from.
@@ -48,8 +48,8 @@ def train_epoch(learner: Learner, dataset: Dataset, batches: list[Indices], posi
     Raises:
         DivergedError: the loss is not finite; names the batch's files.
     """
-    learns = position.epoch >= learner.solved
-    start = (position.epoch - learner.solved) * len(batches)
+    learns = position.epoch >= learner.has_probe
+    start = (position.epoch - learner.has_probe) * len(batches)
     for number in range(position.batch, len(batches)):
         began = time.perf_counter()
         indices = batches[number]

@@ -79,7 +79,7 @@ class Job:
 
     @property
     def learns(self) -> bool:
-        """Whether any epoch changes the weights: the first one of a solved head does not."""
+        """Whether any epoch changes the weights: the first one of a linear probe does not."""
         return self.config.head == "random" or self.plan.epochs > 1
 
     def indices(self, split: str) -> engine.Indices:
@@ -154,10 +154,10 @@ def fit(job: Job, model: torch.nn.Module, watch: Watch, listener: Listener) -> P
     began = time.monotonic() - position.seconds
     try:
         while not is_over(position, job):
-            best, lack = _try_epoch(job, learner, position, train, watch, listener)
+            best, shortage = _try_epoch(job, learner, position, train, watch, listener)
             position.seconds = time.monotonic() - began
-            if lack:  # the failed step's tensors are gone with its exception
-                job = _correct(job, learner, position, lack, listener)
+            if shortage:  # the failed step's tensors are gone with its exception
+                job = _correct(job, learner, position, shortage, listener)
                 continue
             state.save(job.folder, learner, position)  # before anyone is told: a listener may fail
             listener.epoch(position.epoch, position.history[-1], best)
@@ -179,7 +179,7 @@ def begin_at(job: Job, position: Position) -> None:
     model = build_model(job)
     model.load_state_dict(torch.load(job.folder / BEST, map_location="cpu", weights_only=True))
     learner = _learner(job, model)
-    learner.schedule.move_to(max(0, position.epoch - learner.solved) * _batches(job))
+    learner.schedule.move_to(max(0, position.epoch - learner.has_probe) * _batches(job))
     state.save(job.folder, learner, position)
 
 
@@ -213,7 +213,7 @@ def _try_epoch(
         return False, no_memory(job, error)
 
 
-def _correct(job: Job, learner: Learner, position: Position, lack: str, listener: Listener) -> Job:
+def _correct(job: Job, learner: Learner, position: Position, shortage: str, listener: Listener) -> Job:
     """The job under a plan that takes less; the state is saved, so that the same steps are made under the same plan.
 
     Raises:
@@ -221,11 +221,11 @@ def _correct(job: Job, learner: Learner, position: Position, lack: str, listener
     """
     plan = corrected(job.plan, learner)
     if plan is None:
-        raise MemoryLimitError(lack)
+        raise MemoryLimitError(shortage)
     learner.replan(plan)
     job = replace(job, plan=plan)
     state.save(job.folder, learner, position)
-    listener.corrected(job, lack.splitlines()[0])
+    listener.corrected(job, shortage.splitlines()[0])
     return job
 
 
@@ -239,7 +239,7 @@ def _epoch(
         watch.beat()
 
     batches = engine.order(train, job.config.batch_size, job.config.seed, position.epoch)
-    if learner.solved and position.epoch == 0:  # nothing is learned: as many as validation has tell the loss
+    if learner.has_probe and position.epoch == 0:  # nothing is learned: as many as validation has tell the loss
         batches = batches[: -(-len(job.indices("val")) // job.config.batch_size)]
     engine.train_epoch(learner, job.dataset, batches, position, lambda done, total: tick("train", done, total))
     metrics = _validate(job, learner, position, lambda done, total: tick("val", done, total))

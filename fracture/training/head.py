@@ -25,8 +25,8 @@ _KEPT, HEADS = "out_of_fold.npz", "heads.npz"  # among a run's state
 
 
 @dataclass(frozen=True)
-class Solved:
-    """A head that was solved, and what it reads.
+class FittedProbe:
+    """A head that was fitted, and what it reads.
 
     Attributes:
         head: the linear layer.
@@ -46,7 +46,7 @@ class Solved:
         return {"solved.batch_norm": self.batch_norm, "solved.strengths": strengths} | losses
 
 
-def solve_head(job: Job, model: nn.Module, progress: Progress, *, decides: bool = True) -> Solved:
+def fit_probe(job: Job, model: nn.Module, progress: Progress, *, decides: bool = True) -> FittedProbe:
     """Give the model the head that is best on its frozen features of the training images.
 
     With ``batch_norm=auto`` that is tried with the weights' own batch statistics and with mixed ones; what is better in
@@ -71,13 +71,13 @@ def solve_head(job: Job, model: nn.Module, progress: Progress, *, decides: bool 
     probe.start_head(model, best.head)
     if decides:
         _keep_out_of_fold(job, best, progress)
-    return Solved(best.head, best.way, losses)
+    return FittedProbe(best.head, best.way, losses)
 
 
 def read_out_of_fold(folder: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]] | None:
     """Positions [n] of the images of train and validation, and the logits [n, classes] of heads that had not seen them.
 
-    None where `solve_head` has left none in ``folder``: some class had too few groups, or it was an older version.
+    None where `fit_probe` has left none in ``folder``: some class had too few groups, or it was an older version.
     """
     if not (folder / _KEPT).is_file():
         return None
@@ -87,7 +87,7 @@ def read_out_of_fold(folder: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[n
 
 @dataclass(frozen=True)
 class Heads:
-    """The weight and bias of the last layer, as it was selected and as it was solved again with validation.
+    """The weight and bias of the last layer, as it was selected and as it was fitted again with validation.
 
     Attributes:
         selected: learned from training alone; validation has judged it.
@@ -107,7 +107,7 @@ class Heads:
 
 
 def read_heads(folder: Path) -> Heads | None:
-    """What `solve_head` has left in ``folder``; None where no head was solved again."""
+    """What `fit_probe` has left in ``folder``; None where no head was fitted again."""
     if not (folder / HEADS).is_file():
         return None
     with np.load(folder / HEADS) as kept:
@@ -116,7 +116,7 @@ def read_heads(folder: Path) -> Heads | None:
 
 @dataclass(frozen=True)
 class _Tried:
-    """A head, the model that it was solved on, and the features of the training images there."""
+    """A head, the model that it was fitted on, and the features of the training images there."""
 
     way: str
     model: nn.Module
@@ -145,12 +145,12 @@ def _try(way: str, job: Job, model: nn.Module, progress: Progress) -> _Tried:
     parts, groups = max(1, len(job.scales)), _groups(job, train)
     fits = probe.fits(data.labels[train], groups) * parts
     fitted = _counted(progress, f"regressions, {way} batch statistics", fits)
-    head = probe.solve(found, data.labels[train], groups, len(data.classes), parts, fitted)
+    head = probe.fit(found, data.labels[train], groups, len(data.classes), parts, fitted)
     return _Tried(way, read, found, head)
 
 
 def _keep_out_of_fold(job: Job, best: _Tried, progress: Progress) -> None:
-    """Answers to train and validation together by heads like the solved one: what decisions are taken on.
+    """Answers to train and validation together by heads like the fitted one: what decisions are taken on.
 
     Five heads, each from four fifths of the images. With ``refit`` the head that learns from all of them is kept too.
     """
@@ -179,7 +179,7 @@ def _keep_out_of_fold(job: Job, best: _Tried, progress: Progress) -> None:
             np.savez(file, indices=known, logits=logits)
     if logits is not None and job.config.refit is not False:
         told = _counted(progress, "the head on training and validation", len(best.head.strengths))
-        again = probe.solve_again(learned, data.labels[known], len(data.classes), best.head.strengths, told)
+        again = probe.fit_again(learned, data.labels[known], len(data.classes), best.head.strengths, told)
         Heads(best.head.layer, again.layer).save(job.folder / HEADS)
 
 

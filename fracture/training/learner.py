@@ -46,7 +46,7 @@ class Learner:
         if config.trained != "all":
             self._freeze(config.trained)
         self.optimizer = make_optimizer(self.model, config)
-        self.schedule = Schedule(self.optimizer, config, max(1, plan.epochs - self.solved), steps_per_epoch)
+        self.schedule = Schedule(self.optimizer, config, max(1, plan.epochs - self.has_probe), steps_per_epoch)
         self.scaler = torch.amp.GradScaler(plan.device, enabled=plan.precision == "fp16")
         self.ema = _average(self.model, config.ema_decay) if config.ema_decay else None
         self.class_weights = _class_weights(class_counts, plan.device) if config.class_weights == "balanced" else None
@@ -64,8 +64,8 @@ class Learner:
         layer.requires_grad_(trained == "head")
 
     @property
-    def solved(self) -> bool:
-        """Whether the head was solved: the first epoch then judges it as it is, a candidate for the best like any."""
+    def has_probe(self) -> bool:
+        """Whether the head was fitted: the first epoch then judges it as it is, a candidate for the best like any."""
         return self.config.head == "probe"
 
     @property

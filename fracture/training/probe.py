@@ -97,7 +97,7 @@ def features(
     return np.concatenate(parts).astype(np.float64)
 
 
-def solve(
+def fit(
     found: Floats,
     labels: Integers,
     groups: Sequence[str],
@@ -152,12 +152,12 @@ def out_of_fold(
     """Logits [n, classes] of every image by a head that has learned from the images of other groups only.
 
     Args:
-        learned: what heads are solved on: [n, features], as many equal parts as ``strengths``.
+        learned: what heads are fitted on: [n, features], as many equal parts as ``strengths``.
         asked: what they answer to, of the same images: the model may answer without the mirror image.
         labels: [n].
         groups: [n], what stays together.
         classes: how many there are.
-        strengths: as `solve` has chosen them, one a part.
+        strengths: as `fit` has chosen them, one a part.
         tick: called after every head.
 
     Returns:
@@ -168,15 +168,15 @@ def out_of_fold(
         return None
     logits = np.zeros((len(labels), classes))
     for train, rest in folds:
-        head = solve_again(learned[train], labels[train], classes, strengths, tick)
+        head = fit_again(learned[train], labels[train], classes, strengths, tick)
         logits[rest] = head.logits(asked[rest])
     return logits
 
 
-def solve_again(
+def fit_again(
     found: Floats, labels: Integers, classes: int, strengths: Sequence[float], tick: Callable[[], None] = _quiet
 ) -> Head:
-    """As `solve`, with strengths that were chosen before: one for each of as many equal parts of the features."""
+    """As `fit`, with strengths that were chosen before: one for each of as many equal parts of the features."""
     heads = []
     for part, strength in zip(np.split(found, len(strengths), axis=1), strengths, strict=True):
         heads.append(_of_strength(part, labels, classes, strength))
@@ -216,7 +216,7 @@ def _folded(
 
 
 def start_head(model: nn.Module, head: Head | Layer) -> None:
-    """Give a model's last layer a solved head.
+    """Give a model's last layer a linear probe.
 
     Raises:
         ValueError: its last layer is not linear.

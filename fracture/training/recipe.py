@@ -9,8 +9,8 @@ from fracture.models.backbones import Backbone, solvable
 FEW = 2000  # training images up to which nothing but the head is learned; docs/recipe.md says what was measured
 MANY = 5000  # from which the seed's recipe is kept: so many can teach a whole network
 
-# a solved head on the features of pretrained weights: the only epoch judges it, nothing is learned by steps
-SOLVED: dict[str, object] = {
+# a linear probe on the features of pretrained weights: the only epoch judges it, nothing is learned by steps
+LINEAR_PROBE: dict[str, object] = {
     "head": "probe",
     "features": "pyramid",
     "image_size": 384,
@@ -19,7 +19,7 @@ SOLVED: dict[str, object] = {
     "epochs": 1,
 }
 
-# what is below a solved head, gently; the first epoch judges that head as it is, and stays where none is better
+# what is below a linear probe, gently; the first epoch judges that head as it is, and stays where none is better
 GENTLE: dict[str, object] = {
     "head": "probe",
     "features": "pyramid",
@@ -77,7 +77,7 @@ def resolve(config: TrainConfig, backbone: Backbone, facts: Facts) -> tuple[Trai
         return *_filled(config, {}), f"the seed's{why}"
     heads = solvable(backbone)
     if not heads:
-        return *_filled(config, {}), f"the seed's: {backbone.name} has no head that could be solved"
+        return *_filled(config, {}), f"the seed's: {backbone.name} has no head that could be fitted"
     changes = _changes(config, backbone, facts, heads[0])
     chosen, problems = validated(TrainConfig, config.model_dump() | changes)
     if chosen is None:
@@ -87,7 +87,7 @@ def resolve(config: TrainConfig, backbone: Backbone, facts: Facts) -> tuple[Trai
             f"{'; '.join(problems)}.\nGive these knobs values of your own too, or leave yours out, or use recipe=seed."
         )
     few = facts.images <= FEW
-    what = "only the head is solved" if few else "the head is solved, then the layers below it are fine-tuned gently"
+    what = "only the head is fitted" if few else "the head is fitted, then the layers below it are fine-tuned gently"
     plain = "" if chosen.features == "pyramid" else ", reading the backbone's own features only"
     size = f", at {backbone.image_size(chosen.image_size)} px" if backbone.fixed_size else ""
     reason = f"{facts.images:,} images and pretrained weights: {what}{plain}{size}"
@@ -102,7 +102,7 @@ def _filled(config: TrainConfig, changes: dict[str, object]) -> tuple[TrainConfi
 
 
 def idle(given: TrainConfig, trained: TrainConfig) -> list[str]:
-    """Knobs that were given and mean nothing, as nothing is learned by steps: a solved head's only epoch judges it."""
+    """Knobs that were given and mean nothing, as nothing is learned by steps: a linear probe's only epoch judges it."""
     if trained.head != "probe" or trained.epochs != 1:
         return []
     values, usual = as_text(given), defaults()
@@ -124,13 +124,13 @@ def _why_seed(config: TrainConfig, facts: Facts) -> str:
 
 def _changes(config: TrainConfig, backbone: Backbone, facts: Facts, features: str) -> dict[str, object]:
     given = as_text(config)
-    wished = (SOLVED if facts.images <= FEW else GENTLE) | {"features": features}
+    wished = (LINEAR_PROBE if facts.images <= FEW else GENTLE) | {"features": features}
     if backbone.fixed_size or features == "backbone":
         del wished["image_size"]
     changes = {name: value for name, value in wished.items() if given[name] == "auto"}
-    if given["trained"] in ("backbone", "all"):  # whoever wants to learn below the solved head wants epochs for it
+    if given["trained"] in ("backbone", "all"):  # whoever wants to learn below the linear probe wants epochs for it
         changes = {name: value for name, value in changes.items() if name != "epochs" or value != 1}
-    few_epochs = config.epochs != "auto" and config.epochs <= 2  # the first judges the solved head
+    few_epochs = config.epochs != "auto" and config.epochs <= 2  # the first judges the linear probe
     if given["scheduler"] not in ("auto", "cosine") or few_epochs:
         changes.pop("warmup_epochs", None)
     if given["layer_decay"] != "auto":

@@ -53,7 +53,7 @@ def once(task: Task, share: float, kind: str, seed: int) -> tuple[float, int, fl
     """AUROC, flipped ones among the first, and how many a random order would have there."""
     labels = flip(task.labels, len(task.classes), share, kind, seed)
     features, classes = task.views["224 mean"].astype(np.float64), len(task.classes)
-    strengths = probe.solve(features, labels, task.groups, classes).strengths
+    strengths = probe.fit(features, labels, task.groups, classes).strengths
     logits = probe.out_of_fold(features, features, labels, task.groups, classes, strengths)
     assert logits is not None
     names = tuple(str(i) for i in range(len(labels)))

@@ -4,7 +4,7 @@
 
 DIR holds one folder a class, FILE ImageNet weights of timm's tf_efficientnet_lite0. A leaky set is built as careless
 sets are: six augmented copies of every image, then a random split of all files. The audit judges it, ``prepare
---regroup`` mends it, and a logistic regression on frozen features is trained on both.
+--regroup`` fixes it, and a logistic regression on frozen features is trained on both.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def main() -> None:
             "setting": _setting(files),
             "leaky": _audited(_random_split(files, Path(work) / "named", named=True), "the leaky set", options.report),
             "renamed": _audited(_random_split(files, Path(work) / "renamed", named=False), "the same, renamed", None),
-            "mended": _mended(files, Path(work) / "renamed", Path(work) / "mended.csv"),
+            "repaired": _mended(files, Path(work) / "renamed", Path(work) / "repaired.csv"),
             "accuracy": accuracies(files, features, options.repeats),
         }
     result["seconds"] = round(time.perf_counter() - started)

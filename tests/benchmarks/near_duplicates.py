@@ -22,8 +22,8 @@ from PIL import Image
 
 from fracture.data.demo import write_demo
 from fracture.data.images import decode
-from fracture.data.near.candidates import Index
-from fracture.data.near.duplicates import (
+from fracture.data.near_duplicates.candidates import Index
+from fracture.data.near_duplicates.duplicates import (
     NEIGHBOURS,
     REVIEW_MARGIN,
     NearDuplicates,
@@ -31,8 +31,8 @@ from fracture.data.near.duplicates import (
     duplicate_threshold,
     find_near_duplicates,
 )
-from fracture.data.near.signatures import Signature, signature
-from fracture.data.near.verification import Frame
+from fracture.data.near_duplicates.signatures import Signature, signature
+from fracture.data.near_duplicates.verification import Frame
 from tests.benchmarks.machine import machine
 from tests.planted import CHANGES, planted_copy
 

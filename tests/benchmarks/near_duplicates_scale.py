@@ -22,9 +22,9 @@ import psutil
 
 from fracture.data.demo import write_demo
 from fracture.data.images import decode
-from fracture.data.near.duplicates import NearDuplicates, find_near_duplicates
-from fracture.data.near.signatures import Signature, signature
-from fracture.data.near.store import SignatureStore
+from fracture.data.near_duplicates.duplicates import NearDuplicates, find_near_duplicates
+from fracture.data.near_duplicates.signatures import Signature, signature
+from fracture.data.near_duplicates.store import SignatureStore
 from tests.planted import CHANGES, planted_copy
 
 COPIES = 0.05

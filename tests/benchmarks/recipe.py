@@ -4,7 +4,7 @@
 
 DIR is a folder of classes; a SOURCES.csv in it with the columns file and group keeps groups together. Of each fold a
 fifth is the test, a seventh of the rest validation. `solved` and `gentle` are those of fracture/training/recipe.py,
-whatever the number of images; `seed` is the seed's; `probe` solves the head on the backbone's own features at 224 px.
+whatever the number of images; `seed` is the seed's; `probe` fits the head on the backbone's own features at 224 px.
 """
 
 import argparse
@@ -32,13 +32,13 @@ from fracture.evaluation.folds import over_folds
 from fracture.progress import Terminal
 from fracture.runs import session
 from fracture.tracking import artifacts, query, store
-from fracture.training.recipe import GENTLE, SOLVED
+from fracture.training.recipe import GENTLE, LINEAR_PROBE
 from tests.benchmarks.machine import machine
 
 MODEL = "tf_efficientnet_lite0"
 _TEST_OVER_TRAINING = (1 / 5) / (4 / 5 * 6 / 7)  # shares of the images, see `folds`
 PROBE: dict[str, object] = {"head": "probe", "trained": "head", "class_weights": "balanced", "epochs": 1}
-RECIPES: dict[str, dict[str, object]] = {"solved": SOLVED, "gentle": GENTLE, "seed": {}, "probe": PROBE}
+RECIPES: dict[str, dict[str, object]] = {"solved": LINEAR_PROBE, "gentle": GENTLE, "seed": {}, "probe": PROBE}
 
 
 def main() -> None:

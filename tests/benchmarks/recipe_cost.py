@@ -19,7 +19,7 @@ from fracture.data.batches import Normalize
 from fracture.models import backbones
 from fracture.training import execution
 from fracture.training.learner import Learner, prepare
-from fracture.training.recipe import GENTLE, SOLVED
+from fracture.training.recipe import GENTLE, LINEAR_PROBE
 from tests.benchmarks.machine import machine
 
 CLASSES = 3
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    solved = TrainConfig.model_validate({"model": options.model, "memory_format": "channels_last"} | SOLVED)
+    solved = TrainConfig.model_validate({"model": options.model, "memory_format": "channels_last"} | LINEAR_PROBE)
     gentle = TrainConfig.model_validate(solved.model_dump() | GENTLE)
     plain = TrainConfig(model=options.model, memory_format="channels_last", image_size="224")
     whole = gentle.model_copy(update={"layer_decay_cutoff": 0.0})

@@ -55,7 +55,7 @@ def solved(parts: int = 1) -> Fit:
     """As the recipe solves it: C by cross-validation within the training images, for each of ``parts`` scales."""
 
     def fit(train: Floats, labels: Integers, groups: Sequence[str], rest: Floats) -> Floats:
-        head = probe.solve(train, labels, groups, int(labels.max()) + 1, parts)
+        head = probe.fit(train, labels, groups, int(labels.max()) + 1, parts)
         return rest @ head.weight.T + head.bias
 
     return fit
@@ -64,7 +64,7 @@ def solved(parts: int = 1) -> Fit:
 def chosen(train: Floats, labels: Integers, groups: Sequence[str], rest: Floats) -> Floats:
     """The better half of the columns in cross-validation within the training images, each solved at two scales."""
     ways = zip(np.split(train, 2, axis=1), np.split(rest, 2, axis=1), strict=True)
-    heads = [(probe.solve(a, labels, groups, int(labels.max()) + 1, 2), b) for a, b in ways]
+    heads = [(probe.fit(a, labels, groups, int(labels.max()) + 1, 2), b) for a, b in ways]
     head, values = min(heads, key=lambda pair: pair[0].loss)
     return np.asarray(values @ head.weight.T + head.bias)
 

@@ -4,7 +4,7 @@
 
 FOLDER is one of classes; a SOURCES.csv in it with the columns file and group keeps groups together. Of the images
 outside a test fold, 80 % of all, 15 % of all are put aside for validation. Ways: the head that is selected, of training
-alone; the same solved on training and validation together, as ``refit=true`` does; the mean of the five heads that
+alone; the same fitted on training and validation together, as ``refit=true`` does; the mean of the five heads that
 answer out of fold, which is one linear head too. All of them are decided about by out-of-fold answers. Gains are over
 the first, with the corrected intervals of `tests.benchmarks.recipe_frozen`.
 """
@@ -91,11 +91,11 @@ def ways(task: Task, values: Floats, parts: int, rest: Integers, test: Integers)
     labels, groups = task.labels[rest], groups_of(task, rest)
     train = np.array(assign(labels.tolist(), groups, (1 - VALIDATION, VALIDATION), 0)) == 0
     own = [group for group, kept in zip(groups, train, strict=True) if kept]
-    selected = probe.solve(values[rest][train], labels[train], own, classes, parts)
-    again = probe.solve_again(values[rest], labels, classes, selected.strengths)
+    selected = probe.fit(values[rest][train], labels[train], own, classes, parts)
+    again = probe.fit_again(values[rest], labels, classes, selected.strengths)
     each, logits = [], np.zeros((len(rest), classes))
     for learned, asked in probe.group_folds(labels, groups):
-        each.append(probe.solve_again(values[rest][learned], labels[learned], classes, selected.strengths))
+        each.append(probe.fit_again(values[rest][learned], labels[learned], classes, selected.strengths))
         logits[asked] = each[-1].logits(values[rest][asked])
     answers = Answers(logits, labels, groups, task.classes, find_healthy("auto", task.classes).name)
     mean = np.mean([head.logits(values[test]) for head in each], axis=0)

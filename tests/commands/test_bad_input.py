@@ -169,7 +169,7 @@ def test_leakage_ends_with_3_and_names_the_command_that_mends_it(
     assert cli("audit", "leaky.csv", *quick) == 3
     said = capsys.readouterr().err
     assert "15 of 15 groups, 30 images, lie in two or more splits" in said
-    command = said.strip().splitlines()[-1].removeprefix("Mend it: fracture ")
+    command = said.strip().splitlines()[-1].removeprefix("To fix it: fracture ")
     assert command == "prepare --regroup leaky.csv --out leaky.regrouped.csv"
     assert cli(*command.split(), *quick) == 0
     assert cli("audit", "leaky.regrouped.csv", *quick) == 0

@@ -17,7 +17,7 @@ from fracture.data.audit.distributions import wilson
 from fracture.data.audit.judge import judge
 from fracture.data.audit.report import AuditReport, Check, Image
 from fracture.data.manifest import Manifest, read_csv
-from fracture.data.near.pairs import NearPair, NearPairs
+from fracture.data.near_duplicates.pairs import NearPair, NearPairs
 from fracture.errors import DataError
 
 SPLITS = ("train", "train", "val", "test")

@@ -201,4 +201,4 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_a_broken_link_is_told(tmp_path: Path) -> None:
     root = tree(tmp_path / "data", "./", "a/1.png", "b/2.png")
     (root / "a" / "gone.png").symlink_to(tmp_path / "nowhere.png")
-    assert any("gone.png: is a broken link or no regular file; mend" in problem for problem in read(root)[1])
+    assert any("gone.png: is a broken link or no regular file; fix" in problem for problem in read(root)[1])

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from fracture.data.manifest import read_csv
-from fracture.data.near.pairs import NearPair, NearPairs
+from fracture.data.near_duplicates.pairs import NearPair, NearPairs
 from fracture.data.prepare import prepare as preparing
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.prepare import Prepared, prepare, write
@@ -144,10 +144,10 @@ def test_a_users_own_splits_are_kept_and_regrouping_mends_them(tmp_path: Path, t
     assert any("tear 30 groups apart" in note for note in prepared.notes)
     leaky = write(prepared, tmp_path / "leaky.csv", PrepareConfig())[0]
     for source in (leaky, tmp_path / "set"):
-        mended = _prepare(tmp_path, source, again=True)
-        assert len(mended.manifest.rows) == 60
-        assert len(_split_by_group(mended)) == 30
-        assert all(len(splits) == 1 for splits in _split_by_group(mended).values())
+        repaired = _prepare(tmp_path, source, again=True)
+        assert len(repaired.manifest.rows) == 60
+        assert len(_split_by_group(repaired)) == 30
+        assert all(len(splits) == 1 for splits in _split_by_group(repaired).values())
 
 
 def test_new_images_leave_the_test_split_as_it_is(tmp_path: Path, textured: Callable[..., Path]) -> None:

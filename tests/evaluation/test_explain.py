@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fracture.evaluation.explain import BORDER, Case, hide_border, hide_centre, try_controls
+from fracture.evaluation.explain import BORDER, ControlImages, hide_border, hide_centre, try_controls
 from fracture.evaluation.sample import Decisions
 
 CLASSES = ("comminuted_fracture", "no_fracture", "simple_fracture")
@@ -29,7 +29,7 @@ def reader(place: tuple[slice, slice]):  # type: ignore[no-untyped-def]
 def controls_of(place: tuple[slice, slice]):  # type: ignore[no-untyped-def]
     pixels = radiographs(place)
     answers = reader(place)
-    case = Case(pixels, LABELS, [""] * 30, CLASSES, Decisions())
+    case = ControlImages(pixels, LABELS, [""] * 30, CLASSES, Decisions())
     maps = np.zeros((2, 50, 50))
     maps[(slice(None), *place)] = 1
     return try_controls(answers, case, answers(pixels), maps, np.random.default_rng(0).random((2, 50, 50)))

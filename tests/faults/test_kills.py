@@ -1,4 +1,4 @@
-"""kill -9 at chosen moments of a real training: nothing is lost, everything left is named, and doctor mends it."""
+"""kill -9 at chosen moments of a real training: nothing is lost, everything left is named, and doctor fixes it."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ def second(*arguments, real=engine.train_epoch, seen=[]):
     seen.append(1)
     return killed() if len(seen) > 1 else real(*arguments)
 """
-POINTS = {  # where the kill falls: what arranges it, whether the run can go on, what is left to be mended
+POINTS = {  # where the kill falls: what arranges it, whether the run can go on, what is left to be repaired
     "before the run is made": ("run.me = killed", False, []),
     "between the run and its record": ("session.record_run = killed", False, ["says RUNNING"]),
     "between the record and the first step": ("session.show_plan = killed", True, ["says RUNNING"]),

@@ -12,7 +12,7 @@ import pytest
 
 from fracture.errors import ConfigError, GateError
 from registry import champion, thresholds
-from registry.lines import fold
+from registry.lines import replay
 from registry.verify import verify
 from registry.versions import THRESHOLDS, Registry
 from tests.registry import moves
@@ -53,7 +53,7 @@ def test_many_at_once_leave_a_line_each_and_aliases_that_agree(connected: str) -
     assert [one.number for one in lines] == [1, 2, 3, 4]
     assert sorted((one.entry.action, one.entry.version) for one in lines) == wanted
     assert all(one.settled for one in lines)
-    assert len(fold(lines).void) == 1
+    assert len(replay(lines).void) == 1
     assert registry.look().by_hand == []
     assert registry.alias("champion") == next(one for one in lines if one.entry.action == "champion").entry.version
 

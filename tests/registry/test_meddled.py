@@ -1,4 +1,4 @@
-"""Whatever a person can do in MLflow: each command says it in a sentence, and `verify --repair` mends it."""
+"""Whatever a person can do in MLflow: each command says it in a sentence, and `verify --repair` fixes it."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ from fracture.errors import ConfigError, FractureError, GateError
 from fracture.tracking import store
 from registry import champion, check, evidence, load, origin
 from registry.__main__ import cli
-from registry.lines import fold
+from registry.lines import replay
 from registry.standing import WITHDRAWN
 from registry.versions import Registry
 from tests.registry.conftest import use
@@ -311,7 +311,7 @@ def is_told(d: Deployed, case: Case, ask: Ask) -> None:
 
 
 def is_mended(d: Deployed, case: Case, ask: Ask) -> None:
-    """`verify --repair` mends it and loses nothing that was known; after that the story goes on."""
+    """`verify --repair` fixes it and loses nothing that was known; after that the story goes on."""
     known = {line.entry.token for line in d.registry.history.lines()}
     code, said = ask("verify", "--repair", "--name", NAME)
     assert code == case.left, said  # it has looked again
@@ -430,7 +430,7 @@ def test_what_was_rolled_back_comes_back_by_name_and_reason_only(d: Deployed, as
     assert bad in ask("predict", __file__, "--model", f"{NAME}/2")[1]
     with pytest.warns(UserWarning, match=bad), pytest.raises(FractureError):
         load(f"{NAME}/2")
-    assert ask("rollback", "--although", "mended", *name)[0] == 2, "--although goes with --version"
+    assert ask("rollback", "--although", "repaired", *name)[0] == 2, "--although goes with --version"
     client.set_registered_model_alias(NAME, "candidate", "2")  # by hand
     assert ask("challenge", *name)[0] == 2
     assert ask("verify", "--repair", *name)[0] == 0
@@ -467,7 +467,7 @@ def test_a_history_of_the_version_before_is_moved_on(d: Deployed, ask: Ask, load
         client.delete_model_version_tag(NAME, number, "fracture.made_from")
     standing = d.registry.look()
     assert standing.by_hand == []
-    assert fold(standing.lines).aliases == {"candidate": "", "champion": "1", "previous": ""}
+    assert replay(standing.lines).aliases == {"candidate": "", "champion": "1", "previous": ""}
     code, said = ask("rollback", "--name", NAME)
     assert code == 2
     assert "version 2 was rolled back by ada, 2026-01-01T00:00:00Z: worse in use" in said

@@ -31,7 +31,7 @@ from fracture.runs.reference import reference_of
 from fracture.runs.session import Session
 from fracture.tracking import artifacts, query
 from registry import champion, check, gates, package, promote, thresholds
-from registry.lines import fold
+from registry.lines import replay
 from registry.loading import load
 from registry.verify import verify
 from registry.versions import Registry
@@ -125,7 +125,7 @@ def test_the_whole_story(runs: list[str], folder: Path) -> None:
     mlflow.MlflowClient().set_registered_model_alias("story", "champion", second.version)  # by hand
     (finding,) = verify(registry, screen, repair=True)
     assert "moved by hand" in finding.what
-    assert registry.alias("champion") == first.version == fold(history).aliases["champion"]
+    assert registry.alias("champion") == first.version == replay(history).aliases["champion"]
 
     judged = evaluate(
         "models:/story@champion", str(folder / "data"), EvaluateConfig(threads=1), folder / "judged", screen

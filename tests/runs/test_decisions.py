@@ -28,7 +28,7 @@ from fracture.tracking import artifacts
 from fracture.training.head import read_heads
 from tests.runs.small import said, terminal, train
 
-SOLVED = {"head": "probe", "trained": "head", "epochs": 1, "class_weights": "balanced"}
+LINEAR_PROBE = {"head": "probe", "trained": "head", "epochs": 1, "class_weights": "balanced"}
 WANTED = {"operating": "sensitivity:0.9", "refer_error": 0.2}
 
 
@@ -39,10 +39,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def solved(store_root: Path, place: Path, make_images: Callable[..., Path]) -> str:
-    """A finished run with a solved head."""
+    """A finished run with a linear probe."""
     kept = place / "id"
     if not kept.exists():
-        kept.write_text(train(make_images(place / "data", 20), **SOLVED, **WANTED))
+        kept.write_text(train(make_images(place / "data", 20), **LINEAR_PROBE, **WANTED))
     return kept.read_text()
 
 
@@ -93,7 +93,7 @@ def test_once_selected_the_head_learns_from_validation_too(solved: str, tmp_path
 
 
 def test_refit_that_cannot_be_had_is_said(place: Path, solved: str) -> None:
-    with pytest.raises(ConfigError, match=r"refit=true needs a solved head .*: add head=probe"):
+    with pytest.raises(ConfigError, match=r"refit=true needs a linear probe .*: add head=probe"):
         train(place / "data", refit=True, recipe="seed")
     screen, missing = terminal(), Results.model_construct(refit=0, best_epoch=3)
     show_refit(SimpleNamespace(config=TrainConfig(refit=True)), missing, screen)  # type: ignore[arg-type]
@@ -113,7 +113,7 @@ def test_what_is_expected_goes_with_the_model_and_into_the_report(solved: str, t
         assert sentence in page
 
 
-@pytest.mark.parametrize("values", [{"epochs": 1}, {**SOLVED, "epochs": 3, "trained": "all", "lr": 0.01}])
+@pytest.mark.parametrize("values", [{"epochs": 1}, {**LINEAR_PROBE, "epochs": 3, "trained": "all", "lr": 0.01}])
 def test_what_was_learned_by_steps_is_decided_about_by_validation(
     solved: str, place: Path, tmp_path: Path, values: dict[str, object]
 ) -> None:
@@ -127,7 +127,7 @@ def test_what_was_learned_by_steps_is_decided_about_by_validation(
 
 def test_what_cannot_be_had_is_said_aloud(solved: str, place: Path, tmp_path: Path) -> None:
     screen = terminal()
-    run_id = train(place / "data", screen, **SOLVED, operating="sensitivity:0.999", refer_error=0.0001)
+    run_id = train(place / "data", screen, **LINEAR_PROBE, operating="sensitivity:0.999", refer_error=0.0001)
     results = of(run_id, tmp_path)
     assert (results.operating_point.fracture_threshold, results.referral.refer_below) == (None, None)
     shown = said(screen)

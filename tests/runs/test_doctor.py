@@ -70,8 +70,8 @@ def test_a_run_of_an_earlier_version_is_judged_by_the_lock_of_its_state(store_ro
     state_of(run_id)
     [found] = [one for one in leftovers.find(session.state_root()) if one.run_id == run_id]
     assert found.kind == "run"
-    assert f"fracture train --resume {run_id}" in found.mend
-    with session.only_here(session.state_folder(run_id), run_id):
+    assert f"fracture train --resume {run_id}" in found.fix
+    with session.held_state(session.state_folder(run_id), run_id):
         assert run_id not in kinds(), "somebody trains it"
     leftovers.sweep(session.state_root())
 
@@ -86,7 +86,7 @@ def test_states_are_kept_as_long_as_somebody_may_need_them(status: str, kind: st
         mlflow.MlflowClient().delete_run(run_id)
     [found] = [one for one in leftovers.find(session.state_root()) if one.run_id == run_id]
     assert found.kind == kind
-    leftovers.mend(found)
+    leftovers.fix(found)
     assert folder.exists() == (kind == "resumable")
 
 
@@ -119,7 +119,7 @@ def test_a_state_from_before_its_run_was_recorded_cannot_go_on(store_root: Path)
     (state_of(run_id) / "config.json").unlink()
     [found] = [one for one in leftovers.find(session.state_root()) if one.run_id == run_id]
     assert (found.kind, "nothing was learned" in found.said) == ("state", True)
-    leftovers.mend(found)
+    leftovers.fix(found)
     assert not session.state_folder(run_id).exists()
 
 
@@ -127,8 +127,8 @@ def test_a_state_that_is_taken_meanwhile_stays(store_root: Path) -> None:
     run_id = run_of(status="FINISHED")
     folder = state_of(run_id)
     [found] = [one for one in leftovers.find(session.state_root()) if one.run_id == run_id]
-    with session.only_here(folder, run_id):
-        leftovers.mend(found)
+    with session.held_state(folder, run_id):
+        leftovers.fix(found)
         assert (folder / "config.json").is_file()
 
 
@@ -152,7 +152,7 @@ def test_runs_of_other_machines(store_root: Path, part: int, hours: float, kind:
     assert kinds().get(run_id) == kind
     assert (run_id in [one.run_id for one in leftovers.sweep(session.state_root())]) == (kind == "run")
     for one in leftovers.find(session.state_root()):
-        leftovers.mend(one)
+        leftovers.fix(one)
     assert status_of(run_id) == ("KILLED" if kind else "RUNNING")
     mlflow.MlflowClient().set_terminated(run_id)
 
@@ -174,7 +174,7 @@ def test_a_run_of_mlflow_run_that_nothing_was_begun_with(store_root: Path) -> No
         held.kill()
         held.communicate()
     assert kinds()[run_id] == "silent"
-    leftovers.mend(next(one for one in leftovers.find(session.state_root()) if one.run_id == run_id))
+    leftovers.fix(next(one for one in leftovers.find(session.state_root()) if one.run_id == run_id))
     assert status_of(run_id) == "KILLED"
 
 
@@ -190,7 +190,7 @@ def test_files_half_written_by_processes_that_are_gone(store_root: Path, gone: d
     found = leftovers.half_written(store_root, [store_root / "mlruns"])
     assert {one.folder for one in found} == set(paths)
     for one in found:
-        leftovers.mend(one)
+        leftovers.fix(one)
     assert [path.exists() for path in (*paths, mine, fresh)] == [False, False, True, True]
     shutil.rmtree(folder)
 
@@ -213,7 +213,7 @@ def test_the_doctor_finds_and_mends_a_run_that_was_killed_as_it_began(
     assert status_of(run_id) == "RUNNING"
     assert cli("doctor", "--json") == 1
     said = {one["said"]: one for one in json.loads(capsys.readouterr().out)}
-    assert any(run_id in text and one["status"] == "problem" and "--fix" in one["mend"] for text, one in said.items())
+    assert any(run_id in text and one["status"] == "problem" and "--fix" in one["fix"] for text, one in said.items())
     assert cli("doctor", "--fix") == 0
     assert f"{run_id} (train, first) says RUNNING" in capsys.readouterr().out
     assert status_of(run_id) == "KILLED"

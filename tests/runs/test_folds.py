@@ -23,7 +23,7 @@ from fracture.training import engine
 from registry import card, evidence, gates, thresholds, validation
 from tests.registry import made_up
 
-SOLVED = {"head": "probe", "trained": "head"}
+LINEAR_PROBE = {"head": "probe", "trained": "head"}
 
 
 def train(images: Path, **values: object) -> str:
@@ -54,12 +54,12 @@ def test_folds_are_summed_up_and_done_once(
 
     monkeypatch.setattr(engine, "train_epoch", failing)
     with pytest.raises(FractureError, match=r"1 of 3 folds failed:\n- fold 1: out of luck\n(.|\n)*same again"):
-        train(images, **SOLVED)
+        train(images, **LINEAR_PROBE)
     client = mlflow.MlflowClient()
     first = newest_parent()
     assert client.get_run(first).info.status == "FAILED"
     assert not client.list_artifacts(first), "nothing is summed up of a part of the folds"
-    assert train(images, **SOLVED) == first, "the same command goes on"
+    assert train(images, **LINEAR_PROBE) == first, "the same command goes on"
     assert seen == {"0": 1, "1": 2, "2": 1}
     assert client.get_run(first).info.status == "FINISHED"
     assert {item.path for item in client.list_artifacts(first)} == {*FOLD_ARTIFACTS, *FOLD_MEAN_ARTIFACTS}

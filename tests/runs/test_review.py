@@ -25,7 +25,7 @@ def run(mislabelled: Path) -> dict[str, str]:
 
 
 def trained(folder: Path, make_images: Callable[..., Path], known: dict[str, str]) -> str:
-    """A run with a solved head on brightness that tells the class, two labels of which are wrong."""
+    """A run with a linear probe on brightness that tells the class, two labels of which are wrong."""
     if "id" not in known:
         data = make_images(folder / "images", 24)
         for name in WRONG:

@@ -1,4 +1,4 @@
-"""The store: found, made ready and mended."""
+"""The store: found, made ready and repaired."""
 
 import os
 import sqlite3

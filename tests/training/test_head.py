@@ -1,4 +1,4 @@
-"""The solved head of a job: which batch statistics it is solved with, and that they come with it."""
+"""The linear probe of a job: which batch statistics it is fitted with, and that they come with it."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from fracture.models import backbones, checkpoint, weights
 from fracture.models.backbones import last_layer
 from fracture.training import conclude, execution, fit, probe
 from fracture.training.fit import Job
-from fracture.training.head import read_heads, read_out_of_fold, solve_head
+from fracture.training.head import fit_probe, read_heads, read_out_of_fold
 
 TINY = {"image_size": 32, "batch_size": 8, "threads": 1, "memory_format": "contiguous", "precision": "fp32"}
 
@@ -45,7 +45,7 @@ CASES = {
 def test_the_statistics_are_those_that_the_head_was_solved_with(job: Job, tried: tuple[str, ...]) -> None:
     model = fit.build_model(job)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    solved = solve_head(job, model, lambda *_: None)
+    solved = fit_probe(job, model, lambda *_: None)
     assert tuple(solved.losses) == tried
     assert solved.head.loss == min(solved.losses.values()) == solved.losses[solved.batch_norm]
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
@@ -53,7 +53,7 @@ def test_the_statistics_are_those_that_the_head_was_solved_with(job: Job, tried:
     train = job.indices("train")
     found = probe.features(model, job.plan, job.normalize, job.dataset.pixels, train, lambda: None)
     groups = [job.dataset.manifest.rows[i].group or f"alone {i}" for i in train]
-    again = probe.solve(found, job.dataset.labels[train], groups, 3)
+    again = probe.fit(found, job.dataset.labels[train], groups, 3)
     assert again.loss == pytest.approx(solved.head.loss, rel=1e-4), "what is kept reads as what was judged"
     assert solved.described()["solved.batch_norm"] == solved.batch_norm
 
@@ -61,24 +61,24 @@ def test_the_statistics_are_those_that_the_head_was_solved_with(job: Job, tried:
 @pytest.mark.parametrize("job", [("test_resnet", "auto")], indirect=True)
 @pytest.mark.parametrize("better", ["pretrained", "mixed"])
 def test_the_better_in_cross_validation_is_kept(job: Job, better: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, seen = probe.solve, []
+    real, seen = probe.fit, []
 
-    def solve(*arguments: object) -> probe.Head:
+    def judged(*arguments: object) -> probe.Head:
         seen.append(("pretrained", "mixed")[len(seen)])
         head = real(*arguments)  # type: ignore[arg-type]
         return probe.Head(head.weight, head.bias, head.strengths, 0.1 if seen[-1] == better else 0.2)
 
-    monkeypatch.setattr(probe, "solve", solve)
+    monkeypatch.setattr(probe, "fit", judged)
     model = fit.build_model(job)
     before = statistics(model)
-    assert solve_head(job, model, lambda *_: None).batch_norm == better
+    assert fit_probe(job, model, lambda *_: None).batch_norm == better
     assert torch.equal(statistics(model), before) == (better == "pretrained")
 
 
 @pytest.mark.parametrize("job", [("test_resnet", "pretrained")], indirect=True)
 def test_every_image_but_those_of_the_test_is_answered_by_a_head_that_has_not_seen_it(job: Job) -> None:
     model = fit.build_model(job)
-    solved = solve_head(job, model, lambda *_: None)
+    solved = fit_probe(job, model, lambda *_: None)
     kept = read_out_of_fold(job.folder)
     assert kept is not None
     indices, logits = kept
@@ -95,7 +95,7 @@ def test_every_image_but_those_of_the_test_is_answered_by_a_head_that_has_not_se
 @pytest.mark.parametrize("job", [("test_resnet", "pretrained")], indirect=True)
 def test_a_head_that_was_solved_again_can_be_told_from_the_selected_one_after_any_crash(job: Job) -> None:
     model = fit.build_model(job)
-    solved = solve_head(job, model, lambda *_: None)
+    solved = fit_probe(job, model, lambda *_: None)
     heads = read_heads(job.folder)
     assert heads is not None
     np.testing.assert_array_equal(heads.selected.weight, solved.head.weight)
@@ -124,7 +124,7 @@ def test_a_head_that_was_solved_again_can_be_told_from_the_selected_one_after_an
 @pytest.mark.parametrize("job", [("test_resnet", "pretrained")], indirect=True)
 def test_refit_false_leaves_the_head_alone(job: Job) -> None:
     job = replace(job, config=job.config.model_copy(update={"refit": False}))
-    solve_head(job, fit.build_model(job), lambda *_: None)
+    fit_probe(job, fit.build_model(job), lambda *_: None)
     assert read_heads(job.folder) is None
     assert read_out_of_fold(job.folder) is not None
 
@@ -135,7 +135,7 @@ def test_labels_without_a_pattern_are_known_to_those_who_learned_them_only() -> 
     features[1::2] = features[::2] + 1e-3  # two images a group, as alike as can be
     labels[1::2] = labels[::2]
     groups = [f"p{i // 2}" for i in range(80)]
-    head = probe.solve(features, labels, groups, 2)
+    head = probe.fit(features, labels, groups, 2)
     assert ((features @ head.weight.T + head.bias).argmax(1) == labels).mean() > 0.95
     found = probe.out_of_fold(features, features, labels, groups, 2, head.strengths)
     assert found is not None

@@ -1,4 +1,4 @@
-"""The solved head: it is the logistic regression that it says, folded into the last layer."""
+"""The linear probe: it is the logistic regression that it says, folded into the last layer."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from fracture.training.probe import STRENGTHS, Head, solve, start_head
+from fracture.training.probe import STRENGTHS, Head, fit, start_head
 
 
 def case(classes: int, n: int = 90) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -19,7 +19,7 @@ def case(classes: int, n: int = 90) -> tuple[np.ndarray, np.ndarray, list[str]]:
 @pytest.mark.parametrize("classes", [2, 3])
 def test_the_folded_head_answers_like_the_regression(classes: int) -> None:
     features, labels, groups = case(classes)
-    head = solve(features, labels, groups, classes)
+    head = fit(features, labels, groups, classes)
     scaled = (features - features.mean(0)) / (features.std(0) + 1e-6)
     expected = LogisticRegression(C=head.strengths[0], class_weight="balanced", max_iter=500).fit(scaled, labels)
     logits = features @ head.weight.T + head.bias
@@ -31,8 +31,8 @@ def test_the_folded_head_answers_like_the_regression(classes: int) -> None:
 
 def test_the_head_of_parts_answers_the_mean_of_theirs() -> None:
     features, labels, groups = case(3)
-    parts = [solve(half, labels, groups, 3) for half in np.split(features, 2, axis=1)]
-    head = solve(features, labels, groups, 3, parts=2)
+    parts = [fit(half, labels, groups, 3) for half in np.split(features, 2, axis=1)]
+    head = fit(features, labels, groups, 3, parts=2)
     halves = [half @ part.weight.T + part.bias for half, part in zip(np.split(features, 2, axis=1), parts, strict=True)]
     np.testing.assert_allclose(features @ head.weight.T + head.bias, np.mean(halves, axis=0))
     assert head.strengths == (*parts[0].strengths, *parts[1].strengths)
@@ -40,7 +40,7 @@ def test_the_head_of_parts_answers_the_mean_of_theirs() -> None:
 
 def test_more_features_than_images_are_solved_as_they_are() -> None:
     features, labels, groups = case(3, 9)
-    head = solve(features, labels, groups, 3)
+    head = fit(features, labels, groups, 3)
     scaled = (features - features.mean(0)) / (features.std(0) + 1e-6)
     expected = LogisticRegression(C=head.strengths[0], class_weight="balanced", max_iter=500).fit(scaled, labels)
     logits = features @ head.weight.T + head.bias
@@ -52,16 +52,16 @@ def test_more_features_than_images_are_solved_as_they_are() -> None:
 def test_every_regression_is_told() -> None:
     told: list[int] = []
     features, labels, groups = case(2)
-    solve(features, labels, groups, 2, parts=2, tick=lambda: told.append(1))
+    fit(features, labels, groups, 2, parts=2, tick=lambda: told.append(1))
     assert len(told) == 2 * len(STRENGTHS) * 5
 
 
 def test_two_groups_a_class_are_too_few_to_choose_and_enough_to_solve() -> None:
     features, labels, _ = case(2, 8)
-    head = solve(features, labels, [str(label) for label in labels], 2)
+    head = fit(features, labels, [str(label) for label in labels], 2)
     assert head.strengths == (1e-3,)
     assert head.loss is None, "nothing was measured"
-    assert solve(np.tile(features, 2), labels, [str(label) for label in labels], 2, parts=2).loss is None
+    assert fit(np.tile(features, 2), labels, [str(label) for label in labels], 2, parts=2).loss is None
     assert np.isfinite(head.weight).all()
 
 

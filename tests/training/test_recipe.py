@@ -6,7 +6,7 @@ from fracture.config import BY_RECIPE, TrainConfig, as_text, defaults, seeds
 from fracture.errors import ConfigError
 from fracture.models import backbones
 from fracture.training import recipe
-from fracture.training.recipe import FEW, GENTLE, MANY, SOLVED, Facts, resolve
+from fracture.training.recipe import FEW, GENTLE, LINEAR_PROBE, MANY, Facts, resolve
 
 
 def chosen(
@@ -40,7 +40,9 @@ def test_where_nothing_is_known_to_be_better_the_seeds_recipe_stays(case: dict[s
     assert why in said
 
 
-@pytest.mark.parametrize(("images", "wished"), [(1, SOLVED), (FEW, SOLVED), (FEW + 1, GENTLE), (MANY, GENTLE)])
+@pytest.mark.parametrize(
+    ("images", "wished"), [(1, LINEAR_PROBE), (FEW, LINEAR_PROBE), (FEW + 1, GENTLE), (MANY, GENTLE)]
+)
 def test_few_images_get_a_recipe_of_their_own(images: int, wished: dict[str, object]) -> None:
     config, changes, said = chosen(images)
     assert changes.keys() == wished.keys()

@@ -18,7 +18,7 @@ from tuning.process import Stop
 ROOT = Path(__file__).parents[2]
 
 
-class Ears:
+class Recorder:
     def __init__(self, go_on: bool = True) -> None:
         self.epochs: list[int] = []
         self.go_on = go_on
@@ -81,15 +81,15 @@ def square(number: int) -> int:
 
 
 def test_each_epoch_is_heard() -> None:
-    ears = Ears()
-    assert process.run(counting, None, ears, Stop()).kind == "done"
-    assert ears.epochs == [1, 2, 3]
+    recorder = Recorder()
+    assert process.run(counting, None, recorder, Stop()).kind == "done"
+    assert recorder.epochs == [1, 2, 3]
 
 
 def test_a_trial_can_be_told_to_stop() -> None:
-    ears = Ears(go_on=False)
-    assert process.run(counting, None, ears, Stop()).kind == "pruned"
-    assert ears.epochs == [1]
+    recorder = Recorder(go_on=False)
+    assert process.run(counting, None, recorder, Stop()).kind == "pruned"
+    assert recorder.epochs == [1]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_a_trial_can_be_told_to_stop() -> None:
     ],
 )
 def test_an_end_without_a_word(target, kind: str, reason: str) -> None:  # type: ignore[no-untyped-def]
-    outcome = process.run(target, None, Ears(), Stop())
+    outcome = process.run(target, None, Recorder(), Stop())
     assert outcome.kind == kind
     assert reason in outcome.reason
 
@@ -110,7 +110,7 @@ def test_an_end_without_a_word(target, kind: str, reason: str) -> None:  # type:
 def test_a_stop_is_passed_on_and_waited_for() -> None:
     stop = Stop()
 
-    class Stopping(Ears):
+    class Stopping(Recorder):
         def epoch(self, message: Epoch) -> bool:
             stop.reason = "stopped by the test"
             return True

@@ -18,7 +18,7 @@ from fracture.data.inspection.inspect import Progress, inspect
 from fracture.data.inspection.inspected import Inspection
 from fracture.data.inspection.pool import workers_of
 from fracture.data.manifest import Manifest, Row, read_csv
-from fracture.data.near.pairs import NearPair, NearPairs, near_duplicates
+from fracture.data.near_duplicates.pairs import NearPair, NearPairs, near_duplicates
 from fracture.data.patients import Rule, patients_of
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.gather import gather
@@ -117,7 +117,7 @@ def _prepared_without_patients(manifest: Manifest) -> bool:
 
 
 def _groups(rows: Sequence[Row], inspections: Sequence[Inspection], rule: Rule) -> list[str]:
-    """The group of each image, DICOM patients being one whatever the rows say; empty where it stands alone."""
+    """The group of each image, DICOM patients being one whatever the rows say; empty where it is alone."""
     known = patients_of([""] * len(rows), [found.identity for found in inspections], rule)
     links = [[*own, *([study] if study else [])] for own, study in zip(known.keys, known.studies, strict=True)]
     keys = [

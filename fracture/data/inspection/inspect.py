@@ -22,8 +22,8 @@ from fracture.data.inspection.identity import identify
 from fracture.data.inspection.inspected import Inspection
 from fracture.data.inspection.pool import each
 from fracture.data.inspection.store import InspectionStore
-from fracture.data.near.signatures import Signature, signature
-from fracture.data.near.store import SignatureStore
+from fracture.data.near_duplicates.signatures import Signature, signature
+from fracture.data.near_duplicates.store import SignatureStore
 from fracture.trouble import is_machine
 
 Progress = Callable[[str, int, int], None]

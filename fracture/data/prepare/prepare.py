@@ -17,7 +17,7 @@ from fracture.data.inspection.inspect import Progress, inspect
 from fracture.data.inspection.inspected import Inspection
 from fracture.data.inspection.pool import workers_of
 from fracture.data.manifest import Manifest, Row, write_csv
-from fracture.data.near.pairs import near_duplicates
+from fracture.data.near_duplicates.pairs import near_duplicates
 from fracture.data.patients import patients_of
 from fracture.data.prepare.checks import (
     check_classes,
@@ -268,7 +268,7 @@ def _split(rows: list[Row], keys: list[list[Hashable]], config: PrepareConfig) -
         ]
     torn = Counter(group for group, _ in {(row.group, row.split) for row in rows})
     if count := sum(splits_of > 1 for splits_of in torn.values()):
-        notes.append(f"the splits that the data names tear {count} groups apart: fracture prepare --regroup mends it")
+        notes.append(f"the splits that the data names tear {count} groups apart: fracture prepare --regroup fixes it")
     return rows, [*notes, *lacking(rows)]
 
 

@@ -134,7 +134,7 @@ def _decided(results: Judged) -> list[str]:
     if results.decisions is None:
         return []
     found = results.decisions
-    lines = [f"{lack[0].upper()}{lack[1:]}." for lack in found.unmet]
+    lines = [f"{sentence[0].upper()}{sentence[1:]}." for sentence in found.unmet]
     if promises := found.promises():
         lines.append(f"By {found.basis}, on images that did not choose the thresholds: {' '.join(promises)}")
     return lines

@@ -5,9 +5,10 @@ from pathlib import Path
 from fracture.files import replacing, write_json
 from fracture.training.execution import Plan
 from fracture.training.fit import Job
+from fracture.training.memory.alternatives import require_plan
 from fracture.training.memory.figure import draw
 from fracture.training.memory.limit import find_limit
-from fracture.training.memory.plan import MemoryPlan, Wish, plan
+from fracture.training.memory.plan import MemoryPlan, MemoryRequest
 from fracture.training.memory.predict import predict
 from fracture.training.memory.spec import StepSpec, UnpredictableError
 from fracture.training.state import Position
@@ -35,7 +36,7 @@ def plan_memory(job: Job, cache_dir: Path) -> Plan:
 
 def _planned(job: Job, cache_dir: Path) -> Plan:
     config, limit = job.config, find_limit(job.config.memory_limit_gib, job.plan.device)
-    chosen = plan(Wish(spec_of(job), limit.gib, config.accumulation, config.checkpointing, cache_dir))
+    chosen = require_plan(MemoryRequest(spec_of(job), limit.gib, config.accumulation, config.checkpointing, cache_dir))
     write_json(job.folder / JSON, chosen.model_dump(mode="json"))
     reasons = {"memory_limit_gib": limit.reason, "memory": chosen.reason}
     return job.plan.model_copy(

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fracture.errors import ConfigError, MemoryLimitError
+from fracture.errors import ConfigError
 from fracture.training.memory.predict import predict
 from fracture.training.memory.spec import Prediction, StepSpec
 
@@ -30,7 +30,7 @@ class MemoryPlan(BaseModel):
 
 
 @dataclass(frozen=True)
-class Wish:
+class MemoryRequest:
     """What is to be fitted.
 
     Attributes:
@@ -63,88 +63,77 @@ class Wish:
         return self.step(parts, checkpointing=checkpointing).process_gib <= self.limit_gib
 
 
-def plan(wish: Wish) -> MemoryPlan:
-    """Choose what fits under the limit and costs least.
+def find_plan(request: MemoryRequest) -> MemoryPlan | None:
+    """Choose what fits under the limit and costs least; None where nothing fits.
 
     In this order: the whole batch at once; parts of it, which give the same gradient, down to `SMALL` images; the same
     with checkpointing, which computes the forward pass twice; smaller parts. A model with batch normalisation is never
     split by itself, since its statistics would be those of the parts: it goes to checkpointing at once.
 
     Raises:
-        MemoryLimitError: nothing fits; names the cheapest ways out, each with its predicted peak.
         ConfigError: no such backbone, or it does not support the checkpointing that was asked for.
     """
-    found = find_plan(wish)
-    if found is None:
-        from fracture.training.memory.ways import refusal  # it tries plans in its turn
-
-        raise MemoryLimitError(refusal(wish))
-    return found
-
-
-def find_plan(wish: Wish) -> MemoryPlan | None:
-    """As `plan`; None where nothing fits."""
     for smallest in (SMALL, 1):
-        for checkpointing in options(wish):
-            parts = _fewest_parts(wish, checkpointing, smallest)
+        for checkpointing in options(request):
+            parts = _fewest_parts(request, checkpointing, smallest)
             if parts is not None:
-                return _chosen(wish, parts, checkpointing)
+                return _chosen(request, parts, checkpointing)
     return None
 
 
-def options(wish: Wish) -> Iterator[bool]:
+def options(request: MemoryRequest) -> Iterator[bool]:
     """Without and with checkpointing, as far as it is allowed and the backbone supports it."""
-    if wish.checkpointing != "auto":
-        yield wish.checkpointing
+    if request.checkpointing != "auto":
+        yield request.checkpointing
         return
     yield False
     with contextlib.suppress(ConfigError):  # asked only where it is needed: it costs a dry run
-        wish.step(1, checkpointing=True)
+        request.step(1, checkpointing=True)
         yield True
 
 
-def splits_freely(wish: Wish) -> bool:
+def splits_freely(request: MemoryRequest) -> bool:
     """Whether the plan may split the batch by itself."""
-    return wish.accumulation == "auto" and not wish.step(1, checkpointing=False).batch_norm
+    return request.accumulation == "auto" and not request.step(1, checkpointing=False).batch_norm
 
 
-def _fewest_parts(wish: Wish, checkpointing: bool, smallest: int) -> int | None:
+def _fewest_parts(request: MemoryRequest, checkpointing: bool, smallest: int) -> int | None:
     """The smallest number of parts that fits, none of them under ``smallest`` images; None where there is none."""
-    batch = wish.spec.batch_size
-    if not splits_freely(wish):
-        fixed = 1 if wish.accumulation == "auto" else wish.accumulation
-        return fixed if wish.fits(fixed, checkpointing=checkpointing) else None
+    batch = request.spec.batch_size
+    if not splits_freely(request):
+        fixed = 1 if request.accumulation == "auto" else request.accumulation
+        return fixed if request.fits(fixed, checkpointing=checkpointing) else None
     low, high = 1, -(-batch // min(smallest, batch))
-    if not wish.fits(high, checkpointing=checkpointing):
+    if not request.fits(high, checkpointing=checkpointing):
         return None
     while low < high:  # the fewer the parts, the more memory
         middle = (low + high) // 2
-        low, high = (low, middle) if wish.fits(middle, checkpointing=checkpointing) else (middle + 1, high)
+        low, high = (low, middle) if request.fits(middle, checkpointing=checkpointing) else (middle + 1, high)
     return low
 
 
-def _chosen(wish: Wish, parts: int, checkpointing: bool) -> MemoryPlan:
-    prediction = wish.step(parts, checkpointing=checkpointing)
+def _chosen(request: MemoryRequest, parts: int, checkpointing: bool) -> MemoryPlan:
+    prediction = request.step(parts, checkpointing=checkpointing)
     return MemoryPlan(
         micro_batch=prediction.spec.batch_size,
         accumulation=parts,
         checkpointing=checkpointing,
-        limit_gib=wish.limit_gib,
+        limit_gib=request.limit_gib,
         prediction=prediction,
-        reason=_reason(wish, prediction, parts, checkpointing),
+        reason=_reason(request, prediction, parts, checkpointing),
     )
 
 
-def _reason(wish: Wish, found: Prediction, parts: int, checkpointing: bool) -> str:
-    split = parts > 1 and wish.accumulation == "auto"
-    again = checkpointing and wish.checkpointing == "auto"
+def _reason(request: MemoryRequest, found: Prediction, parts: int, checkpointing: bool) -> str:
+    split = parts > 1 and request.accumulation == "auto"
+    again = checkpointing and request.checkpointing == "auto"
     if not split and not again:
         return ""
-    whole = wish.step(1, checkpointing=wish.checkpointing is True)
+    whole = request.step(1, checkpointing=request.checkpointing is True)
     what = [f"{parts} parts of {found.spec.batch_size} images"] if split else []
     what += ["activations computed twice"] if again else []
     kept = ", not split because of its batch normalisation" if again and found.batch_norm else ""
     return (
-        f"{' and '.join(what)} ({found.process_gib:.1f} GiB), since the batch of {wish.spec.batch_size} at once would "
-        f"take {whole.process_gib:.1f} of {wish.limit_gib:.1f} GiB{kept}"
+        f"{' and '.join(what)} ({found.process_gib:.1f} GiB), since the batch of {request.spec.batch_size} at once "
+        f"would take {whole.process_gib:.1f} of {request.limit_gib:.1f} GiB{kept}"
     )

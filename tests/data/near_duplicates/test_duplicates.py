@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fracture.data.demo import render_patient
-from fracture.data.near import duplicates
-from fracture.data.near.duplicates import Pair, duplicate_threshold, find_near_duplicates
-from fracture.data.near.signatures import Signature, signature
+from fracture.data.near_duplicates import duplicates
+from fracture.data.near_duplicates.duplicates import Pair, duplicate_threshold, find_near_duplicates
+from fracture.data.near_duplicates.signatures import Signature, signature
 from tests.planted import CHANGES, planted_copy
 
 POOL = 60

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from fracture.data.near.signatures import Signature
+from fracture.data.near_duplicates.signatures import Signature
 
 
 class Indexed(Protocol):

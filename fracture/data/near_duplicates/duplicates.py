@@ -18,10 +18,10 @@ from tempfile import TemporaryDirectory
 import cv2
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from fracture.data.near.candidates import Index
-from fracture.data.near.packed import Indexed, PackedSignatures, pack
-from fracture.data.near.signatures import ORDERS, Signature
-from fracture.data.near.verification import MIN_INLIERS, Frame
+from fracture.data.near_duplicates.candidates import Index
+from fracture.data.near_duplicates.packed import Indexed, PackedSignatures, pack
+from fracture.data.near_duplicates.signatures import ORDERS, Signature
+from fracture.data.near_duplicates.verification import MIN_INLIERS, Frame
 
 NEIGHBOURS = 8  # candidates an image; with 5 one planted copy in a thousand more is lost
 REVIEW_MARGIN = 0.05
@@ -95,7 +95,7 @@ def find_near_duplicates(
     The same signatures in the same order give the same result, whatever the number of workers.
 
     Args:
-        signatures: of the images, `fracture.data.near.signatures.signature`.
+        signatures: of the images, `fracture.data.near_duplicates.signatures.signature`.
         workers: processes; small pools are searched in this one.
         progress: told how many steps of how many are done.
         threshold: score from which a pair is a duplicate; by default that of the pool's size.

@@ -13,7 +13,7 @@ BLANK = 4.0  # standard deviation of grey values; the lowest is 14.2
 COLOUR = 35.0  # mean difference between channels; the most tinted film has 31.7
 
 
-def why_unlike(data: bytes, grey: Grey) -> str:
+def why_out_of_distribution(data: bytes, grey: Grey) -> str:
     """Why an image is unlike a radiograph, empty where nothing speaks against it.
 
     Args:

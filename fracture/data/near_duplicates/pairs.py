@@ -18,8 +18,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from fracture.data.images import decode
 from fracture.data.inspection.inspect import Progress
 from fracture.data.inspection.pool import each
-from fracture.data.near import candidates, duplicates, signatures, verification
-from fracture.data.near.store import SignatureStore
+from fracture.data.near_duplicates import candidates, duplicates, signatures, verification
+from fracture.data.near_duplicates.store import SignatureStore
 from fracture.files import write_json
 
 _VERSION = 1

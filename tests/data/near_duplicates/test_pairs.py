@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from fracture.data.inspection.inspect import inspect
-from fracture.data.near import duplicates, pairs
-from fracture.data.near.pairs import NearPairs, near_duplicates
+from fracture.data.near_duplicates import duplicates, pairs
+from fracture.data.near_duplicates.pairs import NearPairs, near_duplicates
 
 Files = list[tuple[str, Path]]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fracture.data.near.signatures import Signature
-from fracture.data.near.store import SignatureStore
+from fracture.data.near_duplicates.signatures import Signature
+from fracture.data.near_duplicates.store import SignatureStore
 
 
 def made_up(seed: int) -> Signature:

@@ -14,7 +14,7 @@ from scipy.sparse import csr_matrix
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import PCA
 
-from fracture.data.near.signatures import ORDERS, Signature
+from fracture.data.near_duplicates.signatures import ORDERS, Signature
 
 Floats = npt.NDArray[np.float32]
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
-from fracture.data.near.signatures import VERSION, Signature
+from fracture.data.near_duplicates.signatures import VERSION, Signature
 
 _WAIT = 60.0  # seconds to wait for another process that is writing
 _AT_ONCE = 500  # hashes in one query; SQLite's older builds allow 999

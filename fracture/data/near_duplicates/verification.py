@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fracture.data.near.signatures import ORDERS, Signature
+from fracture.data.near_duplicates.signatures import ORDERS, Signature
 
 Floats = npt.NDArray[np.float32]
 

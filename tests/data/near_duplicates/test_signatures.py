@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fracture.data.demo import render_patient
-from fracture.data.near.signatures import ORDERS, Signature, signature
+from fracture.data.near_duplicates.signatures import ORDERS, Signature, signature
 from tests.planted import planted_copy
 
 
@@ -107,5 +107,5 @@ def test_a_burned_in_label_leaves_keypoints_to_the_bone(picture: npt.NDArray[np.
 
 
 def test_the_search_needs_no_torch() -> None:
-    code = "import sys, fracture.data.near.duplicates, fracture.data.near.store; sys.exit('torch' in sys.modules)"
+    code = "import sys; from fracture.data.near_duplicates import duplicates, store; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
