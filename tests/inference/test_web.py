@@ -190,8 +190,8 @@ def test_nonsense_is_never_a_failure_of_the_server(client: TestClient, body: byt
 
 def test_a_full_queue_is_said(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     slow = Predictor(predictor.module, predictor.sidecar, batch_size=1)
-    answer, going = slow.predict, threading.Event()
-    monkeypatch.setattr(slow, "predict", lambda images: (going.wait(20), answer(images))[1])
+    answer, going = slow.answer, threading.Event()
+    monkeypatch.setattr(slow, "answer", lambda images: (going.wait(20), answer(images))[1])
     with TestClient(application(slow, Limits(waiting=1))) as asked:
         codes: list[int] = []
         asking = [

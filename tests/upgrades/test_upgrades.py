@@ -27,7 +27,8 @@ def old(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
     """The folder of an earlier version, at another place than it was made; this process works there."""
     folder = tmp_path / "moved"
     with tarfile.open(request.param) as archive:
-        archive.extractall(folder, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Python before 3.11.4 has none
+        archive.extractall(folder)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("FRACTURE_CACHE_DIR", str(folder / "cache"))
     uri = f"sqlite:///{folder / 'mlflow.db'}"
