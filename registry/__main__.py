@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fracture import __main__ as command_line
+from fracture.commands.options import by_option
 from fracture.errors import ConfigError, GateError
 from fracture.progress import Terminal
 from registry.names import checked
@@ -212,19 +213,20 @@ def export(form: str, variant: str, bound: float, out: Path, model: str) -> None
 @cli.command()
 @click.argument("sources", metavar="IMAGE...|DIR|MANIFEST", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", default="predictions.csv", show_default=True, type=click.Path(path_type=Path))
+@by_option
 @_MODEL
-def predict(sources: tuple[Path, ...], out: Path, model: str) -> None:
+def predict(sources: tuple[Path, ...], out: Path, by: str, model: str) -> None:
     """Answer to images with a registered model, as a table; the same command goes on where it was cut."""
-    from fracture.inference import table
+    from fracture.inference.study_table import Questions
     from registry import loading
 
-    paths, terminal = table.images_of(sources), Terminal()
+    questions, terminal = Questions.read(sources, by), Terminal()
     predictor = loading.open_version(*loading.find(model, terminal.warn))
     with terminal.working() as progress:
-        written = table.write(predictor, paths, out, progress)
-    terminal.say(f"{written.answered} answered, {written.kept} kept from before, {len(written.bad)} bad: {out}")
-    for path, error in written.bad[:20]:
-        terminal.warn(f"{path}: {error}")
+        written = questions.answer(predictor, out, progress)
+    terminal.say(written.said(out))
+    for warning in written.warnings():
+        terminal.warn(warning)
 
 
 def _registry(name: str) -> "Registry":

@@ -57,6 +57,13 @@ def _metavar(name: str, field: FieldInfo) -> str:
     return "|".join([_METAVARS[kind], *more])
 
 
+def by_option(function: F) -> F:
+    """Add ``--by``: what is answered once, as `fracture.inference.study_table.Questions` takes it."""
+    told = "one answer for each; study: by that column of a table, else its patient or group; folder: for each folder"
+    choices = click.Choice(["image", "study", "folder"])
+    return click.option("--by", type=choices, default="image", show_default=True, help=told)(function)
+
+
 def log_options(function: F) -> F:
     """Add the options of a log of answers, as `fracture.runs.logged.open_log` takes them."""
     path = click.Path(path_type=Path)

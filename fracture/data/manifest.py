@@ -60,7 +60,7 @@ class Row:
     @property
     def study(self) -> str:
         """What was taken together in one examination, by the column of that name; empty where there is none."""
-        return next((value for name, value in self.extra.items() if plain(name) in STUDY and value), "")
+        return study_of(self.extra)
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,11 @@ class Manifest:
     def with_rows(self, rows: Iterable[Row]) -> "Manifest":
         """The same data set with other rows."""
         return replace(self, rows=tuple(rows))
+
+
+def study_of(columns: Mapping[str, str]) -> str:
+    """What a row's columns name as its study, empty where none does."""
+    return next((value for name, value in columns.items() if plain(name) in STUDY and value), "")
 
 
 def split_name(name: str) -> str:

@@ -1,9 +1,10 @@
-"""Answers to studies as a CSV: a row a study, with each image's share of it."""
+"""Answers as a CSV: a row an image, or a row a study with each image's share of it."""
 
 import csv
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from fracture.data.prepare.tables import read_studies
@@ -12,7 +13,37 @@ from fracture.errors import ConfigError
 from fracture.files import as_text
 from fracture.inference.predictor import Predictor
 from fracture.inference.study import StudyAnswer, answer_study
-from fracture.inference.table import FIRST, LAST, Heard, Written, begin, column, images_of, row
+from fracture.inference.table import FIRST, LAST, Heard, Written, begin, column, images_of, row, write
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What is to be answered: single images, or studies by name.
+
+    Attributes:
+        images: to be answered one by one.
+        studies: the images of each study; empty where single images are answered.
+    """
+
+    images: Sequence[Path]
+    studies: Mapping[str, Sequence[Path]]
+
+    @classmethod
+    def read(cls, sources: Sequence[Path], by: str) -> "Questions":
+        """What files, folders and tables name, by ``image``, ``study`` or ``folder``.
+
+        Raises:
+            ConfigError, DataError: as `studies_of` and `fracture.inference.table.images_of`.
+        """
+        return cls(images_of(sources), {}) if by == "image" else cls((), studies_of(sources, by))
+
+    def answer(
+        self, predictor: Predictor, out: Path, progress: Callable[[str, int, int], None], heard: Heard = lambda *_: None
+    ) -> Written:
+        """Add to ``out`` what it has no answer to yet; see `fracture.inference.table.write`."""
+        if self.studies:
+            return write_studies(predictor, self.studies, out, progress, heard)
+        return write(predictor, list(self.images), out, progress, heard)
 
 
 def studies_of(sources: Sequence[Path], by: str) -> dict[str, list[Path]]:

@@ -32,6 +32,14 @@ class Written:
     kept: int
     bad: tuple[tuple[str, str], ...]
 
+    def said(self, out: Path) -> str:
+        """What was written to ``out``, in a line."""
+        return f"{self.answered} answered, {self.kept} kept from before, {len(self.bad)} bad: {out}"
+
+    def warnings(self, most: int = 20) -> list[str]:
+        """A line for each image that could not be read, up to ``most``."""
+        return [f"{path}: {error}" for path, error in self.bad[:most]]
+
 
 def images_of(sources: Sequence[Path]) -> list[Path]:
     """The images that files, folders (searched as for training) and tables name, each once, in order.

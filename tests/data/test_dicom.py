@@ -104,6 +104,21 @@ def test_the_audit_knows_patients_that_no_row_names(tmp_path: Path) -> None:
     assert report.verdict == "leaking"
 
 
+def test_prepare_writes_the_study_of_each_image_as_a_digest(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for i in range(36):
+        path = tmp_path / "data" / "ab"[i // 4 % 2] / f"{i}.dcm"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 4000, (64, 48)).astype(np.uint16)
+        path.write_bytes(make(pixels, f"MRN-{i // 4}", StudyInstanceUID=f"1.2.{i // 2 + 1}"))
+    rows = prepare([tmp_path / "data"], PrepareConfig(near_duplicates=False), tmp_path / "m.csv").manifest.rows
+    studies = {row.path.stem: row.study for row in rows}
+    assert all(studies[str(i)] == studies[str(i + 1)] for i in range(0, 36, 2))
+    assert len(set(studies.values())) == 18
+    assert len({row.group for row in rows}) == 9
+    assert not any("1.2." in study for study in studies.values())
+
+
 def test_patients_that_prepare_was_told_to_ignore_are_none_to_the_audit(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for i in range(18):

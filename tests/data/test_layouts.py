@@ -130,6 +130,9 @@ def test_mura(tmp_path: Path) -> None:
     patients = [records[path].patient for path in TREES["mura"] if path in records]
     assert patients == ["mura/patient00011"] * 3 + ["mura/patient11185"]
     assert [records[p].split for p in TREES["mura"] if p in records] == ["train"] * 3 + ["val"]
+    studies = [records[path].extra["study"] for path in TREES["mura"] if path in records]
+    assert studies[0] == studies[1] == "XR_ELBOW/patient00011/study1"
+    assert len(set(studies)) == 3
 
 
 @pytest.mark.parametrize("table", [True, False])

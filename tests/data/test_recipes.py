@@ -269,6 +269,17 @@ def test_a_recipe_reads_the_public_set_as_the_page_says(tmp_path: Path, make: Ca
     assert dict(reasons(prepared.excluded)) == recipe.excluded
 
 
+def test_a_row_that_names_a_folder_names_a_study(tmp_path: Path) -> None:
+    _write(tmp_path, _mura().images)
+    source = tmp_path / _mura().source
+    source.write_text("\n".join(_mura().table) + "\n", encoding="utf-8")
+    options = PrepareConfig(near_duplicates=False, **_mura().options)  # type: ignore[arg-type]
+    rows = prepare([source], options, tmp_path / "out" / "m.csv").manifest.rows
+    studies = Counter(row.study for row in rows)
+    assert set(studies.values()) == {2}
+    assert "train/XR_ELBOW/patient00001/study2_negative" in studies
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_page_gives_the_recipe_as_it_is_tested(name: str) -> None:
     recipe = RECIPES[name]()

@@ -1,6 +1,7 @@
 """What earlier versions have left is read and gone on with, or refused in one sentence."""
 
 import csv
+import json
 import os
 import signal
 import sqlite3
@@ -70,6 +71,10 @@ def runs(folder: Path, status: str) -> list[str]:
 def test_the_registry_agrees_and_its_model_answers_as_it_did(old: Path, entry: Callable[..., int]) -> None:
     assert entry("registry", "verify") == 0
     assert entry("registry", "show") == 0
+    assert entry("registry", "predict", "images", "--by", "folder", "--out", "studies.csv") == 0
+    with (old / "studies.csv").open() as file:
+        held = [len(json.loads(row["images"])) for row in csv.DictReader(file)]
+    assert held == [len(list(folder.iterdir())) for folder in sorted((old / "images").iterdir())]
     with (old / "answers.csv").open() as file:
         rows = list(csv.DictReader(file))
     model = next((old / "mlruns").rglob("weights.safetensors")).parent

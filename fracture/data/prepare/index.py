@@ -19,11 +19,13 @@ class Place:
         files: absolute paths; several where the name is that of a folder; none where there is a problem.
         problem: why there are none, without the name.
         elsewhere: the file has that name but not the whole path that the table says.
+        folder: the name is that of a folder.
     """
 
     files: tuple[str, ...] = ()
     problem: str = ""
     elsewhere: bool = False
+    folder: bool = False
 
 
 class FileIndex:
@@ -70,7 +72,7 @@ class FileIndex:
                 return Place((place,), elsewhere=start > 0 and start == len(parts) - 1)
             if os.path.isdir(place):  # noqa: PTH112
                 files = tuple(str(self._tree.root / path) for path in self._images_below("/".join(parts[start:])))
-                return Place(files) if files else Place(problem="is a folder without images")
+                return Place(files, folder=True) if files else Place(problem="is a folder without images")
         return None
 
     def _by_name(self, text: str) -> Place | None:

@@ -68,7 +68,7 @@ LAYOUTS: tuple[Layout, ...] = (
         citation="Rajpurkar et al. 2017, arXiv 1712.06957",
         licence="research use under Stanford's data set agreement; not to be passed on",
         where="https://stanfordmlgroup.github.io/competitions/mura/",
-        path=r"(?:(?:^|/)(?P<split>train|valid)/|^|/)XR_[A-Z]+/(?P<patient>patient\d+)/study\d+_(?P<label>positive|negative)/[^/]+$",
+        path=r"(?:(?:^|/)(?P<split>train|valid)/|^|/)(?P<study>XR_[A-Z]+/(?P<patient>patient\d+)/study\d+)_(?P<label>positive|negative)/[^/]+$",
         labels={"negative": "no_fracture"},
         excluded={
             "positive": "MURA's positive studies are abnormal in any way, not known to be fractured; "

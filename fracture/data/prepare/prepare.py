@@ -4,7 +4,7 @@ What is left out is never forgotten: every excluded file is named with its reaso
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from fracture.data.groups import merge
 from fracture.data.inspection.inspect import Progress, inspect
 from fracture.data.inspection.inspected import Inspection
 from fracture.data.inspection.pool import workers_of
-from fracture.data.manifest import Manifest, Row, write_csv
+from fracture.data.manifest import Manifest, Row, study_of, write_csv
 from fracture.data.near_duplicates.pairs import near_duplicates
 from fracture.data.patients import patients_of
 from fracture.data.prepare.checks import (
@@ -246,10 +246,16 @@ def _rows(opened: list[Opened], keys: list[list[Hashable]]) -> list[Row]:
         Row(
             record.path, record.label, record.split, as_text(names.get(number, f"group-{number}")),
             as_text(record.source),
-            inspection.width, inspection.height, inspection.sha256, inspection.phash, record.extra,
+            inspection.width, inspection.height, inspection.sha256, inspection.phash, _extra(record, own),
         )
-        for (record, inspection), number in zip(opened, numbers, strict=True)
+        for (record, inspection), number, own in zip(opened, numbers, keys, strict=True)
     ]  # fmt: skip
+
+
+def _extra(record: Record, keys: list[Hashable]) -> Mapping[str, str]:
+    """The further columns of an image, its DICOM study among them where no column says one."""
+    study = next((str(key[1]) for key in keys if isinstance(key, tuple) and key[0] == "study"), "")
+    return {"study": study, **record.extra} if study and not study_of(record.extra) else record.extra
 
 
 def _split(rows: list[Row], keys: list[list[Hashable]], config: PrepareConfig) -> tuple[list[Row], list[str]]:

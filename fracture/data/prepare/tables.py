@@ -8,7 +8,7 @@ from pathlib import Path
 from fracture.data.annotations.shares import Unusable
 from fracture.data.class_names import are_patients
 from fracture.data.exclusions import Exclusion
-from fracture.data.manifest import COLUMNS, SPLITS, STUDY, split_name
+from fracture.data.manifest import COLUMNS, SPLITS, STUDY, split_name, study_of
 from fracture.data.prepare.cells import COLD, HOT, UNKNOWN, findings_of, mixed_note
 from fracture.data.prepare.columns import OURS, Columns, find_columns
 from fracture.data.prepare.config import PrepareConfig
@@ -208,6 +208,7 @@ def _records(row: Row, reading: _Reading) -> tuple[list[_Named], str]:
     except Unusable as error:
         return [], str(error)
     made = [_record(file, row, text, reading, label, findings, drawn) for file in found.files]
+    made = [_as_study(one, reading.index) for one in made] if found.folder else made
     if not all(one.label or one.findings is not None or "" in reading.mapped for one in made):
         return [], "label_pattern finds no class in its path"
     return [_Named(one, text["path"], found.elsewhere) for one in made], ""
@@ -253,6 +254,12 @@ def _record(
         source=text.get("source") or source, findings=findings, reader=text.get("reader", ""), drawn=drawn,
         extra=extra,
     )  # fmt: skip
+
+
+def _as_study(record: Record, index: FileIndex) -> Record:
+    """The record with its folder for a study: a row that names a folder names what was taken together."""
+    folder = os.path.relpath(record.path.parent, index.real).replace(os.sep, "/")
+    return record if study_of(record.extra) else replace(record, extra={**record.extra, "study": folder})
 
 
 def _patient_in(path: str, pattern: str) -> str:
