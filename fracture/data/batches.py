@@ -1,12 +1,13 @@
 """Batches on the device: augmentation and normalisation of grey uint8 squares, whole batches at a time.
 
 Nothing here can delete a fracture: no cropping, no erasing, hardly any zoom into the image. What may leave it is the
-rim: 4 % of the side at an edge and 10 % in a corner at worst. Every random number comes from the generator given, on
-the CPU, so that a batch is the same whatever the device and whatever was drawn before.
+rim: 4 % of the side at an edge and 10 % in a corner at worst. Every random number comes from the generator given, so
+that a batch is the same whatever was drawn before. Nothing here waits for a GPU.
 """
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -31,9 +32,22 @@ class Normalize:
 
     def __call__(self, grey: Tensor) -> Tensor:
         """Float [n, 1, s, s] to float [n, 3, s, s]."""
-        mean = torch.tensor(self.mean, device=grey.device).view(1, -1, 1, 1)
-        std = torch.tensor(self.std, device=grey.device).view(1, -1, 1, 1)
-        return (grey - mean) / std
+        channels = _channels if grey.device.type == "cpu" else _kept_channels
+        return (grey - channels(self.mean, grey.device)) / channels(self.std, grey.device)
+
+
+def _channels(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Float [1, channels, 1, 1]."""
+    with torch.inference_mode(False):  # of use to learning too, whoever asks first
+        return torch.tensor(values, device=device).view(1, -1, 1, 1)
+
+
+_kept_channels = lru_cache(maxsize=16)(_channels)  # a copy from the host waits for a GPU
+
+
+def generator_on(device: torch.device, seed: int) -> torch.Generator:
+    """Random numbers of one batch, drawn where the batch is; a GPU's are counter-based (Philox), so seeding is free."""
+    return torch.Generator(device).manual_seed(seed)
 
 
 def to_float(pixels: Tensor) -> Tensor:
@@ -46,7 +60,7 @@ def augment(pixels: Tensor, generator: torch.Generator) -> Tensor:
 
     Args:
         pixels: uint8 [n, s, s].
-        generator: on the CPU.
+        generator: on the device of ``pixels``.
 
     Returns:
         float [n, 1, s, s] in 0 to 1, on the same device.
@@ -55,17 +69,17 @@ def augment(pixels: Tensor, generator: torch.Generator) -> Tensor:
     return _noise(_blur(moved, generator), generator).clamp_(0, 1)
 
 
-def _uniform(n: int, low: float, high: float, generator: torch.Generator, device: torch.device) -> Tensor:
-    return torch.empty(n).uniform_(low, high, generator=generator).to(device)
+def _uniform(n: int, low: float, high: float, generator: torch.Generator) -> Tensor:
+    return torch.empty(n, device=generator.device).uniform_(low, high, generator=generator)
 
 
 def _move(grey: Tensor, generator: torch.Generator) -> Tensor:
     """Horizontal flip, rotation, scale and shift in one interpolation; what comes in from outside is black."""
-    n, device = len(grey), grey.device
-    angle = _uniform(n, -math.radians(ROTATION), math.radians(ROTATION), generator, device)
-    scale = 1 + _uniform(n, -ZOOM_IN, ZOOM_OUT, generator, device)
-    flip = torch.where(_uniform(n, 0, 1, generator, device) < 0.5, -1.0, 1.0)
-    shift = [_uniform(n, -2 * SHIFT, 2 * SHIFT, generator, device) for _ in range(2)]
+    n = len(grey)
+    angle = _uniform(n, -math.radians(ROTATION), math.radians(ROTATION), generator)
+    scale = 1 + _uniform(n, -ZOOM_IN, ZOOM_OUT, generator)
+    flip = torch.where(_uniform(n, 0, 1, generator) < 0.5, -1.0, 1.0)
+    shift = [_uniform(n, -2 * SHIFT, 2 * SHIFT, generator) for _ in range(2)]
     cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
     rows = [torch.stack([cos * flip, -sin, shift[0]], 1), torch.stack([sin * flip, cos, shift[1]], 1)]
     grid = functional.affine_grid(torch.stack(rows, 1), list(grey.shape), align_corners=False)
@@ -75,9 +89,9 @@ def _move(grey: Tensor, generator: torch.Generator) -> Tensor:
 def _expose(pixels: Tensor, generator: torch.Generator) -> Tensor:
     """Gamma, contrast and brightness as one table of 256 values an image; black, the padding, stays black."""
     n, device = len(pixels), pixels.device
-    gamma = torch.exp2(_uniform(n, -GAMMA, GAMMA, generator, device))
-    contrast = 1 + _uniform(n, -CONTRAST, CONTRAST, generator, device)
-    brightness = _uniform(n, -BRIGHTNESS, BRIGHTNESS, generator, device)
+    gamma = torch.exp2(_uniform(n, -GAMMA, GAMMA, generator))
+    contrast = 1 + _uniform(n, -CONTRAST, CONTRAST, generator)
+    brightness = _uniform(n, -BRIGHTNESS, BRIGHTNESS, generator)
     values = torch.linspace(0, 1, 256, device=device).unsqueeze(0)
     table = (values.pow(gamma.unsqueeze(1)) * contrast.unsqueeze(1) + brightness.unsqueeze(1)).clamp_(0, 1)
     table[:, 0] = 0
@@ -85,13 +99,19 @@ def _expose(pixels: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _blur(grey: Tensor, generator: torch.Generator) -> Tensor:
-    """Half of a 3 x 3 mean, on some of the images; changes ``grey``."""
-    chosen = torch.nonzero(_uniform(len(grey), 0, 1, generator, grey.device) < BLUR).squeeze(1)
-    some = grey[chosen]
-    grey[chosen] = (some + functional.avg_pool2d(functional.pad(some, (1, 1, 1, 1), mode="replicate"), 3, stride=1)) / 2
+    """Half of a 3 x 3 mean, on some of the images; may change ``grey``."""
+    blurred = _uniform(len(grey), 0, 1, generator) < BLUR
+    if grey.device.type != "cpu":  # to count the images would wait for the GPU, where all of them cost little
+        return torch.where(blurred.view(-1, 1, 1, 1), _softened(grey), grey)
+    chosen = torch.nonzero(blurred).squeeze(1)
+    grey[chosen] = _softened(grey[chosen])
     return grey
 
 
+def _softened(grey: Tensor) -> Tensor:
+    return (grey + functional.avg_pool2d(functional.pad(grey, (1, 1, 1, 1), mode="replicate"), 3, stride=1)) / 2
+
+
 def _noise(grey: Tensor, generator: torch.Generator) -> Tensor:
-    strength = _uniform(len(grey), 0, NOISE, generator, grey.device).view(-1, 1, 1, 1)
-    return torch.addcmul(grey, strength, torch.randn(grey.shape, generator=generator).to(grey.device))
+    strength = _uniform(len(grey), 0, NOISE, generator).view(-1, 1, 1, 1)
+    return torch.addcmul(grey, strength, torch.randn(grey.shape, generator=generator, device=grey.device))

@@ -18,6 +18,9 @@ from fracture.errors import DataError
 _SHOWN = 20  # problems of one kind listed by name
 
 
+Indices = npt.NDArray[np.int64]
+
+
 @dataclass(frozen=True)
 class Source:
     """Where the images are, and how they are split when they are not yet.
@@ -59,7 +62,7 @@ class Dataset:
         """Class names in the order of the model's outputs."""
         return self.manifest.classes
 
-    def pixels(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    def pixels(self, indices: Indices) -> npt.NDArray[np.uint8]:
         """Grey squares of some rows: uint8 [len(indices), size, size], read from the cache."""
         return self.cached.pixels[self.cached.position[indices]]
 

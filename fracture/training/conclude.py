@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from fracture.data.batches import Normalize
-from fracture.data.dataset import Dataset
+from fracture.data.dataset import Dataset, Indices
 from fracture.data.manifest import write_csv
 from fracture.evaluation import predictions
 from fracture.evaluation.decide import Answers, Fitted, describe, fit_decisions
@@ -172,7 +172,7 @@ def _studies(job: Job, logits: npt.NDArray[np.float32], fitted: Fitted) -> Studi
 
 
 def write_probe(
-    path: Path, model: nn.Module, plan: Plan, normalize: Normalize, dataset: Dataset, indices: engine.Indices
+    path: Path, model: nn.Module, plan: Plan, normalize: Normalize, dataset: Dataset, indices: Indices
 ) -> None:
     """Write a few images with their logits in fp32 on the CPU, so that a reloaded model can be checked anywhere."""
     first = indices[:PROBE_IMAGES]

@@ -10,14 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from fracture.data.batches import Normalize
-from fracture.data.dataset import Dataset
+from fracture.data.dataset import Dataset, Indices
 from fracture.errors import DivergedError
 from fracture.training.execution import Plan
+from fracture.training.feed import Feed
 from fracture.training.learner import Learner, prepare
 from fracture.training.state import Position
 
-Indices = npt.NDArray[np.int64]
 Tick = Callable[[int, int], None]  # batches done, of how many
+_UNREAD = 16  # batches whose loss a GPU keeps; a loss that is not finite is told so many later at most
 
 
 def mix(*numbers: int) -> int:
@@ -35,12 +36,12 @@ def order(indices: Indices, batch_size: int, seed: int, epoch: int) -> list[Indi
     return batches[:-1] if len(batches) > 1 and len(batches[-1]) == 1 else batches
 
 
-def train_epoch(learner: Learner, dataset: Dataset, batches: list[Indices], position: Position, tick: Tick) -> None:
+def train_epoch(learner: Learner, feed: Feed, batches: list[Indices], position: Position, tick: Tick) -> None:
     """Learn from the batches that ``position`` has not seen yet, and add to its sums.
 
     Args:
         learner: changed by learning; a linear probe is only looked at in the first epoch.
-        dataset: images and labels.
+        feed: of the training split.
         batches: from `order`.
         position: moved on after each batch, so that an exception of ``tick`` leaves a state to go on from.
         tick: called after each batch.
@@ -50,22 +51,54 @@ def train_epoch(learner: Learner, dataset: Dataset, batches: list[Indices], posi
     """
     learns = position.epoch >= learner.has_probe
     start = (position.epoch - learner.has_probe) * len(batches)
-    for number in range(position.batch, len(batches)):
+    left, sums = batches[position.batch :], _Sums(feed.dataset, position, learner.plan.device)
+    began = time.perf_counter()
+    try:
+        for number, (pixels, labels) in enumerate(feed.read(left), start=position.batch):
+            seed = mix(learner.config.seed, position.epoch, number)
+            learned = learner.step(pixels, labels, seed, start + number) if learns else learner.look(pixels, labels)
+            position.batch = number + 1
+            sums.add(number, batches[number], *learned)
+            position.train_seconds += time.perf_counter() - began
+            tick(number + 1, len(batches))
+            began = time.perf_counter()
+    finally:
         began = time.perf_counter()
-        indices = batches[number]
-        seed = mix(learner.config.seed, position.epoch, number)
-        pixels, labels = torch.from_numpy(dataset.pixels(indices)), torch.from_numpy(dataset.labels[indices])
-        loss, correct = learner.step(pixels, labels, seed, start + number) if learns else learner.look(pixels, labels)
-        value = float(loss)
-        if not np.isfinite(value):
-            what = f"the loss ({value}) in epoch {position.epoch + 1}, batch {number + 1},"
-            raise DivergedError(not_finite(what, dataset, indices))
-        position.batch = number + 1
-        position.loss_sum += value * len(indices)
-        position.correct += int(correct)
-        position.seen += len(indices)
+        sums.read()
         position.train_seconds += time.perf_counter() - began
-        tick(number + 1, len(batches))
+
+
+class _Sums:
+    """Loss and correct answers of an epoch, which lie on the device until they are read: to read waits for a GPU."""
+
+    def __init__(self, dataset: Dataset, position: Position, device: str) -> None:
+        self._dataset, self._position = dataset, position
+        self._most = 1 if device == "cpu" else _UNREAD
+        self._unread: list[tuple[int, Indices, Tensor, Tensor]] = []
+
+    def add(self, number: int, indices: Indices, loss: Tensor, correct: Tensor) -> None:
+        """Keep what batch ``number`` has come to."""
+        self._unread.append((number, indices, loss, correct))
+        if len(self._unread) >= self._most:
+            self.read()
+
+    def read(self) -> None:
+        """Add what is kept to the position, in order.
+
+        Raises:
+            DivergedError: a loss is not finite.
+        """
+        unread, self._unread = self._unread, []
+        if not unread:
+            return
+        losses, corrects = (torch.stack(list(values)).tolist() for values in list(zip(*unread, strict=True))[2:])
+        for (number, indices, _, _), loss, correct in zip(unread, losses, corrects, strict=True):
+            if not np.isfinite(loss):
+                what = f"the loss ({loss}) in epoch {self._position.epoch + 1}, batch {number + 1},"
+                raise DivergedError(not_finite(what, self._dataset, indices))
+            self._position.loss_sum += loss * len(indices)
+            self._position.correct += int(correct)
+            self._position.seen += len(indices)
 
 
 def predict(
@@ -74,14 +107,15 @@ def predict(
     """Logits [len(indices), classes] of a model that lies on the plan's device; it is left in evaluation mode."""
     model.eval()
     parts: list[Tensor] = []
-    total = -(-len(indices) // plan.micro_batch)
-    for done, part in enumerate(_chunks(indices, plan.micro_batch), start=1):
+    size = plan.evaluation_batch or plan.micro_batch
+    total = -(-len(indices) // size)
+    for done, part in enumerate(_chunks(indices, size), start=1):
         with torch.inference_mode(), plan.autocast():
             logits = model(prepare(torch.from_numpy(dataset.pixels(part)), plan, normalize))
-        parts.append(logits.float().cpu())
+        parts.append(logits.float())  # left on the device: to read them waits for a GPU
         if tick is not None:
             tick(done, total)
-    return torch.cat(parts).numpy()
+    return torch.cat(parts).cpu().numpy()
 
 
 def latency_ms(

@@ -12,7 +12,7 @@ import torch
 
 from fracture.config import TrainConfig
 from fracture.data.batches import Normalize
-from fracture.data.dataset import Dataset
+from fracture.data.dataset import Dataset, Indices
 from fracture.errors import ConfigError, DivergedError, Interrupted, MemoryLimitError
 from fracture.models import backbones, checkpoint
 from fracture.models.weights import Weights
@@ -27,6 +27,7 @@ from fracture.training.execution import (
     reset_peak_memory,
     with_memory_format,
 )
+from fracture.training.feed import Feed
 from fracture.training.learner import Learner
 from fracture.training.memory.allocators import CONTEXT_GIB
 from fracture.training.memory.correct import corrected, is_out_of_memory
@@ -82,7 +83,7 @@ class Job:
         """Whether any epoch changes the weights: the first one of a linear probe does not."""
         return self.config.head == "random" or self.plan.epochs > 1
 
-    def indices(self, split: str) -> engine.Indices:
+    def indices(self, split: str) -> Indices:
         """Positions of the images of one split."""
         return np.array(self.dataset.manifest.indices(split), np.int64)
 
@@ -149,12 +150,13 @@ def fit(job: Job, model: torch.nn.Module, watch: Watch, listener: Listener) -> P
     with out_of_memory_explained(job):
         learner = _learner(job, model)
         position = state.load(job.folder, learner)
+        feed = Feed(job.dataset, train, job.plan)
     state.check_space(job.folder, learner)
     listener.started(job, _batches(job), position)
     began = time.monotonic() - position.seconds
     try:
         while not is_over(position, job):
-            best, shortage = _try_epoch(job, learner, position, train, watch, listener)
+            best, shortage = _try_epoch(job, learner, position, feed, watch, listener)
             position.seconds = time.monotonic() - began
             if shortage:  # the failed step's tensors are gone with its exception
                 job = _correct(job, learner, position, shortage, listener)
@@ -202,11 +204,11 @@ def is_over(position: Position, job: Job) -> bool:
 
 
 def _try_epoch(
-    job: Job, learner: Learner, position: Position, train: engine.Indices, watch: Watch, listener: Listener
+    job: Job, learner: Learner, position: Position, feed: Feed, watch: Watch, listener: Listener
 ) -> tuple[bool, str]:
     """As `_epoch`, and what did not fit into memory where it came to that."""
     try:
-        return _epoch(job, learner, position, train, watch, listener), ""
+        return _epoch(job, learner, position, feed, watch, listener), ""
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
@@ -229,19 +231,17 @@ def _correct(job: Job, learner: Learner, position: Position, shortage: str, list
     return job
 
 
-def _epoch(
-    job: Job, learner: Learner, position: Position, train: engine.Indices, watch: Watch, listener: Listener
-) -> bool:
+def _epoch(job: Job, learner: Learner, position: Position, feed: Feed, watch: Watch, listener: Listener) -> bool:
     """One epoch, from wherever ``position`` stands in it; returns whether it is the best so far."""
 
     def tick(phase: str, done: int, total: int) -> None:
         listener.batch(phase, done, total, position)
         watch.beat()
 
-    batches = engine.order(train, job.config.batch_size, job.config.seed, position.epoch)
+    batches = engine.order(job.indices("train"), job.config.batch_size, job.config.seed, position.epoch)
     if learner.has_probe and position.epoch == 0:  # nothing is learned: as many as validation has tell the loss
         batches = batches[: -(-len(job.indices("val")) // job.config.batch_size)]
-    engine.train_epoch(learner, job.dataset, batches, position, lambda done, total: tick("train", done, total))
+    engine.train_epoch(learner, feed, batches, position, lambda done, total: tick("train", done, total))
     metrics = _validate(job, learner, position, lambda done, total: tick("val", done, total))
     learner.schedule.after_epoch(metrics["val_loss"])
     position.history.append(metrics)

@@ -10,17 +10,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fracture.config import TrainConfig
-from fracture.data.batches import Normalize, augment, to_float
+from fracture.data.batches import Normalize, augment, generator_on, to_float
 from fracture.errors import ConfigError
 from fracture.models.backbones import batch_norms, last_layer, normalises_batches
 from fracture.training.execution import Plan
 from fracture.training.optim import Schedule, make_optimizer
 
 
-def prepare(pixels: Tensor, plan: Plan, normalize: Normalize, generator: torch.Generator | None = None) -> Tensor:
-    """Grey squares uint8 [n, s, s] as input [n, 3, s, s] on the device, augmented where a generator is given."""
+def prepare(pixels: Tensor, plan: Plan, normalize: Normalize, seed: int | None = None) -> Tensor:
+    """Grey squares uint8 [n, s, s] as input [n, 3, s, s] on the device, augmented by ``seed`` where one is given."""
     pixels = pixels.to(plan.device, non_blocking=True)
-    grey = to_float(pixels) if generator is None else augment(pixels, generator)
+    grey = to_float(pixels) if seed is None else augment(pixels, generator_on(pixels.device, seed))
     return normalize(grey).contiguous(memory_format=plan.format)
 
 
@@ -85,8 +85,8 @@ class Learner:
         """Learn from one batch.
 
         Args:
-            pixels: uint8 [n, s, s] on the CPU.
-            labels: int64 [n] on the CPU.
+            pixels: uint8 [n, s, s], wherever they lie.
+            labels: int64 [n], wherever they lie.
             seed: of all that is random in this step.
             number: optimiser steps made before in the run, which the moving average warms up by.
 
@@ -94,8 +94,7 @@ class Learner:
             The mean loss and the number of correct answers, both still on the device.
         """
         torch.manual_seed(seed)
-        augmented = self.config.augmentation == "standard"
-        inputs = prepare(pixels, self.plan, self.normalize, torch.Generator().manual_seed(seed) if augmented else None)
+        inputs = prepare(pixels, self.plan, self.normalize, seed if self.config.augmentation == "standard" else None)
         targets = labels.to(self.plan.device, non_blocking=True)
         loss, correct = self.backward(inputs, targets)
         self.update(number)
@@ -103,7 +102,8 @@ class Learner:
 
     def look(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The loss and correct answers of a batch as `step` gives them, of the model as it is: nothing is learned."""
-        inputs, targets = prepare(pixels, self.plan, self.normalize), labels.to(self.plan.device)
+        inputs = prepare(pixels, self.plan, self.normalize)
+        targets = labels.to(self.plan.device, non_blocking=True)
         model = self.evaluated.eval()
         with torch.inference_mode(), self.plan.autocast():
             logits = torch.cat([model(part) for part in inputs.split(self.plan.micro_batch)])
@@ -121,7 +121,7 @@ class Learner:
         """
         self._to_learn()
         weights = self.class_weights
-        total = weights[targets].sum() if weights is not None else torch.tensor(len(targets), device=targets.device)
+        total = len(targets) if weights is None else weights[targets].sum()
         loss = torch.zeros((), device=targets.device)
         correct = torch.zeros((), device=targets.device, dtype=torch.long)
         parts = -(-len(inputs) // self.plan.micro_batch)  # nearly equal: batch statistics of one image are poor

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from fracture.config import TrainConfig
-from fracture.data.batches import Normalize
+from fracture.data.batches import Normalize, augment
 from fracture.data.cache import default_folder
 from fracture.data.dataset import Dataset, Source, open_images
 from fracture.models import backbones, weights
@@ -116,7 +116,9 @@ def pyramid(dataset: Dataset, file: Path, share: float, copies: int = 0, name: s
     for number in range(1, copies + 1):
         parts = []
         for part in np.array_split(indices, -(-len(indices) // _BATCH)):
-            inputs = prepare(torch.from_numpy(dataset.pixels(part)), plan, normalize, generator)
+            inputs = normalize(augment(torch.from_numpy(dataset.pixels(part)), generator)).contiguous(
+                memory_format=plan.format
+            )
             with torch.inference_mode(), plan.autocast():
                 parts.append(model.forward_head(model.forward_features(inputs), pre_logits=True).float().numpy())  # type: ignore[operator]
         views[str(number)] = np.concatenate(parts)

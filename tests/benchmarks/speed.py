@@ -21,10 +21,11 @@ from torch.nn import functional
 
 from fracture.config import TrainConfig
 from fracture.data import cache
-from fracture.data.dataset import Source, open_dataset
+from fracture.data.dataset import Indices, Source, open_dataset
 from fracture.models import backbones, weights
 from fracture.progress import Terminal
 from fracture.training import engine, execution
+from fracture.training.feed import Feed
 from fracture.training.fit import Job, build_model, choose_memory_format
 from fracture.training.learner import Learner, prepare
 from fracture.training.state import Position
@@ -72,7 +73,7 @@ def make_job(name: str, batch: int, batches: int, folder: Path) -> tuple[Job, to
     return Job(config, plan, backbone, job.weights, dataset, folder), model
 
 
-def make_learner(job: Job, model: torch.nn.Module) -> tuple[Learner, list[engine.Indices]]:
+def make_learner(job: Job, model: torch.nn.Module) -> tuple[Learner, list[Indices]]:
     """A learner and the batches of an epoch."""
     train = job.indices("train")
     batches = engine.order(train, job.config.batch_size, 0, 0)
@@ -97,7 +98,7 @@ def bare(learner: Learner, job: Job, steps: int) -> float:
     return steps * len(indices) / (time.perf_counter() - start)
 
 
-def epoch(learner: Learner, job: Job, batches: list[engine.Indices], steps: int, folder: Path) -> float:
+def epoch(learner: Learner, job: Job, batches: list[Indices], steps: int, folder: Path) -> float:
     """Images a second of an epoch as training runs it of ``steps`` batches."""
     position, terminal = Position(), Terminal(Console(file=io.StringIO(), force_terminal=True))
     some = [batch for batch in batches if len(batch) == job.config.batch_size][:steps]
@@ -107,8 +108,9 @@ def epoch(learner: Learner, job: Job, batches: list[engine.Indices], steps: int,
             terminal.batch("train", 1, done, total, 0.0, (0.0, 0.0))
             watch.beat()
 
+        feed = Feed(job.dataset, job.indices("train"), job.plan)
         start = time.perf_counter()
-        engine.train_epoch(learner, job.dataset, some, position, tick)
+        engine.train_epoch(learner, feed, some, position, tick)
         return position.seen / (time.perf_counter() - start)
 
 

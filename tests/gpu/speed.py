@@ -26,7 +26,7 @@ from torchvision import datasets, transforms
 
 from fracture.config import TrainConfig
 from fracture.data import cache
-from fracture.data.dataset import Source, open_dataset
+from fracture.data.dataset import Indices, Source, open_dataset
 from fracture.models import backbones, weights
 from fracture.training import engine, execution
 from fracture.training.fit import Job, build_model, choose_memory_format
@@ -69,7 +69,7 @@ def main() -> None:
         )  # fmt: skip
 
 
-def our_job(name: str, batch: int, images: int, folder: Path) -> tuple[Job, list[engine.Indices]]:
+def our_job(name: str, batch: int, images: int, folder: Path) -> tuple[Job, list[Indices]]:
     """A job on demo images, with all that training chooses by itself, and the full batches of an epoch."""
     config = TrainConfig(model=name, batch_size=batch, weights="none")
     backbone = backbones.find(name)
@@ -83,7 +83,7 @@ def our_job(name: str, batch: int, images: int, folder: Path) -> tuple[Job, list
     return job, [one for one in batches if len(one) == batch]
 
 
-def ours(job: Job, batches: list[engine.Indices], folder: Path) -> dict[str, Epoch]:
+def ours(job: Job, batches: list[Indices], folder: Path) -> dict[str, Epoch]:
     """The epoch as training runs it, and the bare step."""
     learner, _ = make_learner(job, build_model(job))
     return {

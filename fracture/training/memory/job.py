@@ -10,10 +10,13 @@ from fracture.training.memory.figure import draw
 from fracture.training.memory.limit import find_limit
 from fracture.training.memory.plan import MemoryPlan, MemoryRequest
 from fracture.training.memory.predict import predict
-from fracture.training.memory.spec import StepSpec, UnpredictableError
+from fracture.training.memory.spec import GIB, StepSpec, UnpredictableError
 from fracture.training.state import Position
 
 JSON, FIGURE = "memory.json", "memory.png"
+_LARGER = (8, 4, 2)  # times the batch of learning that an evaluation may take at once
+_MOST_AT_ONCE = 256  # images of an evaluation batch; more gain nothing
+_LEFT_FREE_GIB = 0.5  # below the limit when images are put on the GPU, for what no prediction sees
 _MEASURED = ("peak_memory_gib", "peak_allocated_gib")
 
 
@@ -39,18 +42,44 @@ def _planned(job: Job, cache_dir: Path) -> Plan:
     chosen = require_plan(MemoryRequest(spec_of(job), limit.gib, config.accumulation, config.checkpointing, cache_dir))
     write_json(job.folder / JSON, chosen.model_dump(mode="json"))
     reasons = {"memory_limit_gib": limit.reason, "memory": chosen.reason}
+    resident = _resident_gib(chosen, len(job.indices("train")) * job.plan.image_size**2)
     return job.plan.model_copy(
         update={
             "micro_batch": chosen.micro_batch,
             "accumulation": chosen.accumulation,
             "checkpointing": chosen.checkpointing,
+            "evaluation_batch": _evaluation_batch(chosen, cache_dir),
+            "resident_gib": resident or None,
             "memory_limit_gib": round(chosen.limit_gib, 3),
-            "memory_gib": round(chosen.prediction.process_gib, 3),
-            "memory_reserved_gib": round(chosen.prediction.reserved_gib, 3),
-            "memory_allocated_gib": round(chosen.prediction.allocated_gib, 3),
+            "memory_gib": round(chosen.prediction.process_gib + resident, 3),
+            "memory_reserved_gib": round(chosen.prediction.reserved_gib + resident, 3),
+            "memory_allocated_gib": round(chosen.prediction.allocated_gib + resident, 3),
             "reasons": job.plan.reasons | {name: reason for name, reason in reasons.items() if reason},
         }
     )
+
+
+def _evaluation_batch(chosen: MemoryPlan, cache_dir: Path) -> int | None:
+    """Images at once in evaluation on a GPU: as many as take no more than a step of learning; None as in learning.
+
+    On a processor larger batches gain nothing, and answers would differ in their last bits from those of before.
+    """
+    step = chosen.prediction
+    if step.spec.device == "cpu" or step.spec.evaluation:
+        return None
+    spec = step.spec.model_copy(update={"evaluation": True, "checkpointing": False, "accumulation": False})
+    for times in _LARGER:
+        larger = spec.model_copy(update={"batch_size": min(times * chosen.micro_batch, _MOST_AT_ONCE)})
+        if predict(larger, cache_dir).process_gib <= step.process_gib:
+            return larger.batch_size
+    return None
+
+
+def _resident_gib(chosen: MemoryPlan, size: int) -> float:
+    """GiB of the training images where they may lie on the GPU beside all else, else 0; ``size`` in bytes."""
+    gib = size / GIB
+    room = chosen.limit_gib - chosen.prediction.process_gib - _LEFT_FREE_GIB
+    return round(gib, 4) if chosen.prediction.spec.device == "cuda" and gib <= room else 0.0
 
 
 def read_plan(folder: Path) -> MemoryPlan | None:
@@ -84,7 +113,8 @@ def write_measured(job: Job, position: Position, cache_dir: Path) -> None:
     if chosen is None:
         return
     last = position.history[-1]
-    measured = {name: max(epoch[name] for epoch in position.history) for name in _MEASURED if name in last}
+    images = job.plan.resident_gib or 0.0  # which the prediction of a step does not know of
+    measured = {name: max(epoch[name] for epoch in position.history) - images for name in _MEASURED if name in last}
     chosen = chosen.model_copy(update={"measured": measured})
     write_json(job.folder / JSON, chosen.model_dump(mode="json"))
     sizes = sorted({2**n for n in range(8)} | {chosen.micro_batch})
