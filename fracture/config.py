@@ -172,6 +172,11 @@ class TrainConfig(BaseModel):
     memory_format: Literal["auto", "contiguous", "channels_last"] = Field(
         "auto", description="auto times both once a machine and keeps the faster"
     )
+    compile: bool | Auto = Field(
+        "auto",
+        description="torch.compile for steps of learning; auto times it on a GPU where the run is long enough to pay "
+        "for it; what cannot be compiled runs as it is, and that is said",
+    )
     checkpointing: bool | Auto = Field(
         "auto", description="compute activations twice: less memory, more time; auto is where nothing else fits"
     )

@@ -17,8 +17,8 @@ from fracture.evidence.healthy import find_healthy
 from fracture.progress import LOG, log_file
 from fracture.training import fit, state
 from fracture.training.head import fit_probe
-from fracture.training.memory.correct import is_out_of_memory
 from fracture.training.memory.plan import MemoryPlan
+from fracture.training.memory.shortage import is_out_of_memory
 from fracture.training.state import Position
 from fracture.training.watch import Watch
 from tuning.messages import Batch, Epoch, Outcome, Planned
@@ -100,7 +100,7 @@ def _train(work: Work, connection: Connection) -> None:
     job = fit.Job(config, plan, task.backbone, task.weights, task.dataset, work.folder, healthy)
     with fit.out_of_memory_explained(job):
         model = fit.build_model(job)
-    job = replace(job, plan=fit.choose_memory_format(job, model, task.cache_dir))
+    job = replace(job, plan=fit.choose_execution(job, model, task.cache_dir))
     hold(task.limit_gib, plan.device)  # only now: the timing of formats is no part of what was predicted
     with Watch(config.stall_seconds, work.folder / "train.log", lambda _: None) as watch:
         if config.head == "probe" and not state.exists(job.folder):

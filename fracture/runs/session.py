@@ -244,7 +244,7 @@ def carry_out(run: TrackedRun, job: fit.Job, session: Session, watch: Watch, *, 
         job = replace(job, plan=plan_memory(job, cache_dir))
     model = fit.build_model(job)
     if fresh:
-        plan = fit.choose_memory_format(job, model, cache_dir)
+        plan = fit.choose_execution(job, model, cache_dir)
         job = replace(job, plan=plan)
         record_run(run, job)
     show_plan(job, terminal)

@@ -1,10 +1,8 @@
-"""How training runs on this machine: device, precision, memory format and threads, chosen once and recorded."""
+"""How training runs on this machine: device, precision, memory format and threads, resolved once and recorded."""
 
 import contextlib
-import copy
-import json
+import math
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,19 +11,15 @@ import psutil
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
-from torch.nn import functional
 
 from fracture.config import TrainConfig
 from fracture.errors import ConfigError
-from fracture.files import write_json
 
+_CGROUPS = Path("/sys/fs/cgroup")
 _CPU_BF16 = ("avx512_bf16", "amx_bf16", "bf16")  # names of torch.cpu.get_capabilities()
-_TIMED_IMAGES = 2  # enough to tell the formats apart, few enough for a slow processor
-_ROUNDS = 3  # the first to warm up
-_WORTH = 0.95  # channels_last must take less than this share of the other's time
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
 class Plan(BaseModel):
@@ -70,7 +64,7 @@ class Plan(BaseModel):
     @property
     def format(self) -> torch.memory_format:
         """How activations and convolution weights lie in memory."""
-        return _FORMATS[self.memory_format]
+        return FORMATS[self.memory_format]
 
     def place(self, model: nn.Module) -> nn.Module:
         """Move a model to the device, in the memory format."""
@@ -82,7 +76,7 @@ class Plan(BaseModel):
 
 
 def resolve(config: TrainConfig, image_size: int, synthetic: bool) -> Plan:
-    """Choose everything but the memory format (`with_memory_format`) and what fits (`fit.plan_memory`).
+    """Choose everything but what is timed (`timing`) and what fits (`fit.plan_memory`).
 
     Raises:
         ConfigError: the device wanted is not there, or the warm-up takes all epochs.
@@ -114,26 +108,6 @@ def resolve(config: TrainConfig, image_size: int, synthetic: bool) -> Plan:
     )
 
 
-def with_memory_format(plan: Plan, model: nn.Module, name: str, cache_dir: Path) -> Plan:
-    """The plan with the faster memory format, timed on this machine or remembered from the last time.
-
-    Raises:
-        torch.OutOfMemoryError: not even two images fit.
-    """
-    machine = f"{hardware(plan.device)}, {plan.threads} threads, torch {torch.__version__}"
-    key = f"{name}, {plan.image_size} px, {plan.precision}, {plan.device}, {machine}"
-    place = cache_dir / "timings.json"
-    known = _read_timings(place)
-    if key not in known:
-        known = _read_timings(place) | {key: _time_formats(model, plan)}
-        write_json(place, known)
-    seconds = known[key]
-    faster = "channels_last" if seconds["channels_last"] < _WORTH * seconds["contiguous"] else "contiguous"
-    ratio = seconds["contiguous"] / seconds["channels_last"]
-    reason = f"channels_last runs at {ratio:.2f} of the speed of contiguous here"
-    return plan.model_copy(update={"memory_format": faster, "reasons": plan.reasons | {"memory_format": reason}})
-
-
 def apply_threads(plan: Plan) -> None:
     """Set torch's threads as the plan says."""
     torch.set_num_threads(plan.threads)
@@ -155,10 +129,22 @@ def computes_bf16(device: str) -> bool:
 
 
 def allowed_threads() -> int:
-    """Physical cores that this process may use."""
+    """Physical cores that this process may use, by its affinity and by the quota of its container."""
     process = psutil.Process()
     allowed = len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else psutil.cpu_count() or 1
-    return max(1, min(allowed, psutil.cpu_count(logical=False) or allowed))
+    physical = psutil.cpu_count(logical=False) or allowed
+    return max(1, min(allowed, physical, _quota() or allowed))
+
+
+def _quota() -> int | None:
+    """Cores that a Linux container may use at a time, rounded up; None where nothing limits them. See cgroups(7)."""
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = (_CGROUPS / "cpu.max").read_text().split()
+        return math.ceil(int(quota) / int(period))  # "max" is no number: no limit
+    with contextlib.suppress(OSError, ValueError):  # the first version of cgroups, -1 for no limit
+        quota, period = ((_CGROUPS / f"cpu/cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+        return math.ceil(int(quota) / int(period)) if int(quota) > 0 else None
+    return None
 
 
 def hardware(device: str) -> str:
@@ -214,40 +200,3 @@ def available_device(wanted: str) -> str:
     if wanted == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device=cuda: torch sees no GPU here. Use device=cpu or device=auto, or install its driver.")
     return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
-
-
-def _read_timings(place: Path) -> dict[str, dict[str, float]]:
-    try:
-        return dict(json.loads(place.read_text()))
-    except (OSError, ValueError, TypeError):
-        return {}
-
-
-def _time_formats(model: nn.Module, plan: Plan) -> dict[str, float]:
-    """Seconds of a forward and backward pass in each format, on copies of the model.
-
-    The best of several rounds in turn, after one to warm up, so that a passing load on the machine hits both alike.
-    """
-    plans = {name: plan.model_copy(update={"memory_format": name}) for name in _FORMATS}
-    twins = {name: trial.place(copy.deepcopy(model)).train() for name, trial in plans.items()}
-    pixels = torch.rand(_TIMED_IMAGES, 3, plan.image_size, plan.image_size, device=plan.device)
-    rounds = [
-        {
-            name: _one_step(twins[name], trial, pixels.contiguous(memory_format=trial.format))
-            for name, trial in plans.items()
-        }
-        for _ in range(_ROUNDS)
-    ]
-    return {name: min(seconds[name] for seconds in rounds[1:]) for name in plans}
-
-
-def _one_step(model: nn.Module, plan: Plan, pixels: torch.Tensor) -> float:
-    start = time.perf_counter()
-    with plan.autocast():
-        logits = model(pixels)
-    functional.cross_entropy(
-        logits.float(), torch.zeros(len(pixels), dtype=torch.long, device=pixels.device)
-    ).backward()
-    if plan.device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start

@@ -25,15 +25,16 @@ from fracture.training.execution import (
     peak_allocated_gib,
     peak_memory_gib,
     reset_peak_memory,
-    with_memory_format,
 )
 from fracture.training.feed import Feed
 from fracture.training.learner import Learner
 from fracture.training.memory.allocators import CONTEXT_GIB
-from fracture.training.memory.correct import corrected, is_out_of_memory
+from fracture.training.memory.correct import corrected
 from fracture.training.memory.limit import hold
+from fracture.training.memory.shortage import is_out_of_memory
 from fracture.training.selection import check_selection, validation_metrics
 from fracture.training.state import Position
+from fracture.training.timing import with_compile, with_memory_format
 from fracture.training.watch import Watch
 
 BEST = "best.pth"
@@ -122,13 +123,17 @@ def build_model(job: Job) -> torch.nn.Module:
     )
 
 
-def choose_memory_format(job: Job, model: torch.nn.Module, cache_dir: Path) -> Plan:
-    """The job's plan, with the faster memory format unless the user has chosen."""
-    if job.config.memory_format != "auto":
-        return job.plan
-    apply_threads(job.plan)
+def choose_execution(job: Job, model: torch.nn.Module, cache_dir: Path) -> Plan:
+    """The job's plan with the faster memory format, and torch.compile where it pays, unless the user has chosen."""
+    plan, config = job.plan, job.config
+    apply_threads(plan)
     with out_of_memory_explained(job):
-        return with_memory_format(job.plan, model, job.backbone.name, cache_dir)
+        if config.memory_format == "auto":
+            plan = with_memory_format(plan, model, job.backbone.name, cache_dir)
+        if job.learns:
+            steps = _batches(job) * plan.epochs
+            plan = with_compile(plan, model, job.backbone.name, cache_dir, config.compile, steps)
+    return plan
 
 
 def fit(job: Job, model: torch.nn.Module, watch: Watch, listener: Listener) -> Position:

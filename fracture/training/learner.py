@@ -13,6 +13,7 @@ from fracture.config import TrainConfig
 from fracture.data.batches import Normalize, augment, generator_on, to_float
 from fracture.errors import ConfigError
 from fracture.models.backbones import batch_norms, last_layer, normalises_batches
+from fracture.training.compiled import Compiled
 from fracture.training.execution import Plan
 from fracture.training.optim import Schedule, make_optimizer
 
@@ -43,6 +44,7 @@ class Learner:
         """Move the model to its device and make its optimiser; ``class_counts`` are those of the training split."""
         self.config, self.plan, self.normalize = config, plan, normalize
         self.model = plan.place(model)
+        self._forward = Compiled(self.model, plan.micro_batch) if plan.compiled else self.model
         if config.trained != "all":
             self._freeze(config.trained)
         self.optimizer = make_optimizer(self.model, config)
@@ -127,7 +129,7 @@ class Learner:
         parts = -(-len(inputs) // self.plan.micro_batch)  # nearly equal: batch statistics of one image are poor
         for part, target in zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True):
             with self.plan.autocast():
-                logits = self.model(part)
+                logits = self._forward(part)
             share = self._loss(logits, target, "sum") / total
             self.scaler.scale(share).backward()
             loss += share.detach()
@@ -177,6 +179,7 @@ class Learner:
     def replan(self, plan: Plan) -> None:
         """Go on under another plan after a step that failed; its gradients are forgotten and its memory given back."""
         self.plan = plan
+        self._forward = self.model  # compiled for batches of another size
         self.optimizer.zero_grad(set_to_none=True)
         if plan.checkpointing:
             self.model.set_grad_checkpointing(True)  # type: ignore[operator]

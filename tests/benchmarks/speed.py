@@ -26,7 +26,7 @@ from fracture.models import backbones, weights
 from fracture.progress import Terminal
 from fracture.training import engine, execution
 from fracture.training.feed import Feed
-from fracture.training.fit import Job, build_model, choose_memory_format
+from fracture.training.fit import Job, build_model, choose_execution
 from fracture.training.learner import Learner, prepare
 from fracture.training.state import Position
 from fracture.training.watch import Watch
@@ -69,7 +69,7 @@ def make_job(name: str, batch: int, batches: int, folder: Path) -> tuple[Job, to
     plan = execution.resolve(config, size, synthetic=True)
     job = Job(config, plan, backbone, weights.find("none", backbone), dataset, folder)
     model = build_model(job)
-    plan = choose_memory_format(job, model, cache.default_folder())
+    plan = choose_execution(job, model, cache.default_folder())
     return Job(config, plan, backbone, job.weights, dataset, folder), model
 
 

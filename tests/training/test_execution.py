@@ -1,7 +1,5 @@
 """The plan: what is chosen for a machine, that it is said, and that it is remembered."""
 
-import copy
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +10,8 @@ from pydantic import ValidationError
 
 from fracture.config import TrainConfig
 from fracture.errors import ConfigError
-from fracture.models import backbones
 from fracture.training import execution
-from fracture.training.execution import Plan, resolve, with_memory_format
+from fracture.training.execution import Plan, resolve
 
 
 @pytest.fixture(autouse=True)
@@ -22,22 +19,6 @@ def _threads() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture
-def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-
-
-@pytest.fixture
-def model() -> torch.nn.Module:
-    torch.manual_seed(0)
-    return backbones.build(backbones.find("test_efficientnet"), 3)
-
-
-@pytest.fixture
-def plan(no_gpu: None) -> Plan:
-    return resolve(TrainConfig(precision="fp32", threads=1), 64, synthetic=False)
 
 
 def capable(monkeypatch: pytest.MonkeyPatch, **capabilities: bool) -> None:
@@ -105,7 +86,32 @@ def test_threads_are_the_physical_cores_that_are_allowed(
     allowed: set[int], physical: int | None, threads: int, no_gpu: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(execution.psutil.Process, "cpu_affinity", lambda _: sorted(allowed), raising=False)
+    monkeypatch.setattr(execution, "_CGROUPS", Path("nowhere"))
     monkeypatch.setattr(execution.psutil, "cpu_count", lambda logical=True: physical)
+    assert resolve(TrainConfig(), 224, synthetic=False).threads == threads
+
+
+@pytest.mark.parametrize(
+    ("files", "threads"),
+    [
+        ({"cpu.max": "150000 100000"}, 2),
+        ({"cpu.max": "50000 100000"}, 1),
+        ({"cpu.max": "max 100000"}, 8),
+        ({"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 8),
+        ({"cpu.max": "nonsense"}, 8),
+        ({}, 8),
+    ],
+)
+def test_threads_keep_to_the_quota_of_a_container(
+    files: dict[str, str], threads: int, no_gpu: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    monkeypatch.setattr(execution, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(execution.psutil.Process, "cpu_affinity", lambda _: list(range(8)), raising=False)
+    monkeypatch.setattr(execution.psutil, "cpu_count", lambda logical=True: 8)
     assert resolve(TrainConfig(), 224, synthetic=False).threads == threads
 
 
@@ -139,66 +145,6 @@ def test_models_are_placed_in_the_memory_format(name: str, plan: Plan, model: to
     weight = placed.get_parameter("conv_stem.weight")
     assert weight.is_contiguous(memory_format=plan.format)
     assert weight.is_contiguous() == (name == "contiguous")
-
-
-@pytest.fixture
-def tiny() -> torch.nn.Module:
-    """Timed in milliseconds."""
-    layers = (torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, 3))
-    return torch.nn.Sequential(*layers)
-
-
-@pytest.mark.parametrize(
-    ("contiguous", "channels_last", "faster"),
-    [(1.0, 0.5, "channels_last"), (1.0, 0.97, "contiguous"), (1.0, 1.0, "contiguous"), (0.5, 1.0, "contiguous")],
-)
-def test_the_faster_memory_format_is_chosen_and_remembered(
-    contiguous: float, channels_last: float, faster: str, plan: Plan, tiny: torch.nn.Module, tmp_path: Path
-) -> None:
-    place = tmp_path / "timings.json"
-    with_memory_format(plan, tiny, "m", tmp_path)
-    (key,) = json.loads(place.read_text())
-    place.write_text(json.dumps({key: {"contiguous": contiguous, "channels_last": channels_last}}))
-    chosen = with_memory_format(plan, tiny, "m", tmp_path)
-    assert chosen.memory_format == faster
-    assert f"{contiguous / channels_last:.2f}" in chosen.reasons["memory_format"]
-    assert chosen.reasons.keys() == plan.reasons.keys() | {"memory_format"}
-
-
-def test_each_setting_is_timed_for_itself(plan: Plan, tiny: torch.nn.Module, tmp_path: Path) -> None:
-    settings = [
-        (plan, "m"),
-        (plan, "m"),
-        (plan, "another"),
-        (plan.model_copy(update={"precision": "bf16"}), "m"),
-        (plan.model_copy(update={"image_size": 96}), "m"),
-        (plan.model_copy(update={"threads": 2}), "m"),
-    ]
-    for other, name in settings:
-        with_memory_format(other, tiny, name, tmp_path)
-    assert len(json.loads((tmp_path / "timings.json").read_text())) == len(settings) - 1
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", "[1]", "3", "null", '"text"'])
-def test_damaged_timings_are_taken_again(text: str, plan: Plan, tiny: torch.nn.Module, tmp_path: Path) -> None:
-    (tmp_path / "timings.json").write_text(text)
-    chosen = with_memory_format(plan, tiny, "m", tmp_path)
-    assert chosen.memory_format in ("contiguous", "channels_last")
-    assert len(json.loads((tmp_path / "timings.json").read_text())) == 1
-
-
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_timing_leaves_the_model_as_it_was(precision: str, plan: Plan, model: torch.nn.Module, tmp_path: Path) -> None:
-    before = copy.deepcopy(model.state_dict())
-    training = model.training
-    with_memory_format(plan.model_copy(update={"precision": precision}), model, "m", tmp_path)
-    assert model.training is training
-    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
-    assert all(p.grad is None for p in model.parameters())
-    assert model.get_parameter("conv_stem.weight").is_contiguous()
-    (seconds,) = json.loads((tmp_path / "timings.json").read_text()).values()
-    assert seconds.keys() == {"contiguous", "channels_last"}
-    assert all(value > 0 for value in seconds.values())
 
 
 def test_the_machine_is_named() -> None:

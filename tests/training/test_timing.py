@@ -1,0 +1,168 @@
+"""What is timed: the faster memory format, and torch.compile where it is wanted and works."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from fracture.training import timing
+from fracture.training.compiled import Compiled
+from fracture.training.execution import Plan
+from fracture.training.timing import with_compile, with_memory_format
+
+
+@pytest.fixture
+def tiny() -> torch.nn.Module:
+    """Timed in milliseconds."""
+    layers = (torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, 3))
+    return torch.nn.Sequential(*layers)
+
+
+@pytest.mark.parametrize(
+    ("contiguous", "channels_last", "faster"),
+    [(1.0, 0.5, "channels_last"), (1.0, 0.97, "contiguous"), (1.0, 1.0, "contiguous"), (0.5, 1.0, "contiguous")],
+)
+def test_the_faster_memory_format_is_chosen_and_remembered(
+    contiguous: float, channels_last: float, faster: str, plan: Plan, tiny: torch.nn.Module, tmp_path: Path
+) -> None:
+    place = tmp_path / "timings.json"
+    with_memory_format(plan, tiny, "m", tmp_path)
+    (key,) = json.loads(place.read_text())
+    place.write_text(json.dumps({key: {"contiguous": contiguous, "channels_last": channels_last}}))
+    chosen = with_memory_format(plan, tiny, "m", tmp_path)
+    assert chosen.memory_format == faster
+    assert f"{contiguous / channels_last:.2f}" in chosen.reasons["memory_format"]
+    assert chosen.reasons.keys() == plan.reasons.keys() | {"memory_format"}
+
+
+def test_each_setting_is_timed_for_itself(plan: Plan, tiny: torch.nn.Module, tmp_path: Path) -> None:
+    settings = [
+        (plan, "m"),
+        (plan, "m"),
+        (plan, "another"),
+        (plan.model_copy(update={"precision": "bf16"}), "m"),
+        (plan.model_copy(update={"image_size": 96}), "m"),
+        (plan.model_copy(update={"threads": 2}), "m"),
+    ]
+    for other, name in settings:
+        with_memory_format(other, tiny, name, tmp_path)
+    assert len(json.loads((tmp_path / "timings.json").read_text())) == len(settings) - 1
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "[1]", "3", "null", '"text"'])
+def test_damaged_timings_are_taken_again(text: str, plan: Plan, tiny: torch.nn.Module, tmp_path: Path) -> None:
+    (tmp_path / "timings.json").write_text(text)
+    chosen = with_memory_format(plan, tiny, "m", tmp_path)
+    assert chosen.memory_format in ("contiguous", "channels_last")
+    assert len(json.loads((tmp_path / "timings.json").read_text())) == 1
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_timing_leaves_the_model_as_it_was(precision: str, plan: Plan, model: torch.nn.Module, tmp_path: Path) -> None:
+    before = copy.deepcopy(model.state_dict())
+    training = model.training
+    with_memory_format(plan.model_copy(update={"precision": precision}), model, "m", tmp_path)
+    assert model.training is training
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert all(p.grad is None for p in model.parameters())
+    assert model.get_parameter("conv_stem.weight").is_contiguous()
+    (seconds,) = json.loads((tmp_path / "timings.json").read_text()).values()
+    assert seconds.keys() == {"contiguous", "channels_last"}
+    assert all(value > 0 for value in seconds.values())
+
+
+def timings(**changes: float) -> dict[str, float]:
+    return {"eager": 1.0, "compiled": 0.5, "loss": 1.0, "loss_compiled": 1.0} | changes
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "compiled", "told"),
+    [
+        (True, timings(), True, "2.00 of the speed"),
+        (True, timings(compiled=2.0), True, "0.50 of the speed"),
+        ("auto", timings(), True, "2.00 of the speed"),
+        ("auto", timings(compiled=0.97), False, "1.03 of the speed"),
+        ("auto", timings(loss_compiled=1.03), False, "another loss, 1.03, not 1"),
+        (True, timings(compiled=0.0), False, "failed, so steps run without it"),
+    ],
+)
+def test_compiling_is_chosen_where_it_pays_and_gives_the_same_loss(
+    wanted: bool | str, found: dict[str, float], compiled: bool, told: str, plan: Plan, tiny: torch.nn.Module,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(timing, "_try_compile", lambda *_: found)
+    monkeypatch.setattr(timing, "_not_tried", lambda _: "")
+    monkeypatch.setattr(timing, "_time_eager", lambda *_: 1.0)
+    chosen = with_compile(plan, tiny, "m", tmp_path, wanted, steps=100_000)
+    assert chosen.compiled is compiled
+    assert told in chosen.reasons["compile"]
+
+
+def test_a_short_run_is_not_compiled(
+    plan: Plan, tiny: torch.nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timing, "_not_tried", lambda _: "")
+    chosen = with_compile(plan, tiny, "m", tmp_path, "auto", steps=10)
+    assert not chosen.compiled
+    assert "too short" in chosen.reasons["compile"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"device": "cpu"}, "not on a processor"),
+        ({"device": "cuda", "checkpointing": True}, "checkpointing"),
+        ({"device": "cuda", "memory_limit_gib": 7.6, "memory_gib": 7.0}, "more than 90%"),
+        ({"device": "cuda", "memory_limit_gib": 7.6, "memory_gib": 6.0}, ""),
+    ],
+)
+def test_when_compiling_is_not_tried_by_itself(changes: dict[str, object], told: str, plan: Plan) -> None:
+    why = timing._not_tried(plan.model_copy(update=changes))
+    assert told in why
+    assert bool(told) == bool(why)
+
+
+@pytest.mark.parametrize("wanted", [False, "auto"])
+def test_a_processor_is_left_alone(wanted: bool | str, plan: Plan, tiny: torch.nn.Module, tmp_path: Path) -> None:
+    assert with_compile(plan, tiny, "m", tmp_path, wanted, 100_000) == plan
+
+
+def test_what_cannot_be_compiled_runs_as_it_is(tiny: torch.nn.Module, caplog: pytest.LogCaptureFixture) -> None:
+    forward, inputs = Compiled(tiny, 2), torch.rand(2, 3, 8, 8)
+
+    def broken(_: torch.Tensor) -> torch.Tensor:
+        raise ImportError("no compiler\nat all")
+
+    forward._compiled = broken
+    for _ in range(2):
+        assert torch.equal(forward(inputs), tiny(inputs))
+    assert forward.problem == "ImportError: no compiler"
+    assert caplog.text.count("torch.compile failed") == 1
+
+
+def test_a_lack_of_memory_is_no_failure_of_the_compiler(tiny: torch.nn.Module) -> None:
+    forward = Compiled(tiny, 2)
+
+    def full(_: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("CUDA out of memory")
+
+    forward._compiled = full
+    with pytest.raises(RuntimeError, match="out of memory"):
+        forward(torch.rand(2, 3, 8, 8))
+    assert not forward.problem
+
+
+@pytest.mark.long
+def test_a_compiled_step_gives_the_same_and_leaves_names_alone(
+    plan: Plan, tiny: torch.nn.Module, tmp_path: Path
+) -> None:
+    chosen = with_compile(plan.model_copy(update={"micro_batch": 2}), tiny, "m", tmp_path, True, 1)
+    assert chosen.compiled, chosen.reasons
+    forward = Compiled(tiny, 2)
+    for images in (2, 3):  # of its size, and of another
+        inputs = torch.rand(images, 3, plan.image_size, plan.image_size)
+        assert torch.allclose(forward(inputs), tiny(inputs), atol=1e-5)
+    assert not forward.problem
+    assert not [name for name in tiny.state_dict() if "_orig_mod" in name]
