@@ -105,6 +105,19 @@ def test_interrupted_training_ends_with_the_same_weights(
     assert [{k: e[k] for k in timeless[0]} for e in position.history] == timeless
 
 
+@pytest.mark.long
+def test_interrupted_training_ends_with_the_same_weights_when_compiled(make_job: Callable[..., Job]) -> None:
+    whole, parts = (
+        replace(job, plan=job.plan.model_copy(update={"compiled": True})) for job in map(make_job, ("whole", "parts"))
+    )
+    run(whole)
+    with pytest.raises(Interrupted):
+        run(parts, Silent(interrupt_at=4))
+    run(parts)
+    assert digest(parts) == digest(whole)
+    assert not [name for name in torch.load(whole.folder / fit.BEST, weights_only=True) if "_orig_mod" in name]
+
+
 def test_a_kill_before_the_first_save_starts_over(make_job: Callable[..., Job]) -> None:
     whole, killed = make_job("whole"), make_job("killed")
     run(whole)
