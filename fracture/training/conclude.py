@@ -20,7 +20,7 @@ from fracture.files import replacing, write_json
 from fracture.models import checkpoint
 from fracture.training import engine
 from fracture.training.execution import Plan
-from fracture.training.fit import BEST, Job, Listener
+from fracture.training.fit import BEST, Job, Listener, validation_answers
 from fracture.training.head import read_heads, read_out_of_fold
 from fracture.training.probe import start_head
 from fracture.training.state import Position
@@ -41,7 +41,8 @@ def conclude(job: Job, position: Position, watch: Watch, listener: Listener) -> 
         Interrupted: a signal asked for it; the same call starts over.
     """
     model, sidecar = selected(job.folder)
-    logits = {"val": _answers(job, job.plan.place(model), "val", position, watch, listener)}
+    known = validation_answers(job.folder, sidecar.weights_sha256)
+    logits = {"val": _answers(job, job.plan.place(model), "val", position, watch, listener) if known is None else known}
     fitted, decided = _decide(job, sidecar.epoch, logits["val"])
     learned = _refit(job, model, sidecar)
     model, sidecar = checkpoint.load(job.folder / BEST)

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from fracture.config import TrainConfig
 from fracture.data.batches import Normalize
 from fracture.data.dataset import Dataset, Indices
 from fracture.errors import ConfigError, DivergedError, Interrupted, MemoryLimitError
+from fracture.files import replacing
 from fracture.models import backbones, checkpoint
 from fracture.models.weights import Weights
 from fracture.models.weights import read as read_weights
@@ -37,7 +39,8 @@ from fracture.training.state import Position
 from fracture.training.timing import with_compile, with_memory_format
 from fracture.training.watch import Watch
 
-BEST = "best.pth"
+BEST, _ANSWERS = "best.pth", "validation.npz"
+Logits = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -247,26 +250,26 @@ def _epoch(job: Job, learner: Learner, position: Position, feed: Feed, watch: Wa
     if learner.has_probe and position.epoch == 0:  # nothing is learned: as many as validation has tell the loss
         batches = batches[: -(-len(job.indices("val")) // job.config.batch_size)]
     engine.train_epoch(learner, feed, batches, position, lambda done, total: tick("train", done, total))
-    metrics = _validate(job, learner, position, lambda done, total: tick("val", done, total))
+    metrics, answers = _validate(job, learner, position, lambda done, total: tick("val", done, total))
     learner.schedule.after_epoch(metrics["val_loss"])
     position.history.append(metrics)
     position.epoch += 1
     position.start_epoch()
     best = position.best(job.config.select_metric) == position.epoch - 1
     if best:
-        _save_best(job, learner, position.epoch)
+        _save_best(job, learner, position.epoch, answers)
     return best
 
 
-def _validate(job: Job, learner: Learner, position: Position, tick: engine.Tick) -> dict[str, float]:
-    """The metrics of the epoch under way."""
+def _validate(job: Job, learner: Learner, position: Position, tick: engine.Tick) -> tuple[dict[str, float], Logits]:
+    """The metrics of the epoch under way, and the answers to validation."""
     began = time.perf_counter()
     val = job.indices("val")
     logits = engine.predict(learner.evaluated, job.plan, job.normalize, job.dataset, val, tick)
     if not np.isfinite(logits).all():
         broken = val[~np.isfinite(logits).all(axis=1)][:16]
         raise DivergedError(engine.not_finite("the answer on validation", job.dataset, broken))
-    return {
+    metrics = {
         "train_loss": position.loss_sum / position.seen,
         "train_accuracy": position.correct / position.seen,
         **validation_metrics(logits, job.dataset.labels[val], job.dataset.classes, job.healthy_at),
@@ -276,9 +279,10 @@ def _validate(job: Job, learner: Learner, position: Position, tick: engine.Tick)
         "peak_memory_gib": peak_memory_gib(job.plan.device),
         **peak_allocated_gib(job.plan.device),
     }
+    return metrics, logits
 
 
-def _save_best(job: Job, learner: Learner, epoch: int) -> None:
+def _save_best(job: Job, learner: Learner, epoch: int, answers: Logits) -> None:
     weights = learner.evaluated.state_dict()
     sidecar = checkpoint.Sidecar(
         model=job.backbone.name,
@@ -295,6 +299,17 @@ def _save_best(job: Job, learner: Learner, epoch: int) -> None:
         license=job.weights.license,
     )
     checkpoint.save(job.folder / BEST, weights, sidecar)
+    with replacing(job.folder / _ANSWERS) as part, part.open("wb") as file:
+        np.savez(file, logits=answers, weights_sha256=sidecar.weights_sha256)
+
+
+def validation_answers(folder: Path, weights_sha256: str) -> Logits | None:
+    """Logits [images, classes] that the best weights gave to validation when they were saved; None where unknown."""
+    path = folder / _ANSWERS
+    if not path.is_file():  # an earlier version saved the weights, or they are those of another run
+        return None
+    with np.load(path, allow_pickle=False) as kept:
+        return np.asarray(kept["logits"], np.float32) if str(kept["weights_sha256"]) == weights_sha256 else None
 
 
 @contextmanager

@@ -267,6 +267,20 @@ def test_evidence_of_a_run_agrees_with_itself(make_job: Callable[..., Job]) -> N
     assert sidecar.weights_sha256 == results.weights_sha256
 
 
+def test_answers_to_validation_are_kept_or_asked_for_again(make_job: Callable[..., Job]) -> None:
+    job = make_job(epochs=2, ema_decay=0.9)
+    position = run(job)
+    found = []
+    for kept in (True, False):
+        if not kept:
+            (job.folder / "validation.npz").unlink()
+        results = conclude(job, position, Watch(600, job.folder / "log", lambda reason: None), Silent())
+        found.append(((job.folder / "predictions_val.csv").read_bytes(), results.splits, results.decisions))
+    assert found[0] == found[1]
+    sha = checkpoint.read_sidecar(job.folder / fit.BEST).weights_sha256
+    assert fit.validation_answers(job.folder, sha) is None
+
+
 def test_saved_state_loads_without_unpickling(make_job: Callable[..., Job]) -> None:
     job = make_job(epochs=1, ema_decay=0.5)
     run(job)

@@ -101,7 +101,7 @@ def test_a_head_that_was_solved_again_can_be_told_from_the_selected_one_after_an
     np.testing.assert_array_equal(heads.selected.weight, solved.head.weight)
     assert np.abs(heads.refit.weight - heads.selected.weight).max() > 1e-6
     learner = fit._learner(job, model)
-    fit._save_best(job, learner, 1)
+    fit._save_best(job, learner, 1, np.zeros((1, 3), np.float32))
     first, sidecar = conclude.selected(job.folder)
     digest = sidecar.weights_sha256
     for _ in range(2):  # the second time is that of a run that was cut short and concludes again
