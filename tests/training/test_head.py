@@ -117,7 +117,7 @@ def test_a_head_that_was_solved_again_can_be_told_from_the_selected_one_after_an
     (job.folder / "moved.npz").rename(job.folder / "out_of_fold.npz")
     (job.folder / fit.BEST).with_suffix(".json").unlink()  # killed between the weights and their sidecar
     assert checkpoint.weights_sha256(conclude.selected(job.folder)[0].state_dict()) == digest
-    fit._save_best(job, learner, 5)
+    fit._save_best(job, learner, 5, np.zeros((1, 3), np.float32))
     assert conclude.selected(job.folder)[1].epoch == 5, "trained longer, another epoch was better"
 
 
