@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jinja2 import Template
 
+_PAGES = Path(__file__).with_name("pages")  # layout and parts of all pages
 _NOT_SHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 
@@ -71,11 +72,15 @@ def as_lines(text: str) -> str:
 
 
 def page_template(path: Path, **filters: Callable[..., Any]) -> "Template":
-    """A page's template: names of files, classes and stations are never trusted as HTML, and nothing may be missing."""
+    """A page's template: names of files, classes and stations are never trusted as HTML, and nothing may be missing.
+
+    It may extend and import those of ``fracture/pages/``.
+    """
     import jinja2  # whoever makes no page needs none
 
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+        loader=jinja2.FileSystemLoader([path.parent, _PAGES]), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
     environment.filters |= filters
-    return environment.from_string(path.read_text(encoding="utf-8"))
+    return environment.get_template(path.name)

@@ -14,7 +14,7 @@ from fracture.evidence import Bin, Calibration
 
 BINS = 15
 _RANGE = (0.05, 20.0)  # of the temperature; beyond it validation only says "right always" or "never"
-_FEW = 50
+FEW = 50  # images, on which a temperature is rather a guess
 _SIMULATED = 400  # rounds that tell the error expected of a calibrated model
 
 
@@ -33,7 +33,7 @@ def fit_temperature(logits: Floats, labels: Integers) -> Calibration:
         lambda log_t: log_loss(logits / np.exp(log_t), labels), bounds=np.log(_RANGE), method="bounded"
     )
     temperature, after = float(np.exp(found.x)), float(found.fun)
-    note = f"fitted on only {len(labels)} images" if len(labels) < _FEW else ""
+    note = f"fitted on only {len(labels)} images" if len(labels) < FEW else ""
     if why := _undecided(logits, labels, temperature, before - after):
         temperature, after, note = 1.0, before, why
     return Calibration(temperature=temperature, n=len(labels), log_loss_before=before, log_loss_after=after, note=note)

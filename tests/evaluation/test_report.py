@@ -18,9 +18,11 @@ from fracture.evaluation.figures.rankings import ranking_figure
 from fracture.evaluation.figures.training import training_figure
 from fracture.evaluation.judge import judge, judge_slices
 from fracture.evaluation.metrics import softmax
+from fracture.evaluation.report.looks import looks_at_the_bone, maps_hit_the_fracture
 from fracture.evaluation.report.page import Contents, png, render, shown
 from fracture.evaluation.report.words import limits, summary
-from fracture.evidence import EPOCH_METRICS, EvaluationResults, Results
+from fracture.evidence import EPOCH_METRICS, Controls, Estimate, EvaluationResults, Results
+from fracture.evidence.hits import Hits
 
 CLASSES = ("comminuted_fracture", "no_fracture", "simple_fracture")
 RNG = np.random.default_rng(0)
@@ -59,6 +61,11 @@ class Text(HTMLParser):
         self.loaded += [value or "" for name, value in attrs if name in ("src", "href")]
 
 
+def words_of(found: Results, **more: Any) -> str:
+    """The words of a page, a space between each."""
+    return " ".join(Text(render(Contents("run", found, {}, **more))).words.split())
+
+
 def test_the_page_says_what_the_results_say_and_loads_nothing() -> None:
     found = results()
     picture = png(confusion_figure(found.splits["test"].confusion, CLASSES))
@@ -69,7 +76,7 @@ def test_the_page_says_what_the_results_say_and_loads_nothing() -> None:
     assert "S <b>" in page.words, "what comes from data is never taken for HTML"
     assert "not a medical device" in page.words
     assert "Class equals source" in page.words
-    assert all(address.startswith("data:image/png;base64,") for address in page.loaded)
+    assert all(address.startswith(("data:image/png;base64,", "#")) for address in page.loaded)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +111,7 @@ def test_the_report_names_the_healthy_class_or_says_what_it_costs_to_have_none()
     assert "healthy" not in summary(unknown, None)[0]
     assert "How many fractures it misses is not known, for no class is known to be healthy." in summary(unknown, None)
     assert any("train with healthy=CLASS" in line for line in limits(unknown, None))
-    assert "no operating point (no class is known to be healthy)" in Text(render(Contents("run", unknown, {}))).words
+    assert "No operating point (no class is known to be healthy)" in Text(render(Contents("run", unknown, {}))).words
 
 
 def test_a_healthy_class_without_a_threshold_is_no_sensitivity_and_says_why() -> None:
@@ -143,25 +150,105 @@ def test_why_intervals_are_not_to_be_believed_is_said_once_in_a_row_of_metrics()
     found = results(np.arange(6))  # three groups
     assert found.splits["test"].metrics["accuracy"].caution.startswith("only 3 groups")
     html = render(Contents("run", found, {}))
-    rows = html[html.index("<td>accuracy</td>") : html.index("<td>any fracture sensitivity</td>")]
+    rows = html[html.index(">accuracy</th>") : html.index(">any fracture sensitivity</th>")]
     assert rows.count("<tr>") > 5
     assert rows.count("only 3 groups") == 1
 
 
+def controls(whole: float, without: float, alone: float, half: float = 0.1, n: int = 64) -> Controls:
+    """Controls with these balanced accuracies, each with an interval of twice ``half``."""
+    accuracy = results().splits["test"].metrics["accuracy"]
+    found = [
+        accuracy.model_copy(update={"value": value, "low": value - half, "high": value + half})
+        for value in (whole, without, alone)
+    ]
+    tables = [{"accuracy": one, "balanced_accuracy": one} for one in found]
+    shares = dict.fromkeys(CLASSES, 1 / 3)
+    return Controls(
+        n=n, whole=tables[0], centre_hidden=tables[1], border_hidden=tables[2], centre_hidden_probability=shares,
+        blank_probability=shares, border_share=0.5, random_weights_correlation=0.1, maps=8,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("whole", "without", "alone", "half", "answer"),
+    [
+        (0.9, 0.34, 0.8, 0.1, "Nothing speaks against it: "),
+        (0.9, 0.8, 0.8, 0.1, "Not only: "),
+        (0.9, 0.44, 0.8, 0.1, "Not only: "),
+        (0.9, 0.7, 0.8, 0.4, "Not clear: too few images"),
+        (0.9, 0.34, 0.34, 0.1, "Not clear: with the centre hidden it falls to chance, but with all else hidden"),
+        (0.4, 0.34, 0.4, 0.1, "Not known: even with the whole image"),
+    ],
+)
+def test_whether_it_looks_at_the_bone_is_answered_in_the_first_place(
+    whole: float, without: float, alone: float, half: float, answer: str
+) -> None:
+    found = controls(whole, without, alone, half)
+    said = looks_at_the_bone(found, 3)
+    assert said.startswith(answer)
+    assert f"{whole:.2f} [{whole - half:.2f}, {whole + half:.2f}] with the whole image" in said
+    words = words_of(results(), controls=found)
+    assert f"Does it look at the bone? {said} Tried on 64 test images" in words
+    assert words.count(said) == 2, "in short, and where its figures are"
+
+
+def test_the_answer_needs_figures() -> None:
+    none = {"balanced_accuracy": Estimate(value=None, low=None, high=None, n=0, groups=0, reason="no images")}
+    found = controls(0.9, 0.3, 0.8).model_copy(update={"centre_hidden": none})
+    assert looks_at_the_bone(found, 3) == "Not known: no images."
+
+
+@pytest.mark.parametrize(
+    ("random", "centre", "answer"),
+    [(0.1, 0.1, "Yes, "), (-0.1, 0.1, "Not clearly: "), (0.1, -0.1, "Not clearly: "), (-0.1, -0.1, "No: ")],
+)
+def test_whether_the_maps_hit_the_fracture_is_answered(random: float, centre: float, answer: str) -> None:
+    accuracy = results().splits["test"].metrics["accuracy"]
+    ends = {"model": 0.5, "model - random_weights": random, "model - centre": centre}
+    found = {name: accuracy.model_copy(update={"value": low + 0.1, "low": low}) for name, low in ends.items()}
+    hits = Hits(n=9, groups=9, labels=("fracture",), pointing=found, energy=found, area=0.1)
+    assert maps_hit_the_fracture(hits).startswith(answer)
+    words = words_of(results(), controls=controls(0.9, 0.3, 0.8).model_copy(update={"boxes": hits}))
+    assert f"Do the maps hit the fracture? {answer}" in words
+
+
+@pytest.mark.parametrize("n", [12, 400])
+def test_a_temperature_of_few_images_is_warned_of(n: int) -> None:
+    found = results()
+    found = found.model_copy(update={"calibration": found.calibration.model_copy(update={"n": n})})
+    assert any("fitted on only 12 images" in line for line in limits(found, None)) == (n == 12)
+
+
+def test_the_contents_lead_to_what_is_there() -> None:
+    for more in ({}, {"controls": controls(0.9, 0.3, 0.8)}):
+        html = render(Contents("run", results(), {}, **more))
+        places = re.findall(r'href="#(\w+)"', html)
+        assert len(places) == (7 if more else 6)
+        assert places == re.findall(r'<section class="[^"]*" id="(\w+)"', html)
+
+
 @pytest.mark.slow
-def test_no_table_of_the_page_is_cut_off_in_a_browser(browser: Any, tmp_path: Path) -> None:
+def test_nothing_of_the_page_is_cut_off_in_a_browser(browser: Any, tmp_path: Path) -> None:
     for rows in (None, np.arange(6), np.flatnonzero(LABELS == 1)):  # the last two lack metrics, with long reasons
-        (tmp_path / "report.html").write_text(render(Contents("run", results(rows), {}, audit=AUDIT)))
-        browser.get((tmp_path / "report.html").as_uri())
-        widths = "return [...document.querySelectorAll('.scroll')].map(box => [box.scrollWidth, box.clientWidth])"
-        assert all(needed <= there for needed, there in browser.execute_script(widths))
+        contents = Contents("run", results(rows), {}, controls(0.9, 0.3, 0.8), audit=AUDIT)
+        (tmp_path / "report.html").write_text(render(contents))
+        for width in (1100, 800, 390):
+            size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+            browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+            browser.get((tmp_path / "report.html").as_uri())
+            cut = """return [...document.querySelectorAll('table, td, p')].filter(
+                one => one.scrollWidth > one.clientWidth + 1 || one.getBoundingClientRect().right > innerWidth)
+                .map(one => one.textContent)"""
+            assert browser.execute_script(cut) == [], width
+        label = "return getComputedStyle(document.querySelector('#numbers td'), '::before').content"
+        assert browser.execute_script(label) == '"images"', "on a phone a cell stands beside its label"
         assert not browser.get_log("browser"), "nothing is missing and nothing fails"
 
 
 def test_training_images_are_counted_where_they_are_at_hand() -> None:
-    assert "<td>train</td>" not in render(Contents("run", results(), {}))
-    page = render(Contents("run", results(), {}, trained=dict(zip(CLASSES, (7, 1200, 5), strict=True))))
-    assert "<td>train</td><td>7</td><td>1,200</td><td>5</td><td>1,212</td>" in page
+    assert " train 7 1,200 5 1,212 " not in words_of(results())
+    assert " train 7 1,200 5 1,212 " in words_of(results(), trained=dict(zip(CLASSES, (7, 1200, 5), strict=True)))
 
 
 @pytest.mark.parametrize("tiles", [1, 3, 4, 5])

@@ -21,7 +21,7 @@ _TEMPLATE = Path(__file__).with_name("page.html")
 def render(report: AuditReport) -> str:
     """The page, as HTML. Images are read again for their thumbnails; one that cannot be read is left blank."""
     shown = [_shown(report, check) for check in report.checks]
-    return page_template(_TEMPLATE).render(report=report, checks=shown, pairs_shown=PAIRS_SHOWN, odd=_odd(report))
+    return page_template(_TEMPLATE, alone="{} alone".format).render(report=report, checks=shown, odd=_odd(report))
 
 
 def _shown(report: AuditReport, check: Check) -> dict[str, Any]:

@@ -5,13 +5,17 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
+from fracture.evaluation.report.looks import looks_at_the_bone, maps_hit_the_fracture
 from fracture.evaluation.report.words import limits, summary
-from fracture.evidence import METRICS, Controls, Estimate, Judged
+from fracture.evidence import CLASS_METRICS, METRICS, Controls, Estimate, Judged
 from fracture.files import page_template
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 _TEMPLATE = Path(__file__).with_name("page.html")
 
@@ -64,13 +68,37 @@ CAPTIONS = {
 }
 
 
+_PLACES = {
+    "short": "In short", "data": "The data", "numbers": "The numbers", "bone": "Does it look at the bone?",
+    "pictures": "The pictures", "limits": "Limits", "reproduce": "How to reproduce",
+}  # fmt: skip
+_CAPITALS = {
+    "f1": "F1",
+    "mcc": "MCC",
+    "ece": "ECE",
+    "auroc": "AUROC",
+    "auc": "AUC",
+    "cohen": "Cohen's",
+    "brier": "Brier score",
+}
+
+
 def render(contents: Contents) -> str:
     """The page, as HTML."""
-    template = page_template(_TEMPLATE, shown=shown, data_url=_data_url, plain=_plain)
-    return template.render(
-        c=contents, r=contents.results, test=contents.results.splits["test"], captions=CAPTIONS, meanings=METRICS,
-        summary=summary(contents.results, contents.audit), limits=limits(contents.results, contents.audit),
+    results, controls = contents.results, contents.controls
+    looks = looks_at_the_bone(controls, len(results.classes)) if controls else ""
+    return template(_TEMPLATE).render(
+        c=contents, r=results, test=results.splits["test"], captions=CAPTIONS, meanings=METRICS,
+        class_meanings=CLASS_METRICS, limits=limits(results, contents.audit), looks=looks,
+        summary=summary(results, contents.audit) + ([f"Does it look at the bone? {looks}"] if looks else []),
+        hit=maps_hit_the_fracture(controls.boxes) if controls and controls.boxes else "",
+        places=[(place, title) for place, title in _PLACES.items() if place != "bone" or controls],
     )  # fmt: skip
+
+
+def template(path: Path) -> "Template":
+    """A page on results, with what writes their names and figures."""
+    return page_template(path, shown=shown, data_url=_data_url, plain=_plain, metric=_metric)
 
 
 def png(figure: Figure) -> bytes:
@@ -89,6 +117,11 @@ def shown(found: Estimate) -> str:
 
 def _plain(name: object) -> str:
     return str(name).replace("_", " ")
+
+
+def _metric(name: str) -> str:
+    """A metric's name as people write it."""
+    return " ".join(_CAPITALS.get(word, word) for word in name.split("_"))
 
 
 def _data_url(picture: bytes) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fracture.evaluation.calibration import FEW
 from fracture.evidence import Estimate, EvaluationResults, FoldMeanResults, Judged
 from fracture.evidence.healthy import LACK
 from fracture.evidence.verdict import explained
@@ -65,7 +66,14 @@ def limits(results: Judged, audit: Mapping[str, Any] | None) -> list[str]:
     few = [f"{_plain(name)} ({n})" for name, n in test.counts.items() if n < _FEW]
     if few:
         lines.append(f"Few test images of {_list(few)}: the intervals are wide, and that is all that is known.")
-    lines += [f"{name}: {found.caution}." for name, found in test.metrics.items() if found.caution and name in _SAID]
+    if 0 < results.calibration.n < FEW:
+        lines.append(
+            f"Temperature and thresholds were fitted on only {results.calibration.n} images: the probabilities are "
+            "rough, and so is what is decided by them."
+        )
+    lines += [
+        f"{_plain(name)}: {found.caution}." for name, found in test.metrics.items() if found.caution and name in _SAID
+    ]
     lines.append(
         "The intervals cover the luck of which patients were in the test, not other hospitals, devices, projections or "
         "populations: judge the model on data of where it is to be used (`fracture evaluate`)."
@@ -134,7 +142,8 @@ def _decided(results: Judged) -> list[str]:
     if results.decisions is None:
         return []
     found = results.decisions
-    lines = [f"{sentence[0].upper()}{sentence[1:]}." for sentence in found.unmet]
+    said = results.referral.note  # by the line on referral
+    lines = [f"{sentence[0].upper()}{sentence[1:]}." for sentence in found.unmet if sentence != said]
     if promises := found.promises():
         lines.append(f"By {found.basis}, on images that did not choose the thresholds: {' '.join(promises)}")
     return lines
