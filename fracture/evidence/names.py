@@ -31,6 +31,7 @@ ARTIFACTS = {
 FOLD_ARTIFACTS = {
     "folds.json": "mean, interval and folds of every metric of the test split (fracture.evidence.FoldResults)",
     "predictions_out_of_fold.csv": "predictions_test.csv of all folds, with the column fold: each image once",
+    "report.html": "all out-of-fold answers together, and every metric over the folds, for people",
 }
 
 FOLD_MEAN_ARTIFACTS = (

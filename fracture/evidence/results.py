@@ -213,6 +213,15 @@ class FoldMeanResults(Judged):
     )
 
 
+class OutOfFold(Judged):
+    """What report.html of the parent of folds shows where the folds' networks are no model together; not kept.
+
+    splits.test is of all images, each answered by the model of a fold that had not learned from it.
+    """
+
+    folds: int = Field(description="whose answers these are")
+
+
 AnyResults = Results | EvaluationResults | EnsembleResults | FoldMeanResults
 _ANY: TypeAdapter[AnyResults] = TypeAdapter(AnyResults)
 

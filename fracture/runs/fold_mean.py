@@ -56,7 +56,7 @@ def write(
     rows = _write_answers(manifest, fitted, answers.classes, out)
     found = FoldMeanResults(
         **results[0].model_dump(include={"model", "classes", "synthetic", "data", "weights_origin", "select_metric"}),
-        **_judged(manifest, rows, answers, cross_fitted(answers, decided.wanted) or fitted.decisions),
+        **judged(manifest, rows, answers, cross_fitted(answers, decided.wanted) or fitted.decisions),
         healthy=fitted.healthy,
         data_digest=manifest.digest(),
         test_digest=as_test(manifest).digest("test"),
@@ -91,14 +91,19 @@ def _write_model(folds: Sequence[Path], fitted: Fitted, decided: Decided, out: P
 def _write_answers(manifest: Manifest, fitted: Fitted, classes: tuple[str, ...], out: Path) -> list[int]:
     """The out-of-fold answers as those of the test, with what is decided of each; their rows of the manifest."""
     kept = predictions.read(out / "predictions_out_of_fold.csv")
-    place = {row.sha256: i for i, row in enumerate(manifest.rows)}
-    rows = [place[digest] for digest in kept.sha256]
+    rows = rows_of(manifest, kept.sha256)
     temperature, rule = fitted.calibration.temperature, fitted.rule(classes)
     predictions.write(out / "predictions_test.csv", manifest, rows, kept.logits, temperature, rule)
     return rows
 
 
-def _judged(manifest: Manifest, rows: Sequence[int], answers: Answers, decisions: Decisions) -> dict[str, Any]:
+def rows_of(manifest: Manifest, digests: Sequence[str]) -> list[int]:
+    """The rows of a manifest that these images are."""
+    place = {row.sha256: i for i, row in enumerate(manifest.rows)}
+    return [place[digest] for digest in digests]
+
+
+def judged(manifest: Manifest, rows: Sequence[int], answers: Answers, decisions: Decisions) -> dict[str, Any]:
     """The fields of the results that say how good the answers are."""
     own = answers.logits, answers.labels, answers.groups, answers.classes, decisions
     images = [manifest.rows[i] for i in rows]

@@ -13,21 +13,22 @@ from fracture.data.dataset import Source, read, split
 from fracture.data.manifest import Manifest, read_csv
 from fracture.errors import ConfigError, DataError, FractureError
 from fracture.evaluation import predictions
-from fracture.evaluation.decide import Answers, describe, fit_decisions
+from fracture.evaluation.decide import Answers, Fitted, describe, fit_decisions
 from fracture.evaluation.folds import LEAST, summarise
 from fracture.evaluation.predictions import Predictions
 from fracture.evidence import FoldResults, Results
 from fracture.evidence.healthy import NONE
-from fracture.evidence.names import FOLD_MEAN_ARTIFACTS
+from fracture.evidence.names import FOLD_ARTIFACTS, FOLD_MEAN_ARTIFACTS
 from fracture.files import write_json
 from fracture.progress import Terminal
 from fracture.rules import Wanted
-from fracture.runs import fold_mean, group, session
+from fracture.runs import fold_mean, folds_report, group, session
 from fracture.runs.ensemble import audited
 from fracture.tracking import artifacts, query
 from fracture.tracking.run import TrackedRun
 
-SUMMARY, ANSWERS = "folds.json", "predictions_out_of_fold.csv"
+SUMMARY, ANSWERS, REPORT = FOLD_ARTIFACTS
+_OF_FOLD = ("results.json", "predictions_test.csv", "manifest.csv", "audit.json", *fold_mean.NAMES)
 _SHOWN = ("balanced_accuracy", "macro_f1", "log_loss", "ece_debiased")
 
 
@@ -82,7 +83,11 @@ def train_folds(config: TrainConfig, terminal: Terminal, again: str) -> None:
             place = Path(folder)
             found = _gather(parent, config, place)
             parent.evidence(place, only=(SUMMARY, ANSWERS))
-            _make_model(parent, config, found, place, terminal)
+            answers = _answers(predictions.read(place / ANSWERS), found.healthy)
+            fitted = fit_decisions(answers, config.wanted)
+            _make_model(parent, found, answers, fitted, place, terminal)
+            folds_report.write(config, found, answers, fitted, place, again)
+            parent.evidence(place, only=(REPORT,))
         known = {name: m for name, m in found.metrics.items() if m.value is not None}
         ends = {"": "value", "_low": "low", "_high": "high"}
         values = {f"test_{n}{end}": getattr(m, key) for n, m in known.items() for end, key in ends.items()}
@@ -103,9 +108,7 @@ def _gather(parent: TrackedRun, config: TrainConfig, folder: Path) -> FoldResult
                 raise FractureError(f"fold {fold} has no finished run below {parent.id}; the same command trains it")
             place = folder / str(fold)
             place.mkdir()
-            artifacts.fetch(
-                run.info.run_id, ("results.json", "predictions_test.csv", "manifest.csv", *fold_mean.NAMES), place
-            )
+            artifacts.fetch(run.info.run_id, _OF_FOLD, place)
             contents.append(Counter((row.sha256, row.label) for row in read_csv(place / "manifest.csv").rows))
             if contents[-1] != contents[0]:
                 raise DataError(
@@ -128,13 +131,13 @@ def _gather(parent: TrackedRun, config: TrainConfig, folder: Path) -> FoldResult
     return found
 
 
-def _make_model(parent: TrackedRun, config: TrainConfig, found: FoldResults, place: Path, terminal: Terminal) -> None:
+def _make_model(
+    parent: TrackedRun, found: FoldResults, answers: Answers, fitted: Fitted, place: Path, terminal: Terminal
+) -> None:
     """Leave the mean of the folds' linear probes on their parent, or say why there is none."""
-    places = [place / str(fold) for fold in range(config.folds)]
+    places = [place / str(fold) for fold in range(len(found.runs))]
     results = [Results.model_validate_json((one / "results.json").read_bytes()) for one in places]
-    answers = _answers(predictions.read(place / ANSWERS), found.healthy)
     assert found.decisions is not None
-    fitted = fit_decisions(answers, found.decisions.wanted)
     try:
         made = fold_mean.write(places, results, answers, fitted, found.decisions, place)
     except ConfigError as error:

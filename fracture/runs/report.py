@@ -18,9 +18,10 @@ from fracture.evaluation.figures.confusion import confusion_figure
 from fracture.evaluation.figures.images import Tile, grid_figure, short
 from fracture.evaluation.figures.rankings import ranking_figure
 from fracture.evaluation.figures.training import training_figure
+from fracture.evaluation.metrics import Floats, Integers
 from fracture.evaluation.report.page import Contents, png, render
 from fracture.evaluation.review import SHOWN, Review
-from fracture.evidence import Controls, Results
+from fracture.evidence import Controls, Judged, Results
 from fracture.evidence.verdict import decide
 from fracture.files import replacing, write_json
 from fracture.models import checkpoint
@@ -101,14 +102,9 @@ def _write(
 def _drawers(subject: Subject) -> dict[str, Callable[[], Figure | None]]:
     """What draws each picture, in the order of the page; some have nothing to show."""
     results, shares = subject.results, subject.probabilities
-    test = results.splits["test"]
     correct = shares.argmax(axis=1) == subject.labels
     return {
-        "confusion": lambda: confusion_figure(test.confusion, results.classes),
-        "rankings": lambda: ranking_figure(shares, subject.labels, subject.groups, results.classes, test.metrics),
-        "reliability": lambda: reliability_figure(test, results.calibration.temperature),
-        "rejection": lambda: rejection_figure(shares.max(axis=1), correct, results.referral),
-        "scores": lambda: score_figure(shares, subject.labels, results.classes),
+        **answer_figures(results, shares, subject.labels, subject.groups),
         "mistakes": lambda: _mistakes(subject),
         "maps_correct": lambda: _map_grid(subject, _surest(subject, correct)),
         "maps_wrong": lambda: _map_grid(subject, _surest(subject, ~correct)),
@@ -116,6 +112,21 @@ def _drawers(subject: Subject) -> dict[str, Callable[[], Figure | None]]:
             training_figure(results.history, results.best_epoch) if isinstance(results, Results) else None
         ),
         "augmented": lambda: _augmented(subject),
+    }
+
+
+def answer_figures(
+    results: Judged, shares: Floats, labels: Integers, groups: list[str]
+) -> dict[str, Callable[[], Figure]]:
+    """What draws the pictures that need no image: of probabilities [n, classes], true labels [n] and groups [n]."""
+    test = results.splits["test"]
+    correct = shares.argmax(axis=1) == labels
+    return {
+        "confusion": lambda: confusion_figure(test.confusion, results.classes),
+        "rankings": lambda: ranking_figure(shares, labels, groups, results.classes, test.metrics),
+        "reliability": lambda: reliability_figure(test, results.calibration.temperature),
+        "rejection": lambda: rejection_figure(shares.max(axis=1), correct, results.referral),
+        "scores": lambda: score_figure(shares, labels, results.classes),
     }
 
 

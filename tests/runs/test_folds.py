@@ -36,7 +36,7 @@ def train(images: Path, **values: object) -> str:
 
 
 def newest_parent() -> str:
-    condition = "tags.`fracture.kind` = 'group' and attributes.run_name LIKE '3 folds of %'"
+    condition = "tags.`fracture.kind` = 'group' and attributes.run_name LIKE '% folds of %'"
     runs = mlflow.MlflowClient().search_runs(["0"], condition, order_by=["attributes.start_time DESC"])
     return str(runs[0].info.run_id)
 
@@ -86,6 +86,10 @@ def test_folds_are_summed_up_and_done_once(
     answered = Counter(row["fold"] for row in rows)
     assert set(answered) == {"0", "1", "2"}
     assert all(9 <= count <= 12 for count in answered.values()), "ten of each class do not go by three"
+    page = mlflow.artifacts.load_text(f"{client.get_run(first).info.artifact_uri}/report.html")
+    assert "each by the head of a fold that had not learned from it" in page
+    assert all(run[:8] in page for run in found.runs)
+    assert f">{accuracy.value:.3f} [{accuracy.low:.3f}, {accuracy.high:.3f}]<" in page
     _see_the_mean(first, found.runs, tmp_path)
 
 
@@ -121,6 +125,19 @@ def test_folds_that_were_fine_tuned_are_no_model_together() -> None:
     fold_mean._same_below([one, one | {"fc.weight": torch.ones(3), "norm.running_mean": torch.ones(1)}], {"fc.weight"})
     with pytest.raises(ConfigError, match=r"fine-tuned, each in its own way \(as body\)"):
         fold_mean._same_below([one, one | {"body": torch.ones(2)}], {"fc.weight"})
+
+
+@pytest.mark.long
+def test_fine_tuned_folds_have_a_report_of_all_their_answers(store_root: Path, images: Path) -> None:
+    parent = train(images, folds=2, audit="warn", seed=5)
+    files = {item.path for item in mlflow.MlflowClient().list_artifacts(parent)}
+    assert files == {*FOLD_ARTIFACTS}, "their networks are no model together"
+    page = mlflow.artifacts.load_text(f"{mlflow.get_run(parent).info.artifact_uri}/report.html")
+    assert "30 images of 30 patients or originals, each by the model of one of 2 folds that had not learned" in page
+    assert "Two folds are too few for an interval" in page
+    assert "Nobody has looked for leakage" not in page
+    assert page.count("data:image/png") == 5
+    assert "<pre>same again</pre>" in page
 
 
 def test_what_no_fold_could_do_is_refused_once(store_root: Path, images: Path) -> None:

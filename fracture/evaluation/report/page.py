@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from fracture.evaluation.report.looks import looks_at_the_bone, maps_hit_the_fracture
 from fracture.evaluation.report.words import limits, summary
-from fracture.evidence import CLASS_METRICS, METRICS, Controls, Estimate, Judged
+from fracture.evidence import CLASS_METRICS, METRICS, Controls, Estimate, FoldEstimate, FoldResults, Judged
 from fracture.files import page_template
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class Contents:
         reproduce: commands.
         problems: what of the report could not be made, and why.
         review: how labels were looked at again, or why not; empty where there was nothing to do it by.
+        folds: what the folds of a cross-validation say together, where the results are of all their answers.
     """
 
     title: str
@@ -49,6 +50,7 @@ class Contents:
     reproduce: Sequence[str] = ()
     problems: Sequence[str] = ()
     review: str = ""
+    folds: FoldResults | None = None
 
 
 CAPTIONS = {
@@ -69,36 +71,33 @@ CAPTIONS = {
 
 
 _PLACES = {
-    "short": "In short", "data": "The data", "numbers": "The numbers", "bone": "Does it look at the bone?",
-    "pictures": "The pictures", "limits": "Limits", "reproduce": "How to reproduce",
+    "short": "In short", "data": "The data", "folds": "The folds", "numbers": "The numbers",
+    "bone": "Does it look at the bone?", "pictures": "The pictures", "limits": "Limits",
+    "reproduce": "How to reproduce",
 }  # fmt: skip
 _CAPITALS = {
-    "f1": "F1",
-    "mcc": "MCC",
-    "ece": "ECE",
-    "auroc": "AUROC",
-    "auc": "AUC",
-    "cohen": "Cohen's",
-    "brier": "Brier score",
-}
+    "f1": "F1", "mcc": "MCC", "ece": "ECE", "auroc": "AUROC", "auc": "AUC", "cohen": "Cohen's", "brier": "Brier score",
+}  # fmt: skip
 
 
 def render(contents: Contents) -> str:
     """The page, as HTML."""
     results, controls = contents.results, contents.controls
     looks = looks_at_the_bone(controls, len(results.classes)) if controls else ""
+    absent = {place for place, found in (("bone", controls), ("folds", contents.folds)) if found is None}
     return template(_TEMPLATE).render(
         c=contents, r=results, test=results.splits["test"], captions=CAPTIONS, meanings=METRICS,
         class_meanings=CLASS_METRICS, limits=limits(results, contents.audit), looks=looks,
         summary=summary(results, contents.audit) + ([f"Does it look at the bone? {looks}"] if looks else []),
         hit=maps_hit_the_fracture(controls.boxes) if controls and controls.boxes else "",
-        places=[(place, title) for place, title in _PLACES.items() if place != "bone" or controls],
+        runs=[run[:8] for run in contents.folds.runs] if contents.folds else [], zip=zip,
+        places=[(place, title) for place, title in _PLACES.items() if place not in absent],
     )  # fmt: skip
 
 
 def template(path: Path) -> "Template":
     """A page on results, with what writes their names and figures."""
-    return page_template(path, shown=shown, data_url=_data_url, plain=_plain, metric=_metric)
+    return page_template(path, shown=shown, data_url=_data_url, plain=_plain, metric=_metric, over_folds=over_folds)
 
 
 def png(figure: Figure) -> bytes:
@@ -113,6 +112,12 @@ def shown(found: Estimate) -> str:
     if found.value is None:
         return f"not defined: {found.reason}"
     return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]" + (" †" if found.caution else "")
+
+
+def over_folds(found: FoldEstimate) -> str:
+    """A metric's mean over folds, with its interval where the folds are enough for one."""
+    mean = "-" if found.value is None else f"{found.value:.3f}"
+    return mean if found.low is None else f"{mean} [{found.low:.3f}, {found.high:.3f}]"
 
 
 def _plain(name: object) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from fracture.evaluation.calibration import FEW
 from fracture.evidence import Estimate, EvaluationResults, FoldMeanResults, Judged
 from fracture.evidence.healthy import LACK
+from fracture.evidence.results import OutOfFold
 from fracture.evidence.verdict import explained
 
 _FEW = 100  # test images of a class below which its recall is said to be known roughly
@@ -113,6 +114,8 @@ def _learned(results: Judged) -> str:
             ", each by the head of a fold that had not learned from it; the model is the mean of these "
             f"{results.folds} heads, which has learned from all of them"
         )
+    if isinstance(results, OutOfFold):
+        return f", each by the model of one of {results.folds} folds that had not learned from it"
     seen = getattr(results, "seen_in_training", 0)
     if seen is None:
         return "; nobody knows whether it has learned from some of them"

@@ -1,0 +1,71 @@
+"""report.html of the parent of folds: all out-of-fold answers together, and every metric over the folds."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fracture.config import TrainConfig, as_text, defaults
+from fracture.data.manifest import read_csv
+from fracture.evaluation import predictions
+from fracture.evaluation.decide import Answers, Fitted, cross_fitted
+from fracture.evaluation.metrics import softmax
+from fracture.evaluation.report.page import Contents, png, render
+from fracture.evidence import FoldMeanResults, FoldResults, Judged
+from fracture.evidence.results import OutOfFold
+from fracture.files import replacing
+from fracture.runs import fold_mean
+from fracture.runs.report import answer_figures
+
+_VERDICTS = ("clean", "confounded", "leaking")  # the worst last
+
+
+def write(config: TrainConfig, found: FoldResults, answers: Answers, fitted: Fitted, place: Path, again: str) -> Path:
+    """Write the page into ``place``, which holds a folder a fold and predictions_out_of_fold.csv; returns its path.
+
+    Args:
+        config: of all folds.
+        found: their results.
+        answers: out of fold, to all images.
+        fitted: what these decide.
+        place: a folder.
+        again: the command that made the folds.
+    """
+    results = _pooled(found, answers, fitted, place)
+    shares = softmax(answers.logits / results.calibration.temperature)
+    drawn = answer_figures(results, shares, answers.labels, answers.owned)
+    usual = defaults()
+    contents = Contents(
+        f"{found.model.split('.')[0]} on {found.data}, {len(found.runs)} folds: what they prove", results,
+        {name: png(draw()) for name, draw in drawn.items()}, audit=_audit(place, len(found.runs)),
+        settings={name: value for name, value in as_text(config).items() if value != usual[name]},
+        reproduce=[again], folds=found,
+    )  # fmt: skip
+    with replacing(place / "report.html") as part:
+        part.write_text(render(contents), encoding="utf-8")
+    return place / "report.html"
+
+
+def _pooled(found: FoldResults, answers: Answers, fitted: Fitted, place: Path) -> Judged:
+    """Results of all images together: those of the heads' mean where there is one, else of the folds' models."""
+    if (place / "results.json").is_file():
+        return FoldMeanResults.model_validate_json((place / "results.json").read_bytes())
+    manifest = read_csv(place / "0" / "manifest.csv")
+    kept = predictions.read(place / "predictions_out_of_fold.csv")
+    assert found.decisions is not None
+    rows = fold_mean.rows_of(manifest, kept.sha256)
+    decisions = cross_fitted(answers, found.decisions.wanted) or fitted.decisions
+    return OutOfFold(
+        **found.model_dump(include={"model", "classes", "healthy", "synthetic", "data"}),
+        **fold_mean.judged(manifest, rows, answers, decisions),
+        data_digest=manifest.digest(), test_digest=fold_mean.as_test(manifest).digest("test"), weights_sha256="",
+        calibration=fitted.calibration, operating_point=fitted.operating_point, referral=fitted.referral,
+        decisions=found.decisions, folds=len(found.runs),
+    )  # fmt: skip
+
+
+def _audit(place: Path, folds: int) -> Mapping[str, Any] | None:
+    """The worst of the folds' audits; None where nobody looked."""
+    paths = [place / str(fold) / "audit.json" for fold in range(folds)]
+    found: Sequence[Mapping[str, Any]] = [json.loads(path.read_bytes()) for path in paths if path.is_file()]
+    return max(found, key=lambda one: _VERDICTS.index(one["verdict"]), default=None)
