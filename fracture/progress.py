@@ -22,9 +22,9 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from fracture.evidence import Decided, Estimate, Judged, Studies
-from fracture.files import as_lines
-from fracture.privacy import shareable, without_secrets
+from fracture.evidence import Decided, Judged
+from fracture.privacy import shareable
+from fracture.tables import printable, result_tables, study_table, table_of
 
 LOG = logging.getLogger("fracture")
 LOG.setLevel(logging.INFO)
@@ -34,14 +34,13 @@ LOG.addHandler(_EARLY)
 _EPOCHS_SHOWN = 8
 _SILENCE = 5.0  # seconds, after which a line says how far something is
 _PIPE_WIDTH = 180
-DOUBTED = "† not to be believed: fewer than ten groups (of a class), or all alike"
 _WIDE = 100  # columns of a terminal from which figures have four digits and stand two spaces apart
 _COLUMNS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_balanced_accuracy", "val_macro_f1", "lr")
 
-_TOTALS = (
-    "accuracy", "balanced_accuracy", "macro_f1", "mcc", "log_loss", "ece_debiased", "any_fracture_auroc",
-    "any_fracture_sensitivity", "any_fracture_specificity", "answered_share", "answered_accuracy",
-)  # fmt: skip
+_LEGEND = (
+    "* the best epoch so far, by validation   img/s: training images a second   s: seconds the epoch took   "
+    "GiB: most memory so far, of 2^30 bytes"
+)
 _COSTS = (("images_per_second", "img/s", 1), ("epoch_seconds", "s", 1), ("peak_memory_gib", "GiB", 2))
 
 
@@ -84,8 +83,9 @@ class _Shareable(logging.Formatter):
 class Terminal:
     """What a run says: in place on a terminal, one line an epoch in a pipe."""
 
-    def __init__(self, console: Console | None = None) -> None:
-        """Write to ``console``, by default the standard output."""
+    def __init__(self, console: Console | None = None, *, verbose: bool = False) -> None:
+        """Write to ``console``, by default the standard output; ``verbose`` shows what is in order too."""
+        self.verbose = verbose
         self.console = console or _console()
         self._live: Live | None = None
         self._bars: Progress | None = None
@@ -95,29 +95,29 @@ class Terminal:
 
     def say(self, text: str, style: str = "") -> None:
         """One line for the screen and the log."""
-        text = _printable(text)
+        text = printable(text)
         self.console.print(text, style=style or None, markup=False)
         LOG.info(text)
 
     def warn(self, text: str) -> None:
         """A warning that nobody can miss."""
-        text = _printable(text)
+        text = printable(text)
         if self.console.is_terminal:
             self.console.print(Panel(Text(text), title="WARNING", border_style="bold yellow", style="yellow"))
         else:
             self.console.print(f"WARNING: {text}", markup=False)
         LOG.warning(text)
 
-    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """A table; all but the first column are figures."""
-        title, rows = _printable(title), [[_printable(cell) for cell in row] for row in rows]
-        table = Table(title=Text(title), title_justify="left", title_style="bold")
-        for i, column in enumerate(columns):
-            table.add_column(Text(_printable(column)), justify="left" if i == 0 else "right")
-        for row in rows:
-            table.add_row(*map(Text, row))
-        self.console.print(table)
-        LOG.info("%s\n%s", title, "\n".join("\t".join(row) for row in [columns, *rows]))
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], note: str = "") -> None:
+        """A table; all but the first column are figures. Where it is too wide, a row is a block of lines.
+
+        ``note`` stands below it.
+        """
+        title, columns, rows = printable(title), [*map(printable, columns)], [[*map(printable, row)] for row in rows]
+        self.console.print(table_of(title, columns, rows, self.console))
+        if note:
+            self.console.print(printable(note), style="dim", markup=False)
+        LOG.info("%s\n%s%s", title, "\n".join("\t".join(row) for row in [columns, *rows]), f"\n{note}" if note else "")
 
     @contextmanager
     def working(self) -> Iterator["Working"]:
@@ -153,10 +153,14 @@ class Terminal:
             expand=True,
         )
         self._tasks = {name: self._bars.add_task(name, total=None, note="") for name in ("run", "epoch")}
-        with Live(self._view(), console=self.console, refresh_per_second=4, transient=True) as self._live:
-            yield
-        self.console.print(self._metrics_table(len(self._history)))
-        self._live = self._bars = None
+        try:
+            with Live(self._view(), console=self.console, refresh_per_second=4, transient=True) as self._live:
+                yield
+        finally:  # interrupted too: what is done stays on the screen
+            self._live = self._bars = None
+            if self._history:
+                self.console.print(self._metrics_table(len(self._history)))
+                self.console.print(_LEGEND, style="dim", markup=False)
 
     def earlier(self, history: Sequence[Mapping[str, float]]) -> None:
         """The epochs that were done before this session."""
@@ -188,10 +192,10 @@ class Terminal:
 
     def results(self, results: Judged) -> None:
         """The test's figures, and what is to be expected of the decisions."""
-        for line in _result_tables(results):
+        for line in result_tables(results):
             self.console.print(line)
         if results.studies is not None:
-            self.console.print(_study_table(results.studies))
+            self.console.print(study_table(results.studies))
         if results.decisions is not None:
             self.decided(results.decisions)
         LOG.info("test: %s", {k: v.value for k, v in results.splits["test"].metrics.items()})
@@ -248,56 +252,6 @@ def _console() -> Console:
     """The standard output; in a pipe, lines are as long as they need to be."""
     console = Console(highlight=False, emoji=False)
     return console if console.is_terminal else Console(highlight=False, emoji=False, soft_wrap=True, width=_PIPE_WIDTH)
-
-
-def _printable(text: str) -> str:
-    """Without secrets, before a line is broken within one, and without what would move the cursor."""
-    return as_lines(without_secrets(text))
-
-
-def shown(estimate: Estimate) -> str:
-    """A metric with its interval, marked where that is not to be believed; results.json says why one is undefined."""
-    if estimate.value is None:
-        return "undefined"
-    return f"{estimate.value:.3f} ({estimate.low:.3f}-{estimate.high:.3f})" + (" †" if estimate.caution else "")
-
-
-def _study_table(found: Studies) -> Table:
-    """Metrics with one answer a study, by each rule."""
-    title = f"One answer a {found.by}: {found.n}, of which {found.several} of several images"
-    table = Table(title=title, title_justify="left", title_style="bold")
-    rules = {found.rule: found.metrics, **found.others}
-    for name in ("", *rules):
-        table.add_column(name, justify="right" if name else "left")
-    names = next(iter(found.others.values()), found.metrics)
-    for name in names:
-        table.add_row(name.replace("_", " "), *(shown(metrics[name]) for metrics in rules.values()))
-    return table
-
-
-def _result_tables(results: Judged) -> list[Table]:
-    test = results.splits["test"]
-    title = f"Test: {test.n} images, 95 % intervals by group" + (
-        ", SYNTHETIC images or training" if results.synthetic else ""
-    )
-    overall = Table(title=title, title_justify="left", title_style="bold")
-    for name in ("", "precision", "recall", "F1", "n"):
-        overall.add_column(name, justify="right" if name else "left", no_wrap=True)
-    for name in results.classes:
-        cells = [shown(test.metrics[f"{metric}_{name}"]) for metric in ("precision", "recall", "f1")]
-        overall.add_row(Text(_printable(name)), *cells, str(test.counts[name]))
-    confusion = Table(title="Rows are true, columns predicted", title_justify="left", title_style="bold")
-    for name in ("", *results.classes):
-        confusion.add_column(Text(_printable(name)), justify="right" if name else "left")
-    for name, line in zip(results.classes, test.confusion, strict=True):
-        confusion.add_row(Text(_printable(name)), *map(str, line))
-    totals = Table(box=None, show_header=False)
-    for name in _TOTALS:
-        if name in test.metrics:
-            totals.add_row(name.replace("_", " "), shown(test.metrics[name]))
-    if any(estimate.caution for estimate in test.metrics.values()):
-        totals.caption = DOUBTED
-    return [overall, totals, confusion]
 
 
 def _clock(seconds: float) -> str:

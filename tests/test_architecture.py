@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("fracture", "tuning", "registry")
-BASE = frozenset({"errors", "rules", "config", "evidence", "files", "privacy", "progress", "trouble"})
+BASE = frozenset({"errors", "rules", "config", "evidence", "files", "privacy", "progress", "tables", "trouble"})
 ABOVE = {  # what each folder of fracture may import beside itself and BASE
     "data": set(),
     "models": {"data"},
@@ -31,7 +31,8 @@ BASE_ORDER = {  # who of BASE may import whom
     "privacy": set(),
     "trouble": {"errors", "privacy"},
     "evidence": {"errors", "rules", "config"},
-    "progress": {"errors", "config", "evidence", "files", "privacy"},
+    "progress": {"errors", "config", "evidence", "files", "privacy", "tables"},
+    "tables": {"evidence", "files", "privacy"},
 }
 
 

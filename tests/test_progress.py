@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from fracture.evidence import EPOCH_METRICS, Estimate
-from fracture.progress import Terminal, shown
+from fracture.progress import Terminal
+from fracture.tables import shown
 
 
 @pytest.mark.parametrize("width", [80, 100, 160])
@@ -21,6 +22,42 @@ def test_no_figure_of_an_epoch_is_cut_off(width: int) -> None:
     assert "1.25e-05" in screen
     assert "29*" in screen
     assert "\u2026" not in screen, "an ellipsis stands for what was cut off"
+
+
+def test_epochs_stay_on_the_screen_when_training_is_interrupted() -> None:
+    terminal = Terminal(Console(file=io.StringIO(), force_terminal=True, width=120, color_system=None))
+    figures = dict.fromkeys(EPOCH_METRICS, 0.25)
+
+    def interrupted(epochs: int) -> None:
+        with terminal.training(9):
+            for number in range(epochs):
+                terminal.epoch(number + 1, figures, best=True)
+                terminal.batch("train", 2, 1, 9, 10.0, (1.0, 9.0))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(epochs=1)
+    left = terminal.console.file.getvalue().rpartition("\x1b")[2]  # type: ignore[attr-defined]
+    assert "1*" in left, "after the last movement of the cursor, which clears what was live"
+    assert "* the best epoch so far" in " ".join(left.split())
+    assert "GiB: most memory so far" in " ".join(left.split())
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(epochs=0)
+    assert "*" not in terminal.console.file.getvalue().rpartition("\x1b")[2]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("width", "block"), [(40, True), (80, False), (160, False)])
+def test_no_name_in_a_table_is_cut_however_narrow(width: int, block: bool) -> None:
+    terminal = Terminal(Console(file=io.StringIO(), width=width))
+    name, rest = "tf_efficientnet_lite0_of_a_long_name", ["12345678901234567890", "0.123", ""]
+    terminal.table("T", ["run", "first", "second", "third"], [[name, *rest]], "a note")
+    lines = terminal.console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    screen = "\n".join(lines)
+    assert all(text in screen for text in (name, *rest, "a note"))
+    assert "\u2026" not in screen
+    assert max(map(len, lines)) <= width
+    assert any(line.split() == ["second", "0.123"] for line in lines) == block
+    assert ("third" in screen) != block, "a block leaves out what is empty"
 
 
 def test_an_interval_not_to_be_believed_is_marked() -> None:

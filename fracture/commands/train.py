@@ -19,15 +19,16 @@ from fracture.runs.attached import accounted
 @click.option(
     "--config", type=click.Path(path_type=Path), metavar="FILE", help="take settings from YAML or JSON; options win"
 )
+@click.option("--verbose", is_flag=True, help="show the audit's table where it found nothing, too")
 @options_of(TrainConfig)
-def command(like: str | None, config: Path | None, **values: str | None) -> None:
+def command(like: str | None, config: Path | None, verbose: bool, **values: str | None) -> None:
     """Train a backbone and leave a complete, resumable MLflow run.
 
-    Every option but --like and --config is also a parameter of `mlflow run . -P NAME=VALUE`.
+    Every option but --like, --config and --verbose is also a parameter of `mlflow run . -P NAME=VALUE`.
     """
     with accounted("train"):
         settings = (from_run(like) if like else {}) | (from_file(config) if config else {}) | given(values)
-        _train(knobs.absolute(knobs.parse(settings)), Terminal())
+        _train(knobs.absolute(knobs.parse(settings)), Terminal(verbose=verbose))
 
 
 def _train(wanted: TrainConfig, terminal: Terminal) -> None:

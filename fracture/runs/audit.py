@@ -38,7 +38,7 @@ def audit_before_training(
         return None
     with terminal.working() as progress:
         report = audit_manifest(manifest, cache_dir, progress)
-    show_audit(report, terminal, brief=True)
+    show_audit(report, terminal, brief=not terminal.verbose)
     if report.leaks and strictness == "strict":
         files = write_report(report, refused / report.digest / "audit.json")
         attached.keep(files, {"fracture.audit": report.verdict})
@@ -55,12 +55,14 @@ def show_audit(report: AuditReport, terminal: Terminal, *, brief: bool = False) 
     Args:
         report: what was found.
         terminal: where it is shown; the log has all of it.
-        brief: one line where nothing was found.
+        brief: one line where nothing speaks against training.
     """
     title = f"Audit of {report.name}: {len(report.images):,} images, {report.verdict}"
     LOG.info("%s\n%s", title, "\n".join(f"{c.number} {c.title}: {c.status}, {c.sentence}" for c in report.checks))
-    if brief and report.verdict == "clean" and all(check.status in ("ok", "skipped") for check in report.checks):
-        terminal.say(f"{title}: no duplicates, no shared patients, no contradictory labels.")
+    if brief and report.verdict == "clean" and all(check.status != "warning" for check in report.checks):
+        notes = [f"{check.title.lower()}: {check.sentence}" for check in report.checks if check.status == "note"]
+        nothing = "no leakage between splits, no contradictory labels"
+        terminal.say(f"{title}: {'. Of note: '.join([nothing, '; '.join(notes)] if notes else [nothing])}.")
         return
     table = Table("", "question", "status", "answer", title=Text(title), title_justify="left", title_style="bold")
     for check in report.checks:

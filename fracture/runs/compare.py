@@ -18,12 +18,21 @@ from fracture.evaluation.sample import Decisions, Sample
 from fracture.evidence import Estimate, Judged
 from fracture.evidence.healthy import NONE
 from fracture.files import replacing, write_json
-from fracture.progress import DOUBTED, LOG, Terminal, shown
+from fracture.progress import LOG, Terminal
+from fracture.runs import compare_folds
+from fracture.tables import DOUBTED, shown
 from fracture.tracking import artifacts, query
 from fracture.tracking.query import Found
 
 KINDS = ("train", "ensemble", "evaluate")
-_COSTS = ("images_per_second", "epoch_seconds", "peak_memory_gib", "latency_ms", "checkpoint_mib")
+_COSTS = {
+    "images_per_second": "train img/s", "epoch_seconds": "epoch s", "peak_memory_gib": "peak GiB",
+    "latency_ms": "image ms", "checkpoint_mib": "file MiB",
+}  # fmt: skip
+_UNITS = (
+    "train img/s: training images a second; epoch s: seconds an epoch; peak GiB: most memory, of 2^30 bytes; image ms: "
+    "one image through the model; file MiB: the weights, of 2^20 bytes."
+)
 _NAMES = ("results.json", "predictions_test.csv")
 _ABSENT = Estimate(value=None, low=None, high=None, n=0, groups=0, reason="not judged on this split")
 
@@ -66,6 +75,7 @@ class Entry:
         test, val = (self.estimate(split, config.metric) for split in ("test", "val"))
         return {
             "run": self.run.id, "name": self.run.name, "kind": self.run.kind, "model": self.results.model,
+            "parent": compare_folds.parent_of(self.run),
             f"val_{config.metric}": val.value,
             f"test_{config.metric}": test.value, f"test_{config.metric}_low": test.low,
             f"test_{config.metric}_high": test.high,
@@ -86,13 +96,14 @@ def names(config: CompareConfig) -> list[str]:
 def compare_runs(run_ids: Sequence[str], config: CompareConfig, out: Path, terminal: Terminal) -> list[Path]:
     """Compare runs, by default all finished ones of the current experiment; returns the files written.
 
-    Runs judged on different test data come in tables of their own; asked for by name, they are refused.
+    Runs judged on different test data come in tables of their own; asked for by name, they are refused. The folds of
+    a cross-validation stand below their parent, whose id names all of them.
 
     Raises:
         ConfigError: no such run, none at all, one without results, or runs of different test data.
     """
     with tempfile.TemporaryDirectory() as folder:
-        entries = _collect(run_ids, Path(folder), terminal)
+        entries, folds = _collect(run_ids, Path(folder), terminal)
         tables = _by_test_data(entries, config)
         if run_ids and len(tables) > 1:
             listed = "\n".join(f"- {entry.run.id}: test data {entry.results.test_digest}" for entry in entries)
@@ -101,22 +112,29 @@ def compare_runs(run_ids: Sequence[str], config: CompareConfig, out: Path, termi
                 "Judge them on the same data first: fracture evaluate RUN --data DATA"
             )
         found = [_report(table, config, terminal) for table in tables]
-        return _write(found, config, out)
+        if folds:
+            _check_metric(folds, config.metric)
+        parents = compare_folds.show(compare_folds.by_parent(folds), config, terminal) if folds else []
+        return _write(found, parents, [entry.row(config) for entry in folds], config, out)
 
 
-def _collect(run_ids: Sequence[str], folder: Path, terminal: Terminal) -> list[Entry]:
+def _collect(run_ids: Sequence[str], folder: Path, terminal: Terminal) -> tuple[list[Entry], list[Entry]]:
+    """The runs that stand for themselves, and the folds of cross-validations."""
     runs = [query.run_of(run_id) for run_id in run_ids] if run_ids else query.finished(KINDS)
-    entries = []
-    for run in runs:
+    folds = [run for run in runs if compare_folds.parent_of(run)] if not run_ids else compare_folds.below(runs)
+    apart = {run.id for run in folds} | {run.id for run in runs if compare_folds.is_parent(run)}
+    entries: dict[str, Entry] = {}
+    for run in [run for run in runs if run.id not in apart] + folds:
         try:
-            entries.append(_entry(run, folder / run.id))
+            entries[run.id] = _entry(run, folder / run.id)
         except ConfigError as error:
             if run_ids:
                 raise
             terminal.say(f"left out: {error}")
     if not entries:
         raise ConfigError("no finished run with results in this experiment; `fracture train` makes one")
-    return entries
+    below = {run.id for run in folds}
+    return [entries[run] for run in entries if run not in below], [entries[run] for run in entries if run in below]
 
 
 def _entry(run: Found, folder: Path) -> Entry:
@@ -145,15 +163,15 @@ def _by_test_data(entries: Sequence[Entry], config: CompareConfig) -> list[list[
 
 def _report(table: list[Entry], config: CompareConfig, terminal: Terminal) -> dict[str, Any]:
     digest, metric = table[0].results.test_digest, config.metric
-    if all(entry.estimate("test", metric).value is None for entry in table):
-        known = ", ".join(sorted(table[0].results.splits["test"].metrics))
-        raise ConfigError(f"metric={metric}: not among the results. Allowed: {known}")
-    costs = ["train img/s", "epoch s", "peak GiB", "image ms", "file MiB"]
-    columns = ["run", "model", f"val {metric}", f"test {metric}", "n", *names(config), *costs]
+    _check_metric(table, metric)
+    differing = [name for name in names(config) if len({entry.parameter(name) for entry in table}) > 1]
+    same = [f"{name} {table[0].parameter(name)}" for name in names(config) if name not in differing]
+    columns = ["run", "model", f"val {metric}", f"test {metric}", "images", *differing, *_COSTS.values()]
     runs = "1 run" if len(table) == 1 else f"{len(table)} runs, sorted by val {metric}"
     doubted = any(entry.estimate("test", metric).caution for entry in table)
     title = f"Test data {digest}: {runs}; intervals are 95 %, by group" + (f"; {DOUBTED}" if doubted else "")
-    terminal.table(title, columns, [_cells(entry, config) for entry in table])
+    alike = f"{'Of all' if len(table) > 1 else 'Settings'}: {', '.join(same)}. " if same else ""
+    terminal.table(title, columns, [_cells(entry, config.metric, differing) for entry in table], alike + _UNITS)
     _show_studies(table, metric, terminal)
     _same_healthy(table, terminal)
     pair = _paired(table[0], table[1]) if len(table) > 1 else None
@@ -164,6 +182,17 @@ def _report(table: list[Entry], config: CompareConfig, terminal: Terminal) -> di
         "best_two": None if pair is None else {"first": table[0].run.id, "second": table[1].run.id, **pair.to_dict()},
         "points": [_point(entry, metric) for entry in table],
     }  # fmt: skip
+
+
+def _check_metric(table: Sequence[Entry], metric: str) -> None:
+    """See that some run has the metric.
+
+    Raises:
+        ConfigError: none has; the message names those that there are.
+    """
+    if all(entry.estimate("test", metric).value is None for entry in table):
+        known = ", ".join(sorted(table[0].results.splits["test"].metrics))
+        raise ConfigError(f"metric={metric}: not among the results. Allowed: {known}")
 
 
 def _show_studies(table: Sequence[Entry], metric: str, terminal: Terminal) -> None:
@@ -185,12 +214,12 @@ def _same_healthy(table: Sequence[Entry], terminal: Terminal) -> None:
         terminal.warn(f"The healthy class differs: {listed}. Their any_fracture metrics cannot be compared.")
 
 
-def _cells(entry: Entry, config: CompareConfig) -> list[str]:
-    val, test = (entry.estimate(split, config.metric) for split in ("val", "test"))
+def _cells(entry: Entry, metric: str, parameters: Sequence[str]) -> list[str]:
+    val, test = (entry.estimate(split, metric) for split in ("val", "test"))
     costs = [entry.run.metrics.get(name) for name in _COSTS]
     return [
         entry.name, entry.results.model.split(".")[0], "" if val.value is None else f"{val.value:.3f}", shown(test),
-        str(test.n), *(entry.parameter(name) for name in names(config)),
+        str(test.n), *(entry.parameter(name) for name in parameters),
         *("" if cost is None else f"{cost:.3g}" for cost in costs),
     ]  # fmt: skip
 
@@ -229,12 +258,15 @@ def _show_pair(first: Entry, second: Entry, pair: Paired, terminal: Terminal) ->
     terminal.say("The test split is not for choosing: the order is that of validation.")
 
 
-def _write(found: list[dict[str, Any]], config: CompareConfig, out: Path) -> list[Path]:
+def _write(
+    found: list[dict[str, Any]], parents: list[dict[str, Any]], folds: list[dict[str, Any]], config: CompareConfig,
+    out: Path,
+) -> list[Path]:  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     files = [out / "compare.json", out / "compare.csv"]
     pictures = [one.pop("points") for one in found]
-    write_json(files[0], {"schema_version": 1, "tables": found})
-    rows = [row for one in found for row in one["runs"]]
+    write_json(files[0], {"schema_version": 1, "tables": found, "folds": parents})
+    rows = [row for one in found for row in one["runs"]] + folds
     with replacing(files[1]) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()

@@ -24,13 +24,14 @@ from fracture.evidence import Calibration, EvaluationResults, OperatingPoint, Re
 from fracture.evidence.healthy import LACK, NONE
 from fracture.files import replacing, write_json
 from fracture.models.checkpoint import Sidecar
-from fracture.progress import Terminal, shown
+from fracture.progress import Terminal
 from fracture.rules import USUAL
 from fracture.runs import refit
 from fracture.runs import target as targets
 from fracture.runs.report import make_report
 from fracture.runs.subject import Subject
 from fracture.runs.target import Target
+from fracture.tables import shown
 from fracture.tracking.run import TrackedRun
 from fracture.training import engine, execution
 from fracture.training.conclude import write_probe

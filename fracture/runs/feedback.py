@@ -8,8 +8,9 @@ from fracture.errors import ConfigError, DataError
 from fracture.monitoring import feedback, use
 from fracture.monitoring.record import Record
 from fracture.monitoring.use import TAG, InUse
-from fracture.progress import Terminal, shown
+from fracture.progress import Terminal
 from fracture.runs.drift import Window
+from fracture.tables import shown
 from fracture.tracking import attached, query
 from fracture.tracking.run import TrackedRun
 

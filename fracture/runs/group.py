@@ -10,9 +10,10 @@ from fracture.errors import ConfigError, DataError, FractureError, Interrupted, 
 from fracture.evidence import Results
 from fracture.models import backbones
 from fracture.models import weights as first_weights
-from fracture.progress import Terminal, shown
+from fracture.progress import Terminal
 from fracture.runs import session
 from fracture.runs.session import Session
+from fracture.tables import shown
 from fracture.tracking import query
 from fracture.tracking.run import TrackedRun
 

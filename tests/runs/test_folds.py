@@ -15,10 +15,12 @@ from rich.console import Console
 
 from fracture.config import TrainConfig
 from fracture.errors import ConfigError, DataError, FractureError
+from fracture.evaluation.config import CompareConfig
 from fracture.evidence import FOLD_ARTIFACTS, FoldMeanResults, FoldResults
 from fracture.evidence.names import FOLD_MEAN_ARTIFACTS
 from fracture.progress import Terminal
 from fracture.runs import fold_mean, folds, session, target
+from fracture.runs.compare import compare_runs
 from fracture.training import engine
 from registry import card, evidence, gates, thresholds, validation
 from tests.registry import made_up
@@ -90,7 +92,27 @@ def test_folds_are_summed_up_and_done_once(
     assert "each by the head of a fold that had not learned from it" in page
     assert all(run[:8] in page for run in found.runs)
     assert f">{accuracy.value:.3f} [{accuracy.low:.3f}, {accuracy.high:.3f}]<" in page
+    _compared(first, found, tmp_path)
     _see_the_mean(first, found.runs, tmp_path)
+
+
+def _compared(parent: str, found: FoldResults, folder: Path) -> None:
+    """The folds stand below their parent, none alone, whether it is named or not."""
+    for number, named in enumerate(([], [parent])):
+        terminal = Terminal(Console(file=io.StringIO(), width=200))
+        compare_runs(named, CompareConfig(metric="accuracy"), folder / str(number), terminal)
+        said = terminal.console.file.getvalue()  # type: ignore[attr-defined]
+        mean = found.metrics["accuracy"]
+        places = [said.index(f"({run[:6]})") for run in (parent, *found.runs)]
+        assert places == sorted(places)
+        assert f"{mean.value:.3f} ({mean.low:.3f} to {mean.high:.3f})" in said
+        kept = json.loads((folder / str(number) / "compare.json").read_text())
+        assert found.runs == tuple(kept["folds"][0]["folds"])
+        assert not {row["run"] for table in kept["tables"] for row in table["runs"]} & {*found.runs}
+        with (folder / str(number) / "compare.csv").open(newline="") as file:
+            assert {row["run"] for row in csv.DictReader(file) if row["parent"] == parent} == {*found.runs}
+    with pytest.raises(ConfigError, match="metric=nonsense: not among the results"):
+        compare_runs([parent], CompareConfig(metric="nonsense"), folder / "no", terminal)
 
 
 def _see_the_mean(parent: str, runs: Sequence[str], folder: Path) -> None:

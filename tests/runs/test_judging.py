@@ -16,11 +16,11 @@ from fracture.evaluation import predictions
 from fracture.evaluation.config import CompareConfig
 from fracture.evaluation.metrics import softmax
 from fracture.evidence import Results
-from fracture.progress import DOUBTED
 from fracture.runs import answering
 from fracture.runs.compare import compare_runs
 from fracture.runs.ensemble import ensemble
 from fracture.runs.evaluate import evaluate
+from fracture.tables import DOUBTED
 from fracture.tracking import artifacts, query
 from registry import card, evidence, gates, package, thresholds
 from tests.runs.small import QUICK, said, terminal, train

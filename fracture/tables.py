@@ -1,0 +1,89 @@
+"""The figures of a test as tables for the screen."""
+
+from collections.abc import Sequence
+
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from fracture.evidence import Estimate, Judged, Studies
+from fracture.files import as_lines
+from fracture.privacy import without_secrets
+
+DOUBTED = "† not to be believed: fewer than ten groups (of a class), or all alike"
+
+_TOTALS = (
+    "accuracy", "balanced_accuracy", "macro_f1", "mcc", "log_loss", "ece_debiased", "any_fracture_auroc",
+    "any_fracture_sensitivity", "any_fracture_specificity", "answered_share", "answered_accuracy",
+)  # fmt: skip
+
+
+def printable(text: str) -> str:
+    """Without secrets, before a line is broken within one, and without what would move the cursor."""
+    return as_lines(without_secrets(text))
+
+
+def shown(estimate: Estimate) -> str:
+    """A metric with its interval, marked where that is not to be believed; results.json says why one is undefined."""
+    if estimate.value is None:
+        return "undefined"
+    return f"{estimate.value:.3f} ({estimate.low:.3f}-{estimate.high:.3f})" + (" †" if estimate.caution else "")
+
+
+def table_of(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> Table | Group:
+    """Rows of figures, the first column left; each row a block of lines where not even its longest words fit."""
+    made = Table(title=Text(title), title_justify="left", title_style="bold")
+    for i, column in enumerate(columns):
+        made.add_column(Text(column), justify="left" if i == 0 else "right", overflow="fold")
+    for row in rows:
+        made.add_row(*map(Text, row))
+    fits = made.__rich_measure__(console, console.options).minimum <= console.width
+    return made if fits else _stacked(title, columns, rows)
+
+
+def _stacked(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Group:
+    """A block of lines for each row: its first cell, then a line for each other one that is not empty."""
+    lines, width = [Text(title, "bold")], max(map(len, columns))
+    for first, *others in rows:
+        lines.append(Text(first, "bold"))
+        lines += [Text(f"  {column:{width}}  {cell}") for column, cell in zip(columns[1:], others, strict=True) if cell]
+    return Group(*lines)
+
+
+def study_table(found: Studies) -> Table:
+    """Metrics with one answer a study, by each rule."""
+    title = f"One answer a {found.by}: {found.n}, of which {found.several} of several images"
+    table = Table(title=title, title_justify="left", title_style="bold")
+    rules = {found.rule: found.metrics, **found.others}
+    for name in ("", *rules):
+        table.add_column(name, justify="right" if name else "left")
+    names = next(iter(found.others.values()), found.metrics)
+    for name in names:
+        table.add_row(name.replace("_", " "), *(shown(metrics[name]) for metrics in rules.values()))
+    return table
+
+
+def result_tables(results: Judged) -> list[Table]:
+    """By class, in all, and what was taken for what."""
+    test = results.splits["test"]
+    title = f"Test: {test.n} images, 95 % intervals by group" + (
+        ", SYNTHETIC images or training" if results.synthetic else ""
+    )
+    overall = Table(title=title, title_justify="left", title_style="bold")
+    for name in ("", "precision", "recall", "F1", "n"):
+        overall.add_column(name, justify="right" if name else "left", no_wrap=True)
+    for name in results.classes:
+        cells = [shown(test.metrics[f"{metric}_{name}"]) for metric in ("precision", "recall", "f1")]
+        overall.add_row(Text(printable(name)), *cells, str(test.counts[name]))
+    confusion = Table(title="Rows are true, columns predicted", title_justify="left", title_style="bold")
+    for name in ("", *results.classes):
+        confusion.add_column(Text(printable(name)), justify="right" if name else "left")
+    for name, line in zip(results.classes, test.confusion, strict=True):
+        confusion.add_row(Text(printable(name)), *map(str, line))
+    totals = Table(box=None, show_header=False)
+    for name in _TOTALS:
+        if name in test.metrics:
+            totals.add_row(name.replace("_", " "), shown(test.metrics[name]))
+    if any(estimate.caution for estimate in test.metrics.values()):
+        totals.caption = DOUBTED
+    return [overall, totals, confusion]
