@@ -1,5 +1,7 @@
 """Images a second of a whole epoch of one backbone, in turn with the alternatives, on the same images and batches.
 
+epoch: as training runs it, batches read ahead; resident: the same with all images on the card; compiled: resident, with
+torch.compile, left out where it fails.
 bare: forward, backward and optimiser step on one batch in memory, under the same plan.
 plain: the seed's recipe in plain PyTorch: fp32, Pillow and torchvision every epoch, four workers.
 amp: the same with autocast and channels_last.
@@ -11,6 +13,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +32,9 @@ from fracture.data import cache
 from fracture.data.dataset import Indices, Source, open_dataset
 from fracture.models import backbones, weights
 from fracture.training import engine, execution
+from fracture.training.compiled import Compiled
 from fracture.training.fit import Job, build_model, choose_execution
+from fracture.training.learner import Learner
 from tests.benchmarks.speed import bare, epoch, make_learner
 from tests.gpu.card import emit
 
@@ -84,12 +89,23 @@ def our_job(name: str, batch: int, images: int, folder: Path) -> tuple[Job, list
 
 
 def ours(job: Job, batches: list[Indices], folder: Path) -> dict[str, Epoch]:
-    """The epoch as training runs it, and the bare step."""
+    """The epoch as training runs it, in its ways, and the bare step."""
     learner, _ = make_learner(job, build_model(job))
-    return {
-        "epoch": lambda: _synchronised(lambda: epoch(learner, job, batches, len(batches), folder), job.plan.device),
-        "bare": lambda: _synchronised(lambda: bare(learner, job, len(batches)), job.plan.device),
-    }
+    kinds = {"epoch": lambda: epoch(learner, job, batches, len(batches), folder)}
+    if job.plan.device == "cuda":
+        there = replace(job, plan=job.plan.model_copy(update={"resident_gib": 1.0}))
+        kinds["resident"] = lambda: epoch(learner, there, batches, len(batches), folder)
+        fast = replace(there, plan=there.plan.model_copy(update={"compiled": True}))
+        compiled, _ = make_learner(fast, build_model(fast))
+        kinds["compiled"] = lambda: _unless_fallen_back(compiled, epoch(compiled, fast, batches, len(batches), folder))
+    kinds["bare"] = lambda: bare(learner, job, len(batches))
+    return {name: lambda one=one: _synchronised(one, job.plan.device) for name, one in kinds.items()}  # type: ignore[misc]
+
+
+def _unless_fallen_back(learner: Learner, speed: float) -> float:
+    """The speed, as no number where nothing was compiled."""
+    forward = learner._forward
+    return float("nan") if isinstance(forward, Compiled) and forward.problem else speed
 
 
 def theirs(name: str, batch: int, files: Path, device: str) -> dict[str, Epoch]:
