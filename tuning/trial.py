@@ -98,9 +98,9 @@ def _train(work: Work, connection: Connection) -> None:
     config = task.with_values(work.values)
     healthy = find_healthy(config.healthy, task.dataset.classes).name
     job = fit.Job(config, plan, task.backbone, task.weights, task.dataset, work.folder, healthy)
+    job = replace(job, plan=fit.choose_execution(job, task.cache_dir))  # not compiled: a trial is short
     with fit.out_of_memory_explained(job):
         model = fit.build_model(job)
-    job = replace(job, plan=fit.choose_execution(job, model, task.cache_dir))
     hold(task.limit_gib, plan.device)  # only now: the timing of formats is no part of what was predicted
     with Watch(config.stall_seconds, work.folder / "train.log", lambda _: None) as watch:
         if config.head == "probe" and not state.exists(job.folder):

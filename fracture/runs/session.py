@@ -241,11 +241,11 @@ def carry_out(run: TrackedRun, job: fit.Job, session: Session, watch: Watch, *, 
     terminal = session.terminal
     cache_dir = cache.folder_of(job.config.cache_dir)
     if fresh:
+        job = replace(job, plan=fit.choose_execution(job, cache_dir))
         job = replace(job, plan=plan_memory(job, cache_dir))
     model = fit.build_model(job)
     if fresh:
-        plan = fit.choose_execution(job, model, cache_dir)
-        job = replace(job, plan=plan)
+        job = replace(job, plan=fit.choose_compile(job, model, cache_dir))
         record_run(run, job)
     show_plan(job, terminal)
     if job.config.head == "probe" and not state.exists(job.folder):

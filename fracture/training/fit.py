@@ -36,7 +36,7 @@ from fracture.training.memory.limit import hold
 from fracture.training.memory.shortage import is_out_of_memory
 from fracture.training.selection import check_selection, validation_metrics
 from fracture.training.state import Position
-from fracture.training.timing import with_compile, with_memory_format
+from fracture.training.timing import with_compile, with_memory_format, with_precision
 from fracture.training.watch import Watch
 
 BEST, _ANSWERS = "best.pth", "validation.npz"
@@ -126,17 +126,34 @@ def build_model(job: Job) -> torch.nn.Module:
     )
 
 
-def choose_execution(job: Job, model: torch.nn.Module, cache_dir: Path) -> Plan:
-    """The job's plan with the faster memory format, and torch.compile where it pays, unless the user has chosen."""
-    plan, config = job.plan, job.config
+def choose_execution(job: Job, cache_dir: Path) -> Plan:
+    """The job's plan with the precision and the memory format that run fastest here, unless the user has chosen.
+
+    Before the memory plan is made, since the precision decides what fits.
+
+    Raises:
+        MemoryLimitError: not even two images fit.
+    """
+    plan, config, name = job.plan, job.config, job.backbone.name
+    any_format, any_precision = config.memory_format == "auto", config.precision == "auto" and plan.precision == "bf16"
+    if not any_format and not any_precision:
+        return plan
     apply_threads(plan)
     with out_of_memory_explained(job):
-        if config.memory_format == "auto":
-            plan = with_memory_format(plan, model, job.backbone.name, cache_dir)
-        if job.learns:
-            steps = _batches(job) * plan.epochs
-            plan = with_compile(plan, model, job.backbone.name, cache_dir, config.compile, steps)
-    return plan
+        model = build_model(job)
+        if any_precision:
+            plan = with_precision(plan, model, name, cache_dir, any_format)
+        return with_memory_format(plan, model, name, cache_dir) if any_format else plan
+
+
+def choose_compile(job: Job, model: torch.nn.Module, cache_dir: Path) -> Plan:
+    """The job's plan, with memory planned, and torch.compile where it pays or is wanted."""
+    if not job.learns:
+        return job.plan
+    apply_threads(job.plan)
+    steps = _batches(job) * job.plan.epochs
+    with out_of_memory_explained(job):
+        return with_compile(job.plan, model, job.backbone.name, cache_dir, job.config.compile, steps)
 
 
 def fit(job: Job, model: torch.nn.Module, watch: Watch, listener: Listener) -> Position:

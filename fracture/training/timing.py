@@ -19,11 +19,13 @@ Forward = Callable[[torch.Tensor], torch.Tensor]
 
 COMPILING = 60.0  # seconds that compiling may take; it is tried where that is `SHARE` of a run at most
 SHARE = 0.02
-TOLERANCE = 0.02  # by which the loss of a compiled step may differ from that of the model as it is, relatively
+TOLERANCE = 0.02  # by which the loss of a faster step may differ, as a share of it or of that of a guess
 ROOM = 0.9  # of the memory limit: a compiled step may take more than was predicted of the model as it is
 _TIMED_IMAGES = 2  # enough to tell the formats apart, few enough for a slow processor
 _ROUNDS = 3  # the first to warm up
 _WORTH = 0.95  # of the other's time, which a choice must take less than
+_CLEARLY = 0.9  # the same for fp32 against bf16, which takes half the memory
+_CLASSES = 3  # whose guess loses log(3); what is compared is two ways to compute one loss
 
 
 def with_memory_format(plan: Plan, model: nn.Module, name: str, cache_dir: Path) -> Plan:
@@ -32,11 +34,38 @@ def with_memory_format(plan: Plan, model: nn.Module, name: str, cache_dir: Path)
     Raises:
         torch.OutOfMemoryError: not even two images fit.
     """
-    seconds = _remembered(cache_dir, _key(plan, name), lambda: _time_formats(model, plan))
+    seconds = _timed(plan, model, name, cache_dir)
     faster = "channels_last" if seconds["channels_last"] < _WORTH * seconds["contiguous"] else "contiguous"
     ratio = seconds["contiguous"] / seconds["channels_last"]
     reason = f"channels_last runs at {ratio:.2f} of the speed of contiguous here"
     return plan.model_copy(update={"memory_format": faster, "reasons": plan.reasons | {"memory_format": reason}})
+
+
+def with_precision(plan: Plan, model: nn.Module, name: str, cache_dir: Path, any_format: bool) -> Plan:
+    """The plan, in bf16, with fp32 in its place where that is clearly faster here or bf16 gives another loss.
+
+    Args:
+        plan: in bf16, which was not asked for by name.
+        model: of the run; left as it is.
+        name: of the backbone.
+        cache_dir: where timings are remembered.
+        any_format: whether the memory format may be chosen too; else it is the plan's.
+
+    Raises:
+        torch.OutOfMemoryError: not even two images fit.
+    """
+    plain = plan.model_copy(update={"precision": "fp32"})
+    half, full = (_timed(one, model, name, cache_dir) for one in (plan, plain))
+    formats = list(FORMATS) if any_format else [plan.memory_format]
+    ratio = min(half[one] for one in formats) / min(full[one] for one in formats)
+    if not _agree(half["loss"], full["loss"]):
+        reason = f"bf16 gives another loss here, {half['loss']:.4g}, not {full['loss']:.4g}"
+    elif ratio * _CLEARLY > 1:
+        reason = f"fp32 runs at {ratio:.2f} of the speed of bf16 here"
+    else:
+        reason = f"{plan.reasons['precision']}; fp32 runs at {ratio:.2f} of its speed here"
+        return plan.model_copy(update={"reasons": plan.reasons | {"precision": reason}})
+    return plain.model_copy(update={"reasons": plan.reasons | {"precision": reason}})
 
 
 def with_compile(plan: Plan, model: nn.Module, name: str, cache_dir: Path, wanted: bool | str, steps: int) -> Plan:
@@ -61,7 +90,7 @@ def with_compile(plan: Plan, model: nn.Module, name: str, cache_dir: Path, wante
         if run * SHARE < COMPILING:
             return _because(plan, f"not tried, as a run of some {run / 60:.0f} minutes is too short for it to pay")
     found = _remembered(cache_dir, key, lambda: _try_compile(model, plan))
-    works = found["compiled"] > 0 and abs(found["loss_compiled"] - found["loss"]) <= TOLERANCE * abs(found["loss"])
+    works = found["compiled"] > 0 and _agree(found["loss_compiled"], found["loss"])
     if not works:
         told = (
             "failed"
@@ -83,6 +112,11 @@ def _not_tried(plan: Plan) -> str:
     if plan.memory_limit_gib and (plan.memory_gib or 0.0) > ROOM * plan.memory_limit_gib:
         return f"not tried, as the plan fills more than {ROOM:.0%} of the memory limit"
     return ""
+
+
+def _agree(loss: float, other: float) -> bool:
+    """Whether two ways to compute a step come to the same loss, within `TOLERANCE`."""
+    return abs(loss - other) <= TOLERANCE * max(abs(other), math.log(_CLASSES))
 
 
 def _because(plan: Plan, reason: str) -> Plan:
@@ -111,22 +145,30 @@ def _read(cache_dir: Path) -> dict[str, dict[str, float]]:
         return {}
 
 
+def _timed(plan: Plan, model: nn.Module, name: str, cache_dir: Path) -> dict[str, float]:
+    """Seconds of a step in each memory format, under the plan's precision, and its loss."""
+    return _remembered(cache_dir, f"{_key(plan, name)}, with its loss", lambda: _time_formats(model, plan))
+
+
 def _time_formats(model: nn.Module, plan: Plan) -> dict[str, float]:
-    """Seconds of a forward and backward pass in each format, on copies of the model.
+    """Seconds of a forward and backward pass in each format, on copies of the model, and the loss of the first.
 
     The best of several rounds in turn, after one to warm up, so that a passing load on the machine hits both alike.
     """
     plans = {name: plan.model_copy(update={"memory_format": name}) for name in FORMATS}
     twins = {name: trial.place(copy.deepcopy(model)).train() for name, trial in plans.items()}
     pixels = _pixels(plan, _TIMED_IMAGES)
-    rounds = [
-        {
-            name: _one_step(twins[name], trial, pixels.contiguous(memory_format=trial.format))[0]
-            for name, trial in plans.items()
-        }
-        for _ in range(_ROUNDS)
-    ]
-    return {name: min(seconds[name] for seconds in rounds[1:]) for name in plans}
+    rounds = []
+    for _ in range(_ROUNDS):
+        torch.manual_seed(0)
+        rounds.append(
+            {
+                name: _one_step(twins[name], trial, pixels.contiguous(memory_format=trial.format))
+                for name, trial in plans.items()
+            }
+        )
+    seconds = {name: min(one[name][0] for one in rounds[1:]) for name in plans}
+    return seconds | {"loss": rounds[0]["contiguous"][1]}
 
 
 def _time_eager(model: nn.Module, plan: Plan) -> float:

@@ -12,6 +12,7 @@ import io
 import statistics
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,9 +69,8 @@ def make_job(name: str, batch: int, batches: int, folder: Path) -> tuple[Job, to
     dataset = open_dataset(source, size, cache.default_folder())
     plan = execution.resolve(config, size, synthetic=True)
     job = Job(config, plan, backbone, weights.find("none", backbone), dataset, folder)
-    model = build_model(job)
-    plan = choose_execution(job, model, cache.default_folder())
-    return Job(config, plan, backbone, job.weights, dataset, folder), model
+    job = replace(job, plan=choose_execution(job, cache.default_folder()))
+    return job, build_model(job)
 
 
 def make_learner(job: Job, model: torch.nn.Module) -> tuple[Learner, list[Indices]]:

@@ -82,7 +82,7 @@ def our_job(name: str, batch: int, images: int, folder: Path) -> tuple[Job, list
     dataset = open_dataset(Source(demo_images=images), size, cache.default_folder())
     plan, none = execution.resolve(config, size, synthetic=True), weights.find("none", backbone)
     job = Job(config, plan, backbone, none, dataset, folder)
-    plan = choose_execution(job, build_model(job), cache.default_folder())
+    plan = choose_execution(job, cache.default_folder())
     job = Job(config, plan, backbone, job.weights, dataset, folder)
     batches = engine.order(job.indices("train"), batch, 0, 0)
     return job, [one for one in batches if len(one) == batch]

@@ -10,7 +10,7 @@ import torch
 from fracture.training import timing
 from fracture.training.compiled import Compiled
 from fracture.training.execution import Plan
-from fracture.training.timing import with_compile, with_memory_format
+from fracture.training.timing import with_compile, with_memory_format, with_precision
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_the_faster_memory_format_is_chosen_and_remembered(
     place = tmp_path / "timings.json"
     with_memory_format(plan, tiny, "m", tmp_path)
     (key,) = json.loads(place.read_text())
-    place.write_text(json.dumps({key: {"contiguous": contiguous, "channels_last": channels_last}}))
+    place.write_text(json.dumps({key: {"contiguous": contiguous, "channels_last": channels_last, "loss": 1.0}}))
     chosen = with_memory_format(plan, tiny, "m", tmp_path)
     assert chosen.memory_format == faster
     assert f"{contiguous / channels_last:.2f}" in chosen.reasons["memory_format"]
@@ -69,8 +69,36 @@ def test_timing_leaves_the_model_as_it_was(precision: str, plan: Plan, model: to
     assert all(p.grad is None for p in model.parameters())
     assert model.get_parameter("conv_stem.weight").is_contiguous()
     (seconds,) = json.loads((tmp_path / "timings.json").read_text()).values()
-    assert seconds.keys() == {"contiguous", "channels_last"}
+    assert seconds.keys() == {"contiguous", "channels_last", "loss"}
     assert all(value > 0 for value in seconds.values())
+
+
+@pytest.mark.parametrize(
+    ("half", "full", "any_format", "precision", "told"),
+    [
+        ((1.0, 1.0), (1.0, 1.0), True, "bf16", "1.00 of its speed"),
+        ((1.0, 1.0), (0.95, 0.95), True, "bf16", "1.05 of its speed"),  # not clearly
+        ((1.0, 1.0), (2.0, 0.5), True, "fp32", "2.00 of the speed of bf16"),
+        ((1.0, 1.0), (2.0, 0.5), False, "bf16", "0.50 of its speed"),  # contiguous was asked for
+        ((0.1, 0.1, 1.5), (1.0, 1.0, 1.0), True, "fp32", "another loss here, 1.5, not 1"),
+        ((0.1, 0.1, 1.01), (1.0, 1.0, 1.0), True, "bf16", "0.10 of its speed"),
+        ((0.1, 0.1, 0.002), (1.0, 1.0, 0.004), True, "bf16", "0.10 of its speed"),  # next to nothing, both
+    ],
+)
+def test_the_precision_is_what_runs_fastest_with_the_same_loss(
+    half: tuple[float, ...], full: tuple[float, ...], any_format: bool, precision: str, told: str, plan: Plan,
+    tiny: torch.nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def timed(_: torch.nn.Module, tried: Plan) -> dict[str, float]:
+        contiguous, channels_last, *loss = half if tried.precision == "bf16" else full
+        return {"contiguous": contiguous, "channels_last": channels_last, "loss": loss[0] if loss else 1.0}
+
+    monkeypatch.setattr(timing, "_time_formats", timed)
+    plan = plan.model_copy(update={"precision": "bf16", "reasons": {"precision": "has bf16 in hardware"}})
+    chosen = with_precision(plan, tiny, "m", tmp_path, any_format)
+    assert chosen.precision == precision
+    assert told in chosen.reasons["precision"]
+    assert len(json.loads((tmp_path / "timings.json").read_text())) == 2
 
 
 def timings(**changes: float) -> dict[str, float]:
