@@ -164,8 +164,8 @@ class TrainConfig(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto is cuda where there is one")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto",
-        description="auto is bf16 where the hardware computes it and neither fp32 is clearly faster nor the loss another, "
-        "timed once a machine; else fp32",
+        description="auto is bf16 where the hardware computes it and neither fp32 is clearly faster nor the loss "
+        "another, timed once a machine; else fp32",
     )
     deterministic: bool = Field(
         False,
