@@ -49,7 +49,7 @@ class TrainConfig(BaseModel):
     )
     weights: str = Field(
         "auto",
-        description="auto (hub cache, hub, else random with a warning), hub, none, or a .safetensors/.pth file",
+        description="auto (hub cache, Python package, hub, else random with a warning), hub, none, or a file of them",
     )
     weights_license: Annotated[str, Field(pattern=r"^[!-~]([ -~]{0,98}[!-~])?$")] = Field(
         "auto", description="licence of a weights file, as you know it; auto is not stated; the hub's is as timm states"

@@ -43,7 +43,7 @@ TAGS = {
     "fracture.kind": "train, evaluate, ensemble, compare, prepare, audit, drift, feedback, tune, trial, group, pointer",
     "fracture.model": "timm's name with its tag",
     "fracture.changed": "knobs of training that were given another value than their default",
-    "fracture.weights": "hub, file or random",
+    "fracture.weights": "hub, package, file or random",
     "fracture.weights_license": "of the first weights, as timm states it or as the user states it for a file",
     "fracture.weights_changes": "what of the first weights was dropped or changed, e.g. resampled positions",
     "fracture.weights_sha256": "digest of the chosen weights' names and values, as in best.json",

@@ -159,7 +159,7 @@ class Judged(BaseModel):
 class Results(Judged):
     """results.json of a training run."""
 
-    weights_origin: str = Field(description="hub, file or random")
+    weights_origin: str = Field(description="hub, package, file or random")
     select_metric: str = Field(description="what chose the epoch, on validation")
     best_epoch: int = Field(description="from 1")
     refit: int = Field(
@@ -190,7 +190,9 @@ class EnsembleResults(Judged):
     """results.json of `fracture ensemble`."""
 
     members: dict[str, float] = Field(description="weight of each run's probabilities, fitted on validation")
-    weights_origin: str = Field("", description="of the members' first weights: hub, file or random; of several, each")
+    weights_origin: str = Field(
+        "", description="of the members' first weights: hub, package, file or random; of several, each"
+    )
     select_metric: str = Field("", description="what chose the members' epochs, on validation; of several, each")
     difference: float | None = Field(
         None,
@@ -206,7 +208,7 @@ class FoldMeanResults(Judged):
     """
 
     folds: int = Field(description="whose heads are averaged")
-    weights_origin: str = Field(description="hub, file or random")
+    weights_origin: str = Field(description="hub, package, file or random")
     select_metric: str = Field(description="what chose the epoch, on validation, in every fold")
     difference: float = Field(
         description="largest difference of a probability, on the probe's images, from the mean of the folds' answers"

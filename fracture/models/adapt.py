@@ -9,6 +9,8 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from fracture.models.efficientnet_names import as_timm
+
 State = dict[str, Tensor]
 
 _SHOWN = 3  # names in a sentence
@@ -50,6 +52,7 @@ def adapt(state: Mapping[str, Tensor], model: nn.Module) -> Adapted:
     body = {name for name in own if not name.startswith(heads)}
     prefix = _prefix(state, body)
     inner = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    inner = as_timm(inner, own)
     outside = [name for name in state if not name.startswith(prefix)]
     changes = [f"read below {prefix}"] if prefix else []
     if not body <= inner.keys():

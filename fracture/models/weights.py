@@ -1,4 +1,4 @@
-"""Where a backbone's first weights come from: the hub's cache, the hub, a file, or nowhere."""
+"""Where a backbone's first weights come from: the hub's cache, a Python package, the hub, a file, or nowhere."""
 
 import contextlib
 import hashlib
@@ -20,6 +20,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from fracture.errors import ConfigError
 from fracture.models.adapt import adapt
 from fracture.models.backbones import Backbone, build, template
+from fracture.models.packaged import LICENSE, find_packaged, hint
 from fracture.models.state_files import read_state
 
 HUB_PATIENCE = 4.0  # seconds; with no network, timm's own download tries for 47
@@ -33,7 +34,7 @@ class Weights:
     """First weights, found but not yet read.
 
     Attributes:
-        origin: ``hub``, ``file`` or ``random``.
+        origin: ``hub``, ``package``, ``file`` or ``random``.
         path: the local file, None for random ones.
         description: where they come from, for people.
         license: as stated for them; ``none`` for random ones, for a file what the user states.
@@ -81,6 +82,8 @@ def find(wanted: str, backbone: Backbone, license_: str = "auto") -> Weights:
     if not repository:
         return _without(wanted, backbone, f"timm names no weights for {backbone.name}")
     path = _cached(repository)
+    if path is None and wanted == "auto" and (packaged := find_packaged(backbone)):
+        return Weights("package", packaged[0], packaged[1], LICENSE)
     if path is None:
         try:
             path = _download(repository)
@@ -212,6 +215,7 @@ def _without(wanted: str, backbone: Backbone, reason: str) -> Weights:
         )
     warning = (
         f"{backbone.name} starts from RANDOM weights, because {reason}. Expect scores near chance on small data. "
-        "Put the weights into the hub's cache on a machine with network, or pass weights=/path/model.safetensors."
+        f"{hint(backbone)}Put the weights into the hub's cache on a machine with network, or pass "
+        "weights=/path/model.safetensors."
     )
     return Weights("random", None, "random initialisation (no pretrained weights found)", "none", warning)
