@@ -12,6 +12,7 @@ from fracture.privacy import without_secrets
 
 DOUBTED = "† not to be believed: fewer than ten groups (of a class), or all alike"
 
+_SENTENCE = 40  # characters from which a cell is no figure
 _TOTALS = (
     "accuracy", "balanced_accuracy", "macro_f1", "mcc", "log_loss", "ece_debiased", "any_fracture_auroc",
     "any_fracture_sensitivity", "any_fracture_specificity", "answered_share", "answered_accuracy",
@@ -31,10 +32,11 @@ def shown(estimate: Estimate) -> str:
 
 
 def table_of(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> Table | Group:
-    """Rows of figures, the first column left; each row a block of lines where not even its longest words fit."""
+    """Rows of figures, right, and of texts, left; each row a block of lines where its longest words do not fit."""
     made = Table(title=Text(title), title_justify="left", title_style="bold")
     for i, column in enumerate(columns):
-        made.add_column(Text(column), justify="left" if i == 0 else "right", overflow="fold")
+        text = i == 0 or any(len(row[i]) > _SENTENCE for row in rows)
+        made.add_column(Text(column), justify="left" if text else "right", overflow="fold")
     for row in rows:
         made.add_row(*map(Text, row))
     fits = made.__rich_measure__(console, console.options).minimum <= console.width

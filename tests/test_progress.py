@@ -60,6 +60,15 @@ def test_no_name_in_a_table_is_cut_however_narrow(width: int, block: bool) -> No
     assert ("third" in screen) != block, "a block leaves out what is empty"
 
 
+def test_figures_stand_right_and_sentences_left() -> None:
+    terminal = Terminal(Console(file=io.StringIO(), width=120))
+    sentence = "a sentence that is much longer than any figure is"
+    terminal.table("T", ["a", "value", "why"], [["x", "0.1", sentence], ["y", "123.456", "short"]])
+    screen = terminal.console.file.getvalue()  # type: ignore[attr-defined]
+    assert "│     0.1 │" in screen
+    assert "│ short   " in screen
+
+
 def test_an_interval_not_to_be_believed_is_marked() -> None:
     sure = Estimate(value=0.5, low=0.25, high=0.75, n=40, groups=20)
     assert shown(sure) == "0.500 (0.250-0.750)"

@@ -28,6 +28,7 @@ _ANSWER: dict[str, Any] = {
         "description": "what is sure by these classes and what is not, as 'a fracture: sure; which kind: not'",
     },
     "error": {**_TEXT, "description": "why there is no answer, empty where there is one"},
+    "sha256": {**_TEXT, "description": "names the image in POST /feedback; where the server keeps a log"},
     "heat_map": {**_TEXT, "description": "data URL of a PNG, where it was asked for"},
     "heat_map_error": {**_TEXT, "description": "why there is no heat map"},
     "radiograph": {**_TEXT, "description": "data URL of a PNG, where it was asked for"},
@@ -84,6 +85,23 @@ PREDICT: dict[str, Any] = {
         **{status: {"description": words} for status, words in _REFUSALS.items()},
     },
 }
+_SAID: dict[str, Any] = {
+    "sha256": {**_TEXT, "description": "of the image, as it came with the answer"},
+    "label": {**_TEXT, "description": "the class that it really is"},
+    "by": {**_TEXT, "description": "who says so, 1 to 100 characters"},
+}
+FEEDBACK: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"type": "object", "required": [*_SAID], "properties": _SAID}}},
+    },
+    "responses": {
+        "200": {"description": "it is kept"},
+        "400": {"description": "something is missing or no class of the model"},
+        "404": {"description": "the server keeps no log"},
+        "503": {"description": "it could not be kept"},
+    },
+}
 _CURL = """curl -F files=@scan.png -F heat_map=true ADDRESS/predict
 curl -H 'content-type: application/json' -d '{"images": ["BASE64"]}' ADDRESS/predict"""
 
@@ -104,6 +122,7 @@ def page(schema: dict[str, Any]) -> str:
         f"<h2>Addresses</h2><table><tbody>{''.join(ways)}</tbody></table>"
         f"<h2>POST /predict</h2><pre>{html.escape(_CURL)}</pre><p>Files of a form, or base64 in JSON. Options:</p>"
         f"{_table(_OPTIONS)}<h2>An answer</h2>{_table(_ANSWER)}"
+        f"<h2>POST /feedback</h2><p>What an image really is, as JSON; the server needs a log.</p>{_table(_SAID)}"
         f"<h2>Refusals</h2>{_table({name: {'description': words} for name, words in _REFUSALS.items()})}"
         "</main></body></html>"
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import hashlib
 import queue
 import time
 from collections.abc import Iterator
@@ -49,6 +50,8 @@ class Service:
             if self.log:
                 files = [one if isinstance(one, bytes) else None for one in images]
                 self.log.put(files, [answer for _, answer in found], time.perf_counter() - began)
+                for row, file in zip(rows, files, strict=True):
+                    row |= {"sha256": hashlib.sha256(file).hexdigest()} if file is not None else {}
             if request.heat or request.radiograph:
                 await asyncio.get_running_loop().run_in_executor(self._maps, self._add_pictures, request, found, rows)
         return {"answers": rows} | ({"study": self._of_study([answer for _, answer in found])} if request.study else {})

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.requests import ClientDisconnect
 
 from fracture.inference import about as known
-from fracture.inference import memory, openapi
+from fracture.inference import correction, memory, openapi
 from fracture.inference.about import About
 from fracture.inference.access import AccessMiddleware
 from fracture.inference.counters import Counters
@@ -69,6 +69,7 @@ def application(
     app.add_middleware(AccessMiddleware, token=token, say=say)
     _add_facts(app, service, served)
     _add_predict(app, service, {name: served[name] for name in _SHORT})
+    _add_feedback(app, log, predictor.sidecar.classes)
     for path, (name, kind) in _PAGE.items():
         _add_file(app, path, name, kind)
     if docs:
@@ -86,7 +87,7 @@ def _add_facts(app: FastAPI, service: Service, served: dict[str, Any]) -> None:
 
     @app.get("/model", summary="What the model is, what it was trained on, how it decides and how well it did")
     async def model() -> JSONResponse:
-        return JSONResponse(served)
+        return JSONResponse({**served, "feedback": service.log is not None})
 
     @app.get("/metrics", summary="Requests, answers, seconds and memory, for Prometheus and OpenMetrics")
     async def metrics(request: Request) -> Response:
@@ -116,6 +117,17 @@ def _add_predict(app: FastAPI, service: Service, short: dict[str, str]) -> None:
             if int(request.headers.get("content-length") or _LARGE) >= _LARGE:
                 request._body = b""
                 asyncio.get_running_loop().run_in_executor(None, memory.give_back)
+
+
+def _add_feedback(app: FastAPI, log: Log | None, classes: Collection[str]) -> None:
+    @app.post("/feedback", summary="What an image really is, by a reader", openapi_extra=openapi.FEEDBACK)
+    async def feedback(request: Request) -> JSONResponse:
+        if log is None:
+            raise HTTPException(404, "this server keeps no log of its answers: fracture serve --log")
+        said = await correction.read(request, classes)
+        if problem := await asyncio.to_thread(log.correct, said["sha256"], said["label"], said["by"]):
+            raise HTTPException(503, f"not kept: {problem}")
+        return JSONResponse({"kept": True, **said})
 
 
 def _add_docs(app: FastAPI) -> None:

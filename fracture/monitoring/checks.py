@@ -1,6 +1,6 @@
 """The questions that drift is asked, each answered in a sentence."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +11,7 @@ from fracture.data.audit.confound import PairProbe
 from fracture.evaluation.intervals import share, wilson
 from fracture.evidence import Estimate
 from fracture.monitoring.change import Change
+from fracture.monitoring.correction import Correction
 from fracture.monitoring.limits import Limits
 from fracture.monitoring.record import Record
 from fracture.monitoring.reference import QUANTILES, Reference
@@ -147,6 +148,19 @@ def of_repeated(rows: Sequence[Record], limits: Limits) -> Check:
     found = Estimate(value=again / n, low=low, high=high, n=len(images), groups=len(images))
     title = "Share of answers to images that were answered before"
     return _of_level("repeated", title, found, limits.answers.repeated, "answered before")
+
+
+def of_corrections(rows: Sequence[Record], corrected: Mapping[str, Correction]) -> Check:
+    """How many answers readers have corrected; no error rate, so that it never is drift."""
+    title = "What did readers of the answers say?"
+    said = {row.image: row.label for row in rows if row.image in corrected}
+    if not said:
+        return Check("corrections", title, "unknown", "no answer was corrected or confirmed")
+    other = sum(corrected[image].label != label for image, label in said.items())
+    return Check(
+        "corrections", title, "ok", f"{len(said):,} images were looked at by a reader, {other:,} are of another class "
+        "than was said; readers choose what they correct, so this is no error rate",
+    )  # fmt: skip
 
 
 def _of_level(name: str, title: str, found: Estimate, limit: float, what: str) -> Check:

@@ -1,4 +1,4 @@
-"""Rows in a table of SQLite or PostgreSQL."""
+"""Rows in a table of SQLite or PostgreSQL, and corrections in another one."""
 
 import importlib.util
 import json
@@ -11,12 +11,14 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
 from fracture.errors import ConfigError
+from fracture.monitoring import correction
+from fracture.monitoring.correction import Correction
 from fracture.monitoring.record import NAMES, Record, parse
 from fracture.privacy import without_secrets
 from fracture.trouble import sentence
 
 ALLOWED = "Allowed: a folder, sqlite:///FILE, postgresql://USER@HOST/NAME"
-TABLE = "fracture_answers"
+TABLE, CORRECTED = "fracture_answers", "fracture_corrections"
 _KINDS = {
     "fracture": sa.Boolean, "refer": sa.Boolean, "fracture_probability": sa.Float, "confidence": sa.Float,
     "latency": sa.Float, "distance": sa.Float, "v": sa.Integer,
@@ -59,6 +61,8 @@ class DatabaseLog:
             sa.Column(name, _KINDS.get(name, sa.Text), index=name == "time") for name in NAMES
         ]
         self._table = sa.Table(TABLE, sa.MetaData(), sa.Column("id", number, primary_key=True), *columns)
+        said: list[sa.Column[Any]] = [sa.Column(name, _KINDS.get(name, sa.Text)) for name in correction.NAMES]
+        self._said = sa.Table(CORRECTED, self._table.metadata, sa.Column("id", number, primary_key=True), *said)
         self._open(make)
 
     def write(self, rows: Sequence[Record]) -> None:
@@ -81,9 +85,30 @@ class DatabaseLog:
         except SQLAlchemyError as error:
             raise ConfigError(f"{self._shown}: cannot be read as a log: {sentence(error)}") from None
 
+    def correct(self, one: Correction) -> None:
+        """Add a correction; it is stored when this returns.
+
+        Raises:
+            SQLAlchemyError: the database does not take it.
+        """
+        with self._engine.begin() as link:
+            link.execute(sa.insert(self._said), vars(one))
+
+    def corrections(self, since: str = "") -> Iterator[Correction]:
+        """Corrections from a moment on; none of a log from before there were any."""
+        asked = sa.select(*(self._said.c[name] for name in correction.NAMES)).where(self._said.c.time >= since)
+        try:
+            if sa.inspect(self._engine).has_table(CORRECTED):
+                with self._engine.connect() as link:
+                    for row in link.execute(asked.order_by(self._said.c.time)).mappings():
+                        yield correction.parse({**row})
+        except SQLAlchemyError as error:
+            raise ConfigError(f"{self._shown}: cannot be read as a log: {sentence(error)}") from None
+
     def forget(self, before: str) -> int:
         """Delete the rows before a moment; how many."""
         with self._engine.begin() as link:
+            link.execute(sa.delete(self._said).where(self._said.c.time < before))
             return int(link.execute(sa.delete(self._table).where(self._table.c.time < before)).rowcount)
 
     def close(self) -> None:

@@ -2,7 +2,7 @@
 
 import csv
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +10,11 @@ import numpy as np
 
 from fracture.data.audit import traits
 from fracture.files import replacing
+from fracture.monitoring.correction import NONE, Correction
 from fracture.monitoring.record import Record
 from fracture.monitoring.reference import QUANTILES, Reference
 
+CORRECTED = "corrected by a reader"
 RANDOM = "drawn at random"  # a reason: such rows alone estimate how often the model is right
 COLUMNS = (
     "path", "label", "reason", "model_says", "decision", "confidence", "fracture_probability", "time", "model",
@@ -34,7 +36,9 @@ class Choice:
     reasons: tuple[str, ...]
 
 
-def choose(rows: Sequence[Record], reference: Reference | None, count: int, seed: int = 0) -> list[Choice]:
+def choose(
+    rows: Sequence[Record], reference: Reference | None, count: int, seed: int = 0, corrected: Collection[str] = ()
+) -> list[Choice]:
     """Half of ``count`` at random among all images that were answered, the rest in turn by what makes them telling.
 
     These are the referred ones, those nearest to the threshold and those most unlike the reference. The random half is
@@ -45,10 +49,13 @@ def choose(rows: Sequence[Record], reference: Reference | None, count: int, seed
         reference: of it, None where there is none.
         count: images in all.
         seed: of the random half.
+        corrected: digests of images that a reader called something else than the model did: all of these are chosen.
     """
     latest = list({row.image: row for row in sorted(rows, key=lambda row: row.time) if not row.error}.values())
     drawn = sorted(latest, key=lambda row: hashlib.sha256(f"{seed} {row.image}".encode()).digest())
     reasons: dict[str, list[str]] = {row.image: [RANDOM] for row in drawn[: (count + 1) // 2]}
+    for image in sorted(set(corrected) & {row.image for row in latest}):
+        reasons.setdefault(image, []).append(CORRECTED)
     lines = _lines(latest, reference)
     places = dict.fromkeys(lines, 0)
     while len(reasons) < min(count, len(latest)) and any(places[why] < len(line) for why, line in lines.items()):
@@ -64,13 +71,16 @@ def choose(rows: Sequence[Record], reference: Reference | None, count: int, seed
     return [Choice(found[image], tuple(why)) for image, why in reasons.items()]
 
 
-def write(choices: Sequence[Choice], path: Path, images: Path | None) -> None:
-    """Write them with an empty column ``label``, to be filled in with the true class.
+def write(
+    choices: Sequence[Choice], path: Path, images: Path | None, corrected: Mapping[str, Correction] = NONE
+) -> None:
+    """Write them with a column ``label``, to be filled in with the true class; what readers said stands there already.
 
     Args:
         choices: in order.
         path: of the CSV.
         images: the folder of kept images, whose files ``path`` then names.
+        corrected: what readers said, by digest.
     """
     with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -79,8 +89,9 @@ def write(choices: Sequence[Choice], path: Path, images: Path | None) -> None:
             row = choice.row
             place = str((images / row.kept).absolute()) if images and row.kept else ""
             fracture = "" if row.fracture_probability is None else row.fracture_probability
+            label = corrected[row.image].label if row.image in corrected else ""
             writer.writerow([
-                place, "", "; ".join(choice.reasons), row.label, row.decision, row.confidence, fracture, row.time,
+                place, label, "; ".join(choice.reasons), row.label, row.decision, row.confidence, fracture, row.time,
                 row.model, row.version, row.station, row.device, row.image,
             ])  # fmt: skip
 

@@ -1,18 +1,25 @@
-"""Rows as lines of JSON in a folder: one file a day and writer, begun anew when it is large, readable at any moment."""
+"""Rows as lines of JSON in a folder: one file a day and writer, begun anew when it is large, readable at any moment.
+
+Corrections lie beside them, in files of their own.
+"""
 
 import json
 import os
 import re
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from fracture.errors import ConfigError
+from fracture.monitoring import correction
+from fracture.monitoring.correction import Correction
 from fracture.monitoring.record import Record, parse
 
 LARGEST = 64 * 2**20  # bytes of a file, then the next one is begun
 _NAME = re.compile(r"answers-(\d{4}-\d{2}-\d{2})-[0-9a-f]{8}\.jsonl")
+_CORRECTED = re.compile(r"corrections-(\d{4}-\d{2}-\d{2})-[0-9a-f]{8}\.jsonl")
 
 
 class FolderLog:
@@ -24,7 +31,7 @@ class FolderLog:
         Raises:
             ConfigError: it is not there and not to be made, or cannot be.
         """
-        self._folder, self._open, self._path = folder, None, Path()
+        self._folder, self._path, self._own = folder, Path(), uuid.uuid4().hex[:8]
         self._today: Callable[[], str] = lambda: datetime.now(UTC).strftime("%Y-%m-%d")
         self._file: int | None = None
         try:
@@ -42,16 +49,7 @@ class FolderLog:
         Raises:
             OSError: the disk is full, or the folder is gone.
         """
-        data = "".join(row.line() + "\n" for row in rows).encode("utf-8", "backslashreplace")
-        file = self._current()
-        before = os.fstat(file).st_size
-        try:
-            left = memoryview(data)
-            while left:
-                left = left[os.write(file, left) :]
-        except OSError:
-            os.ftruncate(file, before)  # half a line would spoil the next one
-            raise
+        _append(self._current(), (row.line() for row in rows))
 
     def read(self, since: str = "") -> Iterator[Record]:
         """Rows from a moment on, file by file; a line that is being written is left out."""
@@ -63,9 +61,37 @@ class FolderLog:
                     if (row := _parsed(line)) is not None and row.time >= since:
                         yield row
 
+    def correct(self, one: Correction) -> None:
+        """Add a correction; it is on the disk when this returns.
+
+        Raises:
+            OSError: the disk is full, or the folder is gone.
+        """
+        path = self._folder / f"corrections-{self._today()}-{self._own}.jsonl"
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+        try:
+            _append(file, [one.line()])
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+    def corrections(self, since: str = "") -> Iterator[Correction]:
+        """Corrections from a moment on; a line that is being written is left out."""
+        for path in self._files(_CORRECTED):
+            for line in path.read_bytes().splitlines():
+                with suppress(ValueError, TypeError):
+                    found = correction.parse(json.loads(line))
+                    if found.time >= since:
+                        yield found
+
     def forget(self, before: str) -> int:
         """Delete the files of the days before the one of a moment; how many."""
-        old = [path for path in self._files() if path.name[8:18] < before[:10]]
+        old = [
+            path
+            for kind in (_NAME, _CORRECTED)
+            for path in self._files(kind)
+            if (day := kind.fullmatch(path.name)) and day[1] < before[:10]
+        ]
         for path in old:
             path.unlink(missing_ok=True)
         return len(old)
@@ -76,8 +102,8 @@ class FolderLog:
             os.close(self._file)
             self._file = None
 
-    def _files(self) -> list[Path]:
-        return sorted(path for path in self._folder.iterdir() if _NAME.fullmatch(path.name))
+    def _files(self, kind: re.Pattern[str] = _NAME) -> list[Path]:
+        return sorted(path for path in self._folder.iterdir() if kind.fullmatch(path.name))
 
     def _current(self) -> int:
         """The open file of today, another one where that is full or was deleted."""
@@ -90,6 +116,18 @@ class FolderLog:
         self._path = self._folder / f"answers-{today}-{uuid.uuid4().hex[:8]}.jsonl"
         self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
         return self._file
+
+
+def _append(file: int, lines: Iterable[str]) -> None:
+    """Add lines to an open file, all or none."""
+    before = os.fstat(file).st_size
+    left = memoryview("".join(line + "\n" for line in lines).encode("utf-8", "backslashreplace"))
+    try:
+        while left:
+            left = left[os.write(file, left) :]
+    except OSError:
+        os.ftruncate(file, before)  # half a line would spoil the next one
+        raise
 
 
 def _parsed(line: bytes) -> Record | None:

@@ -14,6 +14,7 @@ from typing import Protocol
 from fracture.data.images import is_dicom, opened
 from fracture.files import replacing
 from fracture.inference.predictor import Answer
+from fracture.monitoring.correction import Correction
 from fracture.monitoring.database import DatabaseLog
 from fracture.monitoring.folder import FolderLog
 from fracture.monitoring.record import Record, Served, make
@@ -39,6 +40,12 @@ class Place(Protocol):
 
     def read(self, since: str = "") -> Iterator[Record]:
         """Rows from a moment on."""
+
+    def correct(self, one: Correction) -> None:
+        """Add a correction, stored when this returns."""
+
+    def corrections(self, since: str = "") -> Iterator[Correction]:
+        """Corrections from a moment on."""
 
     def forget(self, before: str) -> int:
         """Delete what is older; how much."""
@@ -119,6 +126,25 @@ class AnswerLog:
                 return
             self._bytes += size
         self._queue.put(_Asked(datetime.now(UTC), images, answers, seconds, size))
+
+    def correct(self, image: str, label: str, by: str) -> str:
+        """Keep what a reader says that an image is; waits until it is stored.
+
+        Args:
+            image: its digest.
+            label: its true class.
+            by: who says so.
+
+        Returns:
+            What went wrong in one sentence, empty where it is stored.
+        """
+        served = self._served
+        one = Correction(stamp(datetime.now(UTC)), image, label, by, served.name, served.version, served.weights)
+        try:
+            self._place.correct(one)
+        except Exception as error:  # noqa: BLE001 - whatever a disk or a database says, it is told
+            return without_secrets(sentence(error))
+        return ""
 
     def health(self) -> dict[str, object]:
         """Whether rows arrive; see `Log` in `fracture.inference.log`."""

@@ -2,13 +2,15 @@
 
 import re
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fracture.errors import ConfigError, DataError, GateError
 from fracture.files import replacing, write_json
 from fracture.monitoring import reference as references
+from fracture.monitoring.checks import of_corrections
+from fracture.monitoring.correction import Correction, latest
 from fracture.monitoring.drift import Drift, judge
 from fracture.monitoring.limits import Limits
 from fracture.monitoring.log import place_of
@@ -32,11 +34,13 @@ class Window:
         rows: one or more, in order of time.
         reference: what they are held against, None where there is none.
         others: rows of other models, left out.
+        corrected: what readers of the answers said last of an image, by its digest.
     """
 
     rows: Sequence[Record]
     reference: Reference | None
     others: int
+    corrected: Mapping[str, Correction] = field(default_factory=dict)
 
 
 def open_window(log: str, against: str, since: str) -> Window:
@@ -51,14 +55,19 @@ def open_window(log: str, against: str, since: str) -> Window:
         ConfigError: no such log, run or model.
         DataError: no row.
     """
-    rows = sorted(place_of(log).read(since), key=lambda row: row.time)
+    place = place_of(log)
+    rows = sorted(place.read(since), key=lambda row: row.time)
     if not rows:
         raise DataError(f"{log}: holds no answer since {since or 'the beginning'}", "--since all takes all of them.")
     found = find_reference(_named(rows[-1]) if against == "auto" else against)
     fitting = [row for row in rows if found and row.weights == found.weights_sha256]
     last = (fitting or rows)[-1]
     own = [row for row in rows if _served(row) == _served(last)]
-    return Window(own, found, len(rows) - len(own))
+    known = {row.image: row.probabilities for row in own if not row.error}  # by class
+    corrected = {
+        image: one for image, one in latest(place.corrections(since)).items() if one.label in known.get(image, ())
+    }
+    return Window(own, found, len(rows) - len(own), corrected)
 
 
 def find_reference(name: str) -> Reference | None:
@@ -99,7 +108,8 @@ def drift(log: str, against: str, since: str, limits: Limits, out: Path, termina
         terminal.warn("The reference is that of another model than the one that answered.")
     if window.others:
         terminal.say(f"{window.others:,} answers of other models are left out.")
-    found = judge(window.reference, window.rows, limits, [in_use(window.rows[-1])])
+    people = [in_use(window.rows[-1]), of_corrections(window.rows, window.corrected)]
+    found = judge(window.reference, window.rows, limits, people)
     _show(found, terminal)
     _keep(found, log, _write(found, out), terminal)
     if found.drifted:

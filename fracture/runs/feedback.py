@@ -24,13 +24,17 @@ def ask(window: Window, out: Path, count: int, seed: int, images: Path | None, t
     """
     if out.exists():
         raise ConfigError(f"--out {out}: is there already, and may hold labels; name another file")
-    choices = feedback.choose(window.rows, window.reference, count, seed)
+    said = {row.image: row.label for row in window.rows}
+    wrong = [image for image, one in window.corrected.items() if one.label != said[image]]
+    choices = feedback.choose(window.rows, window.reference, count, seed, wrong)
     if not choices:
         raise DataError(f"none of {len(window.rows):,} answers is to an image that could be read")
-    feedback.write(choices, out, images)
+    feedback.write(choices, out, images, window.corrected)
     reasons = Counter(reason for choice in choices for reason in choice.reasons)
-    said = ", ".join(f"{number} {reason}" for reason, number in reasons.items())
-    terminal.say(f"{len(choices)} images to look at: {said}. Fill in the column label: {out}")
+    why = ", ".join(f"{number} {reason}" for reason, number in reasons.items())
+    known = sum(choice.row.image in window.corrected for choice in choices)
+    labelled = f" {known} of them have the label that a reader gave on the page." if known else ""
+    terminal.say(f"{len(choices)} images to look at: {why}.{labelled} Fill in the column label: {out}")
     terminal.say(f"Then: fracture feedback LOG --corrected {out}, and to learn from them: {_prepare(out, images)}")
 
 
@@ -42,6 +46,8 @@ def _prepare(out: Path, images: Path | None) -> str:
 
 def take(window: Window, corrected: Path, terminal: Terminal) -> InUse:
     """Hold answers against the labels of a review.csv, show what they say and keep it with the model's version.
+
+    Where a row has none, what a reader said on the page counts.
 
     Raises:
         ConfigError: no such file.
@@ -55,6 +61,7 @@ def take(window: Window, corrected: Path, terminal: Terminal) -> InUse:
         if row.label and labels.setdefault(row.sha256, row.label) != row.label:
             raise DataError(f"{row.where}: is {labels[row.sha256]} elsewhere and {row.label} here; one label an image")
     drawn = {row.sha256 for row in said if feedback.RANDOM in row.reason}
+    labels = {image: one.label for image, one in window.corrected.items()} | labels
     found = use.measure(window.rows, labels, drawn, window.reference)
     rows = [[name.replace("_", " "), shown(value), str(value.n)] for name, value in found.metrics.items()]
     terminal.table(f"In use, {found.reviewed} of {found.drawn} images drawn at random", ["", "", "n"], rows)

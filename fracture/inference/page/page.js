@@ -3,14 +3,15 @@
 const at = id => document.getElementById(id)
 const TONES = {"fracture reported": "alarm", "no fracture reported": "clear", "class reported": "clear", "a person must look": "look"}
 const SIGNS = {alarm: "▲", clear: "●", look: "◆"}
-const studies = []
+const KEPT = 50  // last answers of this session, without pictures: they outlive a reload, not the tab
+const studies = JSON.parse(sessionStorage.getItem("studies") || "[]")
 let model = {}, shown = null, token = sessionStorage.getItem("token") || ""
 
 const words = name => name.replaceAll("_", " ")
 const sentence = text => text.charAt(0).toUpperCase() + text.slice(1)
 const percent = share => (100 * share).toFixed(share > 0 && share < .001 ? 2 : 1) + " %"
 const made = (tag, text = "", name = "") => Object.assign(document.createElement(tag), {textContent: text, className: name})
-const ask = (path, options = {}) => fetch(path, {...options, headers: token ? {Authorization: "Bearer " + token} : {}})
+const ask = (path, options = {}) => fetch(path, {...options, headers: {...options.headers, ...token && {Authorization: "Bearer " + token}}})
 
 async function start() {
   const reply = await ask("model")
@@ -36,18 +37,28 @@ async function start() {
   at("tested").textContent = model.figures.length ? `On ${model.tested}. Other hospitals, devices and patients may give other figures.` : "Not known: the model was loaded without the run that trained it."
   at("figures").querySelector("table").hidden = !model.figures.length
   at("docs").hidden = Boolean(token)
+  at("truth").replaceChildren(new Option("Choose", ""), ...model.classes.map(name => new Option(words(name), name)))
+  at("by").value = sessionStorage.getItem("by") || ""
+  if (studies.length && !shown) select(studies.at(-1))
 }
 
 async function add(files) {
-  const fresh = [...files].map(file => ({file, answer: null}))
+  const fresh = [...files].map(file => ({name: file.name, file, answer: null}))
   studies.push(...fresh)
   list()
   select(fresh[0])
   for (const study of fresh) {
     study.answer = await predict(study.file)
+    keep()
     list()
     if (study === shown) show(study)
   }
+}
+
+function keep() {
+  const answered = studies.filter(study => study.answer).slice(-KEPT)
+  const plain = answered.map(({name, answer: {radiograph, heat_map, ...answer}, truth}) => ({name, answer, truth}))
+  try { sessionStorage.setItem("studies", JSON.stringify(plain)) } catch { /* no room: the list lives until a reload */ }
 }
 
 async function predict(file) {
@@ -72,7 +83,7 @@ function list() {
     if (answer?.radiograph) { thumb.src = answer.radiograph; thumb.alt = "" }
     const tone = answer ? TONES[answer.decision] : ""
     text.append(made("span", answer ? `${SIGNS[tone]} ${sentence(answer.error ? "Not read" : answer.decision)}` : "Asking …", "said " + tone),
-      made("span", study.file.name, "file"))
+      made("span", study.truth ? `${study.name}, really ${words(study.truth)}` : study.name, "file"))
     button.type = "button"
     button.setAttribute("aria-current", study === shown)
     button.append(thumb, text)
@@ -92,13 +103,34 @@ function show(study) {
   const answer = study.answer
   at("empty").hidden = true
   at("study").hidden = false
-  at("name").textContent = study.file.name
+  at("name").textContent = study.name
   at("said").className = answer ? TONES[answer.decision] : ""
   at("decision").textContent = answer ? `${SIGNS[TONES[answer.decision]]} ${sentence(answer.decision)}` : "Asking …"
   at("reason").textContent = answer ? why(answer) : ""
   at("sure").textContent = answer?.sure ? `${sentence(answer.sure)}.` : ""
   showPictures(study)
   showShares(answer)
+  showTruth(study)
+}
+
+function showTruth(study) {
+  at("correct").hidden = !model.feedback || !study.answer?.sha256 || Boolean(study.answer.error)
+  at("truth").value = study.truth || ""
+  at("kept").textContent = study.truth ? `Kept: ${words(study.truth)}.` : ""
+}
+
+async function correct(study) {
+  const said = {sha256: study.answer.sha256, label: at("truth").value, by: at("by").value.trim()}
+  sessionStorage.setItem("by", said.by)
+  let problem = ""
+  try {
+    const reply = await ask("feedback", {method: "POST", body: JSON.stringify(said), headers: {"Content-Type": "application/json"}})
+    if (!reply.ok) problem = (await reply.json()).detail
+  } catch { problem = "the server does not answer" }
+  if (!problem) { study.truth = said.label; keep(); list() }
+  if (study !== shown) return
+  showTruth(study)
+  if (problem) { at("truth").value = said.label; at("kept").textContent = `Not kept: ${problem}.` }
 }
 
 function why(answer) {
@@ -113,8 +145,8 @@ function showPictures(study) {
   const answer = study.answer, picture = answer?.radiograph, heat = answer?.heat_map
   at("seen").hidden = !picture
   at("nothing").hidden = Boolean(picture)
-  at("nothing").textContent = answer ? "There is no picture of this file." : "Asking …"
-  if (picture) { at("seen").src = picture; at("seen").alt = `The radiograph ${study.file.name}, as it was decoded` }
+  at("nothing").textContent = !answer ? "Asking …" : study.file ? "There is no picture of this file." : "Pictures are not kept over a reload: choose the file again to see it."
+  if (picture) { at("seen").src = picture; at("seen").alt = `The radiograph ${study.name}, as it was decoded` }
   at("compare").hidden = at("legend").hidden = !heat
   if (heat) {
     at("heat").src = heat
@@ -168,8 +200,9 @@ at("ask-token").onsubmit = event => {
   sessionStorage.setItem("token", token)
   start()
 }
+at("correct").onsubmit = event => { event.preventDefault(); correct(shown) }
 document.addEventListener("keydown", event => {
-  if (event.key.toLowerCase() === "h" && !event.ctrlKey && !event.metaKey && !event.altKey && event.target.type !== "password") toggle()
+  if (event.key.toLowerCase() === "h" && !event.ctrlKey && !event.metaKey && !event.altKey && !event.target.matches("input, select")) toggle()
 })
 const drop = at("drop")
 document.addEventListener("dragover", event => { event.preventDefault(); drop.classList.add("over") })
