@@ -24,18 +24,25 @@ from fracture.progress import Terminal
 @click.option("--max-megapixels", default=200, show_default=True, type=click.IntRange(1), help="of one request, in all")
 @click.option("--queue", default=64, show_default=True, type=click.IntRange(1), help="requests that may wait, else 429")
 @click.option("--seconds", default=30.0, show_default=True, type=click.FloatRange(1), help="to send and to decode one")
+@click.option("--follow", is_flag=True, help="take up what models:/NAME@ALIAS points to, whenever that is moved")
+@click.option(
+    "--follow-seconds", default=10.0, show_default=True, type=click.FloatRange(0.1), help="between two looks"
+)  # fmt: skip
 @log_options
 def command(
     target: str, host: str, port: int, token: Path | None, max_mib: int, max_images: int, max_megapixels: int,
-    queue: int, seconds: float, log: str, **kept: Any,
+    queue: int, seconds: float, follow: bool, follow_seconds: float, log: str, **kept: Any,
 ) -> None:  # fmt: skip
     """Serve the model of a run, a .pth or models:/NAME@ALIAS: POST /predict, /docs and a web page."""
     terminal = Terminal()
+    if follow and not (target.startswith("models:/") and "@" in target):
+        raise ConfigError(f"--follow: {target} never points to anything else; follow an alias: models:/NAME@champion")
     with _listen(host, port) as listener:
         terminal.say(f"Loading {target} ...")
-        from fracture.inference.request import Limits  # heavy imports only once the values are right
+        from fracture.inference.about import served  # heavy imports only once the values are right
+        from fracture.inference.request import Limits
         from fracture.inference.web import application
-        from fracture.runs import answering, logged
+        from fracture.runs import answering, following, logged
         from fracture.tracking import store
 
         secret = _token(host, token)
@@ -46,11 +53,12 @@ def command(
         if sidecar.synthetic:
             terminal.warn("this model was trained on rendered images: its answers have no medical meaning at all")
         limits = Limits(max_mib * 2**20, max_images, max_megapixels * 1_000_000, queue, seconds)
-        with logged.open_log(log, predictor, answering.logged_as(about, predictor), terminal, **kept) as answers:
+        with logged.open_log(log, predictor, served(about, sidecar), terminal, **kept) as answers:
             app = application(predictor, limits, about, token=secret, docs=not secret, say=terminal.say, log=answers)
             named = f"{about.title or target} ({sidecar.model}, weights {sidecar.weights_sha256[:12]})"
             terminal.say(f"{named} answers on {_address(host, listener)} (research software, not a medical device)")
-            _serve(app, listener, seconds)
+            with following.follow(target if follow else "", about, app.state.service, terminal, follow_seconds):
+                _serve(app, listener, seconds)
     terminal.say("Stopped")
 
 

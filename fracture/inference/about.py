@@ -5,6 +5,7 @@ from typing import Any
 
 from fracture.evidence import Judged
 from fracture.evidence.verdict import explained
+from fracture.inference.log import Served
 from fracture.models.checkpoint import Sidecar
 
 _SHOWN = {
@@ -73,6 +74,12 @@ def figures_of(results: Judged) -> tuple[Figure, ...]:
         for words, one in known
         if one.value is not None and one.low is not None and one.high is not None
     )
+
+
+def served(about: About, sidecar: Sidecar) -> Served:
+    """What the answers of a model are counted and logged as."""
+    name = about.name if about.version else about.run or about.name or sidecar.model
+    return Served(name, about.version, sidecar.weights_sha256)
 
 
 def page(about: About, sidecar: Sidecar) -> dict[str, Any]:

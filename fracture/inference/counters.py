@@ -7,7 +7,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from fracture.inference.log import Log
+from fracture.inference.log import Log, Served
 from fracture.inference.predictor import Answer
 
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -18,16 +18,16 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # a line more for ea
 class Counters:
     """Requests by status, answers by decision, confidence, seconds, the queue, the log, and the process's memory."""
 
-    def __init__(self, model: str = "", version: str = "", log: Log | None = None) -> None:
+    def __init__(self, log: Log | None = None) -> None:
         """Begin at zero.
 
         Args:
-            model: its name, a label of every answer.
-            version: likewise.
             log: whose health is told.
         """
         self._registry = own = CollectorRegistry()
         names = ("model", "version")
+        self._model = Gauge("fracture_model", "1 for the model that answers now.", [*names, "weights"], registry=own)
+        self._changes = Counter("fracture_model_changes", "How often another model was taken up.", registry=own)
         self._requests = Counter("fracture_requests", "Requests for predictions.", ["status"], registry=own)
         self._seconds = Histogram(
             "fracture_request_seconds", "Until the whole answer.", buckets=SECONDS, registry=own
@@ -37,9 +37,8 @@ class Counters:
         self._answers = Counter("fracture_answers", "Answers.", [*names, "decision"], registry=own)
         self._confidence = Histogram(
             "fracture_confidence", "Largest probability of an answer.", names, buckets=CONFIDENCE, registry=own
-        ).labels(model, version)
+        )
         self._waiting = Gauge("fracture_waiting_requests", "Requests that wait for the model.", registry=own)
-        self._labels = model, version
         if log is not None:
             own.register(_OfLog(log))
         ProcessCollector(registry=own)  # process_resident_memory_bytes and the like, where the system tells them
@@ -48,19 +47,31 @@ class Counters:
         """Tell from now on how many requests wait."""
         self._waiting.set_function(waiting)
 
+    def watch_follower(self, failing: Callable[[], bool]) -> None:
+        """Tell from now on whether another version cannot be taken up."""
+        gauge = Gauge("fracture_follow_failing", "1 where another version cannot be taken up.", registry=self._registry)
+        gauge.set_function(failing)
+
+    def now(self, served: Served, *, changed: bool) -> None:
+        """Tell from now on which model answers."""
+        self._model.clear()
+        self._model.labels(served.name, served.version, served.weights[:12]).set(1)
+        self._changes.inc(changed)
+
     def request(self, status: int, seconds: float) -> None:
         """Count one request for predictions."""
         self._requests.labels(str(status)).inc()
         self._seconds.observe(seconds)
 
-    def answers(self, answers: Sequence[Answer]) -> None:
-        """Count what was said of some images."""
+    def answers(self, answers: Sequence[Answer], served: Served) -> None:
+        """Count what a model said of some images."""
+        labels = served.name, served.version
         for answer in answers:
             self._images.inc()
             self._bad.inc(bool(answer.error))
-            self._answers.labels(*self._labels, answer.decision).inc()
+            self._answers.labels(*labels, answer.decision).inc()
             if answer.probabilities:
-                self._confidence.observe(max(answer.probabilities.values()))
+                self._confidence.labels(*labels).observe(max(answer.probabilities.values()))
 
     def page(self, accept: str = "") -> tuple[bytes, str]:
         """All figures in the format that is asked for, and its content type.

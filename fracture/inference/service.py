@@ -5,60 +5,97 @@ import base64
 import hashlib
 import queue
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from threading import Event, Semaphore
 from typing import Any
 
 from fastapi import HTTPException
 
+from fracture.inference import about as known
+from fracture.inference.about import About
 from fracture.inference.batching import Batcher
 from fracture.inference.counters import Counters
-from fracture.inference.log import Log
+from fracture.inference.log import Log, Served
 from fracture.inference.predictor import Answer, Predictor, Prepared
 from fracture.inference.request import Limits, PredictRequest
 from fracture.inference.study import answer_study
 
+_SHORT = ("title", "version", "model", "weights_sha256")  # said with every answer
+
+
+@dataclass(frozen=True)
+class Model:
+    """The model that answers.
+
+    Attributes:
+        predictor: itself.
+        facts: all that is said of it.
+        served: what its answers are counted and logged as.
+    """
+
+    predictor: Predictor
+    facts: dict[str, Any]
+    served: Served
+
+    @classmethod
+    def of(cls, predictor: Predictor, about: About) -> "Model":
+        """A model with what is known of it."""
+        return cls(predictor, known.page(about, predictor.sidecar), known.served(about, predictor.sidecar))
+
+    @property
+    def short(self) -> dict[str, str]:
+        """What is said of it with every answer."""
+        return {name: self.facts[name] for name in _SHORT}
+
 
 class Service:
-    """One model that many use, with all that a server needs beside it."""
+    """One model that many use, with all that a server needs beside it; another can take its place."""
 
-    def __init__(
-        self, predictor: Predictor, limits: Limits, log: Log | None = None, counters: Counters | None = None
-    ) -> None:
+    def __init__(self, predictor: Predictor, limits: Limits, about: About, log: Log | None = None) -> None:
         """Begin to answer."""
-        self.predictor, self.limits, self.log = predictor, limits, log
-        self.counters, self.batcher = counters or Counters(log=log), Batcher(predictor, limits.waiting)
+        self.model, self.limits, self.log = Model.of(predictor, about), limits, log
+        self.counters, self.batcher = Counters(log), Batcher(limits.waiting)
         self.counters.watch(lambda: self.batcher.depth)
+        self.counters.now(self.model.served, changed=False)
+        self.following: Callable[[], dict[str, object]] | None = None
         self._decoding, self._maps = ThreadPoolExecutor(2, "decoding"), ThreadPoolExecutor(1, "maps")
         self._slots = Semaphore(limits.waiting)  # of requests from decoding to heat map
 
+    def take(self, predictor: Predictor, about: About) -> None:
+        """Answer with another model from the next request on; what has begun is finished by the one that began it."""
+        predictor.watched = self.model.predictor.watched
+        self.model = Model.of(predictor, about)
+        self.counters.now(self.model.served, changed=True)
+
     async def answer(self, request: PredictRequest) -> dict[str, Any]:
-        """The ``answers`` to one request, and to its ``study`` where that is asked for, as JSON has them.
+        """The ``answers`` to one request with the model that gave them, and to its ``study`` where that is asked for.
 
         Raises:
             HTTPException: 413 too many pixels, 429 too many wait, 503 decoding took too long.
         """
         began, images = time.perf_counter(), list(request.images) if self.log else []
+        model = self.model  # of the whole request, whatever is taken up meanwhile
         with self._slot():
-            read_images = await self._decode(request)
-            answers = iter(await self._ask([one for one in read_images if isinstance(one, Prepared)]))
+            read_images = await self._decode(model.predictor, request)
+            answers = iter(await self._ask(model.predictor, [one for one in read_images if isinstance(one, Prepared)]))
             found = [(one, next(answers) if isinstance(one, Prepared) else one) for one in read_images]
-            self.counters.answers([answer for _, answer in found])
+            self.counters.answers([answer for _, answer in found], model.served)
             rows = [answer.said() for _, answer in found]
             if self.log:
                 files = [one if isinstance(one, bytes) else None for one in images]
-                self.log.put(files, [answer for _, answer in found], time.perf_counter() - began)
+                seconds = time.perf_counter() - began
+                self.log.put(files, [answer for _, answer in found], seconds, served=model.served)
                 for row, file in zip(rows, files, strict=True):
                     row |= {"sha256": hashlib.sha256(file).hexdigest()} if file is not None else {}
             if request.heat or request.radiograph:
-                await asyncio.get_running_loop().run_in_executor(self._maps, self._add_pictures, request, found, rows)
-        return {"answers": rows} | ({"study": self._of_study([answer for _, answer in found])} if request.study else {})
-
-    def _of_study(self, answers: list[Answer]) -> dict[str, Any]:
-        found = answer_study(answers, self.predictor.sidecar.rule)
-        return found.answer.said() | {"shares": found.shares}
+                work = partial(_add_pictures, model.predictor, request, found, rows)
+                await asyncio.get_running_loop().run_in_executor(self._maps, work)
+        study = {"study": _of_study(model.predictor, [answer for _, answer in found])} if request.study else {}
+        return {**model.short, "answers": rows} | study
 
     def close(self) -> None:
         """Answer those who wait, then stop."""
@@ -76,9 +113,9 @@ class Service:
         finally:
             self._slots.release()
 
-    async def _decode(self, request: PredictRequest) -> list[Prepared | Answer]:
+    async def _decode(self, predictor: Predictor, request: PredictRequest) -> list[Prepared | Answer]:
         late = Event()
-        work = asyncio.get_running_loop().run_in_executor(self._decoding, self._prepare, request, late)
+        work = asyncio.get_running_loop().run_in_executor(self._decoding, self._prepare, predictor, request, late)
         try:
             return await asyncio.wait_for(work, self.limits.seconds)
         except TimeoutError as error:
@@ -86,14 +123,14 @@ class Service:
         finally:
             late.set()  # who waits no longer wants no further image decoded
 
-    def _prepare(self, request: PredictRequest, late: Event) -> list[Prepared | Answer]:
+    def _prepare(self, predictor: Predictor, request: PredictRequest, late: Event) -> list[Prepared | Answer]:
         """One image after the other, until the request has too many pixels or is given up."""
         found: list[Prepared | Answer] = []
         pictures, pixels = request.heat or request.radiograph, 0
         for i, one in enumerate(request.images):
             if late.is_set():
                 break
-            found.append(self.predictor.prepare(one, pictures=pictures) if isinstance(one, bytes) else one)
+            found.append(predictor.prepare(one, pictures=pictures) if isinstance(one, bytes) else one)
             request.images[i] = b""  # no longer needed
             pixels += found[-1].pixels if isinstance(found[-1], Prepared) else 0
             if pixels > self.limits.pixels:
@@ -102,29 +139,36 @@ class Service:
                 )
         return found
 
-    async def _ask(self, images: list[Prepared]) -> list[Answer]:
+    async def _ask(self, predictor: Predictor, images: list[Prepared]) -> list[Answer]:
         if not images:
             return []
         try:
-            waiting = self.batcher.ask(images)
+            waiting = self.batcher.ask(predictor, images)
         except queue.Full as error:
             raise _full() from error
         return await asyncio.wrap_future(waiting)
 
-    def _add_pictures(
-        self, request: PredictRequest, found: list[tuple[Prepared | Answer, Answer]], rows: list[dict[str, Any]]
-    ) -> None:
-        for (one, answer), row in zip(found, rows, strict=True):
-            if not isinstance(one, Prepared):
-                continue
-            radiograph = self.predictor.radiograph(one)
-            if request.radiograph:
-                row["radiograph"] = _data_url(radiograph)
-            if request.heat and answer.label:
-                try:
-                    row["heat_map"] = _data_url(self.predictor.heat(one, answer.label))
-                except ValueError as error:
-                    row["heat_map_error"] = str(error)
+
+def _of_study(predictor: Predictor, answers: list[Answer]) -> dict[str, Any]:
+    found = answer_study(answers, predictor.sidecar.rule)
+    return found.answer.said() | {"shares": found.shares}
+
+
+def _add_pictures(
+    predictor: Predictor, request: PredictRequest, found: list[tuple[Prepared | Answer, Answer]],
+    rows: list[dict[str, Any]],
+) -> None:  # fmt: skip
+    for (one, answer), row in zip(found, rows, strict=True):
+        if not isinstance(one, Prepared):
+            continue
+        radiograph = predictor.radiograph(one)
+        if request.radiograph:
+            row["radiograph"] = _data_url(radiograph)
+        if request.heat and answer.label:
+            try:
+                row["heat_map"] = _data_url(predictor.heat(one, answer.label))
+            except ValueError as error:
+                row["heat_map_error"] = str(error)
 
 
 def _full() -> HTTPException:

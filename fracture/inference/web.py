@@ -2,20 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.requests import ClientDisconnect
 
-from fracture.inference import about as known
 from fracture.inference import correction, memory, openapi
 from fracture.inference.about import About
 from fracture.inference.access import AccessMiddleware
-from fracture.inference.counters import Counters
 from fracture.inference.log import Log
 from fracture.inference.predictor import Predictor
 from fracture.inference.request import Limits, read
@@ -34,7 +31,6 @@ _PAGE = {
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
 }
-_SHORT = ("title", "version", "model", "weights_sha256")  # said with every answer
 _LARGE = 4 * 2**20  # bytes of a body from which on memory is given back
 
 
@@ -43,6 +39,8 @@ def application(
     docs: bool = True, say: Callable[[str], None] = lambda _line: None, log: Log | None = None,
 ) -> FastAPI:  # fmt: skip
     """A server of one model; it stops answering when its lifespan ends, after those who wait.
+
+    ``state.service`` is its `Service`, to which another model can be given.
 
     Args:
         predictor: the model.
@@ -53,9 +51,7 @@ def application(
         say: takes a line a request.
         log: keeps the answers.
     """
-    served = known.page(about or About(), predictor.sidecar)
-    counters = Counters(str(served["name"] or served["model"]), str(served["version"]), log)
-    service = Service(predictor, limits or Limits(), log, counters)
+    service = Service(predictor, limits or Limits(), about or About(), log)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -66,10 +62,11 @@ def application(
         title="fracture", summary=openapi.SUMMARY, lifespan=lifespan, docs_url=None, redoc_url=None,
         openapi_url="/openapi.json" if docs else None,
     )  # fmt: skip
+    app.state.service = service
     app.add_middleware(AccessMiddleware, token=token, say=say)
-    _add_facts(app, service, served)
-    _add_predict(app, service, {name: served[name] for name in _SHORT})
-    _add_feedback(app, log, predictor.sidecar.classes)
+    _add_facts(app, service)
+    _add_predict(app, service)
+    _add_feedback(app, service)
     for path, (name, kind) in _PAGE.items():
         _add_file(app, path, name, kind)
     if docs:
@@ -77,17 +74,19 @@ def application(
     return app
 
 
-def _add_facts(app: FastAPI, service: Service, served: dict[str, Any]) -> None:
+def _add_facts(app: FastAPI, service: Service) -> None:
     @app.get("/healthz", summary="Whether it answers, and which model")
     async def health() -> JSONResponse:
-        alive = service.batcher.alive
-        body = {"ok": alive, **{name: served[name] for name in (*_SHORT, "classes", "healthy_class", "synthetic")}}
+        alive, model = service.batcher.alive, service.model
+        more = {name: model.facts[name] for name in ("classes", "healthy_class", "synthetic")}
+        body = {"ok": alive, **model.short, **more}
         body |= {"log": service.log.health()} if service.log else {}
+        body |= {"follow": service.following()} if service.following else {}
         return JSONResponse(body, 200 if alive else 503)
 
     @app.get("/model", summary="What the model is, what it was trained on, how it decides and how well it did")
     async def model() -> JSONResponse:
-        return JSONResponse({**served, "feedback": service.log is not None})
+        return JSONResponse({**service.model.facts, "feedback": service.log is not None})
 
     @app.get("/metrics", summary="Requests, answers, seconds and memory, for Prometheus and OpenMetrics")
     async def metrics(request: Request) -> Response:
@@ -95,14 +94,14 @@ def _add_facts(app: FastAPI, service: Service, served: dict[str, Any]) -> None:
         return Response(page, media_type=kind)
 
 
-def _add_predict(app: FastAPI, service: Service, short: dict[str, str]) -> None:
+def _add_predict(app: FastAPI, service: Service) -> None:
     @app.post("/predict", summary="Answers to images", openapi_extra=openapi.PREDICT)
     async def predict(request: Request) -> Response:
         began, status = time.perf_counter(), 500
         try:
             body = await service.answer(await read(request, service.limits))
             status = 200
-            return JSONResponse({**short, **body})
+            return JSONResponse(body)
         except HTTPException as error:
             status = error.status_code
             raise
@@ -119,9 +118,10 @@ def _add_predict(app: FastAPI, service: Service, short: dict[str, str]) -> None:
                 asyncio.get_running_loop().run_in_executor(None, memory.give_back)
 
 
-def _add_feedback(app: FastAPI, log: Log | None, classes: Collection[str]) -> None:
+def _add_feedback(app: FastAPI, service: Service) -> None:
     @app.post("/feedback", summary="What an image really is, by a reader", openapi_extra=openapi.FEEDBACK)
     async def feedback(request: Request) -> JSONResponse:
+        log, classes = service.log, service.model.predictor.sidecar.classes
         if log is None:
             raise HTTPException(404, "this server keeps no log of its answers: fracture serve --log")
         said = await correction.read(request, classes)

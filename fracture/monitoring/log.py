@@ -13,11 +13,12 @@ from typing import Protocol
 
 from fracture.data.images import is_dicom, opened
 from fracture.files import replacing
+from fracture.inference.log import Served
 from fracture.inference.predictor import Answer
 from fracture.monitoring.correction import Correction
 from fracture.monitoring.database import DatabaseLog
 from fracture.monitoring.folder import FolderLog
-from fracture.monitoring.record import Record, Served, make
+from fracture.monitoring.record import Record, make
 from fracture.monitoring.window import stamp
 from fracture.privacy import without_secrets
 from fracture.progress import LOG
@@ -76,6 +77,7 @@ class _Asked:
     answers: Sequence[Answer]
     seconds: float
     size: int
+    served: Served
 
 
 def place_of(address: str, *, make: bool = False) -> Place:
@@ -107,14 +109,16 @@ class AnswerLog:
         self._thread.start()
 
     def put(
-        self, images: Sequence[bytes | Path | None], answers: Sequence[Answer], seconds: float, *, wait: bool = False
-    ) -> None:
+        self, images: Sequence[bytes | Path | None], answers: Sequence[Answer], seconds: float, *,
+        served: Served | None = None, wait: bool = False,
+    ) -> None:  # fmt: skip
         """Have answers written down, at some time.
 
         Args:
             images: the bytes of each file, or where they lie; None where none arrived.
             answers: one each.
             seconds: that they took.
+            served: who answered, None for the model that the log began with.
             wait: for room, where more than `WAITING_BYTES` wait; else they leave no row.
         """
         size = sum(len(image) for image in images if isinstance(image, bytes))
@@ -125,7 +129,7 @@ class AnswerLog:
                 self._lost += len(answers)
                 return
             self._bytes += size
-        self._queue.put(_Asked(datetime.now(UTC), images, answers, seconds, size))
+        self._queue.put(_Asked(datetime.now(UTC), images, answers, seconds, size, served or self._served))
 
     def correct(self, image: str, label: str, by: str) -> str:
         """Keep what a reader says that an image is; waits until it is stored.
@@ -191,7 +195,7 @@ class AnswerLog:
                 data = None
             try:
                 when, key = stamp(asked.when), self._policy.key
-                row = make(self._served, answer, data, when, request, asked.seconds, key)
+                row = make(asked.served, answer, data, when, request, asked.seconds, key)
                 self._rows.append(replace(row, kept=self._keep(data, row)))
             except Exception:  # noqa: BLE001 - one odd file must not end the log
                 self._lose(1)

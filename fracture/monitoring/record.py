@@ -10,26 +10,12 @@ from fracture.data.audit.traits import rounded
 from fracture.data.images import ImageError, is_dicom
 from fracture.data.inspection.identity import Identity, identify
 from fracture.files import as_text
+from fracture.inference.log import Served
 from fracture.inference.predictor import Answer
 
 VERSION = 1  # of a row
 _SOURCE = ("StationName", "Manufacturer", "ManufacturerModelName")
 _LONGEST = 64  # characters of a station's name
-
-
-@dataclass(frozen=True)
-class Served:
-    """The model that answers.
-
-    Attributes:
-        name: of the registered model, id of the run, or name of the file.
-        version: of the registered model, else empty.
-        weights: digest of its weights.
-    """
-
-    name: str
-    version: str
-    weights: str
 
 
 @dataclass(frozen=True)

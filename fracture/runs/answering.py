@@ -8,8 +8,8 @@ from fracture.data.manifest import read_csv
 from fracture.errors import ConfigError, DataError
 from fracture.evidence import Judged
 from fracture.inference.about import About, figures_of
+from fracture.inference.log import Served
 from fracture.inference.predictor import SIDECAR, Predictor
-from fracture.monitoring.record import Served
 from fracture.runs import target
 from fracture.tracking import artifacts, query
 
@@ -61,12 +61,6 @@ def served(name: str, folder: Path) -> tuple[Predictor, About]:
     if name.startswith("models:/") or Path(name).expanduser().exists():
         return predictor, About(name=what.name)
     return predictor, _of_run(name, folder / "about", predictor)
-
-
-def logged_as(about: About, predictor: Predictor) -> Served:
-    """What the answers of a model are logged as."""
-    name = about.name if about.version else about.run or about.name
-    return Served(name, about.version, predictor.sidecar.weights_sha256)
 
 
 def _of_run(run_id: str, folder: Path, predictor: Predictor) -> About:

@@ -7,9 +7,9 @@ from pathlib import Path
 from fracture.data.cache import folder_of
 from fracture.data.inspection.inspect import secret_key
 from fracture.errors import ConfigError, FractureError
+from fracture.inference.log import Served
 from fracture.inference.predictor import Predictor
 from fracture.monitoring.log import AnswerLog, Policy, place_of
-from fracture.monitoring.record import Served
 from fracture.privacy import without_secrets
 from fracture.progress import Terminal
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import mlflow
 from mlflow.entities import LifecycleStage, Run, ViewType
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from fracture.errors import ConfigError
@@ -55,17 +56,25 @@ class Version:
 
 def version_of_model(uri: str) -> Version | None:
     """The version that ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION`` is now; None where there is none."""
-    client, body = mlflow.MlflowClient(), uri.removeprefix("models:/")
-    name, _, version = body.rpartition("/")
+    name, _, version = uri.removeprefix("models:/").rpartition("/")
     try:
-        if "@" in body:
-            found = client.get_model_version_by_alias(*body.rsplit("@", 1))
-        elif name:
-            found = client.get_model_version(name, version)
-        else:
-            return None
+        if "@" in uri:
+            return version_at(uri)
+        return _version(mlflow.MlflowClient().get_model_version(name, version)) if name else None
     except MlflowException:
         return None
+
+
+def version_at(alias: str) -> Version:
+    """The version that ``models:/NAME@ALIAS`` points to now.
+
+    Raises:
+        MlflowException: none, or the registry cannot be reached.
+    """
+    return _version(mlflow.MlflowClient().get_model_version_by_alias(*alias.removeprefix("models:/").rsplit("@", 1)))
+
+
+def _version(found: ModelVersion) -> Version:
     return Version(found.name, str(found.version), str(found.run_id or ""), _day(found.creation_timestamp))
 
 

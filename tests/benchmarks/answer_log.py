@@ -13,9 +13,9 @@ import psutil
 
 from fracture.data.audit import traits
 from fracture.data.images import decode
+from fracture.inference.log import Served
 from fracture.inference.predictor import Answer, Seen
 from fracture.monitoring.log import AnswerLog, Policy, place_of
-from fracture.monitoring.record import Served
 from tests.benchmarks.machine import machine
 
 

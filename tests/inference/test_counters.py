@@ -9,6 +9,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from fracture.inference.counters import Counters
+from fracture.inference.log import Served
 from fracture.inference.predictor import Answer
 
 OPEN = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -27,11 +28,16 @@ class OneLog:
 
 
 def counted() -> Counters:
-    counters = Counters("bönes", 'a"b\\c\n', OneLog())
+    counters = Counters(OneLog())
     counters.watch(lambda: 3)
     counters.request(200, 0.2)
     counters.request(429, 0.01)
-    counters.answers([Answer(error="x"), Answer("fracture reported", "a", probabilities={"a": 0.97, "b": 0.03})])
+    served = Served("bönes", 'a"b\\c\n', "w" * 64)
+    counters.now(Served("bönes", "1", "v" * 64), changed=False)
+    counters.now(served, changed=True)
+    counters.watch_follower(lambda: True)
+    said = [Answer(error="x"), Answer("fracture reported", "a", probabilities={"a": 0.97, "b": 0.03})]
+    counters.answers(said, served)
     return counters
 
 
@@ -58,6 +64,8 @@ def test_real_parsers_read_true_figures(accept: str) -> None:
     assert found["fracture_confidence_bucket", (("le", "0.99"), *own)] == 1
     assert (found["fracture_images_total", ()], found["fracture_bad_images_total", ()]) == (2, 1)
     assert found["fracture_waiting_requests", ()] == 3
+    assert [pairs for name, pairs in found if name == "fracture_model"] == [(*own, ("weights", "w" * 12))]
+    assert (found["fracture_model_changes_total", ()], found["fracture_follow_failing", ()]) == (1, 1)
     assert [found[f"fracture_log_{n}", ()] for n in ("rows_total", "lost_rows_total", "waiting_rows", "failing")] == [
         5, 1, 2, 1,
     ]  # fmt: skip

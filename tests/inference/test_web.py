@@ -259,13 +259,13 @@ def test_a_file_that_was_mended_is_asked_again(predictor: Predictor, tmp_path: P
 
 
 def test_a_request_that_was_given_up_ends_no_thread(predictor: Predictor) -> None:
-    batcher = Batcher(predictor, 4)
+    batcher = Batcher(4)
     image = predictor.prepare(png())
     assert isinstance(image, Prepared)
-    given_up = [batcher.ask([image]) for _ in range(3)]
+    given_up = [batcher.ask(predictor, [image]) for _ in range(3)]
     for one in given_up:
         one.cancel()
-    assert batcher.ask([image]).result(30)[0].label
+    assert batcher.ask(predictor, [image]).result(30)[0].label
     batcher.close()
     assert not batcher.alive
 

@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from fracture.inference.log import Served
 from fracture.inference.predictor import Predictor
 from fracture.models import backbones, checkpoint
-from fracture.monitoring.record import Record, Served
+from fracture.monitoring.record import Record
 
 CLASSES = ("comminuted_fracture", "no_fracture", "simple_fracture")
 SERVED = Served("bones", "3", "w" * 64)
