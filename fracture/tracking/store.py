@@ -69,7 +69,7 @@ def connect() -> str:
     uri = str(mlflow.get_tracking_uri())
     try:
         # a new store puts its artifacts below the current folder
-        with _alone(uri, root), contextlib.chdir(root), _little_patience():
+        with _alone(uri), contextlib.chdir(root), _little_patience():
             if (path := database(uri)) is not None:
                 creation.create(path)
             creation.patiently(path, lambda: mlflow.MlflowClient().get_experiment("0"))
@@ -173,14 +173,15 @@ def environment_of(values: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _alone(uri: str, root: Path) -> Iterator[None]:
+def _alone(uri: str) -> Iterator[None]:
     """Two first processes must not create the same SQLite file."""
     path = database(uri)
     if path is None:
         yield
         return
-    (root / "mlruns").mkdir(exist_ok=True)
-    with FileLock(root / "mlruns" / ".store.lock"):
+    beside = path.parent / "mlruns"  # wherever they were started
+    beside.mkdir(parents=True, exist_ok=True)
+    with FileLock(beside / ".store.lock"):
         yield
 
 
