@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from fracture.commands.options import by_option, log_options
+from fracture.errors import ConfigError
 from fracture.progress import Terminal
 
 _PATH = click.Path(path_type=Path)
@@ -18,13 +19,21 @@ _PATH = click.Path(path_type=Path)
 @click.argument("sources", metavar="IMAGE...|DIR|MANIFEST", nargs=-1, required=True, type=_PATH)
 @click.option("--out", default="predictions.csv", show_default=True, type=_PATH, help="the same command goes on in it")
 @by_option
+@click.option("--dicom-sr", type=_PATH, metavar="DIR", help="also write a report and a heat map of each DICOM file")
 @log_options
-def command(target: str, sources: tuple[Path, ...], out: Path, by: str, log: str, **kept: Any) -> None:
+def command(
+    target: str, sources: tuple[Path, ...], out: Path, by: str, dicom_sr: Path | None, log: str, **kept: Any
+) -> None:
     """Answer to images with the model of a run, a .pth or models:/NAME@ALIAS; bad files are listed, not fatal."""
-    from fracture.inference.study_table import Questions  # heavy imports only once the values are right
+    if dicom_sr and by != "image":
+        raise ConfigError(f"--dicom-sr writes a report an image; it cannot be combined with --by {by}")
+    from fracture.inference import dicom_out  # heavy imports only once the values are right
+    from fracture.inference.study_table import Questions
     from fracture.runs import answering, logged
     from fracture.tracking import store
 
+    if dicom_sr:
+        dicom_out.ready(dicom_sr)
     questions = Questions.read(sources, by)
     store.connect()
     terminal = Terminal()
@@ -36,5 +45,11 @@ def command(target: str, sources: tuple[Path, ...], out: Path, by: str, log: str
     terminal.say(written.said(out))
     for warning in written.warnings():
         terminal.warn(warning)
+    if dicom_sr:
+        with terminal.working() as progress:
+            sent = dicom_out.write(predictor, served, questions.images, dicom_sr, progress)
+        terminal.say(sent.said(dicom_sr))
+        for warning in sent.warnings():
+            terminal.warn(warning)
     if answers:
         logged.check(answers)
