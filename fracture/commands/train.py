@@ -20,18 +20,19 @@ from fracture.runs.attached import accounted
     "--config", type=click.Path(path_type=Path), metavar="FILE", help="take settings from YAML or JSON; options win"
 )
 @click.option("--verbose", is_flag=True, help="show the audit's table where it found nothing, too")
+@click.option("--parent", default="", hidden=True)  # of a group, whose command starts its members so
 @options_of(TrainConfig)
-def command(like: str | None, config: Path | None, verbose: bool, **values: str | None) -> None:
+def command(like: str | None, config: Path | None, verbose: bool, parent: str, **values: str | None) -> None:
     """Train a backbone and leave a complete, resumable MLflow run.
 
     Every option but --like, --config and --verbose is also a parameter of `mlflow run . -P NAME=VALUE`.
     """
     with accounted("train"):
         settings = (from_run(like) if like else {}) | (from_file(config) if config else {}) | given(values)
-        _train(knobs.absolute(knobs.parse(settings)), Terminal(verbose=verbose))
+        _train(knobs.absolute(knobs.parse(settings)), Terminal(verbose=verbose), parent)
 
 
-def _train(wanted: TrainConfig, terminal: Terminal) -> None:
+def _train(wanted: TrainConfig, terminal: Terminal, parent: str) -> None:
     from fracture.runs import session  # heavy imports only once the values are right
     from fracture.tracking import leftovers, store
 
@@ -45,6 +46,9 @@ def _train(wanted: TrainConfig, terminal: Terminal) -> None:
     from fracture.models import backbones
     from fracture.runs import folds, group, session
 
+    if parent:
+        group.train_member(wanted, session.Session(terminal, parent, "the same command of the group"))
+        return
     names = backbones.split_names(wanted.model)
     for name in names:
         backbones.find(name).image_size(wanted.image_size)

@@ -1,7 +1,11 @@
-"""Several runs under one parent, one after the other and continued by the same command: backbones, or folds."""
+"""Several runs under one parent, continued by the same command: backbones, or folds.
+
+One after the other; with several GPUs side by side, one on each.
+"""
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -11,10 +15,11 @@ from fracture.evidence import Results
 from fracture.models import backbones
 from fracture.models import weights as first_weights
 from fracture.progress import Terminal
-from fracture.runs import session
+from fracture.runs import gpus, session
 from fracture.runs.session import Session
+from fracture.runs.side_by_side import SideBySide
 from fracture.tables import shown
-from fracture.tracking import query
+from fracture.tracking import artifacts, query
 from fracture.tracking.run import TrackedRun
 
 _SHOWN = ("test_macro_f1", "test_balanced_accuracy")
@@ -55,10 +60,12 @@ def train_members(
     parent.params(as_text(config))
     failed: dict[str, Exception] = {}
     done: dict[str, Results] = {}
+    members = {_name(knob, value): config.model_copy(update={knob: value}) for value in values}
     try:
-        for value in values:
-            member = config.model_copy(update={knob: value})
-            _one(member, knob, Session(terminal, parent.id, again), done, failed)
+        failed |= _on_several_gpus(members, knob, parent.id, terminal)
+        for name, member in members.items():
+            if name not in failed:
+                _one(member, knob, Session(terminal, parent.id, again), done, failed)
         _show(knob, done, failed, terminal)
         if finish is not None and not failed:
             finish(parent)
@@ -76,6 +83,43 @@ def train_members(
         raise _common(failed.values())(
             f"{len(failed)} of {len(values)} {knob}s failed:\n{reasons}\nGo on with what is missing:\n  {again}"
         )
+
+
+def train_member(config: TrainConfig, part: Session) -> None:
+    """Train, take up or skip the member of a group that ``config`` describes, in the process of its own that it has.
+
+    Raises:
+        FractureError: it failed.
+        Interrupted: a signal asked for it; the group's command goes on.
+    """
+    failed: dict[str, Exception] = {}
+    _one(config, "fold" if config.folds > 1 else "model", part, {}, failed)
+    for error in failed.values():
+        raise error
+
+
+def _on_several_gpus(
+    members: dict[str, TrainConfig], knob: str, parent: str, terminal: Terminal
+) -> dict[str, Exception]:
+    """Train the members that are not done side by side, where there are GPUs for that; the failures."""
+    device = next(iter(members.values())).device
+    names = [] if device == "cpu" else gpus.visible()
+    left = {name: one for name, one in members.items() if not _is_done(one, knob, parent)}
+    if len(names) < 2 or len(left) < 2:
+        return {}
+    terminal.say(f"{len(left)} runs on {min(len(left), len(names))} GPUs ({', '.join(names)}), a GPU each.")
+    found = SideBySide(parent, names, session.state_folder(parent), terminal).train(left)
+    return {name: FractureError(why) for name, why in found.items()}
+
+
+def _is_done(config: TrainConfig, knob: str, parent: str) -> bool:
+    earlier = query.child(parent, knob, as_text(config)[knob])
+    return earlier is not None and earlier.info.status == "FINISHED"
+
+
+def _name(knob: str, value: str | int) -> str:
+    """What a member is called on the screen."""
+    return str(value) if knob == "model" else f"{knob} {value}"
 
 
 def _key(config: TrainConfig) -> str:
@@ -145,10 +189,11 @@ def _one(config: TrainConfig, knob: str, part: Session, done: dict[str, Results]
     """
     assert part.parent is not None
     value = as_text(config)[knob]
-    name = value if knob == "model" else f"{knob} {value}"
+    name = _name(knob, value)
     earlier = query.child(part.parent, knob, value)
     if earlier is not None and earlier.info.status == "FINISHED":
-        part.terminal.say(f"{name}: done before, run {earlier.info.run_id}")
+        part.terminal.say(f"{name}: done, run {earlier.info.run_id}")
+        done[name] = _results(earlier.info.run_id)
         return
     part.terminal.say(f"\n{name}", style="bold")
     try:
@@ -163,6 +208,12 @@ def _one(config: TrainConfig, knob: str, part: Session, done: dict[str, Results]
             raise
         failed[name] = error
         part.terminal.warn(f"{name} failed: {_said(error)}")
+
+
+def _results(run_id: str) -> Results:
+    with tempfile.TemporaryDirectory() as folder:
+        artifacts.fetch(run_id, ["results.json"], Path(folder))
+        return Results.model_validate_json((Path(folder) / "results.json").read_bytes())
 
 
 def _show(knob: str, done: dict[str, Results], failed: Iterable[str], terminal: Terminal) -> None:

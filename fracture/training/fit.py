@@ -325,7 +325,7 @@ def validation_answers(folder: Path, weights_sha256: str) -> Logits | None:
     path = folder / _ANSWERS
     if not path.is_file():  # an earlier version saved the weights, or they are those of another run
         return None
-    with np.load(path, allow_pickle=False) as kept:
+    with np.load(path) as kept:
         return np.asarray(kept["logits"], np.float32) if str(kept["weights_sha256"]) == weights_sha256 else None
 
 

@@ -8,7 +8,7 @@ import sys
 from tests.gpu.__main__ import ROOT
 from tests.gpu.card import emit
 
-PLACES = ("tests/training", "tests/tuning/test_budget.py", "tests/tuning/test_gpus.py")
+PLACES = ("tests/training", "tests/tuning/test_budget.py", "tests/runs/test_gpus.py")
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fracture.errors import ConfigError
-from tuning import gpus
+from fracture.runs import gpus
 
 
 @pytest.fixture
