@@ -1,0 +1,54 @@
+"""A folder as an earlier version has left it: store, registry, model, cache, state."""
+
+import signal
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from fracture.tracking import store
+from registry import __main__ as registry
+from tuning import __main__ as tuning
+
+STORES = sorted(Path(__file__).parent.glob("*.tar.xz"))
+
+
+@pytest.fixture(params=STORES, ids=lambda path: path.name.partition(".")[0])
+def old(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of an earlier version, at another place than it was made; this process works there."""
+    folder = tmp_path / "moved"
+    with tarfile.open(request.param) as archive:
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Python before 3.11.4 has none
+        archive.extractall(folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("FRACTURE_CACHE_DIR", str(folder / "cache"))
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    before = mlflow.get_tracking_uri()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    store.connect()
+    yield folder
+    mlflow.set_tracking_uri(before)
+    mlflow.set_registry_uri(before)
+
+
+@pytest.fixture
+def entry(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Run a command of the registry or of tuning in this process; its exit code."""
+    from fracture.__main__ import run
+
+    def called(program: str, *words: str) -> int:
+        monkeypatch.setattr("sys.argv", [program, *words])
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            run({"registry": registry.cli, "tuning": tuning.cli}[program], program)
+        except SystemExit as stop:
+            return int(stop.code or 0)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        return 0
+
+    return called
