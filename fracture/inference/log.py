@@ -30,8 +30,12 @@ class Log(Protocol):
     ) -> None:
         """Keep the answers of ``served`` to some images; never waits and never raises."""
 
-    def correct(self, image: str, label: str, by: str) -> str:
-        """Keep what a reader says that an image is; what went wrong in one sentence, empty where it is stored."""
+    def correct(self, image: str, label: str, by: str, served: Served) -> str:
+        """Keep what a reader says that an image is, while ``served`` answers.
+
+        Returns:
+            What went wrong in one sentence, empty where it is stored.
+        """
 
     def health(self) -> dict[str, object]:
         """``ok``, rows ``written``, ``waiting`` and ``lost``, and the ``problem`` in one sentence, empty for none."""

@@ -18,7 +18,7 @@ class Correction:
         image: SHA-256 of the file's bytes, as `Record.image`.
         label: the class that it really is; that of the answer where the reader agrees.
         by: who says so, as typed.
-        model, version, weights: of the model whose answer was read, see `Served`.
+        model, version, weights: of the model that answered then, see `Served`.
     """
 
     time: str

@@ -131,18 +131,18 @@ class AnswerLog:
             self._bytes += size
         self._queue.put(_Asked(datetime.now(UTC), images, answers, seconds, size, served or self._served))
 
-    def correct(self, image: str, label: str, by: str) -> str:
+    def correct(self, image: str, label: str, by: str, served: Served) -> str:
         """Keep what a reader says that an image is; waits until it is stored.
 
         Args:
             image: its digest.
             label: its true class.
             by: who says so.
+            served: the model that answers now.
 
         Returns:
             What went wrong in one sentence, empty where it is stored.
         """
-        served = self._served
         one = Correction(stamp(datetime.now(UTC)), image, label, by, served.name, served.version, served.weights)
         try:
             self._place.correct(one)

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from fracture.data.audit.traits import NAMES
 from fracture.evidence.verdict import Rule
+from fracture.inference.about import About
 from fracture.inference.predictor import Predictor
 from fracture.inference.web import application
 from fracture.monitoring.checks import of_corrections
@@ -54,10 +55,13 @@ def place(address: str) -> Iterator[Place]:
     made.close()
 
 
+ABOUT = About(name="bones", version="3")
+
+
 @pytest.fixture
 def asked(place: Place, answering: Predictor) -> Iterator[TestClient]:
     log = AnswerLog(place, SERVED, Policy(b"k" * 32))
-    with TestClient(application(answering, log=log, token=TOKEN), raise_server_exceptions=False) as client:
+    with TestClient(application(answering, about=ABOUT, log=log, token=TOKEN), raise_server_exceptions=False) as client:
         client.headers["Authorization"] = f"Bearer {TOKEN}"
         yield client
     log.close()
@@ -99,7 +103,9 @@ def test_a_log_from_before_there_were_corrections_has_none(tmp_path: Path) -> No
     writer.close()
 
 
-def test_what_a_reader_says_is_in_the_log_with_who_said_it(asked: TestClient, place: Place) -> None:
+def test_what_a_reader_says_is_in_the_log_with_who_said_it(
+    asked: TestClient, place: Place, answering: Predictor
+) -> None:
     found = answer(asked)
     assert found["sha256"] == hashlib.sha256(png()).hexdigest()
     assert asked.get("/model").json()["feedback"] is True
@@ -108,7 +114,7 @@ def test_what_a_reader_says_is_in_the_log_with_who_said_it(asked: TestClient, pl
     assert (reply.status_code, reply.json()) == (200, {"kept": True, **said, "by": "A. Reader"})
     (kept,) = place.corrections()
     assert (kept.image, kept.label, kept.by) == (said["sha256"], "no_fracture", "A. Reader")
-    assert (kept.model, kept.version, kept.weights) == (SERVED.name, SERVED.version, SERVED.weights)
+    assert (kept.model, kept.version, kept.weights) == ("bones", "3", answering.sidecar.weights_sha256)
 
 
 GOOD = {"sha256": "a" * 64, "label": "no_fracture", "by": "me"}

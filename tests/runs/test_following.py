@@ -67,6 +67,14 @@ def get(address: str) -> Any:
         return json.load(reply)
 
 
+def correct(address: str) -> None:
+    """Say what an image really is."""
+    said = json.dumps({"sha256": "a" * 64, "label": champions.CLASSES[0], "by": "a reader"}).encode()
+    request = urllib.request.Request(f"{address}/feedback", said, {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=20) as reply:
+        assert reply.status == 200
+
+
 def until(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + 30
     while not condition():
@@ -103,6 +111,7 @@ def test_a_changed_champion_is_taken_up_without_a_lost_request(versions: dict[st
             until(lambda version=version: answered_by(version))  # type: ignore[misc]
             assert get(f"{address}/healthz")["weights_sha256"] == versions[version]
             assert get(f"{address}/model")["version"] == version
+        correct(address)
         champions.point(broken)
         until(lambda: not get(f"{address}/healthz")["follow"]["ok"])
         health = get(f"{address}/healthz")
@@ -123,6 +132,7 @@ def test_a_changed_champion_is_taken_up_without_a_lost_request(versions: dict[st
     rows = list(place_of(str(tmp_path / "answers")).read())
     assert [row.weights for row in rows] == [versions[row.version] for row in rows]
     assert len(rows) == len(replies)
+    assert [one.weights for one in place_of(str(tmp_path / "answers")).corrections()] == [versions[second]]
     changes = [line for line in said if "answers from now on" in line]
     assert [line.split(" (")[0] for line in changes] == [f"bones version {v}" for v in (second, first, second)]
     assert sum("goes on answering" in line for line in said) == 2, "a trouble is said once"
