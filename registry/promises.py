@@ -1,7 +1,6 @@
 """Whether a model's thresholds were chosen for what is wanted, and whether anything speaks against their promises."""
 
-from fracture.evaluation.intervals import wilson
-from fracture.evidence import Decided, Estimate, Judged
+from fracture.evidence import Decided, Estimate, Judged, wilson
 from fracture.evidence.decisions import ANSWERED, ERROR, SENSITIVITY, SPECIFICITY
 from fracture.rules import parse_rule
 from registry.thresholds import ANY, Promises

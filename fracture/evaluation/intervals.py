@@ -1,6 +1,5 @@
 """Every metric of a split with its 95 % interval, from one bootstrap over groups."""
 
-import math
 from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
@@ -8,7 +7,7 @@ import numpy.typing as npt
 
 from fracture.evaluation.metrics import Floats, Integers, ratio
 from fracture.evaluation.sample import Decisions, Sample
-from fracture.evidence import Estimate
+from fracture.evidence import Estimate, wilson
 
 ROUNDS = 2000
 LEVEL = 0.95
@@ -85,15 +84,8 @@ def draws(groups: int, rounds: int, seed: int) -> Iterator[npt.NDArray[np.float6
         yield rng.multinomial(groups, np.full(groups, 1 / groups), size=size).astype(np.float64)
 
 
-def wilson(share: float, n: int) -> tuple[float, float]:
-    """The 95 % interval of Wilson (1927) of a share of ``n``: a bootstrap's has no width where all are alike."""
-    z = 1.959964
-    middle, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
-    return max(0.0, (middle - half) / (1 + z * z / n)), min(1.0, (middle + half) / (1 + z * z / n))
-
-
 def wilson_low(share: float, n: int) -> float:
-    """Lower end of `wilson`."""
+    """Lower end of `fracture.evidence.wilson`."""
     return wilson(share, n)[0]
 
 

@@ -5,7 +5,7 @@ fracture.evidence` writes docs/evidence.md from it.
 """
 
 from fracture.evidence.decisions import Calibration, Decided, OperatingPoint, Referral, Sets
-from fracture.evidence.estimate import Estimate
+from fracture.evidence.estimate import Estimate, wilson
 from fracture.evidence.names import (
     ARTIFACTS,
     CLASS_METRICS,
@@ -60,4 +60,5 @@ __all__ = [
     "SplitResults",
     "Studies",
     "read_results",
+    "wilson",
 ]

@@ -1,5 +1,7 @@
 """One figure with its interval."""
 
+import math
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -15,3 +17,15 @@ class Estimate(BaseModel):
     groups: int = Field(description="groups (patients, originals) that were resampled")
     reason: str = Field("", description="why value is null")
     caution: str = Field("", description="why the interval is not to be taken at its word, as with very few groups")
+
+
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """The 95 % score interval of a share of ``n`` (Wilson 1927, doi 10.1080/01621459.1927.10502953).
+
+    A bootstrap's has no width where all are alike; this one has. Of none everything is possible.
+    """
+    if not n:
+        return 0.0, 1.0
+    z = 1.959964
+    middle, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
+    return max(0.0, (middle - half) / (1 + z * z / n)), min(1.0, (middle + half) / (1 + z * z / n))

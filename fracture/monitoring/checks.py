@@ -8,8 +8,8 @@ import numpy as np
 
 from fracture.data.audit import confound
 from fracture.data.audit.confound import PairProbe
-from fracture.evaluation.intervals import share, wilson
-from fracture.evidence import Estimate
+from fracture.evaluation.intervals import share
+from fracture.evidence import Estimate, wilson
 from fracture.monitoring.change import Change
 from fracture.monitoring.correction import Correction
 from fracture.monitoring.limits import Limits

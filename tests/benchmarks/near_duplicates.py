@@ -33,6 +33,7 @@ from fracture.data.near_duplicates.duplicates import (
 )
 from fracture.data.near_duplicates.signatures import Signature, signature
 from fracture.data.near_duplicates.verification import Frame
+from fracture.evidence import wilson
 from tests.benchmarks.machine import machine
 from tests.planted import CHANGES, planted_copy
 
@@ -156,7 +157,7 @@ def print_recall(planted: Planted, signatures: Sequence[Signature], options: arg
     for change, copies in planted.items():
         scores = list(own_scores(copies, index, signatures))
         shares = [np.mean(np.array(scores) >= t) for t in (usual, usual - REVIEW_MARGIN, large)]
-        low, high = wilson(sum(s >= usual for s in scores), len(scores))
+        low, high = wilson(sum(s >= usual for s in scores) / len(scores), len(scores))
         goal = GOALS[change]
         print(f"| {change} | {len(scores)} | {shares[0]:.1%} [{low:.1%}, {high:.1%}] | {shares[1]:.1%} |", end="")
         print(f" {shares[2]:.1%} | {goal} % | {'met' if 100 * shares[0] >= goal else '**missed**'} |", flush=True)
@@ -172,14 +173,6 @@ def own_scores(
             frame = Frame(copy)
             matches = [frame.match(signatures[image], name) for image, name in near if image == own]
             yield max((m.score for m in matches if m), default=0.0)
-
-
-def wilson(hits: int, count: int) -> tuple[float, float]:
-    """95 % interval of a share after Wilson (1927)."""
-    z, share = 1.96, hits / count
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * np.sqrt(share * (1 - share) / count + z * z / (4 * count**2))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def unlinked(found: NearDuplicates, pictures: Sequence[Picture]) -> list[Pair]:
@@ -201,7 +194,7 @@ def print_claims(found: NearDuplicates, pictures: Sequence[Picture]) -> None:
         linked = len(pairs) - len(strange)
         print(f"\n{name}, t = {low:.2f}: {len(pairs)} pairs; {linked} linked by labels, {len(strange)} not: {told}")
         wrong = sum(c for v, c in counts.items() if v in ("different", "not judged"))
-        least, most = wilson(wrong, len(pictures))
+        least, most = wilson(wrong / len(pictures), len(pictures))
         print(
             f"false pairs per 1,000 images: {1000 * wrong / len(pictures):.2f} [{1000 * least:.2f}, {1000 * most:.2f}]"
         )

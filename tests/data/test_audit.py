@@ -13,7 +13,6 @@ from fracture.data.audit import audit as auditing
 from fracture.data.audit.audit import audit_manifest, open_data, write_report
 from fracture.data.audit.config import AuditConfig
 from fracture.data.audit.confound import PairProbe, Probe
-from fracture.data.audit.distributions import wilson
 from fracture.data.audit.judge import judge
 from fracture.data.audit.report import AuditReport, Check, Image
 from fracture.data.manifest import Manifest, read_csv
@@ -133,11 +132,6 @@ def test_distributions_warn() -> None:
 def test_a_split_without_images_is_told(splits: list[str], absent: list[str]) -> None:
     said = _judge(_images(8, split=splits)).distributions.warnings
     assert [one.split()[4].rstrip(":") for one in said if one.startswith("no image is in")] == absent
-
-
-@pytest.mark.parametrize(("hits", "n", "low", "high"), [(0, 10, 0.0, 0.2775), (5, 10, 0.2366, 0.7634), (0, 0, 0, 1)])
-def test_wilson(hits: int, n: int, low: float, high: float) -> None:
-    assert wilson(hits, n) == pytest.approx((low, high), abs=1e-4)
 
 
 @pytest.fixture

@@ -10,9 +10,10 @@ import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fracture.evaluation.intervals import believable, estimate, share, wilson, wilson_low
+from fracture.evaluation.intervals import believable, estimate, share, wilson_low
 from fracture.evaluation.metrics import log_loss, scores, softmax
 from fracture.evaluation.sample import Decisions
+from fracture.evidence import wilson
 
 NAMES = ("comminuted", "none", "simple")
 REAL = ("comminuted_fracture", "no_fracture", "simple_fracture")

@@ -178,7 +178,7 @@ def test_the_interval_of_a_change_holds_it(n: int, m: int, p: float, q: float) -
 
 def test_the_interval_of_a_difference_of_shares_is_newcombes() -> None:
     """56/70 against 48/80, from Newcombe 1998, method 10: 0.0524 to 0.3339."""
-    from fracture.evaluation.intervals import wilson
+    from fracture.evidence import wilson
 
     one, other = (
         Estimate(value=k / n, low=wilson(k / n, n)[0], high=wilson(k / n, n)[1], n=n, groups=n)

@@ -76,17 +76,6 @@ def describe(images: Sequence[ImageLike]) -> Distributions:
     return Distributions(labels, sources, _sides(readable), blank, tiny, outliers, tuple(warnings))
 
 
-def wilson(successes: int, total: int) -> tuple[float, float]:
-    """95 % Wilson score interval of a share (Wilson 1927, doi 10.1080/01621459.1927.10502953)."""
-    if not total:
-        return 0.0, 1.0
-    z = 1.959964
-    share = successes / total
-    centre = (share + z * z / (2 * total)) / (1 + z * z / total)
-    half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total)) / (1 + z * z / total)
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
 def _table(pairs: Sequence[tuple[str, str]]) -> dict[str, dict[str, int]]:
     counts = Counter(pairs)
     columns = sorted({column for _, column in pairs})

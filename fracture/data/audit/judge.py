@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from fracture.data.audit.confound import Probe
-from fracture.data.audit.distributions import Distributions, describe, wilson
+from fracture.data.audit.distributions import Distributions, describe
 from fracture.data.audit.report import AuditReport, Check, Evidence, Image, Inflation
 from fracture.data.groups import merge
+from fracture.evidence import wilson
 
 
 class PairLike(Protocol):
@@ -181,8 +182,8 @@ def _inflations(images: Sequence[Image], pairs: Sequence[Evidence]) -> tuple[Inf
         held = [family for family, image in zip(families, images, strict=True) if image.split == split]
         if held:
             related = sum(family in trained for family in held)
-            low, high = wilson(related, len(held))
-            found.append(Inflation(split, related, len(held), related / len(held), low, high))
+            share = related / len(held)
+            found.append(Inflation(split, related, len(held), share, *wilson(share, len(held))))
     return tuple(found)
 
 
