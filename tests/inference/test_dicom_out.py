@@ -17,7 +17,7 @@ from fracture.inference.log import Served
 from fracture.inference.predictor import Answer, Predictor
 from fracture.models import checkpoint
 from tests.data.dicoms import make
-from tests.monitoring.rows import predictor as small
+from tests.small_model import small
 
 pydicom = pytest.importorskip("pydicom", reason="needs the extra [dicom]")
 pytest.importorskip("highdicom", reason="needs the extra [dicom-out]")

@@ -13,31 +13,16 @@ from fracture.data.images import decode, letterbox
 from fracture.errors import ConfigError
 from fracture.inference.predictor import Predictor
 from fracture.models import backbones, checkpoint
-
-CLASSES = ("comminuted_fracture", "no_fracture", "simple_fracture")
+from tests.small_model import CLASSES, encoded, small
 
 
 @pytest.fixture(scope="module")
 def predictor() -> Predictor:
-    backbone = backbones.find("test_resnet")
-    torch.manual_seed(0)
-    model = backbones.build(backbone, 3)
-    sidecar = checkpoint.Sidecar(
-        model=backbone.name, classes=CLASSES, image_size=64, mean=backbone.mean, std=backbone.std, parameters=1,
-        weights_sha256=checkpoint.weights_sha256(model.state_dict()), epoch=1, synthetic=True, license="none",
-        temperature=1.5, fracture_threshold=0.5, refer_below=0.3,
-    )  # fmt: skip
-    return Predictor(model, sidecar, batch_size=3)
+    return small(batch_size=3, temperature=1.5)
 
 
 def picture(seed: int = 0, size: tuple[int, int] = (90, 120)) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 255, size, np.uint8)
-
-
-def encoded(pixels: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def test_every_kind_of_input_is_answered_alike(predictor: Predictor, tmp_path: Path) -> None:

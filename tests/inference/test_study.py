@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -16,7 +15,7 @@ from fracture.evidence.verdict import LOOK, Rule, decide
 from fracture.inference.predictor import Answer, Predictor
 from fracture.inference.study import answer_study
 from fracture.inference.study_table import studies_of, write_studies
-from fracture.models import backbones, checkpoint
+from tests.small_model import small
 
 CLASSES = ("comminuted_fracture", "no_fracture", "simple_fracture")
 RULE = Rule(CLASSES, "no_fracture", 0.5, 0.4)
@@ -77,15 +76,7 @@ def test_what_cannot_be_read_or_is_unlike_has_a_person_look() -> None:
 
 @pytest.fixture(scope="module")
 def predictor() -> Predictor:
-    backbone = backbones.find("test_resnet")
-    torch.manual_seed(0)
-    model = backbones.build(backbone, 3)
-    sidecar = checkpoint.Sidecar(
-        model=backbone.name, classes=CLASSES, healthy="no_fracture", image_size=64, mean=backbone.mean,
-        std=backbone.std, parameters=1, weights_sha256=checkpoint.weights_sha256(model.state_dict()), epoch=1,
-        synthetic=True, license="none", fracture_threshold=0.5, refer_below=0.3,
-    )  # fmt: skip
-    return Predictor(model, sidecar)
+    return small(healthy="no_fracture")
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 import uvicorn
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
@@ -26,21 +25,12 @@ from fracture.inference.predictor import Predictor, Prepared
 from fracture.inference.request import Limits
 from fracture.inference.study import answer_study
 from fracture.inference.web import application
-from fracture.models import backbones, checkpoint
-
-CLASSES = ("comminuted_fracture", "no_fracture", "simple_fracture")
+from tests.small_model import png, small
 
 
 @pytest.fixture(scope="module")
 def predictor() -> Predictor:
-    backbone = backbones.find("test_resnet")
-    torch.manual_seed(0)
-    model = backbones.build(backbone, 3)
-    sidecar = checkpoint.Sidecar(
-        model=backbone.name, classes=CLASSES, image_size=64, mean=backbone.mean, std=backbone.std, parameters=1,
-        weights_sha256=checkpoint.weights_sha256(model.state_dict()), epoch=1, synthetic=True, license="none",
-    )  # fmt: skip
-    return Predictor(model, sidecar)
+    return small(fracture_threshold=None, refer_below=None)
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +38,6 @@ def client(predictor: Predictor) -> Iterator[TestClient]:
     limits = Limits(body=2**20, images=4)
     with TestClient(application(predictor, limits), raise_server_exceptions=False) as asked:
         yield asked
-
-
-def png(seed: int = 0, size: int = 100) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(np.random.default_rng(seed).integers(0, 255, (size, size), np.uint8)).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def text(data: bytes) -> str:

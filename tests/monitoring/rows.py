@@ -1,37 +1,11 @@
-"""Rows of a log for tests, and a small model that answers."""
+"""Rows of a log for tests."""
 
-import io
 from typing import Any
 
-import numpy as np
-import torch
-from PIL import Image
-
 from fracture.inference.log import Served
-from fracture.inference.predictor import Predictor
-from fracture.models import backbones, checkpoint
 from fracture.monitoring.record import Record
 
-CLASSES = ("comminuted_fracture", "no_fracture", "simple_fracture")
 SERVED = Served("bones", "3", "w" * 64)
-
-
-def predictor() -> Predictor:
-    backbone = backbones.find("test_resnet")
-    torch.manual_seed(0)
-    model = backbones.build(backbone, 3)
-    sidecar = checkpoint.Sidecar(
-        model=backbone.name, classes=CLASSES, image_size=64, mean=backbone.mean, std=backbone.std, parameters=1,
-        weights_sha256=checkpoint.weights_sha256(model.state_dict()), epoch=1, synthetic=True, license="none",
-        fracture_threshold=0.5, refer_below=0.3,
-    )  # fmt: skip
-    return Predictor(model, sidecar)
-
-
-def png(seed: int = 0, size: int = 100) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(np.random.default_rng(seed).integers(0, 255, (size, size), np.uint8)).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def record(number: int = 0, **values: Any) -> Record:

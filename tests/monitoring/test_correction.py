@@ -30,7 +30,8 @@ from fracture.monitoring.feedback import CORRECTED, RANDOM, choose
 from fracture.monitoring.folder import FolderLog
 from fracture.monitoring.log import AnswerLog, Place, Policy, place_of
 from fracture.monitoring.reference import build, write
-from tests.monitoring.rows import CLASSES, SERVED, png, predictor, record
+from tests.monitoring.rows import SERVED, record
+from tests.small_model import CLASSES, png, small
 
 TOKEN = "s" * 16
 SAID = Correction("2026-01-31T12:00:00.000Z", "a" * 64, "no_fracture", "Dr. Ünal, radiology", "bones", "3", "w" * 64)
@@ -38,7 +39,7 @@ SAID = Correction("2026-01-31T12:00:00.000Z", "a" * 64, "no_fracture", "Dr. Üna
 
 @pytest.fixture(scope="module")
 def answering() -> Predictor:
-    found = predictor()
+    found = small()
     found.watched = True
     return found
 

@@ -25,7 +25,8 @@ from fracture.monitoring.folder import FolderLog
 from fracture.monitoring.page import render
 from fracture.monitoring.record import Record
 from fracture.monitoring.reference import Reference, build, write
-from tests.monitoring.rows import CLASSES, record
+from tests.monitoring.rows import record
+from tests.small_model import CLASSES
 
 RULE = Rule(CLASSES, "no_fracture", 0.5, 0.5)
 LIMITS = limits.read()

@@ -27,8 +27,9 @@ from fracture.monitoring.use import InUse, measure
 from fracture.tracking import query
 from registry.verify import verify
 from registry.versions import Registry
-from tests.monitoring.rows import CLASSES, png, record
+from tests.monitoring.rows import record
 from tests.registry.screens import quiet
+from tests.small_model import CLASSES, png
 
 RULE = Rule(CLASSES, "no_fracture", 0.5, 0.5)
 

@@ -28,15 +28,16 @@ from fracture.monitoring.folder import FolderLog
 from fracture.monitoring.log import AnswerLog, Policy, place_of
 from fracture.monitoring.record import make
 from tests.data.dicoms import make as dicom
-from tests.monitoring.rows import CLASSES, SERVED, png, predictor, record
+from tests.monitoring.rows import SERVED, record
 from tests.postgres import new_database
+from tests.small_model import CLASSES, png, small
 
 KEY = b"k" * 32
 
 
 @pytest.fixture(scope="module")
 def answering() -> Predictor:
-    found = predictor()
+    found = small()
     found.watched = True
     return found
 

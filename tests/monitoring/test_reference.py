@@ -18,7 +18,7 @@ from fracture.models import backbones
 from fracture.models.pooled import pooled
 from fracture.models.pyramid import Pyramid
 from fracture.monitoring import reference
-from tests.monitoring.rows import CLASSES, png, predictor
+from tests.small_model import CLASSES, png, small
 
 RNG = np.random.default_rng(0)
 
@@ -66,7 +66,7 @@ def test_few_images_of_many_features_tell_strangers_from_their_like() -> None:
 
 
 def test_answers_carry_distances_where_the_model_brought_its_features(tmp_path: Path) -> None:
-    model = predictor()
+    model = small()
     model.watched = True
     assert model.predict([png()])[0].seen.distance is None  # type: ignore[union-attr]
     squares = RNG.integers(0, 255, (60, 64, 64), np.uint8)

@@ -3,26 +3,10 @@
 from pathlib import Path
 
 import mlflow
-import torch
 
 from fracture.inference.predictor import Predictor
-from fracture.models import backbones, checkpoint
 
 NAME = "bones"
-CLASSES = ("comminuted_fracture", "no_fracture", "simple_fracture")
-
-
-def small(seed: int) -> Predictor:
-    """A small model with random weights."""
-    torch.manual_seed(seed)
-    backbone = backbones.find("test_resnet")
-    model = backbones.build(backbone, len(CLASSES))
-    sidecar = checkpoint.Sidecar(
-        model=backbone.name, classes=CLASSES, image_size=32 + 32 * (seed % 2), mean=backbone.mean, std=backbone.std,
-        parameters=1, weights_sha256=checkpoint.weights_sha256(model.state_dict()), epoch=1, synthetic=False,
-        license="none", fracture_threshold=0.5, refer_below=0.3,
-    )  # fmt: skip
-    return Predictor(model, sidecar)
 
 
 def register(folder: Path, predictor: Predictor) -> str:

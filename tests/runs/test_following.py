@@ -19,9 +19,9 @@ from fracture.inference.request import Limits
 from fracture.inference.web import application
 from fracture.monitoring.log import place_of
 from fracture.runs import answering, following, logged
-from tests.monitoring.rows import png
 from tests.registry import champions
 from tests.registry.screens import quiet
+from tests.small_model import CLASSES, png, small
 
 pytestmark = pytest.mark.slow
 CHAMPION = f"models:/{champions.NAME}@champion"
@@ -33,7 +33,7 @@ def versions(store_root: Path, tmp_path: Path) -> dict[str, str]:
     """Digest of the weights of each version; the first is the champion, the last has weights of another model."""
     found = {}
     for seed in range(3):
-        predictor = champions.small(seed)
+        predictor = small(seed, image_size=32 + 32 * (seed % 2))
         if seed == 2:
             predictor.sidecar = predictor.sidecar.model_copy(update={"weights_sha256": "f" * 64})
         found[champions.register(tmp_path / str(seed), predictor)] = predictor.sidecar.weights_sha256
@@ -69,7 +69,7 @@ def get(address: str) -> Any:
 
 def correct(address: str) -> None:
     """Say what an image really is."""
-    said = json.dumps({"sha256": "a" * 64, "label": champions.CLASSES[0], "by": "a reader"}).encode()
+    said = json.dumps({"sha256": "a" * 64, "label": CLASSES[0], "by": "a reader"}).encode()
     request = urllib.request.Request(f"{address}/feedback", said, {"content-type": "application/json"})
     with urllib.request.urlopen(request, timeout=20) as reply:
         assert reply.status == 200
