@@ -2,7 +2,8 @@
 
     python -m tests.benchmarks.drift FOLDER [DRAWS] [FALSE_DRAWS] [N,N,...]
 
-FOLDER holds SOURCES.csv (``file,cls,group`` or ``file,cls``). Every image is written anew as PNG, so that no shift is
+FOLDER holds SOURCES.csv (``file,cls,group`` or ``file,cls``); ``demo:N`` is N rendered images instead, for sizes that
+no folder has. What a folder has too few images for is left out. Every image is written anew as PNG, so that no shift is
 told by its file format. A draw takes 300 images as the reference and n others as the stream. Answers are made up: the
 true class with probability 0.8, so the checks of shares and confidence are seen at work without a model.
 """
@@ -11,6 +12,7 @@ import csv
 import hashlib
 import io
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -21,6 +23,7 @@ import numpy as np
 import sklearn
 from PIL import Image
 
+from fracture.data import demo
 from fracture.data.audit import traits
 from fracture.data.images import Grey, decode
 from fracture.evidence.verdict import Rule, decide
@@ -53,8 +56,8 @@ STREAMS = (*[name for name in SHIFTS if name != "none"], "another class mix", "d
 
 def measured(folder: Path) -> tuple[list[str], list[str], dict[str, np.ndarray]]:
     """Class and group of each image, and its traits under each shift: [images, traits]."""
-    with (folder / "SOURCES.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    with next(path for path in (folder / "SOURCES.csv", folder / "manifest.csv") if path.exists()).open() as file:
+        rows = [{"file": row.get("path"), "cls": row.get("label"), **row} for row in csv.DictReader(file)]
     found: dict[str, list[np.ndarray]] = {name: [] for name in SHIFTS}
     for row in rows:
         grey = decode((folder / row["file"]).read_bytes())
@@ -80,6 +83,8 @@ def draw(
         share = min(0.95, 2 * np.mean([labels[i] == names[0] for i in own]))
         others = [i for i in rest if labels[i] != names[0]]
         rest = [*first[: round(n * share)], *others[: n - round(n * share)]]
+    if len(rest) < n:
+        return "too few images", []
     chosen = [rest[i] for i in rng.permutation(len(rest))[:n]]
     if stream == "duplicated stream":
         chosen = [chosen[i % max(1, n // 2)] for i in range(n)]
@@ -114,7 +119,10 @@ def _row(rule: Rule, shares: np.ndarray, seen: np.ndarray, group: str, place: in
 def main(folder: str, draws: int = 10, false_draws: int = 200, sizes: str = "50,100,200,500") -> None:
     """Print a row for each stream and size."""
     drift._FAMILIES = {}  # probed alone for the page only: no verdict rests on them
-    labels, groups, values = measured(Path(folder))
+    with tempfile.TemporaryDirectory() as made:
+        if folder.startswith("demo:"):
+            demo.write_demo(Path(made) / "demo", int(folder.removeprefix("demo:")), seed=0)
+        labels, groups, values = measured(Path(made) / "demo" if folder.startswith("demo:") else Path(folder))
     print(f"{machine()}, scikit-learn {sklearn.__version__}")
     print(f"{folder}: {len(labels)} images, {len(set(groups))} groups, {dict(Counter(labels))}")
     print("| stream | n | draws | drift | too few answers | by |\n|---|---|---|---|---|---|", flush=True)
@@ -124,6 +132,8 @@ def main(folder: str, draws: int = 10, false_draws: int = 200, sizes: str = "50,
             if not count:
                 continue
             found = [draw(labels, groups, values, stream, n, seed) for seed in range(count)]
+            if any(verdict == "too few images" for verdict, _ in found):
+                continue
             said, by = Counter(verdict for verdict, _ in found), Counter(name for _, names in found for name in names)
             parts = ", ".join(f"{name} {times}" for name, times in by.most_common(4)) or "-"
             seconds = (time.perf_counter() - began) / count
