@@ -276,7 +276,7 @@ def test_a_reader_corrects_an_answer_in_a_browser(browser: Any, answering: Predi
             hashlib.sha256(png(0, 300)).hexdigest(), "no_fracture", "A. Reader",
         )  # fmt: skip
         browser.refresh()
-        until(lambda: "film.png, really no fracture" in text("images"))
+        until(lambda: "Really: no fracture" in text("images"))
         assert "Pictures are not kept" in text("nothing")
         assert text("kept") == "Kept: no fracture."
         assert browser.find_element("id", "by").get_property("value") == "A. Reader"

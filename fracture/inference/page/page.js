@@ -83,7 +83,7 @@ function list() {
     if (answer?.radiograph) { thumb.src = answer.radiograph; thumb.alt = "" }
     const tone = answer ? TONES[answer.decision] : ""
     text.append(made("span", answer ? `${SIGNS[tone]} ${sentence(answer.error ? "Not read" : answer.decision)}` : "Asking …", "said " + tone),
-      made("span", study.truth ? `${study.name}, really ${words(study.truth)}` : study.name, "file"))
+      made("span", study.name, "file"), made("span", study.truth ? `Really: ${words(study.truth)}` : "", "file"))
     button.type = "button"
     button.setAttribute("aria-current", study === shown)
     button.append(thumb, text)
