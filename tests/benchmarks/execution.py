@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.execution --model tf_efficientnet_lite0 --batch 8
 
-The first round of each is given apart: it has the compiler's time in it. The loss is that of the first step, from the same
-weights, seed and images.
+The first round of each is given apart: it has the compiler's time in it. The loss is that of the first step, from the
+same weights, seed and images.
 """
 
 import argparse
