@@ -20,7 +20,8 @@ from fracture.monitoring.record import Record
 from fracture.monitoring.reference import Reference
 
 VERSION = 1  # of drift.json
-Verdict = Literal["drift", "too few answers", "no drift seen"]
+Verdict = Literal["drift", "too few answers", "images not compared", "no drift seen"]
+OF_IMAGES = ("probe", "features")  # the checks that compare images, not answers
 MOST = 2000  # answers, drawn at random, that intervals are computed from: more narrow them no further than anyone needs
 _SOURCES = 4  # that are probed, those with the most answers
 _FAMILIES = {name: traits.columns(name) for name in traits.FAMILIES}
@@ -72,10 +73,19 @@ class Drift:
 
     @property
     def verdict(self) -> Verdict:
-        """Drift where any check says so; no drift only where enough could have been seen."""
+        """Drift where any check says so; no drift only where the images were compared and enough could be seen."""
         if self.drifted:
             return "drift"
-        return "too few answers" if any(check.status == "too few" for check in self.checks) else "no drift seen"
+        if any(check.status == "too few" for check in self.checks):
+            return "too few answers"
+        of_images = [check for check in self.checks if check.name in OF_IMAGES]
+        return "images not compared" if all(one.status == "unknown" for one in of_images) else "no drift seen"
+
+    @property
+    def not_compared(self) -> str:
+        """Why the images were not compared with the reference's; empty where they were."""
+        said = [f"{one.title} {one.sentence}" for one in self.checks if one.name in OF_IMAGES]
+        return "; ".join(said) if self.verdict == "images not compared" else ""
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, as drift.json holds it."""

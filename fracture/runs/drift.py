@@ -94,7 +94,7 @@ def drift(log: str, against: str, since: str, limits: Limits, out: Path, termina
     """Judge a log, write drift.json and drift.html into ``out``, and keep both as a run.
 
     Raises:
-        ConfigError: see `open_window`, or there is no reference.
+        ConfigError: see `open_window`, there is no reference, or none of its images' traits and features.
         DataError: no row.
         GateError: there is drift.
     """
@@ -115,6 +115,8 @@ def drift(log: str, against: str, since: str, limits: Limits, out: Path, termina
     if found.drifted:
         said = "\n".join(f"- {check.title}: {check.sentence}" for check in found.drifted)
         raise GateError(f"{found.model} {found.version}: drift\n{said}\n`fracture feedback LOG` says what to look at.")
+    if found.not_compared:
+        raise ConfigError(f"{found.model} {found.version}: whether the images drift is not known: {found.not_compared}")
     return found
 
 

@@ -122,6 +122,14 @@ def test_few_answers_are_said_to_be_few(n: int, base: Reference) -> None:
     assert f"{needed:,} are needed" in render(found)
 
 
+def test_a_reference_without_traits_and_features_compares_no_images(base: Reference) -> None:
+    bare = base.model_copy(update={"trait_names": (), "distance_quantiles": ()})
+    found = judge(bare, rows(300), LIMITS)
+    assert found.verdict == "images not compared"
+    assert "--against RUN makes one" in found.not_compared
+    assert "Images not compared" in render(found)
+
+
 def test_copies_of_one_image_are_no_evidence(base: Reference) -> None:
     found = judge(base, rows(5) * 100, LIMITS)
     assert found.probe is None
