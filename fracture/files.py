@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,20 +27,32 @@ def replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        yield part
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
+        with located(path):
+            yield part
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
+            part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def located(path: Path) -> Iterator[None]:
+    """Name ``path`` where it cannot be written, which Python, torch and SQLite do not do.
+
+    Raises:
+        OSError: as in the block, with the path; that the disk is full, where torch or SQLite say so in their way.
+    """
+    try:
+        yield
     except OSError as error:
         if error.filename is None:
             error.filename = str(path)
         raise
-    except RuntimeError as error:
-        if "inline_container" not in str(error) and "iostream" not in str(error):  # how torch says it cannot write
+    except (RuntimeError, sqlite3.OperationalError) as error:
+        if not any(sign in str(error) for sign in ("inline_container", "iostream", "database or disk is full")):
             raise
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from fracture.data.prepare.tables import read_studies
 from fracture.data.tables import is_table
 from fracture.errors import ConfigError
-from fracture.files import as_text
+from fracture.files import as_text, located
 from fracture.inference.predictor import Predictor
 from fracture.inference.study import StudyAnswer, answer_study
 from fracture.inference.table import FIRST, LAST, Heard, Written, begin, column, images_of, row, write
@@ -86,7 +86,7 @@ def write_studies(
     header = ["study", *FIRST[1:], *(column(name) for name in rule.classes), *LAST[:-1], "images", LAST[-1]]
     done, bad = begin(out, header, predictor.sidecar.weights_sha256), []
     left = [name for name in studies if name not in done]
-    with out.open("a", newline="", encoding="utf-8") as file:
+    with located(out), out.open("a", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         for number, name in enumerate(left, start=1):
             paths, began = list(studies[name]), time.perf_counter()

@@ -11,7 +11,7 @@ from fracture.data.prepare.tables import read_paths
 from fracture.data.tables import is_table
 from fracture.data.trees import walk
 from fracture.errors import ConfigError, DataError
-from fracture.files import as_text, replacing
+from fracture.files import as_text, located, replacing
 from fracture.inference.predictor import Answer, Predictor
 
 FIRST = ("path", "decision", "label")
@@ -88,7 +88,7 @@ def write(
     header = [*FIRST, *(column(name) for name in sidecar.classes), *LAST]
     done = begin(out, header, sidecar.weights_sha256)
     left, bad, size = [path for path in paths if as_text(str(path)) not in done], [], predictor.batch_size
-    with out.open("a", newline="", encoding="utf-8") as file:
+    with located(out), out.open("a", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         for start in range(0, len(left), size):
             batch, began = left[start : start + size], time.perf_counter()
@@ -124,8 +124,9 @@ def begin(out: Path, header: list[str], weights: str) -> set[str]:
     note = out.with_name(out.name + ".model")
     if not out.exists():
         out.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(weights + "\n", encoding="utf-8")
-        with out.open("w", newline="", encoding="utf-8") as file:
+        with replacing(note) as part:
+            part.write_text(weights + "\n", encoding="utf-8")
+        with replacing(out) as part, part.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerow(header)
         return set()
     if not note.is_file() or note.read_text(encoding="utf-8").strip() != weights:

@@ -12,6 +12,7 @@ from fracture.data.audit import traits
 from fracture.data.images import PREPROCESSING_VERSION
 from fracture.data.inspection.identity import Identity
 from fracture.data.inspection.inspected import Inspection
+from fracture.files import located
 
 _VERSION = f"{PREPROCESSING_VERSION}.{traits.VERSION}.2"
 
@@ -24,6 +25,8 @@ class InspectionStore:
         cache_dir.mkdir(parents=True, exist_ok=True)
         try:
             self._create()
+        except sqlite3.OperationalError:
+            raise  # a lock held too long: not the file's damage
         except sqlite3.DatabaseError:
             self._path.unlink()
             self._create()
@@ -45,11 +48,11 @@ class InspectionStore:
     def write(self, inspections: Sequence[Inspection]) -> None:
         """Keep these."""
         rows = [(_VERSION, one.sha256, json.dumps(asdict(one))) for one in inspections]
-        with closing(sqlite3.connect(self._path, timeout=60)) as database, database:
+        with located(self._path), closing(sqlite3.connect(self._path, timeout=60)) as database, database:
             database.executemany("INSERT OR REPLACE INTO inspections VALUES (?, ?, ?)", rows)
 
     def _create(self) -> None:
-        with closing(sqlite3.connect(self._path, timeout=60)) as database, database:
+        with located(self._path), closing(sqlite3.connect(self._path, timeout=60)) as database, database:
             database.execute(
                 "CREATE TABLE IF NOT EXISTS inspections"
                 " (version TEXT, sha256 TEXT, value TEXT, PRIMARY KEY (version, sha256))"

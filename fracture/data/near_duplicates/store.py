@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 from fracture.data.near_duplicates.signatures import VERSION, Signature
+from fracture.files import located
 
 _WAIT = 60.0  # seconds to wait for another process that is writing
 _AT_ONCE = 500  # hashes in one query; SQLite's older builds allow 999
@@ -60,26 +61,27 @@ class SignatureStore:
     def put_many(self, signatures: Mapping[str, Signature]) -> None:
         """Keep signatures by hash: all of them or, if the process is killed, none."""
         rows = [(digest, signature.to_bytes()) for digest, signature in signatures.items()]
-        with self._mended(), self._connection:
+        with self._renewed(), self._connection:
             self._connection.executemany("INSERT OR REPLACE INTO signatures VALUES (?, ?)", rows)
 
     def _rows(self, digests: list[str]) -> list[tuple[str, bytes]]:
         marks = ",".join("?" * len(digests))
-        with self._mended():
+        with self._renewed():
             query = f"SELECT digest, packed FROM signatures WHERE digest IN ({marks})"
             return self._connection.execute(query, digests).fetchall()
         return []
 
     def _open(self) -> None:
         self._connection = sqlite3.connect(self.path, timeout=_WAIT)
-        with self._mended(), self._connection:
+        with self._renewed(), self._connection:
             self._connection.execute(_TABLE)
 
     @contextmanager
-    def _mended(self) -> Iterator[None]:
+    def _renewed(self) -> Iterator[None]:
         """Set a damaged file aside and begin a new one; what the block was about is lost, as in any cache."""
         try:
-            yield
+            with located(self.path):
+                yield
         except sqlite3.OperationalError:
             raise  # a full disk, a lock held too long: not the file's damage
         except sqlite3.DatabaseError:
