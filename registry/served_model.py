@@ -1,7 +1,6 @@
 """What MLflow loads of a packaged model: plain code, safetensors weights, nothing pickled."""
 
 import base64
-import warnings
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 from fracture.inference.inputs import from_base64
 from fracture.inference.predictor import Predictor
 
-warnings.filterwarnings("ignore", message=".*Add type hints to the `predict` method")  # which MLflow takes for a schema
 _FIRST = ("decision", "label")
 _LAST = ("fracture", "fracture_probability", "possible", "sure", "refer", "reason", "error")
 
