@@ -1,5 +1,7 @@
 """Files of a run or of a registered model, brought to a local folder."""
 
+import errno
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,6 +18,7 @@ def fetch(run_id: str, names: Iterable[str], folder: Path) -> list[Path]:
 
     Raises:
         ConfigError: no such run, or its artifacts cannot be reached.
+        OSError: no room in ``folder``.
     """
     query.tags_of(run_id)
     try:
@@ -24,6 +27,7 @@ def fetch(run_id: str, names: Iterable[str], folder: Path) -> list[Path]:
         there = {entry.path for entry in place.list_artifacts()}
         return [Path(place.download_artifacts(name, dst_path=str(folder))) for name in names if name in there]
     except (MlflowException, OSError) as error:
+        _raise_full(error, folder)
         raise ConfigError(f"run {run_id}: its artifacts cannot be read: {error}") from error
 
 
@@ -32,8 +36,16 @@ def fetch_model(uri: str, folder: Path) -> Path:
 
     Raises:
         ConfigError: no such model.
+        OSError: no room in ``folder``.
     """
     try:
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
     except (MlflowException, OSError) as error:
+        _raise_full(error, folder)
         raise ConfigError(f"{uri}: cannot be read from the registry: {error}") from error
+
+
+def _raise_full(error: Exception, folder: Path) -> None:
+    """Raise that ``folder`` is full where that is what failed; MLflow tells it in its text only, for every file."""
+    if f"[Errno {errno.ENOSPC}]" in str(error):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from None
