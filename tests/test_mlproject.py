@@ -51,7 +51,7 @@ def test_the_command_passes_nothing_else() -> None:
 
 
 def test_the_options_are_the_knobs() -> None:
-    assert [p.name for p in train.params] == ["like", "config", *TrainConfig.model_fields]
+    assert [p.name for p in train.params] == ["like", "config", "verbose", "parent", *TrainConfig.model_fields]
 
 
 def test_the_defaults_of_mlproject_are_those_of_training() -> None:

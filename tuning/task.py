@@ -18,7 +18,7 @@ SEEN = ("train", "val")  # the test split stays closed: no trial learns from it,
 # begun before it are no longer found: tests/tuning/test_study.py says so
 _NOT_LEARNED = frozenset({
     "data", "weights", "cache_dir", "threads", "stall_seconds", "resume", "audit", "healthy", "deterministic",
-    "operating", "refer_error", "refit", "set_coverage", "weights_license",
+    "operating", "refer_error", "refit", "set_coverage", "weights_license", "compile",
 })  # fmt: skip
 
 

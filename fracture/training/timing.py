@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 from torch import nn
 from torch.nn import functional
 
@@ -133,8 +134,10 @@ def _remembered(cache_dir: Path, key: str, measure: Callable[[], dict[str, float
     known = _read(cache_dir)
     if key not in known:
         found = measure()
-        known = _read(cache_dir) | {key: found}  # read again: others may have measured meanwhile
-        write_json(cache_dir / "timings.json", known)
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        with FileLock(cache_dir / "timings.json.lock"):  # others may have measured meanwhile: the first stays
+            known = {key: found} | _read(cache_dir)
+            write_json(cache_dir / "timings.json", known)
     return known[key]
 
 

@@ -108,7 +108,7 @@ def test_what_is_expected_goes_with_the_model_and_into_the_report(solved: str, t
     assert sidecar.decided.startswith("out-of-fold answers to train and validation (")
     assert "at most 20.0% wanted, " in sidecar.decided
     page = mlflow.artifacts.load_text(f"{mlflow.get_run(solved).info.artifact_uri}/report.html")
-    assert f"Decided on {results.decisions.basis}" in page
+    assert f"Fitted on {results.decisions.basis}" in page
     for sentence in results.decisions.promises():
         assert sentence in page
 

@@ -62,7 +62,7 @@ def test_new_decisions_leave_the_weights_alone(trained: str, place: Path, tmp_pa
     assert "cross-fitted" in said(screen)
     page = (tmp_path / "out" / "report.html").read_text()
     assert "--refit-decisions --operating sensitivity:0.9 --refer-error 0.2" in page
-    assert "Decided on local images (90 images, 90 groups)" in page
+    assert "Fitted on local images (90 images, 90 groups)" in page
 
 
 def test_its_figures_are_those_of_images_that_did_not_decide(trained: str, place: Path, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def terminal() -> Terminal:
 
 def config(images: Path, **values: object) -> TrainConfig:
     fast = {"model": "test_resnet", "image_size": 32, "epochs": 2, "batch_size": 8, "threads": 1}
-    chosen = {"memory_format": "contiguous", "weights": "none", "data": str(images)}
+    chosen = {"memory_format": "contiguous", "precision": "fp32", "weights": "none", "data": str(images)}
     return TrainConfig.model_validate(fast | chosen | values)
 
 
