@@ -87,11 +87,16 @@ def need(folder: Path, size: int, what: str) -> None:
 
 
 def _no_space(error: OSError) -> str:
-    path = Path(os.fsdecode(error.filename)) if error.filename else Path(tempfile.gettempdir())
+    path = Path(os.fsdecode(error.filename)) if error.filename else _fullest()
     if error.errno == errno.EFBIG:
         return f"{path}: {_said(error)}: this process may not write a file as large as that (`ulimit -f`)."
     free = f": {_free(path)}" if error.errno == errno.ENOSPC else ""  # of a quota it says nothing
     return f"{path}: {_said(error)}{free}. {_FREE}"
+
+
+def _fullest() -> Path:
+    """Where it is likely that no space was left, if the system does not say."""
+    return min((Path(tempfile.gettempdir()), Path.cwd()), key=lambda place: shutil.disk_usage(place).free)
 
 
 def _free(path: Path) -> str:

@@ -75,6 +75,13 @@ def test_what_was_said_already_is_not_said_twice() -> None:
     assert explained(wrapped(ConfigError("wrong"))) is None
 
 
+def test_of_a_disk_that_the_system_does_not_name_the_fullest_is_named(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(small_disk)
+    assert f"are free at {small_disk}." in str(explained(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
+
+
 def test_space_is_looked_at_before_it_is_needed(tmp_path: Path) -> None:
     need(tmp_path / "not" / "there", 1, "bytes")
     free = shutil.disk_usage(tmp_path).free

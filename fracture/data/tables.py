@@ -95,7 +95,7 @@ def _decoded(data: bytes, foreign: bool) -> tuple[str, list[str]]:
         if not foreign or damaged or data[:2] in _ENCODINGS or _NO_TEXT.search(data):
             raise
         text = data.decode("cp1252")
-        odd = next(word for word in re.findall(r"[^\s,;|\"]+", text) if not word.isascii())
+        odd = next(word for word in re.findall(r"[^\s,;|\"]+", text, re.ASCII) if not word.isascii())
         return text, [f"it is not UTF-8 and was read as Windows-1252: check that {odd} is spelt right"]
 
 

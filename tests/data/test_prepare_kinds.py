@@ -360,6 +360,15 @@ def test_a_column_of_splits_is_one_whatever_its_name(column: str, plant: Plant) 
     assert _groups(prepared) == N
 
 
+def test_a_blank_that_does_not_break_is_read_though_it_is_the_only_western_character(plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    lines = "".join(f"{i}.png;{('broken', 'normal')[i % 2]}\n" for i in range(N))
+    (root / "t.csv").write_text(f"path;\xa0label\n{lines}", encoding="cp1252")
+    prepared = _prepare(root / "t.csv")
+    assert prepared.manifest.classes == ("broken", "normal")
+    assert "read as Windows-1252" in "".join(prepared.sources[0].notes)
+
+
 ABOVE = ["Register 2021;;\n;;\n", "# exported on 2021-08-03\n", "Liste\n\n"]
 
 

@@ -95,6 +95,8 @@ def extract(path: Path, into: Path, report: Report | None = None) -> Unpacked:
         work.rename(folder)
     except _BROKEN as error:
         if is_machine(error):
+            if isinstance(error, OSError) and error.filename is None:
+                error.filename = str(folder)  # of a full disk the system does not say which
             raise
         raise DataError(f"{path}: cannot be unpacked: {_why(error)}", "Pack it again.") from error
     finally:
