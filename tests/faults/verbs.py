@@ -58,14 +58,17 @@ def files(*patterns: str) -> Callable[[Path], Result]:
 
 
 def runs(root: Path) -> Result:
-    """Every metric of every finished run, with all its rows: a row twice is a difference."""
+    """Every metric of every finished run, with all its rows: a row twice is a difference; not those of the machine."""
     found: dict[str, list[float]] = {}
     with closing(sqlite3.connect(root / "mlflow.db")) as db:
         names = db.execute(
             "SELECT run_uuid, name FROM runs WHERE status = 'FINISHED' AND lifecycle_stage = 'active' ORDER BY name"
         ).fetchall()
         for run, name in names:
-            rows = db.execute("SELECT key, step, value FROM metrics WHERE run_uuid = ? ORDER BY value", (run,))
+            rows = db.execute(
+                "SELECT key, step, value FROM metrics WHERE run_uuid = ? AND key NOT LIKE 'system/%' ORDER BY value",
+                (run,),
+            )
             for key, step, value in rows:
                 found.setdefault(f"{name}: {key} at {step}", []).append(value)
     return {"finished": [name for _, name in names], **found}
