@@ -1,4 +1,4 @@
-"""A full disk under predict with a registered model, whose files MLflow brings: said with the path, and gone on with."""
+"""A full disk under predict with a registered model, whose files MLflow brings: said with the path, gone on with."""
 
 import shutil
 import tempfile
