@@ -66,7 +66,8 @@ def runs(root: Path) -> Result:
         ).fetchall()
         for run, name in names:
             rows = db.execute(
-                "SELECT key, step, value FROM metrics WHERE run_uuid = ? AND key NOT LIKE 'system/%' ORDER BY value",
+                "SELECT key, step, value FROM metrics WHERE run_uuid = ? AND key NOT LIKE 'system/%' "
+                "AND key != 'cost/checkpoint_mib' ORDER BY value",  # torch writes the file's temporary name into it
                 (run,),
             )
             for key, step, value in rows:
