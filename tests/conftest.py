@@ -134,3 +134,15 @@ def store_root(store_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     mlflow.set_tracking_uri(f"sqlite:///{store_folder / 'mlflow.db'}")
     store.connect()
     return store_folder
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 6 MiB, where this user may mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this user may not mount a small file system")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
