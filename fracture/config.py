@@ -183,7 +183,7 @@ class TrainConfig(BaseModel):
         "auto", description="compute activations twice: less memory, more time; auto is where nothing else fits"
     )
     memory_limit_gib: Annotated[float, Field(ge=0.25, le=4096)] | Auto = Field(
-        "auto", description="what the process may take; auto is the card's memory, or the main memory that is free"
+        "auto", description="what the process may take; auto is what is free of the card's memory, or of main memory"
     )
     threads: Count | Auto = Field("auto", description="CPU threads; auto is the number of physical cores allowed")
     # keeping and going on

@@ -60,7 +60,7 @@ def _judge(spec: StepSpec, limit_gib: float, accumulate: bool, cache_dir: Path) 
         batch_size=spec.batch_size,
         process_gib=round(whole.process_gib, 3),
         plan=plan,
-        reason=_reason(plan, whole.process_gib, limit_gib, accumulate and whole.batch_norm),
+        reason=_reason(plan, round(whole.process_gib, 3), limit_gib, accumulate and whole.batch_norm),
     )
 
 

@@ -10,6 +10,7 @@ from fracture.data.dataset import Dataset
 from fracture.models.backbones import Backbone
 from fracture.models.weights import Weights
 from fracture.training.execution import Plan
+from fracture.training.memory.card import Card
 from fracture.training.memory.spec import StepSpec
 from tuning.space import Value
 
@@ -78,6 +79,7 @@ class Task:
             ema=self.config.ema_decay > 0,
             checkpointing=self.plan.checkpointing,
             device=self.plan.device,
+            card=self.plan.card or Card(),
         )
 
     def with_values(self, values: dict[str, Value]) -> TrainConfig:

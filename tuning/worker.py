@@ -21,7 +21,6 @@ from fracture.progress import LOG, Terminal, Working
 from fracture.tracking import liveness
 from fracture.tracking.run import TrackedRun
 from fracture.training import fit
-from fracture.training.memory.allocators import CONTEXT_GIB
 from fracture.training.memory.plan import MemoryPlan
 from tuning import process, storage, study, tracked, trial
 from tuning.messages import Batch, Epoch, Outcome, Planned
@@ -268,7 +267,8 @@ class _Listener:
         metrics = message.metrics
         self._run.epoch(message)
         self._training_seconds += 0.0 if message.earlier else metrics["epoch_seconds"]
-        context = CONTEXT_GIB["cuda"] if self._task.plan.device == "cuda" else 0.0  # not counted by torch's allocator
+        card = self._task.plan.card
+        context = card.context_gib if card else 0.0  # not counted by torch's allocator
         self.measured_gib = max(self.measured_gib, metrics["peak_memory_gib"] + context)
         value = metrics[self._task.config.select_metric]
         self.values.append(value)

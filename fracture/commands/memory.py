@@ -43,6 +43,7 @@ def command(as_json: bool, **values: str | None) -> None:
 def _predict(config: MemoryConfig, name: str) -> dict[str, Any]:
     """Every prediction for one backbone."""
     from fracture.models import backbones
+    from fracture.training.memory.card import Card, card_here
     from fracture.training.memory.predict import predict
     from fracture.training.memory.spec import StepSpec
 
@@ -53,10 +54,10 @@ def _predict(config: MemoryConfig, name: str) -> dict[str, Any]:
         "device": config.device,
         "image_size": backbone.image_size(config.image_size),
     }
-    rows = []
+    rows, card = [], (card_here() if config.device == "cuda" else None) or Card()
     for size in sizes:
         for precision in _PRECISIONS:
-            spec = StepSpec.model_validate(shared | {"batch_size": size, "precision": precision})
+            spec = StepSpec.model_validate(shared | {"batch_size": size, "precision": precision, "card": card})
             step, judged = predict(spec), predict(spec.model_copy(update={"evaluation": True}))
             found = step.model_dump(exclude={"spec"}) | {"evaluation_gib": judged.process_gib}
             rows.append(found | {"batch_size": size, "precision": precision, "process_gib": step.process_gib})

@@ -14,6 +14,7 @@ from torch import nn
 
 from fracture.config import TrainConfig
 from fracture.errors import ConfigError
+from fracture.training.memory.card import Card, card_here
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _CPU_BF16 = ("avx512_bf16", "amx_bf16", "bf16")  # names of torch.cpu.get_capabilities()
@@ -44,12 +45,13 @@ class Plan(BaseModel):
     memory_allocated_gib: float | None = Field(None, description="of it, what is in tensors")
     resident_gib: float | None = Field(None, description="of it, training images that lie on the GPU; null: none")
     memory_corrected: bool = Field(False, description="whether the prediction was too low and the plan changed once")
+    card: Card | None = Field(None, description="what a process takes of the GPU beside its tensors")
     reasons: dict[str, str] = Field(description="why, for what was chosen automatically")
     recipe: dict[str, str] = Field({}, description="knobs that the recipe has chosen")
 
     def params(self) -> dict[str, object]:
         """What is logged as parameters: what makes runs differ."""
-        values = self.model_dump(exclude={"reasons", "recipe"})
+        values = self.model_dump(exclude={"reasons", "recipe", "card"})
         return {f"plan.{name}": value for name, value in values.items() if not name.endswith("_gib")}
 
     def memory(self) -> dict[str, float]:
@@ -104,6 +106,7 @@ def resolve(config: TrainConfig, image_size: int, synthetic: bool) -> Plan:
         epochs=epochs,
         accumulation=parts,
         checkpointing=config.checkpointing is True,
+        card=card_here() if device == "cuda" else None,
         reasons=reasons,
     )
 

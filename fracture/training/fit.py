@@ -30,9 +30,9 @@ from fracture.training.execution import (
 )
 from fracture.training.feed import Feed
 from fracture.training.learner import Learner
-from fracture.training.memory.allocators import CONTEXT_GIB
+from fracture.training.memory.card import Card
 from fracture.training.memory.correct import corrected
-from fracture.training.memory.limit import hold
+from fracture.training.memory.limit import find_limit, hold
 from fracture.training.memory.shortage import is_out_of_memory
 from fracture.training.selection import check_selection, validation_metrics
 from fracture.training.state import Position
@@ -139,11 +139,19 @@ def choose_execution(job: Job, cache_dir: Path) -> Plan:
     if not any_format and not any_precision:
         return plan
     apply_threads(plan)
+    apply_determinism(config.deterministic)  # cuBLAS reads its setting when it is first used
+    hold_limit(plan, config.memory_limit_gib)
     with out_of_memory_explained(job):
         model = build_model(job)
         if any_precision:
             plan = with_precision(plan, model, name, cache_dir, any_format)
         return with_memory_format(plan, model, name, cache_dir) if any_format else plan
+
+
+def hold_limit(plan: Plan, wanted: float | str) -> None:
+    """Have torch refuse what is over the limit, on a GPU; ``wanted`` as `find_limit` takes it."""
+    if plan.device == "cuda":
+        hold(find_limit(wanted, plan.device).gib, plan.card or Card())
 
 
 def choose_compile(job: Job, model: torch.nn.Module, cache_dir: Path) -> Plan:
@@ -169,8 +177,7 @@ def fit(job: Job, model: torch.nn.Module, watch: Watch, listener: Listener) -> P
     apply_threads(job.plan)
     apply_determinism(job.config.deterministic)
     reset_peak_memory(job.plan.device)
-    if job.plan.device == "cuda" and job.plan.memory_limit_gib is not None:
-        hold(job.plan.memory_limit_gib, CONTEXT_GIB["cuda"])
+    hold_limit(job.plan, job.plan.memory_limit_gib or "auto")
     train = job.indices("train")
     with out_of_memory_explained(job):
         learner = _learner(job, model)

@@ -1,5 +1,6 @@
 """What runs fastest on this machine, by timing steps of the model itself: the memory format, and torch.compile."""
 
+import contextlib
 import copy
 import json
 import math
@@ -22,7 +23,7 @@ COMPILING = 60.0  # seconds that compiling may take; it is tried where that is `
 SHARE = 0.02
 TOLERANCE = 0.02  # by which the loss of a faster step may differ, as a share of it or of that of a guess
 ROOM = 0.9  # of the memory limit: a compiled step may take more than was predicted of the model as it is
-_TIMED_IMAGES = 2  # enough to tell the formats apart, few enough for a slow processor
+_TIMED_IMAGES = 2  # enough to tell the formats apart, few enough for a slow processor, and where no more fit on a GPU
 _ROUNDS = 3  # the first to warm up
 _WORTH = 0.95  # of the other's time, which a choice must take less than
 _CLEARLY = 0.9  # the same for fp32 against bf16, which takes half the memory
@@ -150,7 +151,8 @@ def _read(cache_dir: Path) -> dict[str, dict[str, float]]:
 
 def _timed(plan: Plan, model: nn.Module, name: str, cache_dir: Path) -> dict[str, float]:
     """Seconds of a step in each memory format, under the plan's precision, and its loss."""
-    return _remembered(cache_dir, f"{_key(plan, name)}, with its loss", lambda: _time_formats(model, plan))
+    images = "" if plan.device == "cpu" else f" of {plan.micro_batch} images"
+    return _remembered(cache_dir, f"{_key(plan, name)}, with its loss{images}", lambda: _time_formats(model, plan))
 
 
 def _time_formats(model: nn.Module, plan: Plan) -> dict[str, float]:
@@ -158,9 +160,17 @@ def _time_formats(model: nn.Module, plan: Plan) -> dict[str, float]:
 
     The best of several rounds in turn, after one to warm up, so that a passing load on the machine hits both alike.
     """
+    if plan.device == "cuda":  # a few images leave it waiting for the processor, which tells nothing of a whole batch
+        with contextlib.suppress(torch.OutOfMemoryError):
+            return _time_formats_on(model, plan, max(plan.micro_batch, _TIMED_IMAGES))
+        torch.cuda.empty_cache()
+    return _time_formats_on(model, plan, _TIMED_IMAGES)
+
+
+def _time_formats_on(model: nn.Module, plan: Plan, images: int) -> dict[str, float]:
     plans = {name: plan.model_copy(update={"memory_format": name}) for name in FORMATS}
     twins = {name: trial.place(copy.deepcopy(model)).train() for name, trial in plans.items()}
-    pixels = _pixels(plan, _TIMED_IMAGES)
+    pixels = _pixels(plan, images)
     rounds = []
     for _ in range(_ROUNDS):
         torch.manual_seed(0)
@@ -206,6 +216,8 @@ def _pixels(plan: Plan, images: int) -> torch.Tensor:
 
 def _one_step(model: Forward, plan: Plan, pixels: torch.Tensor) -> tuple[float, float]:
     """Seconds of a forward and backward pass, and the loss."""
+    if plan.device == "cuda":
+        torch.cuda.synchronize()
     start = time.perf_counter()
     with plan.autocast():
         logits = model(pixels)

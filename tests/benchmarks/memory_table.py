@@ -12,9 +12,8 @@ import time
 from pathlib import Path
 
 from fracture.models.backbones import NICKNAMES
-from fracture.training.memory.allocators import CachingAllocator
 from fracture.training.memory.dry_run import record
-from fracture.training.memory.predict import predict
+from fracture.training.memory.predict import allocator_of, predict
 from fracture.training.memory.replay import play_steps
 from fracture.training.memory.spec import GIB, StepSpec
 from tests.benchmarks.machine import machine
@@ -45,7 +44,7 @@ def _line(spec: StepSpec, other: str, folder: Path) -> str:
     start = time.perf_counter()
     found = predict(spec, folder)
     seconds = time.perf_counter() - start
-    itself = play_steps(record(spec), CachingAllocator(), accumulation=False)
+    itself = play_steps(record(spec), allocator_of(spec), accumulation=False)
     same = f"{itself.peak / GIB / found.allocated_gib - 1:+.3%}/{itself.reserved / GIB / found.reserved_gib - 1:+.3%}"
     ratio = found.allocated_gib / float(other.split("/")[0])
     cells = [spec.model, spec.precision, spec.batch_size, f"{found.allocated_gib:.2f}/{found.reserved_gib:.2f}"]

@@ -86,7 +86,7 @@ def bare(learner: Learner, job: Job, steps: int) -> float:
     """Images a second of forward, backward and step on one batch in memory."""
     indices = job.indices("train")[: job.config.batch_size]
     inputs = prepare(torch.from_numpy(job.dataset.pixels(indices)), job.plan, job.normalize)
-    targets = torch.from_numpy(job.dataset.labels[indices])
+    targets = torch.from_numpy(job.dataset.labels[indices]).to(job.plan.device)
     learner.model.train()
     start = time.perf_counter()
     for _ in range(steps):
@@ -95,6 +95,8 @@ def bare(learner: Learner, job: Job, steps: int) -> float:
         loss.backward()  # type: ignore[no-untyped-call]
         learner.optimizer.step()
         learner.optimizer.zero_grad(set_to_none=True)
+    if job.plan.device == "cuda":
+        torch.cuda.synchronize()
     return steps * len(indices) / (time.perf_counter() - start)
 
 

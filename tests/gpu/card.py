@@ -22,18 +22,24 @@ def emit(**cells: Any) -> None:
 
 
 def used_gib() -> float:
-    """Memory in use on the card by anybody, as ``nvidia-smi`` says; without a card, what this process holds."""
+    """GiB of the card that this process has, or the one of its children that has most, as ``nvidia-smi`` says.
+
+    Without a card, what this process holds of the main memory.
+    """
     if shutil.which("nvidia-smi") is None:
         return psutil.Process().memory_info().rss / 2**30
-    asked = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
-    return int(subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()[0]) / 1024
+    asked = ["nvidia-smi", "--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"]
+    lines = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines()
+    used = dict(map(int, line.split(",")) for line in lines if line.strip())
+    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    return max(used.get(one.pid, 0) for one in family) / 1024
 
 
 class Watched:
-    """The largest memory of the card beyond what others held at the beginning, in GiB."""
+    """The largest memory of one process on the card, in GiB."""
 
     def __init__(self) -> None:
-        self.before, self.peak = used_gib(), 0.0
+        self.peak = 0.0
 
 
 @contextlib.contextmanager
@@ -43,7 +49,7 @@ def watched(seconds: float = 0.1) -> Iterator[Watched]:
 
     def look() -> None:
         while not over.wait(seconds):
-            found.peak = max(found.peak, used_gib() - found.before)
+            found.peak = max(found.peak, used_gib())
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
@@ -52,7 +58,12 @@ def watched(seconds: float = 0.1) -> Iterator[Watched]:
     finally:
         over.set()
         thread.join()
-        found.peak = max(found.peak, used_gib() - found.before)
+        found.peak = max(found.peak, used_gib())
+
+
+def has_room() -> bool:
+    """Whether all parts may be on the card at once."""
+    return torch.cuda.is_available() and torch.cuda.get_device_properties(0).total_memory > 60 * 2**30
 
 
 def described() -> str:

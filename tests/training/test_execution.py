@@ -48,6 +48,7 @@ def test_precision_follows_the_hardware_and_is_explained(
 def test_precision_of_a_gpu(capability: tuple[int, int], precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    monkeypatch.setattr(execution, "card_here", lambda: None)
     plan = resolve(TrainConfig(), 224, synthetic=False)
     assert (plan.device, plan.precision) == ("cuda", precision)
     assert resolve(TrainConfig(device="cpu", precision="fp32"), 224, synthetic=False).device == "cpu"

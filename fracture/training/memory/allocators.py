@@ -1,7 +1,6 @@
 """Models of the two allocators that a training step meets: torch's caching one on CUDA, and the C library's on a CPU.
 
-Not modelled, and part of the allowances below: the CUDA context with its kernels, cuDNN's and cuBLAS's workspaces; on a
-CPU the interpreter and the libraries.
+Not modelled, and part of the allowances of `predict`: cuDNN's workspaces; on a CPU the interpreter and the libraries.
 """
 
 from bisect import bisect_left, insort
@@ -9,10 +8,6 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 MIB = 2**20
-
-# docs/memory.md says where these allowances come from
-CONTEXT_GIB = {"cuda": 0.5, "cpu": 1.2}  # beside the allocator
-CONTEXT_SHARE = {"cuda": 0.0, "cpu": 0.18}  # of what the allocator holds: oneDNN's own memory, and what lies between
 
 _ROUND = 512  # kMinBlockSize of c10/cuda/CUDACachingAllocator.cpp, as the other constants
 _SMALL = MIB  # kSmallSize: larger ones are in the large pool

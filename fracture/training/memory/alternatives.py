@@ -8,8 +8,8 @@ from math import ceil
 from fracture.errors import ConfigError, MemoryLimitError
 from fracture.models.backbones import find
 from fracture.models.sizes import takes
-from fracture.training.memory.allocators import CONTEXT_GIB
 from fracture.training.memory.plan import MemoryPlan, MemoryRequest, find_plan, options
+from fracture.training.memory.predict import beside
 from fracture.training.memory.spec import UnpredictableError
 
 Change = Callable[[MemoryRequest], Iterator[tuple[str, MemoryRequest]]]
@@ -35,7 +35,7 @@ def refusal(request: MemoryRequest) -> str:
     """What does not fit, how much it would need at least, and the cheapest ways out with their figures."""
     spec = request.spec
     least = _least(request)
-    allowance = CONTEXT_GIB[spec.device]  # no change of the step gets below it
+    allowance = beside(spec)  # no change of the step gets below it
     found = list(_alternatives(request)) if request.limit_gib > allowance else []
     shown = [f"- {text}: {chosen.prediction.process_gib:.2f} GiB, {_how(chosen)}" for text, chosen in found]
     raised = ceil(10 * least) / 10

@@ -6,6 +6,7 @@ from fracture.files import replacing, write_json
 from fracture.training.execution import Plan
 from fracture.training.fit import Job
 from fracture.training.memory.alternatives import require_plan
+from fracture.training.memory.card import Card
 from fracture.training.memory.figure import draw
 from fracture.training.memory.limit import find_limit
 from fracture.training.memory.plan import MemoryPlan, MemoryRequest
@@ -103,6 +104,7 @@ def spec_of(job: Job) -> StepSpec:
         layer_decay_cutoff=job.config.layer_decay_cutoff,
         ema=job.config.ema_decay > 0,
         device=job.plan.device,
+        card=job.plan.card or Card(),
         evaluation=not job.learns,
     )
 

@@ -8,10 +8,14 @@ from pathlib import Path
 
 from fracture.data.cache import default_folder
 from fracture.files import write_json
-from fracture.training.memory.allocators import CONTEXT_GIB, CONTEXT_SHARE, CachingAllocator, Heap
+from fracture.training.memory.allocators import MIB, Allocator, CachingAllocator, Heap
 from fracture.training.memory.dry_run import Tape, between, record
 from fracture.training.memory.replay import play_evaluation, play_steps
 from fracture.training.memory.spec import GIB, Prediction, StepSpec
+
+# docs/memory.md says where these allowances come from
+CPU_GIB = 1.2  # of the interpreter and the libraries
+_SHARE = {"cuda": 0.03, "cpu": 0.18}  # of what the allocator holds: cuDNN, oneDNN, what lies between
 
 SAMPLES = (2, 4)  # batch sizes of the two dry runs that all others follow from
 
@@ -32,7 +36,7 @@ def predict(spec: StepSpec, cache_dir: Path | None = None) -> Prediction:
         UnpredictableError: its operations depend on the contents of tensors.
     """
     tape = _tape(spec, (cache_dir or default_folder()) / "memory")
-    allocator = CachingAllocator() if spec.device == "cuda" else Heap()
+    allocator = allocator_of(spec)
     player = play_evaluation(tape, allocator) if spec.evaluation else play_steps(tape, allocator, spec.accumulation)
     rounding = player.peak - sum(player.parts.values())
     player.parts["temporaries"] += rounding  # what the allocator adds to every block
@@ -40,11 +44,26 @@ def predict(spec: StepSpec, cache_dir: Path | None = None) -> Prediction:
         spec=spec,
         allocated_gib=player.peak / GIB,
         reserved_gib=player.reserved / GIB,
-        context_gib=CONTEXT_GIB[spec.device] + CONTEXT_SHARE[spec.device] * player.reserved / GIB,
+        context_gib=beside(spec) + _SHARE[spec.device] * player.reserved / GIB,
         parts={name: size / GIB for name, size in player.parts.items()},
         phase=player.phase,
         batch_norm=tape.batch_norm,
     )
+
+
+def beside(spec: StepSpec) -> float:
+    """GiB that the process takes beside torch's allocator, whatever the step."""
+    return spec.card.context_gib if spec.device == "cuda" else CPU_GIB
+
+
+def allocator_of(spec: StepSpec) -> Allocator:
+    """The device's, empty but for what is there in every step."""
+    if spec.device == "cpu":
+        return Heap()
+    allocator = CachingAllocator()
+    for _ in ("cuBLAS", "cuBLASLt"):
+        allocator.take(int(spec.card.workspace_mib * MIB))
+    return allocator
 
 
 def _tape(spec: StepSpec, folder: Path) -> Tape:
@@ -56,7 +75,8 @@ def _tape(spec: StepSpec, folder: Path) -> Tape:
 
 
 def _recorded(spec: StepSpec, folder: Path) -> Tape:
-    text = spec.model_copy(update={"accumulation": False}).model_dump_json() + _versions()  # it only plays them twice
+    step = spec.model_copy(update={"accumulation": False})  # which only plays a tape twice
+    text = step.model_dump_json(exclude={"card"}) + _versions()
     place = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
     try:
         return Tape(**json.loads(place.read_text()))

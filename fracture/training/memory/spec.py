@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from fracture.errors import FractureError
+from fracture.training.memory.card import Card
 
 GIB = 2**30
 PARTS = ("weights", "average", "gradients", "optimiser", "inputs", "copies", "activations", "temporaries")
@@ -16,7 +17,7 @@ MEANINGS = {
     "inputs": "images and labels of the batch",
     "copies": "the weights in bf16 or fp16, kept by autocast through the step",
     "activations": "what the forward pass keeps for the backward pass",
-    "temporaries": "what single operations need while they run, and gradients of activations",
+    "temporaries": "what single operations need while they run, cuBLAS among them, and gradients of activations",
 }
 
 
@@ -47,6 +48,7 @@ class StepSpec(BaseModel):
     checkpointing: bool = Field(False, description="whether activations are computed again in the backward pass")
     device: Literal["cpu", "cuda"] = Field("cuda", description="whose allocator is modelled; neither needs to be there")
     accumulation: bool = Field(False, description="whether several micro-batches make one optimiser step")
+    card: Card = Field(Card(), description="what a GPU has taken before the step; of no meaning on a CPU")
     evaluation: bool = Field(False, description="an evaluation batch instead of a step of learning")
 
 
@@ -58,7 +60,7 @@ class Prediction(BaseModel):
     spec: StepSpec
     allocated_gib: float = Field(description="in tensors, as torch.cuda.max_memory_allocated counts")
     reserved_gib: float = Field(description="held by the allocator, as torch.cuda.max_memory_reserved counts")
-    context_gib: float = Field(description="allowance for what no allocator of torch sees; see `allocators`")
+    context_gib: float = Field(description="allowance for what no allocator of torch sees; see `predict`")
     parts: dict[str, float] = Field(description="what the allocated peak is made of, by the names in PARTS")
     phase: str = Field(description="where the peak is: forward, backward, update or evaluation")
     batch_norm: bool = Field(description="whether a step normalises over the batch, so that its parts matter")

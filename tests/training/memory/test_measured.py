@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fracture.training.memory.allocators import CONTEXT_GIB
+from fracture.training.memory.card import card_here
 from fracture.training.memory.limit import find_limit, hold
 from fracture.training.memory.predict import predict
 from fracture.training.memory.spec import GIB, StepSpec
@@ -34,7 +34,9 @@ def on_cuda() -> Iterator[Callable[..., StepSpec]]:
     """Specs on a GPU whose allocator starts empty and unlimited, and ends so."""
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
-    yield lambda **changes: StepSpec.model_validate({"model": "resnet50", "device": "cuda"} | changes)
+    yield lambda **changes: StepSpec.model_validate(
+        {"model": "resnet50", "device": "cuda", "card": card_here()} | changes
+    )
     torch.cuda.set_per_process_memory_fraction(1.0)
     torch.cuda.empty_cache()
 
@@ -49,14 +51,18 @@ def test_a_real_step_on_a_gpu_takes_what_was_predicted(
     take_steps(spec)
     found = predict(spec, tmp_path)
     assert found.allocated_gib * GIB == pytest.approx(torch.cuda.max_memory_allocated(), rel=0.1)
-    assert found.reserved_gib * GIB == pytest.approx(torch.cuda.max_memory_reserved(), rel=0.15)
+    assert found.reserved_gib * GIB == pytest.approx(
+        torch.cuda.max_memory_reserved(), rel=0.15, abs=0.3 * GIB
+    )  # cuDNN's
 
 
 @needs_cuda
 def test_a_gpu_holds_the_limit(on_cuda: Callable[..., StepSpec]) -> None:
-    assert find_limit("auto", "cuda").gib * GIB == torch.cuda.get_device_properties(0).total_memory
-    hold(1.0, CONTEXT_GIB["cuda"])
+    assert torch.cuda.mem_get_info()[0] < find_limit("auto", "cuda").gib * GIB <= torch.cuda.mem_get_info()[1]
+    card = card_here()
+    assert card is not None
+    hold(1.5, card)
     learner = make_learner(on_cuda(batch_size=64))
     with pytest.raises(torch.OutOfMemoryError):
         take_steps(on_cuda(batch_size=64), learner)
-    assert torch.cuda.max_memory_reserved() <= (1.0 - CONTEXT_GIB["cuda"]) * GIB
+    assert torch.cuda.max_memory_reserved() <= (1.5 - card.context_gib) * GIB
