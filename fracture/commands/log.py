@@ -22,6 +22,7 @@ def export(log: str, form: str, out: str, since: str) -> None:
     """Write the rows of LOG as one flat table; a file that is there is not written over."""
     from fracture.monitoring import export as exporting  # heavy imports only once the values are right
     from fracture.monitoring import window
+    from fracture.monitoring.correction import latest
     from fracture.monitoring.log import place_of
 
     begin, path = window.begin(since), Path(f"answers.{form}" if out == "auto" else out)
@@ -31,5 +32,6 @@ def export(log: str, form: str, out: str, since: str) -> None:
     if next(place.read(begin), None) is None:
         raise DataError(f"{log}: holds no answer since {begin or 'the beginning'}", "--since all takes all of them.")
     classes = dict.fromkeys(name for row in place.read(begin) for name in row.probabilities)
-    count = exporting.export(place.read(begin), classes, path, form)
-    Terminal().say(f"{count:,} answers: {path}")
+    said = latest(place.corrections())
+    count = exporting.export(place.read(begin), classes, path, form, said)
+    Terminal().say(f"{count:,} answers, {len(said):,} images corrected by readers: {path}")

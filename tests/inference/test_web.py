@@ -19,6 +19,7 @@ from PIL import Image
 
 from fracture.errors import ConfigError, DataError
 from fracture.inference import table
+from fracture.inference.about import About
 from fracture.inference.access import HeaderTimeoutProtocol
 from fracture.inference.batching import Batcher
 from fracture.inference.predictor import Predictor, Prepared
@@ -255,10 +256,15 @@ def test_a_request_that_was_given_up_ends_no_thread(predictor: Predictor) -> Non
 
 
 @pytest.fixture
-def address(predictor: Predictor) -> Iterator[str]:
+def served(predictor: Predictor) -> Any:
+    return application(predictor, Limits(seconds=1))
+
+
+@pytest.fixture
+def address(served: Any) -> Iterator[str]:
     """Where the application is served from, on a free port; a connection that says nothing ends after a second."""
     protocol = type("HeaderTimeout", (HeaderTimeoutProtocol,), {"seconds": 1.0})
-    config = uvicorn.Config(application(predictor, Limits(seconds=1)), http=protocol, log_level="warning")
+    config = uvicorn.Config(served, http=protocol, log_level="warning")
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
@@ -284,7 +290,7 @@ def test_half_a_request_ends(address: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_page_answers_in_a_browser(browser: Any, address: str, tmp_path: Path) -> None:
+def test_the_page_answers_in_a_browser(browser: Any, served: Any, address: str, tmp_path: Path) -> None:
     (tmp_path / "x.png").write_bytes(png(0, 300))
     (tmp_path / "y.txt").write_text("no image")
     browser.get(address)
@@ -305,3 +311,9 @@ def test_the_page_answers_in_a_browser(browser: Any, address: str, tmp_path: Pat
     assert sizes[0][0] == 300
     assert "Not read" in shown("images")
     assert "test_resnet" in shown("about")
+    served.state.service.take(small(1), About(name="bones", version="4"))  # the champion has changed
+    browser.find_element("id", "file").send_keys(str(tmp_path / "y.txt"))
+    until = time.monotonic() + 20
+    while "bones version 4" not in shown("model") and time.monotonic() < until:
+        time.sleep(0.1)
+    assert "bones version 4" in shown("model"), "the page says which model answers now"

@@ -3,9 +3,11 @@
 from typing import Any
 
 from fracture.inference.log import Served
+from fracture.monitoring.correction import Correction
 from fracture.monitoring.record import Record
 
 SERVED = Served("bones", "3", "w" * 64)
+SAID = Correction("2026-01-31T12:00:00.000Z", "a" * 64, "no_fracture", "Dr. Ünal, radiology", "bones", "3", "w" * 64)
 
 
 def record(number: int = 0, **values: Any) -> Record:

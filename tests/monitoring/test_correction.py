@@ -30,11 +30,10 @@ from fracture.monitoring.feedback import CORRECTED, RANDOM, choose
 from fracture.monitoring.folder import FolderLog
 from fracture.monitoring.log import AnswerLog, Place, Policy, place_of
 from fracture.monitoring.reference import build, write
-from tests.monitoring.rows import SERVED, record
+from tests.monitoring.rows import SAID, SERVED, record
 from tests.small_model import CLASSES, png, small
 
 TOKEN = "s" * 16
-SAID = Correction("2026-01-31T12:00:00.000Z", "a" * 64, "no_fracture", "Dr. Ünal, radiology", "bones", "3", "w" * 64)
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +41,6 @@ def answering() -> Predictor:
     found = small()
     found.watched = True
     return found
-
-
-@pytest.fixture(params=["folder", "sqlite"])
-def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return str(tmp_path / "log") if request.param == "folder" else f"sqlite:///{tmp_path / 'log.db'}"
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import hashlib
 import json
 import os
 import shutil
@@ -9,7 +10,9 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,8 +31,7 @@ from fracture.monitoring.folder import FolderLog
 from fracture.monitoring.log import AnswerLog, Policy, place_of
 from fracture.monitoring.record import make
 from tests.data.dicoms import make as dicom
-from tests.monitoring.rows import SERVED, record
-from tests.postgres import new_database
+from tests.monitoring.rows import SAID, SERVED, record
 from tests.small_model import CLASSES, png, small
 
 KEY = b"k" * 32
@@ -40,13 +42,6 @@ def answering() -> Predictor:
     found = small()
     found.watched = True
     return found
-
-
-@pytest.fixture(params=["folder", "sqlite", "postgres"])
-def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "postgres":
-        return new_database(request.getfixturevalue("postgres")).replace("+psycopg", "")
-    return str(tmp_path / "log") if request.param == "folder" else f"sqlite:///{tmp_path / 'log.db'}"
 
 
 @pytest.fixture
@@ -94,6 +89,24 @@ def test_every_place_gives_back_what_it_was_given(address: str) -> None:
     assert list(reader.read()) == []
     for one in (place, another, reader):
         one.close()
+
+
+def test_several_servers_share_a_log(address: str) -> None:
+    def serve(name: str) -> None:
+        place = place_of(address, make=True)
+        for number in range(20):
+            place.write([replace(record(number), request=f"{name}-{number}-{i}") for i in range(5)])
+            if number % 5 == 0:
+                place.correct(replace(SAID, image=f"{name}-{number}"))
+        place.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(serve, "abcd"))
+    reader = place_of(address)
+    found = [row.request for row in reader.read()]
+    assert len(found) == len(set(found)) == 400
+    assert len(list(reader.corrections())) == 16
+    reader.close()
 
 
 def test_a_row_says_what_was_asked_and_answered(answering: Predictor, tmp_path: Path) -> None:
@@ -225,6 +238,8 @@ def test_predict_logs_and_export_brings_it_out(
     images = [str(tmp_path / name) for name in ("0.png", "1.png", "2.png", "bad.png")]
     assert cli("predict", str(pth), *images, "--log", "answers", "--log-key", str(tmp_path / "key")) == 0
     assert (tmp_path / "key").stat().st_mode & 0o77 == 0
+    reader = place_of("answers")
+    reader.correct(replace(SAID, image=hashlib.sha256(png(1)).hexdigest(), label="simple_fracture"))
     assert cli("log", "export", "answers", "--format", "csv", "--out", "a.csv") == 0
     assert cli("log", "export", "answers", "--out", "a.parquet") == 0
     with Path("a.csv").open(newline="") as file:
@@ -235,6 +250,8 @@ def test_predict_logs_and_export_brings_it_out(
     assert len(rows) == len(frame) == 4
     assert {f"probability_{name}" for name in CLASSES} <= set(frame.columns) == set(rows[0])
     assert frame["trait_log2_width"].tolist()[:3] == [float(row["trait_log2_width"]) for row in rows[:3]]
+    assert frame["corrected"].tolist() == [row["corrected"] for row in rows] == ["", "simple_fracture", "", ""]
+    assert frame["corrected_by"].tolist()[1] == SAID.by
     assert frame["refer"].tolist() == [row["refer"] == "True" for row in rows]
     assert cli("log", "export", "answers", "--out", "a.csv") == 2
     assert "is not written over" in capsys.readouterr().err

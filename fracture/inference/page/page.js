@@ -69,6 +69,7 @@ async function predict(file) {
   try {
     const reply = await ask("predict", {method: "POST", body: form}), body = await reply.json()
     if (!reply.ok) throw new Error(body.detail)
+    if (["title", "version", "weights_sha256"].some(name => body[name] !== model[name])) await start()  // another model answers now
     return body.answers[0]
   } catch (error) {
     const said = error instanceof TypeError ? "the server does not answer" : error.message
