@@ -80,7 +80,7 @@ class Service:
         began, images = time.perf_counter(), list(request.images) if self.log else []
         model = self.model  # of the whole request, whatever is taken up meanwhile
         with self._slot():
-            read_images = await self._decode(model.predictor, request)
+            read_images, digests = await self._decode(model.predictor, request)
             answers = iter(await self._ask(model.predictor, [one for one in read_images if isinstance(one, Prepared)]))
             found = [(one, next(answers) if isinstance(one, Prepared) else one) for one in read_images]
             self.counters.answers([answer for _, answer in found], model.served)
@@ -89,8 +89,8 @@ class Service:
                 files = [one if isinstance(one, bytes) else None for one in images]
                 seconds = time.perf_counter() - began
                 self.log.put(files, [answer for _, answer in found], seconds, served=model.served)
-                for row, file in zip(rows, files, strict=True):
-                    row |= {"sha256": hashlib.sha256(file).hexdigest()} if file is not None else {}
+                for row, digest in zip(rows, digests, strict=True):
+                    row |= {"sha256": digest} if digest else {}
             if request.heat or request.radiograph:
                 work = partial(_add_pictures, model.predictor, request, found, rows)
                 await asyncio.get_running_loop().run_in_executor(self._maps, work)
@@ -113,7 +113,7 @@ class Service:
         finally:
             self._slots.release()
 
-    async def _decode(self, predictor: Predictor, request: PredictRequest) -> list[Prepared | Answer]:
+    async def _decode(self, predictor: Predictor, request: PredictRequest) -> tuple[list[Prepared | Answer], list[str]]:
         late = Event()
         work = asyncio.get_running_loop().run_in_executor(self._decoding, self._prepare, predictor, request, late)
         try:
@@ -123,21 +123,25 @@ class Service:
         finally:
             late.set()  # who waits no longer wants no further image decoded
 
-    def _prepare(self, predictor: Predictor, request: PredictRequest, late: Event) -> list[Prepared | Answer]:
-        """One image after the other, until the request has too many pixels or is given up."""
+    def _prepare(
+        self, predictor: Predictor, request: PredictRequest, late: Event
+    ) -> tuple[list[Prepared | Answer], list[str]]:
+        """One image after the other, until the request has too many pixels or is given up; with a log also digests."""
         found: list[Prepared | Answer] = []
+        digests: list[str] = []
         pictures, pixels = request.heat or request.radiograph, 0
         for i, one in enumerate(request.images):
             if late.is_set():
                 break
             found.append(predictor.prepare(one, pictures=pictures) if isinstance(one, bytes) else one)
+            digests.append(hashlib.sha256(one).hexdigest() if self.log and isinstance(one, bytes) else "")
             request.images[i] = b""  # no longer needed
             pixels += found[-1].pixels if isinstance(found[-1], Prepared) else 0
             if pixels > self.limits.pixels:
                 raise HTTPException(
                     413, f"more than {self.limits.pixels:,} pixels in one request: send fewer images at once"
                 )
-        return found
+        return found, digests
 
     async def _ask(self, predictor: Predictor, images: list[Prepared]) -> list[Answer]:
         if not images:
