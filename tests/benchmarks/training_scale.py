@@ -49,10 +49,8 @@ def main() -> None:
 
 def measure(model: str, size: int, batch: int, images: int) -> list[str]:
     """One row."""
-    config, backbone = (
-        TrainConfig(model=model, batch_size=batch, weights="none", image_size=size),
-        backbones.find(model),
-    )
+    backbone = backbones.find(model)
+    config = TrainConfig(model=model, batch_size=batch, weights="none", image_size=size, threads=1)
     dataset = open_dataset(Source(demo_images=images), size, cache.default_folder())
     plan = execution.resolve(config, size, synthetic=True)
     with tempfile.TemporaryDirectory() as name:
