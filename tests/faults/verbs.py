@@ -91,6 +91,16 @@ def aliases(root: Path) -> Result:
         return dict(rows.fetchall())
 
 
+def tuned(root: Path) -> Result:
+    """That the study is finished, with as many trials told as it was to have; which values they try is no difference."""
+    with closing(sqlite3.connect(root / "mlflow.db")) as db:
+        studies = db.execute("SELECT COUNT(*) FROM runs WHERE status = 'FINISHED' AND name LIKE 'tune %'").fetchone()
+        told = db.execute(
+            "SELECT COUNT(*) FROM tags WHERE key = 'fracture.trial_state' AND value IN ('COMPLETE', 'PRUNED')"
+        ).fetchone()
+    return {"finished studies": studies[0], "trials told": told[0]}
+
+
 def emptied(root: Path) -> Result:
     """How many files the cache holds."""
     return {"files in the cache": sum(path.is_file() for path in (root / "cache").rglob("*"))}
@@ -103,7 +113,7 @@ VERBS = {
     "folds": Verb((*_TRAIN, "--epochs", "1", "--folds", "3"), "trained", runs, 4),
     "tune, 3 workers": Verb(
         ("tuning", *_TUNE, "--trials", "3", "--workers", "3"),
-        "trained", lambda root: {"finished": runs(root)["finished"]}, 1,
+        "trained", tuned, 1,
     ),
     "cache --clear": Verb(("fracture", "cache", "--clear"), "trained", emptied, 8),
     "prepare": Verb(("fracture", "prepare", "images", "--out", "made.csv"), "trained", files("made*"), 12),
