@@ -92,7 +92,7 @@ def aliases(root: Path) -> Result:
 
 
 def tuned(root: Path) -> Result:
-    """That the study is finished, with as many trials told as it was to have; which values they try is no difference."""
+    """That the study is finished, with as many trials told as it was to have, whichever values they tried."""
     with closing(sqlite3.connect(root / "mlflow.db")) as db:
         studies = db.execute("SELECT COUNT(*) FROM runs WHERE status = 'FINISHED' AND name LIKE 'tune %'").fetchone()
         told = db.execute(
