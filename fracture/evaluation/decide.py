@@ -18,6 +18,7 @@ from fracture.evidence.healthy import LACK
 from fracture.evidence.verdict import Rule
 from fracture.rules import USUAL, YOUDEN, Wanted
 
+_TOO_FEW = "too few images to estimate it on others than those that set the threshold"
 _PARTS = 10  # of cross-fitting: nine tenths of the images choose almost what all of them choose
 
 
@@ -152,9 +153,7 @@ def _expected(answers: Answers, fitted: Fitted, wanted: Wanted) -> dict[str, Est
     if fitted.operating_point.fracture_threshold is not None and answers.healthy is not None:
         fractured = answers.labels != answers.classes.index(answers.healthy)
         if sample.alarm is None:
-            lacking = Estimate(
-                value=None, low=None, high=None, n=0, groups=0, reason="too few images to decide without some of them"
-            )
+            lacking = Estimate(value=None, low=None, high=None, n=0, groups=0, reason=_TOO_FEW)
             return found | {SENSITIVITY: lacking, SPECIFICITY: lacking}
         found[SENSITIVITY] = share(sample.alarm, fractured, groups)
         found[SPECIFICITY] = share(~sample.alarm, ~fractured, groups)

@@ -51,7 +51,7 @@ def fit_operating_point(probability: Floats, fractured: npt.NDArray[np.bool_], r
         rule: see `fracture.rules`.
 
     Returns:
-        Without a threshold, with the reason and with what can be had, where these images cannot tell one.
+        Without a threshold, with the reason and with what is possible, where these images cannot tell one.
     """
     kind, value = parse_rule(rule)
     words = {
@@ -82,7 +82,7 @@ def fit_referral(confidence: Floats, correct: npt.NDArray[np.bool_], wanted_erro
         wanted_error: error rate among the images that are answered.
 
     Returns:
-        Without a threshold, with the reason and with what can be had, where not even the surest images are right often
+        Without a threshold, with the reason and with what is possible, where not even the surest images are right often
         enough: then every image is to be referred.
     """
     n, ranked = len(confidence), -np.sort(-confidence)
@@ -102,16 +102,19 @@ def fit_referral(confidence: Floats, correct: npt.NDArray[np.bool_], wanted_erro
 
 
 def _no_referral(promised: Floats, answered: Integers, wanted_error: float) -> str:
-    """Why no threshold keeps the error, and the least that can be had."""
-    refused = f"an error of {wanted_error:g} among {_LEAST_ACCEPTED} or more answered images cannot be had"
+    """Why no threshold keeps the error, and the lowest error that is possible."""
+    refused = f"no threshold keeps the error at {wanted_error:g} among {_LEAST_ACCEPTED} or more answered images"
     if not np.isfinite(promised).any():
-        return f"{refused}: there are no {_LEAST_ACCEPTED} images to be told apart: refer every image"
+        few = len(answered) < _LEAST_ACCEPTED
+        why = f"there are only {len(answered)}" if few else "the model is equally sure of all of them"
+        return f"{refused}: {why}; every image is referred"
     best = int(promised.argmin())
     least = math.ceil(promised[best] * 1000 - _SLACK) / 1000
     if least >= 0.5:
-        return f"{refused}, nor one below a half: refer every image"
+        return f"{refused}, or even below a half; every image is referred"
     share = answered[best] / len(answered)
-    return f"{refused}; the least is refer_error={least:g}, with {share:.0%} answered: refer every image"
+    lowest = f"the lowest possible is refer_error={least:g}, with {share:.0%} answered"
+    return f"{refused}; {lowest}; every image is referred"
 
 
 def _levels(probability: Floats, fractured: npt.NDArray[np.bool_]) -> _Levels:
@@ -130,7 +133,7 @@ def _between(low: float, high: float) -> float:
 
 
 def _choose(levels: _Levels, kind: str, value: float) -> tuple[int | None, str]:
-    """Which level a rule asks for, and why none and what can be had."""
+    """Which level a rule asks for, and why none and what is possible."""
     missed, quiet = levels.fractures - levels.found, levels.others - levels.false
     if kind == "youden":
         return int((levels.found / levels.fractures - levels.false / levels.others).argmax()), ""
@@ -147,5 +150,5 @@ def _choose(levels: _Levels, kind: str, value: float) -> tuple[int | None, str]:
     if len(kept):
         return int(kept[-1]), ""
     most = math.floor(promised.max() * 1000 + _SLACK) / 1000
-    can = f"the most that can be had is {kind}:{most:g}" if most > 0 else f"no {kind} can be had"
+    can = f"the highest possible is {kind}:{most:g}" if most > 0 else f"no {kind} is possible"
     return None, f"{kind}:{value:g} cannot be promised from {what}; {can}"

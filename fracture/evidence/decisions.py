@@ -101,7 +101,7 @@ class Decided(BaseModel):
         "thresholds on images that did not choose them, by cross-fitting; the interval is the wider of a bootstrap's "
         "over groups and of Wilson's",
     )
-    unmet: tuple[str, ...] = Field((), description="what was wanted and cannot be had, with what can")
+    unmet: tuple[str, ...] = Field((), description="what was wanted and is not possible, with what is")
     sets: Sets | None = Field(None, description="classes that cannot be ruled out; null: from before there were any")
 
     @property

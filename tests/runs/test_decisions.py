@@ -131,7 +131,7 @@ def test_what_cannot_be_had_is_said_aloud(solved: str, place: Path, tmp_path: Pa
     results = of(run_id, tmp_path)
     assert (results.operating_point.fracture_threshold, results.referral.refer_below) == (None, None)
     shown = said(screen)
-    for words in ("ensitivity:0.999 cannot be promised from", "the most that can be had is", "n error of 0.0001 among"):
+    for words in ("ensitivity:0.999 cannot be promised from", "the highest possible is", "o threshold keeps the error"):
         assert words in shown
         assert any(words in lack for lack in results.decisions.unmet if results.decisions), words
     page = mlflow.artifacts.load_text(f"{mlflow.get_run(run_id).info.artifact_uri}/report.html")

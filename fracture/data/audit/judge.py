@@ -77,6 +77,10 @@ def _evidence(pair: PairLike, kind: str) -> Evidence:
     return Evidence(pair.first, pair.second, kind, float(pair.score), str(pair.transform))
 
 
+def _pairs(n: int, kind: str = "") -> str:
+    return " ".join(filter(None, (f"{n:,}", kind, "pair" if n == 1 else "pairs")))
+
+
 def _across(images: Sequence[Image], pairs: Sequence[Evidence]) -> list[Evidence]:
     splits = [(images[e.first].split, images[e.second].split) for e in pairs]
     return [e for e, (a, b) in zip(pairs, splits, strict=True) if a and b and a != b]
@@ -98,14 +102,15 @@ def _check_near(
     across = _across(images, [*same, *sorted(near, key=lambda e: -e.score)])
     inside = len(near) + len(same) - len(across)
     maybe = _across(images, sorted(unsure, key=lambda e: -e.score))
-    tail = f"{inside:,} pairs inside one split; {len(unsure):,} uncertain pairs to review, {len(maybe):,} across splits"
+    review = f"{_pairs(len(unsure), 'uncertain')} to review, {len(maybe):,} across splits"
+    tail = f"{_pairs(inside)} inside one split; {review}"
     if not any(image.split for image in images):
-        tail = f"the images are not split yet; {len(near):,} near-duplicate pairs, {len(unsure):,} to review"
+        tail = f"the images are not split yet; {_pairs(len(near), 'near-duplicate')}, {len(unsure):,} to review"
         return Check(2, name, title, "note" if near else "ok", tail + note, len(near), (*near, *unsure))
     tail += note
     if across:
         held = len({i for e in across for i in (e.first, e.second)})
-        sentence = f"{len(across):,} pairs, {held:,} of {len(images):,} images, lie in two splits; {tail}"
+        sentence = f"{_pairs(len(across))}, {held:,} of {len(images):,} images, in two splits; {tail}"
         return Check(2, name, title, "leak", sentence, len(across), (*across, *maybe))
     rest = (*maybe, *same, *near, *(e for e in unsure if e not in maybe))
     return Check(2, name, title, "note" if rest or note else "ok", f"none across splits; {tail}", 0, rest)
