@@ -55,8 +55,10 @@ class Author:
 
     @property
     def title(self) -> str:
-        """Name and version, in as many characters as a code may have."""
-        return f"{self.name} version {self.version}"[:_LONGEST] if self.version else self.name[:_LONGEST]
+        """Name and version, in as many bytes as a code may have, without the backslash that DICOM cuts texts at."""
+        more = f" version {self.version}" if self.version else ""
+        name = self.name.replace("\\", "/").encode()[: _LONGEST - len(more)].decode("utf-8", "ignore")
+        return name + more
 
     def uid(self, *about: str) -> str:
         """The same UID for the same thing: what was sent twice is one object (PS3.5, B.2)."""
@@ -77,7 +79,9 @@ def source_of(dataset: Dataset) -> Dataset:
         value = dataset.get(name)
         setattr(source, name, "" if value is None else str(value))
     source.PatientOrientation = dataset.get("PatientOrientation")
-    source.Laterality = dataset.get("Laterality") or dataset.get("ImageLaterality") or ""
+    source.ImageLaterality = dataset.get("ImageLaterality") or dataset.get("Laterality") or ""
+    number = str(dataset.get("InstanceNumber") or "")
+    source.InstanceNumber = int(number) if number.isdecimal() else 1
     source.NumberOfFrames = int(dataset.get("NumberOfFrames") or 1)
     return source
 
@@ -104,7 +108,7 @@ def report(source: Dataset, answer: Answer, author: Author) -> Dataset:
     content[0].ContentSequence.extend(_comments(answer))
     made = sr.ComprehensiveSR(
         [_bare(source)], content, author.uid(source.StudyInstanceUID, "SR"), _SERIES["SR"],
-        author.uid(source.SOPInstanceUID, "SR"), 1, "fracture (open source)", is_complete=True,
+        author.uid(source.SOPInstanceUID, "SR"), source.InstanceNumber, "fracture (open source)", is_complete=True,
         **_equipment(author), coding_schemes=[CodingSchemeIdentificationItem(_SCHEME, name="Classes of the model")],
     )  # fmt: skip
     return _filed(made, source)
@@ -114,11 +118,13 @@ def capture(source: Dataset, answer: Answer, author: Author, heat: bytes) -> Dat
     """A secondary capture of a heat map (PNG), with the notice and the answer burnt in above it."""
     made = SCImage(
         burnt(heat, _line(answer), author.title), "RGB", 8, "PATIENT", source.StudyInstanceUID,
-        author.uid(source.StudyInstanceUID, "SC"), _SERIES["SC"], author.uid(source.SOPInstanceUID, "SC"), 1,
-        "fracture (open source)", patient_orientation=("L", "F"), transfer_syntax_uid=ExplicitVRLittleEndian,
-        **_equipment(author),
+        author.uid(source.StudyInstanceUID, "SC"), _SERIES["SC"], author.uid(source.SOPInstanceUID, "SC"),
+        source.InstanceNumber, "fracture (open source)", patient_orientation=("L", "F"),
+        transfer_syntax_uid=ExplicitVRLittleEndian, **_equipment(author),
     )  # fmt: skip
-    made.PatientOrientation, made.Laterality = source.PatientOrientation, source.Laterality  # as the radiograph lies
+    made.PatientOrientation = source.PatientOrientation  # as the radiograph lies
+    made.pop("Laterality", None)  # is of a whole series, and one study may hold both hands
+    setattr(made, "ImageLaterality" if source.ImageLaterality else "Laterality", source.ImageLaterality)
     made.BurnedInAnnotation = "NO"  # the standard means what tells who the patient is
     made.DerivationDescription = f"{NOTICE}. Heat map of {answer.label}"[:1024]
     referenced = Dataset()

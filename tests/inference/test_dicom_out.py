@@ -78,7 +78,7 @@ def test_an_answer_becomes_objects_of_its_study(predictor: Predictor, tmp_path: 
     (study,) = report.CurrentRequestedProcedureEvidenceSequence
     assert study.ReferencedSeriesSequence[0].SeriesInstanceUID == "1.2.3.4.5"
     assert study.ReferencedSeriesSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID == "1.2.3.4.5.6"
-    assert (capture.Laterality, capture.PatientOrientation) == ("R", ["L", "F"])
+    assert (capture.ImageLaterality, capture.PatientOrientation) == ("R", ["L", "F"])
     assert capture.SourceImageSequence[0].ReferencedSOPInstanceUID == "1.2.3.4.5.6"
     assert (report.CompletionFlag, report.PreliminaryFlag, report.VerificationFlag) == (
         "COMPLETE", "PRELIMINARY", "UNVERIFIED",
@@ -214,6 +214,30 @@ def test_other_programs_read_them(predictor: Predictor, tmp_path: Path, program:
             assert dicom_objects.NOTICE in ran.stdout
         if program == "dcm2json":
             assert json.loads(ran.stdout)["0020000D"]["Value"] == ["1.2.3.4"]
+
+
+def test_images_of_one_study_agree_on_it(predictor: Predictor, tmp_path: Path) -> None:
+    """Both hands, two series, and a model whose name is longer than a code and holds what DICOM cuts texts at."""
+    if not shutil.which("dcentvfy") or not shutil.which("dciodvfy"):
+        pytest.skip("needs dcentvfy and dciodvfy (Debian: dicom3tools)")
+    served = Served("Röntgen \\ Ä " + "x" * 80, "12", "w" * 64)
+    for number, more in enumerate(({"ImageLaterality": "L"}, {"Laterality": "R", "SeriesInstanceUID": "1.2.9"}, {})):
+        changed = (
+            TAGS | {"ImageLaterality": None, "SOPInstanceUID": f"1.2.8.{number}", "InstanceNumber": number + 1} | more
+        )
+        (tmp_path / f"{number}.dcm").write_bytes(make(PIXELS, **changed))
+    out = tmp_path / "out"
+    dicom_out.ready(out)
+    sent = dicom_out.write(predictor, served, sorted(tmp_path.glob("*.dcm")), out, lambda *_: None)
+    assert (sent.written, sent.skipped) == (3, ())
+    files = [str(path) for path in out.iterdir()]
+    for words in (["dcentvfy", *files], *(["dciodvfy", path] for path in files)):
+        ran = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert "Error" not in ran.stdout + ran.stderr, ran.stdout + ran.stderr
+    found = [pydicom.dcmread(path) for path in files]
+    assert {(one.StudyInstanceUID, one.ManufacturerModelName[-10:]) for one in found} == {("1.2.3.4", "version 12")}
+    assert sorted(str(one.get("ImageLaterality", "")) for one in found if one.Modality != "SR") == ["", "L", "R"]
+    assert sorted(int(one.InstanceNumber) for one in found) == [1, 1, 2, 2, 3, 3]
 
 
 def test_a_model_without_maps_leaves_a_report(predictor: Predictor, tmp_path: Path) -> None:
