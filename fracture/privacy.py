@@ -19,6 +19,10 @@ from urllib.parse import quote, unquote
 
 HIDDEN = "***"
 _ADDRESS = re.compile(r"(?<=://)[^\s/?#'\"<>]*@")  # user and password, up to the last @ before the path
+_PASSWORD = re.compile(  # of a database, where SQLAlchemy takes / ? # and blanks too; a port is no password
+    r"(?i)\b((?:postgres(?:ql)?|mysql|mariadb|mssql|oracle)(?:\+\w+)?://)[^\s:/@]*:(?!\d+(?:[/\s]|$)|\s)[^@\n]*@"
+)
+_QUERY = re.compile(r"(?i)([?&](?:password|passwd|sslpassword)=)[^\s&'\"<>]+")  # of an address, up to the next &
 _SETTING = re.compile(  # password=..., ?token=..., "Authorization: Bearer ..."; what follows the name is the secret
     r"(?i)\b((?:password|passwd|sslpassword)(?:=|['\"]\s*:\s*['\"])|(?:secret|token|api_?key|access_?key|sig|x-amz-\w+)=)"
     r"[^\s&;,'\"<>]+"
@@ -34,8 +38,8 @@ def without_secrets(text: str) -> str:
     """A text without passwords and tokens: of addresses, of settings like ``password=``, of the environment."""
     for secret in _secrets(tuple(sorted(os.environ.items()))):
         text = text.replace(secret, HIDDEN)
-    text = _ADDRESS.sub(f"{HIDDEN}@", text)
-    text = _SETTING.sub(rf"\1{HIDDEN}", text)
+    text = _ADDRESS.sub(f"{HIDDEN}@", _PASSWORD.sub(rf"\1{HIDDEN}@", text))
+    text = _SETTING.sub(rf"\1{HIDDEN}", _QUERY.sub(rf"\1{HIDDEN}", text))
     return _BEARER.sub(rf"\1{HIDDEN}", text)
 
 
