@@ -34,10 +34,11 @@ def command(
     begin, terminal = window.begin("all" if corrected else since), Terminal()
     with attached.accounted("feedback"):
         store.connect()
-        found = open_window(log, against, begin)
+        said = feedback.read(corrected) if corrected else []
+        found = open_window(log, against, begin, {one.sha256 for one in said})
         if found.reference is None:
             terminal.warn("The model brings no reference: no threshold and no healthy class are known.")
         if corrected:
-            feedback.take(found, corrected, terminal)
+            feedback.take(found, said, corrected, terminal)
         else:
             feedback.ask(found, out, count, seed, images, terminal)

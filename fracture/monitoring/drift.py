@@ -102,11 +102,11 @@ def judge(reference: Reference, rows: Sequence[Record], limits: Limits, more: Se
         limits: from when on a difference is drift.
         more: what was found out elsewhere.
     """
-    ordered = sorted(rows, key=lambda row: row.time)
+    ordered = sorted(rows, key=lambda row: (row.time, row.image, row.request))
     drawn = np.random.default_rng(0).permutation(len(ordered))[:MOST]
     some = [ordered[i] for i in np.sort(drawn)]
     answered = [row for row in some if not row.error]
-    unique = list({row.image: row for row in answered if row.traits}.values())
+    unique = _measured(answered)
     before, now = reference.matrix, _matrix(unique)
     found = _probe(reference, before, unique, now, _FAMILIES)
     sources = _by_source(reference, before, answered)
@@ -130,9 +130,13 @@ def judge(reference: Reference, rows: Sequence[Record], limits: Limits, more: Se
     )  # fmt: skip
 
 
+def _measured(rows: Sequence[Record]) -> list[Record]:
+    """One row an image, of those with the traits of this version: others can be held against nothing."""
+    return list({row.image: row for row in rows if len(row.traits) == len(traits.NAMES)}.values())
+
+
 def _matrix(rows: Sequence[Record]) -> npt.NDArray[np.float32]:
-    known = [row.traits if len(row.traits) == len(traits.NAMES) else (np.nan,) * len(traits.NAMES) for row in rows]
-    return np.nan_to_num(np.array(known, np.float32).reshape(len(known), len(traits.NAMES)))
+    return np.array([row.traits for row in rows], np.float32).reshape(len(rows), len(traits.NAMES))
 
 
 def _probe(
@@ -185,7 +189,7 @@ def _by_source(
             float(np.mean(sure)) if sure else None,
         )  # fmt: skip
         if place < _SOURCES and count >= OF_SOURCE:
-            unique = list({row.image: row for row in own if row.traits}.values())
+            unique = _measured(own)
             source = replace(source, probe=_probe(reference, before, unique, _matrix(unique), {}))
         found.append(source)
     return tuple(found)

@@ -64,7 +64,7 @@ def read(path: Path = DEFAULT) -> Limits:
         ConfigError: missing, not TOML, or a threshold is missing, unknown or out of range.
     """
     try:
-        return Limits.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return Limits.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     except ValidationError as error:

@@ -2,7 +2,8 @@
 
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,13 +44,14 @@ class Window:
     corrected: Mapping[str, Correction] = field(default_factory=dict)
 
 
-def open_window(log: str, against: str, since: str) -> Window:
+def open_window(log: str, against: str, since: str, images: Collection[str] = ()) -> Window:
     """The rows of the model that answered last, or of the one that they are held against.
 
     Args:
         log: ``DIR``, ``sqlite:///FILE`` or ``postgresql://...``.
         against: id of a run, ``models:/...`` or a reference.json; ``auto`` is the model that the rows name.
         since: when the span begins, as rows have it; empty for all of time.
+        images: digests of images; the model that answered most of these counts, whoever has answered since.
 
     Raises:
         ConfigError: no such log, run or model.
@@ -59,9 +61,10 @@ def open_window(log: str, against: str, since: str) -> Window:
     rows = sorted(place.read(since), key=lambda row: row.time)
     if not rows:
         raise DataError(f"{log}: holds no answer since {since or 'the beginning'}", "--since all takes all of them.")
-    found = find_reference(_named(rows[-1]) if against == "auto" else against)
+    among = _answered_most(rows, images)
+    found = find_reference(_named(among[-1]) if against == "auto" else against)
     fitting = [row for row in rows if found and row.weights == found.weights_sha256]
-    last = (fitting or rows)[-1]
+    last = among[-1] if against == "auto" else (fitting or among)[-1]
     own = [row for row in rows if _served(row) == _served(last)]
     known = {row.image: row.probabilities for row in own if not row.error}  # by class
     corrected = {
@@ -106,6 +109,11 @@ def drift(log: str, against: str, since: str, limits: Limits, out: Path, termina
         )
     if window.reference.weights_sha256 != window.rows[-1].weights:
         terminal.warn("The reference is that of another model than the one that answered.")
+    if others := {name for row in window.rows for name in row.probabilities} ^ set(window.reference.classes):
+        raise ConfigError(
+            f"the reference and the answers differ in the classes {', '.join(sorted(others))}: shares of other classes "
+            "cannot be compared. --against takes a model of the same ones."
+        )
     if window.others:
         terminal.say(f"{window.others:,} answers of other models are left out.")
     people = [in_use(window.rows[-1]), of_corrections(window.rows, window.corrected)]
@@ -123,6 +131,13 @@ def drift(log: str, against: str, since: str, limits: Limits, out: Path, termina
 def _served(row: Record) -> tuple[str, str, str]:
     """Which model answered: versions of the same weights may decide by other thresholds."""
     return row.model, row.version, row.weights
+
+
+def _answered_most(rows: Sequence[Record], images: Collection[str]) -> Sequence[Record]:
+    """The rows on some images by the model that answered most of them; all rows where there is none."""
+    own = [row for row in rows if row.image in images]
+    answered = Counter(served for _, served in {(row.image, _served(row)) for row in own})
+    return [row for row in own if answered[_served(row)] == max(answered.values())] or rows
 
 
 def _named(row: Record) -> str:

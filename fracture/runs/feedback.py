@@ -1,9 +1,11 @@
 """Answers for a person to look at, and what their labels say of the model in use, kept with its version."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from fracture.data.prepare import reviewed
+from fracture.data.prepare.reviewed import Reviewed
 from fracture.errors import ConfigError, DataError
 from fracture.monitoring import feedback, use
 from fracture.monitoring.record import Record
@@ -44,22 +46,39 @@ def _prepare(out: Path, images: Path | None) -> str:
     return f"fracture prepare OLD.csv NEW --corrections {out} --test-fraction 0"
 
 
-def take(window: Window, corrected: Path, terminal: Terminal) -> InUse:
+def read(corrected: Path) -> list[Reviewed]:
+    """The rows of a review.csv that comes back.
+
+    Raises:
+        ConfigError: no such file.
+        DataError: it is none.
+    """
+    if not corrected.is_file():
+        raise ConfigError(f"--corrected {corrected}: no such file")
+    return reviewed.read(corrected)
+
+
+def take(window: Window, said: Sequence[Reviewed], corrected: Path, terminal: Terminal) -> InUse:
     """Hold answers against the labels of a review.csv, show what they say and keep it with the model's version.
 
     Where a row has none, what a reader said on the page counts.
 
+    Args:
+        window: the answers of the model.
+        said: the file's rows.
+        corrected: the file.
+        terminal: shows it.
+
     Raises:
-        ConfigError: no such file.
         DataError: it holds no label of an image that was drawn at random, or two labels of one.
     """
-    if not corrected.is_file():
-        raise ConfigError(f"--corrected {corrected}: no such file")
-    said = reviewed.read(corrected)
     labels: dict[str, str] = {}
     for row in said:
         if row.label and labels.setdefault(row.sha256, row.label) != row.label:
             raise DataError(f"{row.where}: is {labels[row.sha256]} elsewhere and {row.label} here; one label an image")
+    answered = {row.image for row in window.rows}
+    if strange := [row.where for row in said if row.label and row.sha256 not in answered]:
+        terminal.warn(f"{len(strange)} labels are of no image that this model has answered, the first at {strange[0]}.")
     drawn = {row.sha256 for row in said if feedback.RANDOM in row.reason}
     labels = {image: one.label for image, one in window.corrected.items()} | labels
     found = use.measure(window.rows, labels, drawn, window.reference)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,19 @@ def test_rows_without_traits_and_references_without_any(base: Reference) -> None
     render(failed)
 
 
+def test_traits_of_another_version_are_no_drift(base: Reference) -> None:
+    """Rows of a log from before a trait was added can be held against nothing; as zeros they were told apart."""
+    old = [replace(row, traits=row.traits[:43]) for row in rows(60)]
+    found = judge(base, old, LIMITS)
+    assert (found.probe, found.moved, found.power["images"]) == (None, (), 0)
+    assert "probe" not in {check.name for check in found.drifted}
+
+
+def test_the_order_of_a_log_changes_nothing(base: Reference) -> None:
+    alike = [replace(row, time="2026-01-31T12:00:00.000Z") for row in rows(60)]
+    assert judge(base, alike, LIMITS) == judge(base, alike[::-1], LIMITS)
+
+
 @given(st.integers(1, 80), st.integers(1, 80), st.floats(0, 1), st.floats(0, 1))
 @settings(max_examples=15, deadline=None)
 def test_the_interval_of_a_change_holds_it(n: int, m: int, p: float, q: float) -> None:
@@ -236,6 +250,8 @@ def test_thresholds_are_read_and_checked(text: str, said: str, tmp_path: Path) -
         limits.read(tmp_path / "mine.toml")
     with pytest.raises(ConfigError, match="cannot be read"):
         limits.read(tmp_path / "none.toml")
+    (tmp_path / "notepad.toml").write_text(limits.DEFAULT.read_text(), encoding="utf-8-sig")
+    assert limits.read(tmp_path / "notepad.toml") == LIMITS
     assert len({LIMITS.digest, LIMITS.model_copy(update={"power": limits.Power(auc=0.8, wanted=0.8)}).digest}) == 2
 
 
@@ -266,3 +282,7 @@ def test_the_command_reports_keeps_a_run_and_ends_with_five(
     assert cli("drift", "log", "--since", "all") == 2  # version 3 of a model that is not registered
     assert cli("drift", "log", "--since", "all", "--against", "none.json") == 2
     assert cli("drift", "log", "--since", "soon") == 2
+    Path("other.json").write_text(base.model_copy(update={"classes": ("broken", "whole")}).model_dump_json())
+    capsys.readouterr()
+    assert cli("drift", "log", "--since", "all", "--against", "other.json") == 2
+    assert "differ in the classes broken, comminuted_fracture" in capsys.readouterr().err

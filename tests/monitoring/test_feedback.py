@@ -24,6 +24,7 @@ from fracture.monitoring.folder import FolderLog
 from fracture.monitoring.record import Record
 from fracture.monitoring.reference import Reference, build
 from fracture.monitoring.use import InUse, measure
+from fracture.runs.drift import open_window
 from fracture.tracking import query
 from registry.verify import verify
 from registry.versions import Registry
@@ -138,6 +139,54 @@ def test_exports_of_label_studio_are_read(export: Callable[[Path, list[dict[str,
     ]  # fmt: skip
 
 
+SAVED = {
+    "semicolons": "\ufeffpath;label;confidence;reason;sha256\r\nx.png;cat;0,87;drawn at random;AB\r\n".encode(),
+    "told": b'sep=;\r\nnote;Label;reason;Path;SHA256\r\n"a\nb; c";cat;drawn at random;x.png;ab\r\n;;;;\r\n',
+    "western": "path;label;reason;sha256;station\r\nx.png;cat;drawn at random;ab;Röntgen 1\r\n".encode("cp1252"),
+    "unicode text": "path\tlabel\treason\tsha256\r\nx.png\tcat\tdrawn at random\tab\r\n".encode("utf-16"),
+    "quoted": b'"sha256","reason","label","image","more"\n"ab","drawn at random"," cat ","x.png",""\n',
+}
+
+
+@pytest.mark.parametrize("data", SAVED.values(), ids=list(SAVED))
+def test_a_csv_is_read_as_spreadsheets_save_it(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(data)
+    (found,) = reviewed.read(tmp_path / "a.csv")
+    assert (found.path, found.label, found.sha256, found.reason) == ("x.png", "cat", "ab", RANDOM)
+
+
+def test_a_digest_names_an_image_without_its_path(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("sha256,label\nab,cat\n")
+    assert [(one.sha256, one.label) for one in reviewed.read(tmp_path / "a.csv")] == [("ab", "cat")]
+
+
+@pytest.mark.parametrize(
+    ("results", "said"),
+    [
+        ([("choice", ["cat", "dog"])], ["cat | dog"]),  # no class, and refused as such
+        ([("quality", ["good"]), ("choice", ["cat"])], ["cat"]),
+        ([("kind", ["cat"])], ["cat"]),
+        ([("choice", [])], [""]),
+        (None, [""]),
+    ],
+)
+def test_answers_of_label_studio_are_taken_whole(results: Any, said: list[str], tmp_path: Path) -> None:
+    given = results and [{"type": "choices", "from_name": name, "value": {"choices": own}} for name, own in results]
+    tasks = [{"data": {"path": "x.png"}, "annotations": [{"result": given}]}]
+    (tmp_path / "a.json").write_text(json.dumps(tasks), encoding="utf-8-sig")
+    assert [one.label for one in reviewed.read(tmp_path / "a.json")] == said
+
+
+def test_labels_are_of_the_model_that_was_reviewed_whoever_answers_now(tmp_path: Path) -> None:
+    log = FolderLog(tmp_path, make=True)
+    log.write([record(i, model="old.pth", version="", weights="o") for i in range(4)])
+    log.write([record(i, model="new.pth", version="", weights="n", time="2026-02-01") for i in range(3, 9)])
+    assert open_window(str(tmp_path), "auto", "").rows[-1].model == "new.pth"
+    reviewed_then = {record(i).image for i in range(4)}
+    found = open_window(str(tmp_path), "auto", "", reviewed_then)
+    assert ({row.model for row in found.rows}, found.others) == ({"old.pth"}, 6)
+
+
 @pytest.mark.parametrize("text", ["{}x", "5", '[{"annotations": [{"result": [{"type": "choices"}]}]}]', "[3]"])
 def test_other_json_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(text)
@@ -192,13 +241,20 @@ def test_from_the_log_to_labels_and_back(
     for i in range(24):
         (kept / f"{i}.png").write_bytes(png(i))
         digest = hashlib.sha256(png(i)).hexdigest()
-        log.write([answered([0.1, 0.85, 0.05], i, model="watched", version="1", image=digest, kept=f"{i}.png")])
+        log.write(
+            [
+                answered(
+                    [0.1, 0.85, 0.05], i, model="watched", version="1", image=digest, kept=f"{i}.png", station="=1+1"
+                )
+            ]
+        )
     common = ["feedback", "log", "--against", "reference.json"]
     assert cli(*common, "--since", "all", "--count", "30", "--images", "kept") == 0
     assert cli(*common, "--since", "all") == 2
     assert "may hold labels" in capsys.readouterr().err
     rows = list(csv.DictReader(Path("review.csv").read_text().splitlines()))
     assert len(rows) == 24
+    assert not any(cell.startswith(("=", "@")) for row in rows for cell in row.values())
     assert cli(*common, "--corrected", "review.csv") == 3  # nobody has filled it in
     for row in rows:
         row["label"] = "simple_fracture" if RANDOM in row["reason"] else ""

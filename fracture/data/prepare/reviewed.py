@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fracture.data.tables import open_table
+from fracture.data.tables import open_table, plain
 from fracture.errors import DataError
+from fracture.progress import LOG
 
 _STUDIO = "choice"  # the column of Label Studio's answer, as its template for image classification names it
+_IMAGE = {"path", "image", "sha256"}  # any of these columns says which image is meant
 
 
 @dataclass(frozen=True)
@@ -44,20 +46,24 @@ def read(path: Path) -> list[Reviewed]:
 
 
 def _from_table(path: Path) -> list[Reviewed]:
-    with open_table(path) as table:
-        label, names = _STUDIO if _STUDIO in table.names else "label", set(table.names)
-        missing = [*(["label"] if label not in names else []), *(["path"] if not names & {"path", "image"} else [])]
+    with open_table(path, foreign=True) as table:
+        names = {plain(name): name for name in reversed(table.names)}
+        label = _STUDIO if _STUDIO in names else "label"
+        missing = [*(["label"] if label not in names else []), *(["path"] if not names.keys() & _IMAGE else [])]
         if missing:
             raise DataError(
                 f"{path}: column {' and '.join(missing)} missing, found {', '.join(table.names) or 'none'}",
                 "Corrections have the columns path and label, as label_review.csv has.",
             )
-        return [_row(f"{path}:{line}", row, label) for line, row in table.rows]
+        for note in table.notes:
+            LOG.warning("%s: %s", path, note)
+        rows = [(line, {name: row.get(own, "") for name, own in names.items()}) for line, row in table.rows]
+        return [_row(f"{path}:{line}", row, label) for line, row in rows]
 
 
 def _from_json(path: Path) -> list[Reviewed]:
     try:
-        tasks = json.loads(path.read_text(encoding="utf-8"))
+        tasks = json.loads(path.read_text(encoding="utf-8-sig"))
         each = [(place, one) for place, task in enumerate(tasks) for one in _answers(task)]
         return [_row(f"{path}:{place}", one, _STUDIO) for place, one in each]
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -67,16 +73,21 @@ def _from_json(path: Path) -> list[Reviewed]:
 
 
 def _answers(task: dict[str, Any]) -> list[dict[str, Any]]:
-    """A task of JSON-MIN as it is; of JSON one for each annotation that was not cancelled."""
+    """A task of JSON-MIN as it is; of JSON one for each annotation that was not cancelled.
+
+    Where several questions were put, the one that is called `_STUDIO` counts.
+    """
     if "annotations" not in task:
         return [task]
-    chosen = [
-        result["value"]["choices"][0]
+    results = [
+        result
         for annotation in task["annotations"]
         if not annotation.get("was_cancelled")
-        for result in annotation["result"]
+        for result in annotation.get("result") or ()
         if result.get("type") == "choices"
     ]
+    named = [result for result in results if result.get("from_name") == _STUDIO] or results
+    chosen = [" | ".join(result["value"]["choices"]) for result in named]  # several are no class, which is said later
     return [{**task["data"], _STUDIO: label} for label in chosen or [""]]
 
 
@@ -84,4 +95,4 @@ def _row(where: str, values: Mapping[Any, Any], label: str) -> Reviewed:
     def text(name: str) -> str:
         return str(values.get(name) or "").strip()
 
-    return Reviewed(where, text("path") or text("image"), text(label), text("sha256"), text("reason"))
+    return Reviewed(where, text("path") or text("image"), text(label), text("sha256").lower(), text("reason"))
