@@ -79,6 +79,11 @@ def as_text(name: str) -> str:
     return _NOT_SHOWN.sub(lambda found: found[0].encode("unicode_escape").decode(), shown)
 
 
+def as_cell(text: str) -> str:
+    """A text that no spreadsheet takes for a formula: an apostrophe stands before what would begin one (OWASP)."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
 def as_lines(text: str) -> str:
     """A text of several lines as it can be printed; see `as_text`."""
     return "\n".join(as_text(line.replace("\t", "    ")) for line in text.split("\n"))

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlche
 from fracture.errors import ConfigError
 from fracture.monitoring import correction
 from fracture.monitoring.correction import Correction
-from fracture.monitoring.record import NAMES, Record, parse
+from fracture.monitoring.record import LATER, NAMES, Record, parse
 from fracture.privacy import without_secrets
 from fracture.trouble import sentence
 
@@ -24,6 +25,7 @@ _KINDS = {
     "latency": sa.Float, "distance": sa.Float, "v": sa.Integer,
 }  # fmt: skip
 _JSON = ("probabilities", "traits")
+_PLAIN = re.compile(r"[\w+]+://[^:/@]*:[^@]*[\s/?#'\"<>][^@]*@")  # a password that no message could leave out
 _PATIENCE = 5  # seconds that a connection or a lock is waited for
 _AT_ONCE = 2000  # rows that are read together
 
@@ -44,12 +46,17 @@ class DatabaseLog:
         except ArgumentError:
             raise ConfigError(f"{self._shown}: is no address of a database. {ALLOWED}") from None
         kind = url.get_backend_name()
-        if kind not in ("sqlite", "postgresql"):
+        if kind not in ("sqlite", "postgresql") or (kind == "sqlite" and url.database in (None, "", ":memory:")):
             raise ConfigError(f"{self._shown}: {ALLOWED}")
         if kind == "postgresql":
+            if _PLAIN.match(address):
+                raise ConfigError(
+                    "--log postgresql://...: the password holds a blank or one of / ? # ' \" < >. Write these as "
+                    "addresses have them, such as %2F for a slash"
+                )
             if importlib.util.find_spec("psycopg") is None:
                 raise ConfigError(f"{self._shown}: PostgreSQL needs more: pip install -e '.[postgres]'")
-            url = url.set(drivername="postgresql+psycopg")
+        url = url.set(drivername="postgresql+psycopg" if kind == "postgresql" else "sqlite")
         if kind == "sqlite" and not make and not Path(url.database or "").is_file():
             raise ConfigError(f"{self._shown}: no such file. {ALLOWED}")  # SQLite would make an empty one
         wait = {"timeout": _PATIENCE} if kind == "sqlite" else {"connect_timeout": _PATIENCE}
@@ -77,11 +84,11 @@ class DatabaseLog:
 
     def read(self, since: str = "") -> Iterator[Record]:
         """Rows from a moment on, in order of time."""
-        asked = sa.select(*(self._table.c[name] for name in NAMES)).where(self._table.c.time >= since)
+        asked = sa.select(*(self._table.c[name] for name in self._there)).where(self._table.c.time >= since)
         try:
             with self._engine.connect().execution_options(yield_per=_AT_ONCE) as link:
                 for row in link.execute(asked.order_by(self._table.c.time)).mappings():
-                    yield parse({**row, **{name: json.loads(row[name]) for name in _JSON}})
+                    yield parse({**row, **{name: json.loads(row[name]) for name in _JSON if row.get(name)}})
         except SQLAlchemyError as error:
             raise ConfigError(f"{self._shown}: cannot be read as a log: {sentence(error)}") from None
 
@@ -124,10 +131,29 @@ class DatabaseLog:
                     self._table.metadata.create_all(self._engine)
             with self._engine.connect() as link:
                 link.execute(sa.select(self._table.c.id).limit(1))
+            self._there = self._columns(make)
         except OperationalError as error:
             raise ConfigError(f"{self._shown}: does not answer as a log: {sentence(error)}") from None
         except SQLAlchemyError as error:
             raise ConfigError(f"{self._shown}: holds no log: {sentence(error)}") from None
+
+    def _columns(self, make: bool) -> tuple[str, ...]:
+        """The columns that there are; those that a table of an earlier version lacks are added by who writes.
+
+        Raises:
+            ConfigError: one is missing that every version had.
+        """
+        known = {str(column["name"]) for column in sa.inspect(self._engine).get_columns(TABLE)}
+        missing = [name for name in NAMES if name not in known]
+        if lost := sorted(set(missing) - LATER):
+            raise ConfigError(f"{self._shown}: holds no log: {TABLE} has no column {', '.join(lost)}")
+        if not make:
+            return tuple(name for name in NAMES if name in known)
+        with self._engine.begin() as link:
+            for name in missing:
+                kind = self._table.c[name].type.compile(self._engine.dialect)
+                link.execute(sa.text(f'ALTER TABLE {TABLE} ADD COLUMN "{name}" {kind}'))
+        return NAMES
 
 
 def _readable_meanwhile(link: Any, _: object) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fracture.data.audit.traits import NAMES as TRAITS
-from fracture.files import replacing
+from fracture.files import as_cell, replacing
 from fracture.monitoring.correction import NONE, Correction
 from fracture.monitoring.record import NAMES, Record
 
@@ -47,7 +47,7 @@ def _csv(rows: Iterator[dict[str, Any]], header: list[str], part: Path) -> int:
         writer = csv.DictWriter(file, header, extrasaction="ignore")
         writer.writeheader()
         for row in rows:
-            writer.writerow(row)
+            writer.writerow({name: as_cell(one) if isinstance(one, str) else one for name, one in row.items()})
             count += 1
     return count
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fracture.data.audit import traits
-from fracture.files import replacing
+from fracture.files import as_cell, replacing
 from fracture.monitoring.correction import NONE, Correction
 from fracture.monitoring.record import Record
 from fracture.monitoring.reference import QUANTILES, Reference
@@ -91,8 +91,8 @@ def write(
             fracture = "" if row.fracture_probability is None else row.fracture_probability
             label = corrected[row.image].label if row.image in corrected else ""
             writer.writerow([
-                place, label, "; ".join(choice.reasons), row.label, row.decision, row.confidence, fracture, row.time,
-                row.model, row.version, row.station, row.device, row.image,
+                place, label, "; ".join(choice.reasons), as_cell(row.label), row.decision, row.confidence, fracture,
+                row.time, as_cell(row.model), row.version, as_cell(row.station), as_cell(row.device), row.image,
             ])  # fmt: skip
 
 

@@ -56,7 +56,7 @@ class FolderLog:
         for path in self._files():
             if path.name[8:18] < since[:10]:
                 continue
-            with path.open("rb") as file:
+            with suppress(FileNotFoundError), path.open("rb") as file:  # a server deletes what is too old meanwhile
                 for line in file:
                     if (row := _parsed(line)) is not None and row.time >= since:
                         yield row
@@ -78,11 +78,12 @@ class FolderLog:
     def corrections(self, since: str = "") -> Iterator[Correction]:
         """Corrections from a moment on; a line that is being written is left out."""
         for path in self._files(_CORRECTED):
-            for line in path.read_bytes().splitlines():
-                with suppress(ValueError, TypeError):
-                    found = correction.parse(json.loads(line))
-                    if found.time >= since:
-                        yield found
+            with suppress(FileNotFoundError), path.open("rb") as file:
+                for line in file:
+                    with suppress(ValueError, TypeError):
+                        found = correction.parse(json.loads(line))
+                        if found.time >= since:
+                            yield found
 
     def forget(self, before: str) -> int:
         """Delete the files of the days before the one of a moment; how many."""
@@ -133,5 +134,5 @@ def _append(file: int, lines: Iterable[str]) -> None:
 def _parsed(line: bytes) -> Record | None:
     try:
         return parse(json.loads(line))
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError):
         return None

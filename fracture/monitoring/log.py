@@ -100,7 +100,8 @@ class AnswerLog:
         self._place, self._served, self._policy = place, served, policy
         self._queue: queue.Queue[_Asked | None] = queue.Queue()
         self._room = threading.Condition()
-        self._bytes, self._lost, self._written = 0, 0, 0
+        self._bytes, self._waiting, self._lost, self._written, self._not_kept = 0, 0, 0, 0, 0
+        self._patient = False  # whether whoever writes waits for the log
         self._rows: list[Record] = []
         self._problems: dict[str, str] = {}  # by what is not kept: rows, images, or what is too old
         self._try_at, self._pause, self._tidy_at = 0.0, _AGAIN, 0.0
@@ -119,16 +120,18 @@ class AnswerLog:
             answers: one each.
             seconds: that they took.
             served: who answered, None for the model that the log began with.
-            wait: for room, where more than `WAITING_BYTES` wait; else they leave no row.
+            wait: for room, where much waits, and for the last row at the end; else what has no room leaves no row.
         """
         size = sum(len(image) for image in images if isinstance(image, bytes))
         with self._room:
             if wait:
+                self._patient = True
                 self._room.wait_for(lambda: self._queue.qsize() < 64)
             elif self._bytes + size > WAITING_BYTES or self._queue.qsize() > WAITING_ROWS:
                 self._lost += len(answers)
                 return
             self._bytes += size
+            self._waiting += len(answers)
         self._queue.put(_Asked(datetime.now(UTC), images, answers, seconds, size, served or self._served))
 
     def correct(self, image: str, label: str, by: str, served: Served) -> str:
@@ -152,20 +155,31 @@ class AnswerLog:
 
     def health(self) -> dict[str, object]:
         """Whether rows arrive; see `Log` in `fracture.inference.log`."""
-        waiting = self._queue.qsize() + len(self._rows)
         return {
-            "ok": not self._problems and self._thread.is_alive(), "written": self._written, "waiting": waiting,
-            "lost": self._lost, "problem": "; ".join(self._problems.values()),
+            "ok": not self._problems and self._thread.is_alive(), "written": self._written,
+            "waiting": self._waiting + len(self._rows), "lost": self._lost,
+            "problem": "; ".join(list(self._problems.values())),
         }  # fmt: skip
 
     def close(self) -> str:
-        """Write what waits, for ten seconds at most, and stop; what is missing and why, empty where nothing is."""
+        """Write what waits and stop; what is missing and why, empty where nothing is.
+
+        That takes ten seconds at most, or where the log is waited for, until nothing moves for as long.
+        """
         self._closing = True
         self._queue.put(None)
-        self._thread.join(_LAST_TRY)
-        missing = self._lost + len(self._rows)
-        why = self._problems.get("rows", "too many at once")
-        return f"{missing:,} answers are not in the log: {why}" if missing else ""
+        left, before = (self._waiting, self._written), None
+        while self._thread.is_alive() and left != before:
+            self._thread.join(_LAST_TRY)
+            before, left = left, (self._waiting, self._written) if self._patient else left
+        missing = self._lost + self._waiting + len(self._rows)
+        slow = "too many at once" if self._lost else "it takes them too slowly"
+        said = [f"{missing:,} answers are not in the log: {self._problems.get('rows', slow)}"] if missing else []
+        if self._not_kept:
+            said.append(
+                f"{self._not_kept:,} images are not kept: {self._problems.get('images', 'no room for a while')}"
+            )
+        return "; ".join(said)
 
     def _work(self) -> None:
         last = False
@@ -202,6 +216,7 @@ class AnswerLog:
                 LOG.exception("an answer could not be logged")
         with self._room:
             self._bytes -= asked.size
+            self._waiting -= len(asked.answers)
             self._room.notify_all()
         if (over := len(self._rows) - WAITING_ROWS) > 0:
             del self._rows[:over]
@@ -222,6 +237,7 @@ class AnswerLog:
                 with replacing(path) as part:
                     part.write_bytes(data)
         except OSError as error:
+            self._not_kept += 1
             self._fail("images", error)
             return ""
         self._problems.pop("images", None)

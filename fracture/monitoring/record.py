@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from fracture.data.audit.traits import rounded
@@ -11,7 +12,7 @@ from fracture.data.images import ImageError, is_dicom
 from fracture.data.inspection.identity import Identity, identify
 from fracture.files import as_text
 from fracture.inference.log import Served
-from fracture.inference.predictor import Answer
+from fracture.inference.predictor import Answer, Seen
 
 VERSION = 1  # of a row
 _SOURCE = ("StationName", "Manufacturer", "ManufacturerModelName")
@@ -73,22 +74,25 @@ class Record:
 
 
 NAMES = tuple(field.name for field in fields(Record))
+LATER = frozenset(field.name for field in fields(Record) if field.default is not MISSING)  # a row may lack these
 
 
 def parse(values: Mapping[str, Any]) -> Record:
-    """A row as it was stored; columns of a later version are left out.
+    """A row as it was stored; columns of a later version are left out, those that an earlier one lacks are empty.
 
     Raises:
-        TypeError, KeyError: it is no such row.
+        TypeError: it is no such row.
     """
-    known = {name: values[name] for name in NAMES if name in values}
-    return Record(**{**known, "traits": tuple(known.get("traits") or ())})
+    known = {name: values[name] for name in NAMES if name in values and not (name in LATER and values[name] is None)}
+    if not isinstance(known.get("time"), str) or not isinstance(known.get("probabilities"), dict):
+        raise TypeError("a row has a time and probabilities")
+    return Record(**{**known, "traits": tuple(known.get("traits", ()))})
 
 
 def make(
     served: Served, answer: Answer, data: bytes | None, when: str, request: str, latency: float, key: bytes
 ) -> Record:
-    """The row of one answer.
+    """The row of one answer: texts that every place takes, on one line, and finite numbers.
 
     Args:
         served: the model.
@@ -101,15 +105,16 @@ def make(
     """
     identity, station, device = _origin(data or b"", key)
     shares = {name: round(share, 6) for name, share in answer.probabilities.items()}
-    any_fracture = answer.fracture_probability
+    any_fracture, seen = answer.fracture_probability, answer.seen or Seen()
+    reason, error = (as_text(" ".join(text.split())) for text in (answer.reason, answer.error))
     return Record(
-        when, request, hashlib.sha256(data).hexdigest() if data is not None else "", served.name, served.version,
-        served.weights, answer.decision, answer.label, answer.fracture,
+        when, request, hashlib.sha256(data).hexdigest() if data is not None else "", as_text(served.name),
+        served.version, served.weights, answer.decision, answer.label, answer.fracture,
         None if any_fracture is None else round(any_fracture, 6), shares, max(shares.values(), default=None),
-        answer.refer, answer.reason, answer.error, round(latency, 4),
-        rounded(answer.seen.traits) if answer.seen else (),
-        answer.seen.distance if answer.seen else None, identity.study, identity.issued or identity.patient,
-        station, device,
+        answer.refer, reason, error, round(latency, 4),
+        rounded(seen.traits) if all(map(math.isfinite, seen.traits)) else (),
+        seen.distance if math.isfinite(seen.distance or 0) else None, identity.study,
+        identity.issued or identity.patient, station, device,
     )  # fmt: skip
 
 

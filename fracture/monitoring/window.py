@@ -10,7 +10,7 @@ _HOURS = {"h": 1, "d": 24, "w": 168}
 
 def stamp(when: datetime) -> str:
     """A moment as rows have it: UTC, in milliseconds."""
-    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{when.microsecond // 1000:03d}Z"
+    return when.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def begin(text: str, now: datetime | None = None) -> str:
@@ -23,10 +23,11 @@ def begin(text: str, now: datetime | None = None) -> str:
     Raises:
         ConfigError: none of these.
     """
-    if text == "all":
+    plain = text.strip().lower()
+    if plain == "all":
         return ""
     try:
-        if span := re.fullmatch(r"(\d{1,5})([hdw])", text.strip()):
+        if span := re.fullmatch(r"(\d{1,5}) ?([hdw])", plain):
             return stamp((now or datetime.now(UTC)) - timedelta(hours=int(span[1]) * _HOURS[span[2]]))
         day = datetime.fromisoformat(text.strip())
         return stamp(day if day.tzinfo else day.replace(tzinfo=UTC))

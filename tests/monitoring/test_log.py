@@ -9,27 +9,30 @@ import shutil
 import sqlite3
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from fracture.data.audit import traits
 from fracture.data.images import decode
 from fracture.errors import ConfigError
-from fracture.inference.predictor import Answer, Predictor
+from fracture.inference.predictor import Answer, Predictor, Seen
 from fracture.inference.web import application
 from fracture.models import checkpoint
 from fracture.monitoring import folder, window
 from fracture.monitoring import log as logs
+from fracture.monitoring.export import export
 from fracture.monitoring.folder import FolderLog
 from fracture.monitoring.log import AnswerLog, Policy, place_of
-from fracture.monitoring.record import make
+from fracture.monitoring.record import Record, make
 from tests.data.dicoms import make as dicom
 from tests.monitoring.rows import SAID, SERVED, record
 from tests.small_model import CLASSES, png, small
@@ -65,6 +68,13 @@ def asked(
     log = AnswerLog(place, SERVED, policy or Policy(KEY))
     log.put(images, [answering.predict(one)[0] if one is not None else Answer(error="x") for one in images], 0.25)
     return log
+
+
+def rows_of(address: str) -> list[Record]:
+    place = place_of(address)
+    found = list(place.read())
+    place.close()
+    return found
 
 
 def until(true: Callable[[], object]) -> None:
@@ -266,6 +276,9 @@ def test_predict_logs_and_export_brings_it_out(
     [
         ("mysql://u:secretpw@h/d", "Allowed: a folder, sqlite"),
         ("nothing://", "Allowed: a folder"),
+        ("sqlite://", "Allowed: a folder"),
+        ("sqlite:///:memory:", "Allowed: a folder"),
+        ("postgresql://u:secretpw/x@127.0.0.1:1/d", "password holds a blank or one of"),
         ("sqlite:////nowhere/at/all.db", "does not answer as a log: unable to open database file"),
         ("file.txt", "file.txt: File exists; name a folder"),
         ("postgresql://u:secretpw@127.0.0.1:1/d", "does not answer as a log"),
@@ -291,10 +304,98 @@ def test_a_span_of_time() -> None:
     assert window.begin("30d", now) == "2026-01-01T12:00:00.000Z"
     assert window.begin("2026-01-31", now) == "2026-01-31T00:00:00.000Z"
     assert window.begin("2026-01-31T12:00:00+02:00") == "2026-01-31T10:00:00.000Z"
-    assert window.begin("all") == ""
-    for wrong in ("", "30", "d30", "yesterday", "3 days"):
+    assert window.begin("all") == window.begin(" ALL ") == ""
+    assert window.begin("36H", now) == window.begin("36 h", now) == "2026-01-30T00:00:00.000Z"
+    assert window.begin("99999w", now) < "2026", "text sorts as time, in the first centuries too"
+    for wrong in ("", "30", "d30", "yesterday", "3 days", "-3d", "1.5d", "31.01.2026", "2026-13-01", "30m"):
         with pytest.raises(ConfigError, match="Allowed"):
             window.begin(wrong, now)
+
+
+ODD = {"error": "a\0b\nc \udcff", "reason": "\ud800", "seen": Seen((1.0, float("inf")), float("nan"))}
+
+
+@pytest.mark.parametrize("values", [{key: value} for key, value in ODD.items()], ids=list(ODD))
+def test_nothing_odd_keeps_rows_from_a_place(values: dict[str, Any], address: str) -> None:
+    """One row that a place can never take would hold up all that come after it."""
+    place = place_of(address, make=True)
+    log = AnswerLog(place, replace(SERVED, name="bones \udcff"), Policy(KEY))
+    log.put([png()] * 2, [Answer(**values), Answer(label="a")], 0.25)
+    assert log.close() == ""
+    odd, plain = rows_of(address)
+    assert (odd.error, odd.traits, odd.distance) == ("a\\x00b c \\xff" if "error" in values else "", (), None)
+    assert plain.label == "a"
+
+
+def test_who_waits_for_the_log_waits_for_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(FolderLog):
+        def write(self, rows: Sequence[Record]) -> None:
+            time.sleep(0.15)
+            super().write(rows)
+
+    monkeypatch.setattr(logs, "_LAST_TRY", 0.3)
+    monkeypatch.setattr(logs, "make", lambda *values: time.sleep(0.02) or make(*values))
+    patient, hasty = (AnswerLog(Slow(tmp_path / name, make=True), SERVED, Policy(KEY)) for name in "ab")
+    for _ in range(50):
+        patient.put([None], [Answer(error="x")], 0.1, wait=True)
+        hasty.put([None], [Answer(error="x")], 0.1)
+    assert hasty.close().endswith("are not in the log: it takes them too slowly"), "what waits is missing too"
+    assert patient.close() == ""
+    assert len(list(FolderLog(tmp_path / "a", make=False).read())) == 50
+
+
+def test_images_that_are_not_kept_are_counted(answering: Predictor, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    log = asked(place_of(str(tmp_path / "log"), make=True), [png()], answering, Policy(KEY, images=tmp_path / "file"))
+    assert log.close().startswith("1 images are not kept: images: ")
+
+
+def test_logs_of_another_version_are_read_and_moved_on(address: str) -> None:
+    place = place_of(address, make=True)
+    place.write([record(0, kept="a.png")])
+    place.close()
+    if "://" not in address:
+        (file,) = Path(address).iterdir()
+        row = json.loads(file.read_text())
+        lines = [{key: row[key] for key in row if key not in ("kept", "v", "traits")}, row | {"later": 1},
+                 row | {"time": 5}, row | {"probabilities": None}, 5]  # fmt: skip
+        file.write_bytes("\n".join(map(json.dumps, lines)).encode() + b'\n\0\0\n\xff\n{"time": "2026')
+        assert [one.kept for one in rows_of(address)] == ["", "a.png"]
+        return
+    engine = sa.create_engine(address.replace("postgresql://", "postgresql+psycopg://"))
+    for column in ("kept", "v", "traits"):
+        with engine.begin() as link:
+            link.execute(sa.text(f"ALTER TABLE fracture_answers DROP COLUMN {column}"))
+    engine.dispose()
+    assert [(one.kept, one.traits) for one in rows_of(address)] == [("", ())]
+    place = place_of(address, make=True)
+    place.write([record(1, kept="b.png", traits=(1.0,))])
+    assert [(one.kept, one.traits) for one in rows_of(address)] == [("", ()), ("b.png", (1.0,))]
+    place.close()
+    with engine.begin() as link:
+        link.execute(sa.text("ALTER TABLE fracture_answers DROP COLUMN weights"))
+    engine.dispose()
+    with pytest.raises(ConfigError, match="has no column weights"):
+        place_of(address, make=True)
+
+
+def test_what_is_deleted_meanwhile_ends_no_reader(tmp_path: Path) -> None:
+    for _ in range(2):
+        FolderLog(tmp_path, make=True).write([record(0)])
+    reader = FolderLog(tmp_path, make=False).read()
+    next(reader)
+    for file in tmp_path.iterdir():
+        file.unlink()
+    assert list(reader) == []
+
+
+def test_no_cell_of_an_export_is_a_formula(tmp_path: Path) -> None:
+    said = {"a": replace(SAID, by='=HYPERLINK("http://x")', label="+1")}
+    export([record(0, image="a", station="@SUM(A1)", error="-1\n2")], (), tmp_path / "a.csv", "csv", said)
+    with (tmp_path / "a.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["station"], row["error"], row["corrected"]) == ("'@SUM(A1)", "'-1\n2", "'+1")
+    assert row["corrected_by"] == '\'=HYPERLINK("http://x")'
 
 
 def test_answers_are_said_without_what_the_log_keeps(answering: Predictor) -> None:
