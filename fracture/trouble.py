@@ -62,7 +62,7 @@ def _is_away(error: BaseException) -> bool:
 
 def sentence(error: BaseException) -> str:
     """The innermost reason in one line."""
-    reasons = [str(one).strip().splitlines()[0] for one in _chain(error) if str(one).strip()]
+    reasons = [str(one).strip().splitlines()[0] for one in _chain(error) if str(one).strip(" \n()")]
     said = reasons[-1] if reasons else type(error).__name__
     return without_secrets(said[:300])
 

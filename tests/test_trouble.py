@@ -220,3 +220,5 @@ def test_a_store_that_is_away_is_told_from_one_that_refuses(error: Exception, co
 def test_a_reason_is_one_line_without_secrets() -> None:
     inner = ValueError("http://user:geheim123@host/api does not answer\nand much more")
     assert trouble.sentence(wrapped(inner)) == "http://***@host/api does not answer"
+    inner.__context__ = ValueError(())  # as SQLAlchemy's, which says nothing
+    assert trouble.sentence(inner) == "http://***@host/api does not answer"

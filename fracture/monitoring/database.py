@@ -2,10 +2,12 @@
 
 import importlib.util
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
@@ -60,8 +62,11 @@ class DatabaseLog:
         if kind == "sqlite" and not make and not Path(url.database or "").is_file():
             raise ConfigError(f"{self._shown}: no such file. {ALLOWED}")  # SQLite would make an empty one
         wait = {"timeout": _PATIENCE} if kind == "sqlite" else {"connect_timeout": _PATIENCE}
+        if kind == "sqlite" and not make and _is_fixed(Path(url.database or "")):
+            path = quote(str(Path(url.database or "").absolute()))
+            url = url.set(database=f"file:{path}", query={"immutable": "1", "uri": "true"})
         self._engine = sa.create_engine(url, pool_pre_ping=True, connect_args=wait)
-        if kind == "sqlite":
+        if kind == "sqlite" and not _is_fixed(Path(url.database or "")):
             sa.event.listen(self._engine, "connect", _readable_meanwhile)
         number = sa.BigInteger().with_variant(sa.Integer, "sqlite")
         columns: list[sa.Column[Any]] = [
@@ -154,6 +159,11 @@ class DatabaseLog:
                 kind = self._table.c[name].type.compile(self._engine.dialect)
                 link.execute(sa.text(f'ALTER TABLE {TABLE} ADD COLUMN "{name}" {kind}'))
         return NAMES
+
+
+def _is_fixed(path: Path) -> bool:
+    """Whether nobody writes to a file of SQLite, nor this user beside it, as on a medium that is read only."""
+    return not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
 
 
 def _readable_meanwhile(link: Any, _: object) -> None:

@@ -232,12 +232,14 @@ class AnswerLog:
             return ""
         name = f"{row.image[:2]}/{row.image}.{_suffix(data)}"
         path = self._policy.images / name
+        if path.exists():
+            return name
         try:
-            if not path.exists():
-                with replacing(path) as part:
-                    part.write_bytes(data)
+            with replacing(path) as part:
+                part.write_bytes(data)
         except OSError as error:
             self._not_kept += 1
+            error.filename = str(self._policy.images)  # the same trouble for each image is said once
             self._fail("images", error)
             return ""
         self._problems.pop("images", None)

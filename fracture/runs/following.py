@@ -68,11 +68,13 @@ class Follower:
         if version.number == self._about.version:
             self._refused, self._problem = "", ""
         elif version.number != self._refused or time.monotonic() >= self._try_at:
-            try:
-                found = _tried(f"models:/{version.name}/{version.number}")
-            except Exception as error:  # noqa: BLE001 - as above
-                self._refuse(version.number, sentence(error))
-                return
+            uri = f"models:/{version.name}/{version.number}"
+            with tempfile.TemporaryDirectory() as folder:
+                try:
+                    found = _tried(uri, Path(folder))
+                except Exception as error:  # noqa: BLE001 - as above; the folder is another one each time
+                    self._refuse(version.number, sentence(error).replace(folder, uri))
+                    return
             if not self._stop.is_set():
                 self._take(*found)
 
@@ -93,7 +95,7 @@ class Follower:
 
     def _tell(self, problem: str) -> None:
         if problem != self._problem:
-            self._terminal.warn(f"{problem}. {self._about.title} goes on answering")
+            self._terminal.warn(f"{problem.rstrip('.')}. {self._about.title} goes on answering")
         self._problem = problem
 
 
@@ -113,14 +115,13 @@ def follow(alias: str, about: About, service: Service, terminal: Terminal, every
         follower.close()
 
 
-def _tried(uri: str) -> tuple[Predictor, About]:
-    """A model that has answered to an image.
+def _tried(uri: str, folder: Path) -> tuple[Predictor, About]:
+    """A model, brought into a folder, that has answered to an image.
 
     Raises:
         ConfigError: it cannot be loaded, or it answers with nothing.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        predictor, about = answering.served(uri, Path(folder))
+    predictor, about = answering.served(uri, folder)
     noise = np.random.default_rng(0).integers(0, 255, (256, 256), np.uint8)
     if error := predictor.predict(noise)[0].error:
         raise ConfigError(f"asked for an answer, it says: {error}")

@@ -33,6 +33,7 @@ from fracture.monitoring.export import export
 from fracture.monitoring.folder import FolderLog
 from fracture.monitoring.log import AnswerLog, Policy, place_of
 from fracture.monitoring.record import Record, make
+from fracture.progress import LOG
 from tests.data.dicoms import make as dicom
 from tests.monitoring.rows import SAID, SERVED, record
 from tests.small_model import CLASSES, png, small
@@ -344,10 +345,29 @@ def test_who_waits_for_the_log_waits_for_all_of_it(tmp_path: Path, monkeypatch: 
     assert len(list(FolderLog(tmp_path / "a", make=False).read())) == 50
 
 
-def test_images_that_are_not_kept_are_counted(answering: Predictor, tmp_path: Path) -> None:
+def test_images_that_are_not_kept_are_counted_and_said_once(
+    answering: Predictor, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LOG, "propagate", True)
     (tmp_path / "file").write_text("")
-    log = asked(place_of(str(tmp_path / "log"), make=True), [png()], answering, Policy(KEY, images=tmp_path / "file"))
-    assert log.close().startswith("1 images are not kept: images: ")
+    images = [png(number) for number in range(3)]
+    log = asked(place_of(str(tmp_path / "log"), make=True), images, answering, Policy(KEY, images=tmp_path / "file"))
+    assert log.close().startswith("3 images are not kept: images: ")
+    assert len({one.getMessage() for one in caplog.records}) == 1
+
+
+def test_a_log_on_a_medium_that_is_read_only_is_read(small_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
+    place = place_of(f"sqlite:///{small_disk}/a ?%.db", make=True)
+    place.write([record(0)])
+    place.correct(SAID)
+    place.close()
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    reader = place_of(f"sqlite:///{small_disk}/a ?%.db")
+    assert (list(reader.read()), list(reader.corrections())) == ([record(0)], [SAID])
+    reader.close()
+    with pytest.raises(ConfigError, match="does not answer as a log"):
+        place_of(f"sqlite:///{small_disk}/a ?%.db", make=True)
 
 
 def test_logs_of_another_version_are_read_and_moved_on(address: str) -> None:
