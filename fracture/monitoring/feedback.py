@@ -87,7 +87,7 @@ def write(
         writer.writerow(COLUMNS)
         for choice in choices:
             row = choice.row
-            place = str((images / row.kept).absolute()) if images and row.kept else ""
+            place = str((images / row.kept).absolute()) if images and row.kept and (images / row.kept).is_file() else ""
             fracture = "" if row.fracture_probability is None else row.fracture_probability
             label = corrected[row.image].label if row.image in corrected else ""
             writer.writerow([

@@ -232,9 +232,10 @@ class AnswerLog:
             return ""
         name = f"{row.image[:2]}/{row.image}.{_suffix(data)}"
         path = self._policy.images / name
-        if path.exists():
-            return name
         try:
+            if path.exists():
+                path.touch()  # it came again: its days begin anew
+                return name
             with replacing(path) as part:
                 part.write_bytes(data)
         except OSError as error:

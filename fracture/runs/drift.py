@@ -62,7 +62,7 @@ def open_window(log: str, against: str, since: str, images: Collection[str] = ()
     if not rows:
         raise DataError(f"{log}: holds no answer since {since or 'the beginning'}", "--since all takes all of them.")
     among = _answered_most(rows, images)
-    found = find_reference(_named(among[-1]) if against == "auto" else against)
+    found = _own_reference(among[-1]) if against == "auto" else find_reference(against)
     fitting = [row for row in rows if found and row.weights == found.weights_sha256]
     last = among[-1] if against == "auto" else (fitting or among)[-1]
     own = [row for row in rows if _served(row) == _served(last)]
@@ -131,6 +131,20 @@ def drift(log: str, against: str, since: str, limits: Limits, out: Path, termina
 def _served(row: Record) -> tuple[str, str, str]:
     """Which model answered: versions of the same weights may decide by other thresholds."""
     return row.model, row.version, row.weights
+
+
+def _own_reference(row: Record) -> Reference | None:
+    """The reference of the model that gave an answer.
+
+    Raises:
+        ConfigError: the model is gone, or its reference is.
+    """
+    try:
+        return find_reference(_named(row))
+    except ConfigError as error:
+        raise ConfigError(
+            f"{error}\nThe answers name that model; --against takes another one, its RUN or a reference.json."
+        ) from error
 
 
 def _answered_most(rows: Sequence[Record], images: Collection[str]) -> Sequence[Record]:

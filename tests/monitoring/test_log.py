@@ -233,7 +233,11 @@ def test_images_are_kept_only_where_asked_and_go_with_the_days(answering: Predic
     rows = list(FolderLog(tmp_path / "log", make=False).read())
     assert [bool(row.kept) for row in rows] == [True, False, True]
     assert (tmp_path / "images" / rows[0].kept).read_bytes() == png()
-    assert [path.suffix for path in (tmp_path / "images").rglob("*.*")] == [".png"]
+    (kept,) = (tmp_path / "images").rglob("*.*")
+    assert kept.suffix == ".png"
+    os.utime(kept, (0, 0))
+    asked(place_of(str(tmp_path / "log"), make=True), [png()], answering, policy).close()
+    assert kept.stat().st_mtime > time.time() - 60, "what came again is kept as long as its new row"
 
 
 def test_predict_logs_and_export_brings_it_out(
