@@ -141,6 +141,8 @@ def test_help_lists_the_verbs(cli: Callable[..., int], capsys: pytest.CaptureFix
     assert "train" in text
     assert "cache" in text
     assert "options" not in text.split("Commands:")[1].split()
+    verbs, context = Verbs(), click.Context(Verbs())
+    assert all(isinstance(verbs.get_command(context, verb), click.Command) for verb in verbs.list_commands(context))
     assert "not a medical device" in text
 
 

@@ -6,12 +6,12 @@ import click
 
 from fracture import config as knobs
 from fracture.commands.options import given, options_of
-from fracture.commands.settings import from_file, from_run
 from fracture.config import TrainConfig
 from fracture.errors import ConfigError
 from fracture.progress import Terminal
 from fracture.runs import resume_command
 from fracture.runs.attached import accounted
+from fracture.runs.settings import from_file, from_run
 
 
 @click.command("train")

@@ -241,7 +241,7 @@ def _settings() -> list[bytes]:
 
 
 def _configuration(data: bytes, place: Path) -> None:
-    from fracture.commands.settings import from_file
+    from fracture.runs.settings import from_file
 
     path = place / "settings.yaml"
     path.write_bytes(data)

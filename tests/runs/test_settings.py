@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from fracture.commands import settings
 from fracture.config import TrainConfig
 from fracture.errors import ConfigError
-from fracture.runs import session
+from fracture.runs import session, settings
 from tests.runs.small import config
 from tests.runs.small import train as train_small
 
