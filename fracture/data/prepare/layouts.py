@@ -5,7 +5,7 @@ expression's named parts are ``label``, ``split`` and ``patient``; what is not n
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 _FITS = 0.9  # share of a tree's images that a layout's expression must find
@@ -138,9 +138,18 @@ def named(name: str) -> Layout:
 
 
 def recognise(paths: Sequence[str]) -> Layout | None:
-    """The layout that nearly all of these paths fit, if any."""
+    """The layout that nearly all of these paths fit, and whose classes are all that there are, if any."""
     for layout in LAYOUTS:
         pattern = re.compile(layout.path, re.IGNORECASE)
-        if paths and sum(pattern.search(path) is not None for path in paths) >= _FITS * len(paths):
+        found = {path: pattern.search(path) for path in paths}
+        others = [path for path, match in found.items() if match is None]
+        if paths and len(others) <= (1 - _FITS) * len(paths) and not _further_class(found.values(), others):
             return layout
     return None
+
+
+def _further_class(found: Iterable[re.Match[str] | None], others: Sequence[str]) -> bool:
+    """Whether a file that does not fit lies in a folder beside those that are classes, as ``Normal`` would."""
+    starts = {match.string[: match.start("label")] for match in found if match and "label" in match.re.groupindex}
+    beside = tuple(start for start in starts if not start or start.endswith("/"))
+    return any("/" in path[len(start) :] for start in beside for path in others if path.startswith(start))
