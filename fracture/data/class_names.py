@@ -25,7 +25,7 @@ _FORMATS = re.compile(
 _NO_CLASS = re.compile(
     r"images?|imgs?|data|datasets?|labels?|annotations?|masks?|segmentations?|bounding[ _-]?box(?:es)?|bbox(?:es)?"
     r"|heatmaps?|meta(?:data)?|docs?|csvs?|jpegimages|imagesets|segmentationclass|segmentationobject|files?|downloads?"
-    r"|exports?|archives?|x-?rays?|radiographs?|scans?|eval(?:uation)?|hold-?out|unseen|development"
+    r"|exports?|archives?|x-?rays?|radiographs?|scans?|eval(?:uation)?|unseen|development"
     r"|cross[ _-]?val(?:idation)?|unlabel+ed",
     re.IGNORECASE,
 )

@@ -19,12 +19,12 @@ STUDY = (  # what the column of studies may be called
 COLUMNS = ("path", "label", "split", "group", "source", "width", "height", "sha256", "phash")
 SPLIT_ALIASES = {
     "training": "train", "validation": "val", "validate": "val", "validating": "val", "valid": "val", "dev": "val",
-    "testing": "test", "public test": "val", "private test": "test",
+    "testing": "test", "public test": "val", "private test": "test", "holdout": "test", "heldout": "test",
 }  # fmt: skip
 _FILLERS = r"(?:the|sets?|data|datasets?|splits?|subsets?|images?|imgs?|samples?|folder|x-?rays?|examples?|files?)"
 _SPLIT_NAME = re.compile(  # train, Training Set, test_images, 01_train, ValData, TestSet
     rf"(?:\d+[ _.-]+)?(?:{_FILLERS}[ _-]*)*(train|training|val|valid|validat(?:e|ing|ion)|dev|test|testing"
-    r"|(?:public|private)[ _-]?test)"
+    r"|(?:public|private)[ _-]?test|h[oe]ld[ _-]?out)"
     rf"(?:[ _-]*{_FILLERS})*(?:[ _-]*\d+)?",
     re.IGNORECASE,
 )
@@ -126,6 +126,7 @@ def split_name(name: str) -> str:
     """``train``, ``val`` or ``test`` where a name says so, as ``Training Set`` and ``valid`` do, else empty."""
     found = _SPLIT_NAME.fullmatch(name.strip())
     known = re.sub(r"^(public|private)[ _-]?", r"\1 ", found[1].lower()) if found else ""
+    known = re.sub(r"[ _-]out$", "out", known)
     return SPLIT_ALIASES.get(known, known)
 
 

@@ -1,6 +1,7 @@
 """Which images are of one patient, by the identifiers of files and tables, where these are identifiers at all."""
 
-from collections import defaultdict
+import re
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -44,7 +45,9 @@ def patients_of(named: Sequence[str], found: Sequence[Identity], rule: Rule = "a
     if rule == "ignore":
         return Patients([[] for _ in named], [""] * len(named), [False] * len(named), [])
     notes: list[str] = []
-    listed = [name if not _is_empty(name) else "" for name in named]
+    named = _one_spelling(named, notes)
+    zeros = _zeros(named)
+    listed = [name if not _is_empty(name) or name in zeros else "" for name in named]
     dropped = sum(bool(a and not b) for a, b in zip(named, listed, strict=True))
     notes += _placeholders(dropped, len(named), "in the table or path")
     dicom = sum(bool(one.study or one.patient) for one in found)
@@ -66,6 +69,36 @@ def patients_of(named: Sequence[str], found: Sequence[Identity], rule: Rule = "a
     ]
     known = [bool(name or own) for name, own in zip(listed, patients, strict=True)]
     return Patients(keys, [f"dicom-{study}" if study else "" for study in studies], known, notes)
+
+
+def _one_spelling(named: Sequence[str], notes: list[str]) -> Sequence[str]:
+    """The identifiers with numbers of one source in one spelling: spreadsheets drop the zeros in front of some."""
+    spelt: dict[tuple[str, int], list[str]] = defaultdict(list)
+    for name in dict.fromkeys(named):
+        source, _, own = name.partition("/")
+        if own.isascii() and own.isdecimal():
+            spelt[source, int(own)].append(name)
+    several = [held for held in spelt.values() if len(held) > 1]
+    if not several:
+        return named
+    first, second = (name.partition("/")[2] for name in several[0][:2])
+    notes.append(
+        f"{len(several):,} patients are spelt with and without zeros in front, as {first} and {second}: "
+        "taken for one each"
+    )
+    same = {name: held[0] for held in several for name in held}
+    return [same.get(name, name) for name in named]
+
+
+def _zeros(named: Sequence[str]) -> set[str]:
+    """The identifiers ``0`` that are a patient's: others count on from it, and no image without one is among its own.
+
+    It stands for no patient where it has more images than any other identifier.
+    """
+    held = Counter(named)
+    found = [name for name in held if re.fullmatch("0+", name.partition("/")[2])]
+    most = max((count for name, count in held.items() if name and name not in found), default=0)
+    return {name for name in found if f"{name[:-1]}1" in held and held[name] <= most}
 
 
 def _is_empty(name: str) -> bool:

@@ -19,7 +19,7 @@ STRUCTURE = {
     "patients": [["patient00001", "patient00002"], ["P001", "P002"], ["sub-01", "sub-02"], ["Subject 3", "Subject 4"]],
     "dates": [["2021-08", "2021-09"], ["2019", "2020"], ["20210803", "20210804"]],
     "file formats or sizes": [["DICOM"], ["png", "jpg"], ["224x224", "512x512"], ["8bit", "16-bit"]],
-    "folders of files": [["masks", "normal"], ["images", "labels"], ["Annotations", "JPEGImages"], ["holdout", "a"]],
+    "folders of files": [["masks", "normal"], ["images", "labels"], ["Annotations", "JPEGImages"], ["unseen", "a"]],
     "studies": [["study1_negative", "study2_positive"]],
     "people or months": [["male", "female"], ["adults", "children"], ["Jul", "August"]],
     "identifiers": [["1.2.840.113619.2.5", "1.2.840.113619.2.6"]],

@@ -36,7 +36,7 @@ BAD = {
     "empty path": ("path,label\n,x\n", "m.csv:2: path or label is empty"),
     "empty label": ("path,label\na.png, \n", "m.csv:2: path or label is empty"),
     "short row": ("path,label\na.png\n", "m.csv:2: path or label is empty"),
-    "unknown split": ("path,label,split\na.png,x,holdout\n", "m.csv:2: split 'holdout' is none of train, val, test"),
+    "unknown split": ("path,label,split\na.png,x,external\n", "m.csv:2: split 'external' is none of train, val, test"),
     "line after empty lines": ("path,label\n\n\na.png,\n", "m.csv:4: path or label is empty"),
 }
 

@@ -101,3 +101,30 @@ def test_an_issuer_in_some_files_makes_no_second_patient(issued: list[str], coun
 
 def test_ignore_uses_none() -> None:
     assert groups(["t/P1"] * 40, NONE, "ignore") == 40
+
+
+@pytest.mark.parametrize("form", ["{}", "{:03d}"])
+def test_the_first_of_patients_that_are_counted_from_zero_is_one(form: str) -> None:
+    named = [f"t/{form.format(i // 4)}" for i in range(40)]
+    found = patients_of(named, NONE)
+    assert groups(named, NONE) == 10
+    assert not found.notes
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        ["t/0"] * 4 + [f"t/{1000 + i // 4}" for i in range(36)],  # nothing counts on from it
+        ["t/0"] * 12 + [f"t/{1 + i // 4}" for i in range(28)],  # more images than anybody else has
+        ["t/0"] * 4 + [f"u/{1 + i // 4}" for i in range(36)],  # those that count on are another source's
+    ],
+)
+def test_a_zero_of_its_own_is_nobodys(named: list[str]) -> None:
+    assert patients_of(named, NONE).keys[:4] == [[]] * 4
+
+
+def test_numbers_with_and_without_zeros_in_front_are_one_patient() -> None:
+    named = [f"t/{i // 4:03d}" if i < 20 else f"t/{(i - 16) // 4}" for i in range(4, 36)]
+    assert groups(named, NONE[4:36]) == 4
+    assert "as 001 and 1: taken for one each" in patients_of(named, NONE[4:36]).notes[0]
+    assert groups(["t/01", "u/1", "t/A1", "t/A01"], NONE[:4]) == 4, "other sources, and what is no number, stay apart"

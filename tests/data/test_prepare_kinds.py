@@ -231,6 +231,14 @@ def test_a_known_layout_survives_options(options: dict[str, str], classes: tuple
     assert all(row.source == "mura" for row in prepared.manifest.rows)
 
 
+@pytest.mark.parametrize("further", ["Normal/{}.png", "Train/Normal/{}.png", "Normal/Train/{}.png"])
+def test_a_known_layout_with_a_further_class_is_another_data_set(further: str, plant: Plant) -> None:
+    types = ["Comminuted fracture", "Spiral Fracture", "Avulsion fracture"]
+    images = [further.replace("Normal", kind).format(i) for kind in types for i in range(20)]
+    root = plant(*images, *(further.format(i) for i in range(5)))
+    assert _prepare(root).manifest.classes == ("Avulsion fracture", "Comminuted fracture", "Normal", "Spiral Fracture")
+
+
 def test_one_part_of_a_known_layout_is_known_too(plant: Plant) -> None:
     prepared = _prepare(plant(*(path.split("/", 2)[2] for path in MURA)), label_map="positive=abnormal")
     assert prepared.manifest.classes == ("abnormal", "no_fracture")
@@ -494,6 +502,77 @@ def test_two_spellings_of_a_class_are_refused(other: str, plant: Plant) -> None:
         _prepare(table)
     mapping = "a fx=a_fx" if other == "b" else "a fx=a_fx,b=B"
     assert len(_prepare(table, label_map=mapping).manifest.classes) == 2
+
+
+CONTRADICTING = {
+    "one word in two spellings": ("label", "Label"),
+    "two words for classes": ("class", "diagnosis"),
+    "a second version": ("label", "label_corrected"),
+    "a column that a spreadsheet has doubled": ("label", "label.1"),
+}
+
+
+@pytest.mark.parametrize(("first", "second"), CONTRADICTING.values(), ids=CONTRADICTING)
+def test_two_columns_of_classes_that_contradict_each_other_are_refused(first: str, second: str, plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    rows = [[f"{i}.png", "AB"[i % 2], "AB"[i % 2 if i < N - 1 else 0]] for i in range(N)]
+    table = _table(root / "t.csv", [["path", second, first], *rows])
+    with pytest.raises(DataError, match=r"name different classes for the same images: .*(?s:.*)--columns label="):
+        _prepare(table)
+    for column, count in ((second, N // 2), (first, N // 2 - 1)):
+        labels = Counter(row.label for row in _prepare(table, columns=f"label={column}").manifest.rows)
+        assert labels["B"] == count
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda i: str(i % 2),  # the same in numbers
+        lambda i: "ab"[i % 2],  # the same in another spelling
+        lambda i: f"{'AB'[i % 2]}{i % 3}",  # in more detail
+        lambda i: ("wrist", "hand", "ankle")[i % 3],  # no classes
+        lambda i: "" if i % 3 else "AB"[i % 2],  # not everywhere
+    ],
+    ids=["numbers", "spelling", "detail", "body parts", "gaps"],
+)
+def test_a_second_column_of_classes_that_agrees_is_none_to_choose(other: Callable[[int], str], plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    rows = [[f"{i}.png", "AB"[i % 2], other(i)] for i in range(N)]
+    prepared = _prepare(_table(root / "t.csv", [["path", "label", "diagnosis"], *rows]))
+    assert {int(row.path.stem): row.label for row in prepared.manifest.rows} == {i: "AB"[i % 2] for i in range(N)}
+
+
+@pytest.mark.parametrize(
+    ("column", "other"),
+    [("Patient Number", "case_id"), ("subject_key", "study_id"), ("person", "accession"), ("StudyID", "group")],
+)
+def test_who_is_in_the_images_counts_before_when_they_were_taken(column: str, other: str, plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    rows = [[f"{i}.png", "AB"[i % 2], f"S{i}", f"P{i // 4}"] for i in range(N)]
+    assert _groups(_prepare(_table(root / "t.csv", [["path", "label", other, column], *rows]))) == N // 4
+
+
+@pytest.mark.parametrize("held", ["holdout", "Hold-Out set", "held_out"])
+def test_images_that_are_held_out_are_the_test(held: str, plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    rows = [[f"{i}.png", "AB"[i // 4 % 2], ("train", held, "val", "train")[i % 4]] for i in range(N)]
+    prepared = _prepare(_table(root / "t.csv", [["path", "label", "split"], *rows]))
+    assert {int(row.path.stem) for row in prepared.manifest.rows if row.split == "test"} == set(range(1, N, 4))
+    assert any(f"{held} is test" in note for note in prepared.sources[0].notes)
+
+
+def test_a_split_in_an_unknown_word_is_refused_where_one_is_lacking(plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    rows = [[f"{i}.png", "AB"[i // 4 % 2], ("train", "external", "val", "train")[i % 4]] for i in range(N)]
+    table = _table(root / "t.csv", [["path", "label", "split"], *rows])
+    with pytest.raises(DataError, match=r"the column split holds external, which is none of .*, and no test"):
+        _prepare(table)
+    assert len(_prepare(table, resplit=True).manifest.rows) == N
+    for row in rows[4:12]:
+        row[2] = "test"
+    prepared = _prepare(_table(root / "t.csv", [["path", "label", "split"], *rows]))
+    assert sum("split 'external' is none of" in one.reason for one in prepared.excluded) == N // 4 - 2
+    assert not any("named by no row" in note for note in prepared.sources[0].notes), "rows name them"
 
 
 def test_more_than_fifty_classes_are_refused_before_anything_is_opened(plant: Plant) -> None:

@@ -1,6 +1,7 @@
 """Which column of a table means what: as the user says, by its name, or, for the path, by what its values lead to."""
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "label": ("label", "class", "cls", "target", "category", "diagnosis"),
     "labels": (),
     "patient": (
-        "patient", "patient_id", "patientid", "subject", "subject_id", "pid", "mrn", "case_id", "study_id", "group",
+        "patient", "patient_id", "patientid", "subject", "subject_id", "pid", "mrn",
     ),
     "split": ("split", "set", "subset", "partition"),
     "source": ("source", "site", "hospital", "dataset", "origin"),
@@ -29,10 +30,15 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """The column names that are understood without ``--columns``, the first present counting; a space is as good as _."""
 
-_PATIENT = re.compile(
-    r"(?:id_|anon_)?(?:patient|pat|subject|participant|person|case|accession|study)s?"
-    r"(?:_?(?:id|no|nr|num|number|nummer|key|name|hash|code|uid|identifier))?|studyinstanceuid|patientennummer"
+_ID = r"s?(?:_?(?:id|no|nr|num|number|nummer|key|name|hash|code|uid|identifier))?"
+_PATIENTS = (  # who is in the images, else when they were taken, since a patient has several studies; else any group
+    re.compile(rf"(?:id_|anon_)?(?:patient|pat|subject|participant|person){_ID}|patientennummer"),
+    re.compile(rf"(?:id_|anon_)?(?:case|accession|study){_ID}|studyinstanceuid"),
+    re.compile("group"),
 )
+_LABEL = "|".join(SPELLINGS["label"])
+_VERSION = r"new|old|final|corrected|revised|original|true|gt|consensus|v?\d+|[ab]"
+_ANOTHER_LABEL = re.compile(rf"(?:(?:{_VERSION})[_.]?)?(?:{_LABEL})s?(?:[_.]?(?:{_VERSION}))?")
 OURS = {"group", "sha256", "phash"}  # columns of a manifest that `prepare` has written
 _ROBOFLOW = "_classes.csv"  # Roboflow's table: a column for each class
 _FEW = 12  # values that a column of classes has at most, when one is looked for
@@ -55,21 +61,23 @@ class Columns:
 
 def find_columns(
     path: Path, names: Sequence[str], rows: Sequence[Mapping[str | None, str]], asked: Mapping[str, Sequence[str]],
-    index: FileIndex, labelled: bool, header: bool,
+    index: FileIndex, labelled: bool, header: bool, resplit: bool = False,
 ) -> Columns:  # fmt: skip
     """Find the columns.
 
     Args:
         path: of the table, for messages.
         names: its columns.
-        rows: its first rows.
+        rows: its rows.
         asked: what the user says.
         index: where files are looked for.
         labelled: whether a label is needed.
         header: whether the table has one.
+        resplit: whether splits that it names do not count.
 
     Raises:
-        DataError: a column that the user names is missing, or none is found for the path or the label.
+        DataError: a column that the user names is missing, none is found for the path or the label, two contradict each
+            other, or splits are called by words that are not known.
     """
     said = _checked(path, names, asked)
     if path.name.lower() == _ROBOFLOW and "label" not in said:
@@ -88,7 +96,7 @@ def find_columns(
         notes += [note] if note else []
     _split_by_values(meaning, own, names, rows)
     _by_position(meaning, names, header, bool(labels))
-    notes += _check_split(meaning, own, rows)
+    notes += [] if resplit else _check_split(path, meaning, own, rows)
     if labels:
         meaning.pop("label", None)
     if labelled and "label" not in own:
@@ -96,7 +104,7 @@ def find_columns(
     needed = ("path",) if labels or not labelled else ("path", "label")
     if missing := [m for m in needed if m not in meaning]:
         held = f"found {', '.join(names) or 'no column'}{_candidates(names, rows, meaning)}"
-        raise DataError(f"{path}: no column for {' and '.join(missing)}, {held}", _HINT)
+        raise DataError(f"{path}: no column for {' and '.join(missing)}, {held}", _hint(names, rows, meaning))
     listed = [f"{m}={column}" for m, column in meaning.items()] + ([f"labels={','.join(labels)}"] if labels else [])
     return Columns(meaning, labels, (f"columns: {', '.join(listed)}", *notes))
 
@@ -121,7 +129,9 @@ def _by_names(names: Sequence[str]) -> dict[str, str]:
     known = {m: next((c for s in spelt if (c := named_column(s, names))), "") for m, spelt in SPELLINGS.items()}
     if set(names) >= OURS:
         known["patient"] = "group"
-    known["patient"] = known["patient"] or next((name for name in names if _PATIENT.fullmatch(plain(name))), "")
+    known["patient"] = known["patient"] or next(
+        (name for kind in _PATIENTS for name in names if kind.fullmatch(plain(name))), ""
+    )
     return known
 
 
@@ -134,9 +144,44 @@ def _check_label(
     if len(values) <= MAX_CLASSES and (seen := structure(values)):
         others = _candidates(names, rows, {m: c for m, c in meaning.items() if m != "label"})
         raise DataError(f"{path}: the column {column} holds {seen}{others}", _HINT)
+    for other in names if column else ():
+        if other not in meaning.values() and _ANOTHER_LABEL.fullmatch(plain(other)):
+            _check_agreement(path, column, other, rows)
+
+
+def _check_agreement(path: Path, column: str, other: str, rows: Sequence[Mapping[str | None, str]]) -> None:
+    """Two columns that are called as classes must tell the same, be it in other words or in more detail.
+
+    Raises:
+        DataError: they contradict each other.
+    """
+    pairs = {(row[column].casefold(), row[other].casefold()): (row[column], row[other]) for row in rows}
+    pairs = {pair: spelt for pair, spelt in pairs.items() if all(pair)}
+    own, theirs = ({pair[side] for pair in pairs} for side in (0, 1))
+    if len(pairs) == max(len(own), len(theirs)) or len(theirs) > MAX_CLASSES or structure(theirs):
+        return
+    told = some([f"{one} and {another}" for one, another in sorted(pairs.values())], 4)
+    raise DataError(
+        f"{path}: the columns {column} and {other} name different classes for the same images: {told}",
+        f"Say which one counts: {said_columns(label=column)} or {said_columns(label=other)}.",
+    )
+
+
+def said_columns(**meaning: str) -> str:
+    """The option that names these columns, as it is typed."""
+    return f"--columns {shlex.quote(','.join(f'{m}={column}' for m, column in meaning.items()))}"
 
 
 _HINT = "Name them, e.g. --columns path=file,label=class (also labels=a,b,c, patient=, split=, source=, reader=)."
+
+
+def _hint(names: Sequence[str], rows: Sequence[Mapping[str | None, str]], meaning: Mapping[str, str]) -> str:
+    """How the columns are named, with those of this table where the path is known and one could be the class."""
+    could = next(iter(class_columns(names, rows, meaning)), "")
+    if "path" not in meaning or not could:
+        return _HINT
+    option = said_columns(path=meaning["path"], label=could)
+    return f"Name them, e.g. {option} (also labels=a,b,c, patient=, split=, source=, reader=)."
 
 
 def _by_position(meaning: dict[str, str], names: Sequence[str], header: bool, one_hot: bool) -> None:
@@ -152,7 +197,8 @@ def _split_by_values(
     if "split" in own:
         return
     for name in names:
-        splits = {split_name(row[name]) for row in rows if row[name]}
+        values = {row[name] for row in rows} - {""}
+        splits = {split_name(value) for value in values} if len(values) <= _FEW else set()
         if name not in own.values() and len(splits) > 1 and "" not in splits:
             for other in [m for m, column in meaning.items() if column == name]:
                 del meaning[other]
@@ -161,14 +207,26 @@ def _split_by_values(
 
 
 def _check_split(
-    meaning: dict[str, str], own: Mapping[str, str], rows: Sequence[Mapping[str | None, str]]
+    path: Path, meaning: dict[str, str], own: Mapping[str, str], rows: Sequence[Mapping[str | None, str]]
 ) -> list[str]:
-    """A column that only its name makes one of splits must hold some; what is said where it does not."""
+    """A column that only its name makes one of splits must hold some; what is said where it does not.
+
+    Raises:
+        DataError: it holds another word as well and lacks a split, which that word may be.
+    """
     column = meaning.get("split")
     values = sorted({row[column] for row in rows} - {""}) if column else []
     if not column:
         return _flags(rows)
     if any(split_name(value) for value in values):
+        others = [value for value in values if not split_name(value)]
+        lacking = [split for split in SPLITS if split not in map(split_name, values)]
+        if others and lacking:
+            raise DataError(
+                f"{path}: the column {column} holds {some(others)}, which is none of {', '.join(SPLITS)}, and no "
+                f"{' and no '.join(lacking)}",
+                "Write train, val or test there, or have all images divided anew by --resplit true.",
+            )
         known = [
             f"{value} is {split_name(value)}" for value in values if value.lower() not in SPLITS and split_name(value)
         ]
@@ -199,7 +257,7 @@ def class_columns(
 
     Args:
         names: of the columns.
-        rows: the first rows.
+        rows: of the table.
         meaning: columns that mean something else.
     """
     found = {

@@ -279,8 +279,9 @@ def _split(rows: list[Row], keys: list[list[Hashable]], config: PrepareConfig) -
 
 
 def _linked(opened: list[Opened], keys: list[list[Hashable]]) -> dict[str, int]:
-    """Groups of two or more images by patient and by original name, before they are merged."""
-    patients = Counter(key for own in keys for key in own if isinstance(key, tuple) and key[0] == "patient")
+    """Patients and originals of two or more images; the identifiers that one image has are of one patient."""
+    people = [[key for key in own if isinstance(key, tuple) and key[0] == "patient"] for own in keys]
+    patients = Counter(number for number, own in zip(merge(people), people, strict=True) if own)
     originals = Counter(record.original for record, _ in opened)
     return {
         "patients with several images": sum(n > 1 for n in patients.values()),

@@ -1,7 +1,7 @@
 """CSV files: a user's own list of images, and the label tables of published data sets."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,7 +22,6 @@ from fracture.data.tables import EXCESS, open_table, plain
 from fracture.data.trees import is_image
 from fracture.errors import DataError
 
-_HEAD = 500  # rows that columns are told by
 Row = Mapping[str | None, str]
 
 
@@ -68,10 +67,10 @@ def read_table(path: Path, config: PrepareConfig, source: str) -> TableRecords:
         rows = list(table.rows)
     ours = set(table.names) >= OURS
     index = FileIndex(Path(config.root).expanduser() if config.root else path.parent, anywhere=ours)
-    head = [row for _, row in rows[:_HEAD]]
     columns = find_columns(
-        path, table.names, head, parse_columns(config.columns), index, not config.label_pattern, table.header
-    )
+        path, table.names, [row for _, row in rows], parse_columns(config.columns), index, not config.label_pattern,
+        table.header, config.resplit,
+    )  # fmt: skip
     boxes = None if ours else find_boxes(table.names, [row for _, row in rows])
     drawn = boxes.names if boxes else ()
     known = frozenset({*columns.one.values(), *columns.labels, *drawn, *COLUMNS})
@@ -80,10 +79,12 @@ def read_table(path: Path, config: PrepareConfig, source: str) -> TableRecords:
     reading = _Reading(columns, index, source or path.stem, config, known, ours, labels, mapped, boxes)
     records: list[_Named] = []
     excluded: list[Exclusion] = []
+    refused: set[Path] = set()
     for number, row in rows:
         found, problem = _records(row, reading)
         records += found
         if problem:
+            refused.update(map(Path, index.find(row.get(columns.one["path"], "")).files))
             named = row.get(columns.one["path"], "")[:300]
             excluded.append(Exclusion(f"{path}:{number} {named}".rstrip(), problem))
     doubtful = _doubtful(records, index)
@@ -105,7 +106,7 @@ def read_table(path: Path, config: PrepareConfig, source: str) -> TableRecords:
         *columns.notes,
         *mixed_note(labels),
         *_found_by_name(records),
-        *([] if ours else _unnamed(records)),
+        *([] if ours else _unnamed(records, refused)),
     ]
     kept = [one.record for one in records]
     notes += [f"boxes: columns {', '.join(drawn)}"] if drawn else []
@@ -153,8 +154,8 @@ def _found(path: Path) -> tuple[Columns, list[tuple[Mapping[str | None, str], li
     index = FileIndex(path.parent, anywhere=True)
     with open_table(path) as table:
         rows = list(table.rows)
-    head = [row for _, row in rows[:_HEAD]]
-    columns = find_columns(path, table.names, head, {}, index, labelled=False, header=table.header)
+    held = [row for _, row in rows]
+    columns = find_columns(path, table.names, held, {}, index, labelled=False, header=table.header, resplit=True)
     column = columns.one["path"]
     found: list[tuple[Mapping[str | None, str], list[Path]]] = []
     problems = []
@@ -197,7 +198,7 @@ def _records(row: Row, reading: _Reading) -> tuple[list[_Named], str]:
     if not text["path"]:
         return [], "its path or label is empty"
     given = text.get("split", "")
-    if given and not split_name(given):
+    if given and not split_name(given) and not reading.config.resplit:
         return [], f"split {given!r} is none of {', '.join(SPLITS)}"
     label, findings, problem = _label(row, text, reading)
     found = reading.index.find(text["path"])
@@ -313,12 +314,13 @@ def _found_by_name(records: Sequence[_Named]) -> list[str]:
     ]
 
 
-def _unnamed(records: Sequence[_Named]) -> list[str]:
-    """A sentence on the images that lie beside those of the table and that no row names."""
-    named = {one.record.path for one in records}
+def _unnamed(records: Sequence[_Named], refused: Collection[Path]) -> list[str]:
+    """A sentence on the images that lie beside those of the table and that no row names, be it one that is left out."""
+    used = {one.record.path for one in records}
+    named = used | set(refused)
     beside = [
         entry.path
-        for folder in sorted({path.parent for path in named})
+        for folder in sorted({path.parent for path in used})
         for entry in os.scandir(folder)
         if not entry.name.startswith(".") and entry.is_file() and Path(entry.path) not in named and is_image(entry.path)
     ]
