@@ -8,10 +8,14 @@ from pathlib import Path
 
 from fracture.data.class_names import MAX_CLASSES, structure
 from fracture.data.exclusions import kind_of, reasons
+from fracture.data.groups import merge
 from fracture.data.images import SUFFIXES
 from fracture.data.listing import some
 from fracture.data.manifest import SPLITS, Manifest, Row, split_name
 from fracture.data.originals import originals, stem_of, unlikely
+from fracture.data.prepare.levels import levels_of, patient_at, told_patients
+from fracture.data.prepare.paths import class_folders
+from fracture.data.prepare.people import patients_in_names
 from fracture.data.trees import Tree, is_visible, walk
 
 LAYOUTS = (
@@ -23,7 +27,8 @@ LAYOUTS = (
 def read_folder(root: Path, problems: list[str]) -> Manifest:
     """Read ``root/{train,val,test}/CLASS/**``, ``root/CLASS/{train,val,test}/**`` or ``root/CLASS/**``.
 
-    A group is a stem without augmentation suffix. The images are those that `prepare` finds.
+    A group is a patient, by a folder below the class's or by file names, else a stem without augmentation suffix. The
+    images, and their patients, are those that `prepare` finds.
 
     What is wrong with the layout is appended to ``problems``; the manifest holds what was found nevertheless.
     """
@@ -54,11 +59,11 @@ def read_folder(root: Path, problems: list[str]) -> Manifest:
         rows = _split_below(_class_rows(root, "", below, problems), root, problems)
     problems += _unusable(tree, rows)
     before = len(problems)
-    grouped = _grouped(rows, root, problems)
+    grouped, notes = _grouped(rows, root, problems)
     problems += _no_classes(rows, root)
     if len(problems) > before or (tree.labels and problems):
         problems.append(_prepare_hint(tree))
-    return Manifest(root.name, root, grouped)
+    return Manifest(root.name, root, grouped, notes=notes)
 
 
 def _by_folder(tree: Tree) -> dict[Path, list[Path]]:
@@ -137,8 +142,11 @@ def _split_below(rows: list[Row], root: Path, problems: list[str]) -> list[Row]:
     return [replace(row, split=split) for row, split in zip(rows, splits, strict=True)]
 
 
-def _grouped(rows: list[Row], root: Path, problems: list[str]) -> tuple[Row, ...]:
-    """Files whose names say that they were made from one original are a group, whatever splits they lie in."""
+def _grouped(rows: list[Row], root: Path, problems: list[str]) -> tuple[tuple[Row, ...], tuple[str, ...]]:
+    """The rows with their groups, whatever splits they lie in, and sentences on the patients that were found.
+
+    Files of one patient are a group, and so are those whose names say that they were made from one original.
+    """
     scopes = [_without(row.split, row.path.parent.relative_to(root).parts) for row in rows]
     found = originals([("/".join(s), row.split, stem_of(str(row.path))) for s, row in zip(scopes, rows, strict=True)])
     problems += [
@@ -146,7 +154,24 @@ def _grouped(rows: list[Row], root: Path, problems: list[str]) -> tuple[Row, ...
         f"`fracture prepare {shlex.quote(str(root))} --originals ignore --out manifest.csv`"
         for sentence in unlikely(found, [row.label for row in rows], [str(row.path) for row in rows])
     ]
-    return tuple(replace(row, group=one.key) for row, one in zip(rows, found, strict=True))
+    people, notes = _patients([row.path.relative_to(root).as_posix() for row in rows], root.name)
+    keys = [
+        [*([("patient", who)] if who else []), ("original", one.key)] for who, one in zip(people, found, strict=True)
+    ]
+    numbers = merge(keys)
+    names = {number: one.key for number, one in reversed(list(zip(numbers, found, strict=True)))}
+    names |= {number: who for number, who in reversed(list(zip(numbers, people, strict=True))) if who}
+    return tuple(replace(row, group=names[number]) for row, number in zip(rows, numbers, strict=True)), notes
+
+
+def _patients(paths: list[str], root: str) -> tuple[list[str], tuple[str, ...]]:
+    """The patient of each image, by a level of folders or else by its name, empty where none is known."""
+    folders = {path: class_folders(path) for path in paths}
+    levels = levels_of(folders, root)
+    if levels.classes == 0 and levels.patients:
+        return [patient_at(folders[path], levels) for path in paths], (told_patients(levels),)
+    found, note = patients_in_names(paths)
+    return found, (note,) if note else ()
 
 
 def _without(split: str, scope: tuple[str, ...]) -> list[str]:

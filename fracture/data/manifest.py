@@ -72,12 +72,14 @@ class Manifest:
         root: the folder that relative paths start from.
         rows: one an image.
         synthetic: the images are rendered, not radiographs.
+        notes: what was found out to read it, in sentences.
     """
 
     name: str
     root: Path
     rows: tuple[Row, ...]
     synthetic: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -27,6 +27,8 @@ def show_dataset(dataset: Dataset, terminal: Terminal) -> None:
     groups = len({row.group for row in manifest.rows if row.group})
     title = f"Data: {manifest.name}, {len(manifest.rows)} images" + (f" of {groups} groups" if groups else "")
     terminal.table(title, ["split", *dataset.classes, "all"], rows)
+    for note in manifest.notes:
+        terminal.say(f"{note[0].upper()}{note[1:]}.")
     _, size = cache.usage(cached.folder)
     place = f"{cached.folder} ({size / 2**20:.1f} MiB, freed by `fracture cache --clear`)"
     terminal.say(

@@ -3,12 +3,15 @@
 import os
 import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from fracture.data.folders import read_folder
 from fracture.data.manifest import Manifest
+from fracture.data.prepare.config import PrepareConfig
+from fracture.data.prepare.gather import gather
 
 
 def tree(root: Path, *names: str) -> Path:
@@ -57,6 +60,38 @@ def test_splits_inside_the_class_folders(tmp_path: Path) -> None:
     assert manifest.classes == ("a", "b")
     related = {row.group for row in manifest.rows if row.path.name.startswith("train") and row.label == "a"}
     assert len(related) == 1, "copies of one original are a group across splits"
+
+
+PATIENTS = {  # where they stand, as `prepare` finds them too
+    "file names": lambda i: f"{'ab'[i % 2]}/patient{i // 4:03d}_{i % 4}.png",
+    "file names in two splits": lambda i: f"{('train', 'val', 'test')[i % 3]}/{'ab'[i % 2]}/P{i // 4:03d}-{i % 4}.png",
+    "folders": lambda i: f"{'ab'[i % 2]}/patient{i // 4}/{i % 4}.png",
+    "folders of numbers": lambda i: f"{'ab'[i % 2]}/{i // 4:03d}/{('AP', 'LAT')[i // 2 % 2]}.png",
+    "folders below splits": lambda i: f"{('train', 'val', 'test')[i % 3]}/{'ab'[i % 2]}/{i // 4:05d}/{i % 4}.png",
+}
+
+
+@pytest.mark.parametrize("name", PATIENTS.values(), ids=PATIENTS)
+def test_patients_of_folders_and_names_are_groups_and_said(name: Callable[[int], str], tmp_path: Path) -> None:
+    manifest, problems = read(tree(tmp_path, *(name(i) for i in range(48))))
+    assert problems == []
+    assert Counter(Counter(row.group for row in manifest.rows).values()) == {4: 12}
+    assert len(manifest.notes) == 1
+    assert manifest.notes[0].startswith("patients ")
+    found = gather([tmp_path], PrepareConfig(), tmp_path)[0].records
+    assert {record.path: record.patient.partition("/")[2] for record in found} == {
+        row.path: row.group for row in manifest.rows
+    }
+
+
+def test_copies_of_one_original_tie_patients_together(tmp_path: Path) -> None:
+    names = [f"a/p{i:03d}_{i}.png" for i in range(2, 12)] * 2 + [
+        f"b/p{i:03d}_{view}.png" for i in (1, 2) for view in "xy"
+    ]
+    manifest, _ = read(tree(tmp_path, *names, *(f"a/p{i:03d}_{i} copy.png" for i in range(2, 12))))
+    groups = {manifest.relative(row): row.group for row in manifest.rows}
+    assert groups["a/p003_3.png"] == groups["a/p003_3 copy.png"] == "p003"
+    assert groups["b/p002_x.png"] == groups["a/p002_2 copy.png"]
 
 
 def test_splits_inside_some_class_folders_only(tmp_path: Path) -> None:

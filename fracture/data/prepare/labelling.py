@@ -16,7 +16,7 @@ from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.drawn import Drawn
 from fracture.data.prepare.label_files import how_to_read
 from fracture.data.prepare.layouts import Layout, named, recognise
-from fracture.data.prepare.levels import Levels, class_at, levels_of
+from fracture.data.prepare.levels import Levels, class_at, levels_of, patient_at, told_patients
 from fracture.data.prepare.pairs import found_by, parse_pairs
 from fracture.data.prepare.paths import class_folders, split_of
 from fracture.data.prepare.records import Record
@@ -217,7 +217,7 @@ def _by_folders(tree: Tree, config: PrepareConfig, notes: list[str]) -> list[Rec
         _check(tree, folders)
         notes += _told(folders)
     return [
-        Record(tree.root / path, folders.labels[path], split_of(path), _patient(one, folders.levels))
+        Record(tree.root / path, folders.labels[path], split_of(path), patient_at(one, folders.levels))
         for path, one in folders.of.items()
     ]
 
@@ -249,15 +249,8 @@ def _told(folders: _Folders) -> list[str]:
     """What was found out from folders further down than the first."""
     levels = folders.levels
     notes = [f"classes are the folders at level {levels.classes + 1}: {some(folders.classes, 5)}"]
-    people = [f"patients are the folders at level {levels.patients + 1}"] if levels.patients is not None else []
+    people = [told_patients(levels)] if levels.patients is not None else []
     return [*(notes if levels.classes > 0 else []), *people]
-
-
-def _patient(folders: Sequence[str], levels: Levels) -> str:
-    """The patient's folder with those above it, but for the class: one person may have images of several."""
-    if levels.patients is None or len(folders) <= levels.patients:
-        return ""
-    return "/".join(name for i, name in enumerate(folders[: levels.patients + 1]) if i != levels.classes)
 
 
 def _override(record: Record, tree: Tree, config: PrepareConfig) -> Record:

@@ -97,6 +97,23 @@ def class_at(folders: Sequence[str], level: int, root: str, loose: bool) -> str:
     return "" if loose else root
 
 
+def patient_at(folders: Sequence[str], levels: Levels) -> str:
+    """The patient's folder with those above it, but for the class: one person may have images of several.
+
+    Args:
+        folders: of the image.
+        levels: of the tree.
+    """
+    if levels.patients is None or len(folders) <= levels.patients:
+        return ""
+    return "/".join(name for i, name in enumerate(folders[: levels.patients + 1]) if i != levels.classes)
+
+
+def told_patients(levels: Levels) -> str:
+    """A sentence on where the patients stand."""
+    return f"patients are the folders at level {(levels.patients or 0) + 1}"
+
+
 def _could_be(names: set[str]) -> bool:
     return 2 <= len(names) <= MAX_CLASSES and structure(names) is None
 
