@@ -171,7 +171,7 @@ def _patients(paths: list[str], root: str) -> tuple[list[str], tuple[str, ...]]:
     if levels.classes == 0 and levels.patients:
         return [patient_at(folders[path], levels) for path in paths], (told_patients(levels),)
     found, note = patients_in_names(paths)
-    return found, (note,) if note else ()
+    return found, (f"{note}: options of `fracture prepare`",) if note else ()
 
 
 def _without(split: str, scope: tuple[str, ...]) -> list[str]:
