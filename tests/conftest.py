@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from fracture.__main__ import main
+from tests import chromium
 
 pytest_plugins = ["tests.postgres"]
 
@@ -96,16 +97,9 @@ def real_weights() -> Path:
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Any]:
     """A headless Chromium of 1100 x 900 pixels, where there is one."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
-    driver, chromium = shutil.which("chromedriver"), shutil.which("chromium") or shutil.which("google-chrome")
-    if not driver or not chromium:
-        pytest.skip("needs chromium and its driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    profile = f"--user-data-dir={tmp_path / 'profile'}"
-    for flag in ("--headless", "--no-sandbox", "--disable-gpu", "--window-size=1100,900", profile):
-        options.add_argument(flag)
-    started = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    if lacking := chromium.missing():
+        pytest.skip(lacking)
+    started = chromium.start(tmp_path / "profile")
     yield started
     started.quit()
 
