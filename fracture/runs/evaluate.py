@@ -84,7 +84,7 @@ def evaluate(name: str, data: str, config: EvaluateConfig, out: Path, terminal: 
         target = targets.find(name, Path(folder))
         chosen = choose(target.sidecar, data, config, terminal)
         run = TrackedRun.begin(
-            f"evaluation of {Path(name).name[:12]} on {Path(data).stem or data}", "evaluate", watched=False
+            f"{Path(data).stem or data}: evaluation of {Path(name).name[:12]}", "evaluate", watched=False
         )
         try:
             results = judge_target(target, chosen, config, out, terminal)

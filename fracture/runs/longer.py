@@ -142,7 +142,9 @@ def _train(origin: Origin, record: Record, session: Session) -> Results:
         f"A new run trains run {origin.run} longer: after epoch {origin.position.epoch}, {how}, up to epoch "
         f"{plan.epochs}. Healthy class: {healthy or NONE}, as in that run."
     )
-    name = f"{backbone.nickname.split('.')[0]} on {dataset.manifest.name}, run {origin.run[:8]} to {plan.epochs} epochs"
+    name = (
+        f"{plan.epochs} epochs, on from {origin.run[:8]}, {backbone.nickname.split('.')[0]} on {dataset.manifest.name}"
+    )
     run = TrackedRun.begin(name, "train")
     folder, weights = sessions.state_folder(run.id), record.weights(begun=True)
     job = fit.Job(config, plan, backbone, weights, dataset, folder, healthy, origin.run)

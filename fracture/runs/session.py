@@ -381,9 +381,9 @@ def _changes(job: fit.Job) -> dict[str, str]:
 
 
 def _name(config: TrainConfig, given: TrainConfig, backbone: backbones.Backbone, data: str) -> str:
-    """Model and data, then what was given of what tells runs apart most often."""
+    """What was given of what tells runs apart, then model and data: MLflow's table of runs cuts a name short."""
     values = as_text(given)
-    told = {"lr": "lr", "batch_size": "batch", "epochs": "epochs", "seed": "seed", "fold": "fold"}
+    told = {"fold": "fold", "lr": "lr", "batch_size": "batch", "seed": "seed", "epochs": "epochs"}
     more = [f"{word} {values[name]}" for name, word in told.items() if values[name] != defaults()[name]]
     probed = ["linear probe"] if config.head == "probe" else []
-    return ", ".join([f"{backbone.nickname.split('.')[0]} on {data}", *probed, *more])
+    return ", ".join([*more[:1], *probed, *more[1:], f"{backbone.nickname.split('.')[0]} on {data}"])

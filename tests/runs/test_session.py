@@ -42,6 +42,23 @@ def newest() -> Run:
     return mlflow.MlflowClient().search_runs(["0"], order_by=["attributes.start_time DESC"], max_results=1)[0]
 
 
+@pytest.mark.parametrize(
+    ("given", "name"),
+    {
+        (): "test_resnet on xray3",
+        (("lr", 0.0003),): "lr 0.0003, test_resnet on xray3",
+        (("folds", 5), ("fold", 2), ("lr", 0.0003)): "fold 2, lr 0.0003, test_resnet on xray3",
+        (("head", "probe"), ("seed", 3)): "seed 3, linear probe, test_resnet on xray3",
+        (("batch_size", 32), ("epochs", 7)): "batch 32, epochs 7, test_resnet on xray3",
+    }.items(),
+)
+def test_what_differs_comes_first_in_a_name_which_mlflow_cuts_short(
+    given: tuple[tuple[str, object]], name: str
+) -> None:
+    wanted = TrainConfig.model_validate({"model": "test_resnet"} | dict(given))
+    assert session._name(wanted, wanted, backbones.find(wanted.model), "xray3") == name
+
+
 @pytest.fixture
 def stop_in_second_epoch(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     real = engine.train_epoch
