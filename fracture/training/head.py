@@ -115,17 +115,39 @@ def read_heads(folder: Path) -> Heads | None:
 
 
 @dataclass(frozen=True)
+class _Seen:
+    """Features of images, [n, features]: ``learned`` is what heads are fitted on, ``answered`` what they answer to."""
+
+    learned: npt.NDArray[np.float64]
+    answered: npt.NDArray[np.float64]
+
+    def with_others(self, other: "_Seen") -> "_Seen":
+        """Those of other images after them."""
+        learned = np.concatenate([self.learned, other.learned])
+        same = self.answered is self.learned
+        return _Seen(learned, learned if same else np.concatenate([self.answered, other.answered]))
+
+
+@dataclass(frozen=True)
 class _Tried:
-    """A head, the model that it was fitted on, and the features of the training images there."""
+    """A head, the model that it was fitted on, and what both see of the training images."""
 
     way: str
     model: nn.Module
-    features: npt.NDArray[np.float64]
+    seen: _Seen
     head: probe.Head
 
     @property
     def loss(self) -> float:
         return np.inf if self.head.loss is None else self.head.loss
+
+
+def _see(job: Job, model: nn.Module, indices: npt.NDArray[np.int64], tick: Callable[[], None]) -> _Seen:
+    """Heads learn from the mean of an image and its mirror image, and answer to the image alone."""
+    place = (model, job.plan, job.normalize, job.dataset.pixels, indices, tick)
+    if isinstance(model, Pyramid):  # it answers to the mirror image too
+        return _Seen(found := probe.features(*place), found)
+    return _Seen(*probe.features_both(*place))
 
 
 def _counted(progress: Progress, what: str, total: int) -> Callable[[], None]:
@@ -140,13 +162,12 @@ def _batches(job: Job, indices: npt.NDArray[np.int64]) -> int:
 
 def _try(way: str, job: Job, model: nn.Module, progress: Progress) -> _Tried:
     read, train, data = _read(way, job, model, progress), job.indices("train"), job.dataset
-    seen = _counted(progress, f"features, {way} batch statistics", _batches(job, train))
-    found = probe.features(read, job.plan, job.normalize, data.pixels, train, seen)
+    seen = _see(job, read, train, _counted(progress, f"features, {way} batch statistics", _batches(job, train)))
     parts, groups = max(1, len(job.scales)), _groups(job, train)
     fits = probe.fits(data.labels[train], groups) * parts
     fitted = _counted(progress, f"regressions, {way} batch statistics", fits)
-    head = probe.fit(found, data.labels[train], groups, len(data.classes), parts, fitted)
-    return _Tried(way, read, found, head)
+    head = probe.fit(seen.learned, data.labels[train], groups, len(data.classes), parts, fitted)
+    return _Tried(way, read, seen, head)
 
 
 def _keep_out_of_fold(job: Job, best: _Tried, progress: Progress) -> None:
@@ -155,22 +176,14 @@ def _keep_out_of_fold(job: Job, best: _Tried, progress: Progress) -> None:
     Five heads, each from four fifths of the images. With ``refit`` the head that learns from all of them is kept too.
     """
 
-    def seen(indices: npt.NDArray[np.int64], mirrored: bool) -> npt.NDArray[np.float64]:
-        tick = _counted(progress, "features for out-of-fold answers", _batches(job, indices))
-        return probe.features(
-            best.model, job.plan, job.normalize, job.dataset.pixels, indices, tick, mirrored=mirrored
-        )  # fmt: skip
-
     for name in (_KEPT, HEADS):
         (job.folder / name).unlink(missing_ok=True)
     train, val, data = job.indices("train"), job.indices("val"), job.dataset
     known = np.concatenate([train, val])
-    learned = np.concatenate([best.features, seen(val, True)])
-    asked = (
-        learned if isinstance(best.model, Pyramid) else seen(known, False)
-    )  # a pyramid answers to the mirror image too
+    tick = _counted(progress, "features for out-of-fold answers", _batches(job, val))
+    seen = best.seen.with_others(_see(job, best.model, val, tick))
     logits = probe.out_of_fold(
-        learned, asked, data.labels[known], _groups(job, known), len(data.classes), best.head.strengths,
+        seen.learned, seen.answered, data.labels[known], _groups(job, known), len(data.classes), best.head.strengths,
         _counted(progress, "out-of-fold answers", probe.FOLDS * len(best.head.strengths)),
     )  # fmt: skip
     if logits is not None:
@@ -179,7 +192,7 @@ def _keep_out_of_fold(job: Job, best: _Tried, progress: Progress) -> None:
             np.savez(file, indices=known, logits=logits)
     if logits is not None and job.config.refit is not False:
         told = _counted(progress, "the head on training and validation", len(best.head.strengths))
-        again = probe.fit_again(learned, data.labels[known], len(data.classes), best.head.strengths, told)
+        again = probe.fit_again(seen.learned, data.labels[known], len(data.classes), best.head.strengths, told)
         Heads(best.head.layer, again.layer).save(job.folder / HEADS)
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from torch import nn
@@ -85,10 +86,18 @@ def test_every_image_but_those_of_the_test_is_answered_by_a_head_that_has_not_se
     train, val = job.indices("train"), job.indices("val")
     assert indices.tolist() == [*train, *val]
     assert logits.shape == (len(indices), 3)
-    learned = probe.features(model, job.plan, job.normalize, job.dataset.pixels, indices, lambda: None)
-    asked = probe.features(model, job.plan, job.normalize, job.dataset.pixels, indices, lambda: None, mirrored=False)
+
+    def mirrored(positions: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        return job.dataset.pixels(positions)[..., ::-1].copy()
+
+    looked = (job.plan, job.normalize)
+    learned, alone = probe.features_both(model, *looked, job.dataset.pixels, indices, lambda: None)
+    swapped, other = probe.features_both(model, *looked, mirrored, indices, lambda: None)
+    np.testing.assert_allclose(learned, (alone + other) / 2, rtol=1e-6)
+    np.testing.assert_allclose(swapped, learned, rtol=1e-6)
+    assert np.abs(alone - other).max() > 1e-3, "an image is not its mirror image"
     groups = [job.dataset.manifest.rows[i].group or f"alone {i}" for i in indices]
-    again = probe.out_of_fold(learned, asked, job.dataset.labels[indices], groups, 3, solved.head.strengths)
+    again = probe.out_of_fold(learned, alone, job.dataset.labels[indices], groups, 3, solved.head.strengths)
     np.testing.assert_allclose(logits, again, atol=1e-4)  # type: ignore[arg-type]
 
 
