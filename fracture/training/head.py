@@ -175,7 +175,6 @@ def _keep_out_of_fold(job: Job, best: _Tried, progress: Progress) -> None:
 
     Five heads, each from four fifths of the images. With ``refit`` the head that learns from all of them is kept too.
     """
-
     for name in (_KEPT, HEADS):
         (job.folder / name).unlink(missing_ok=True)
     train, val, data = job.indices("train"), job.indices("val"), job.dataset

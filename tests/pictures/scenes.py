@@ -30,7 +30,8 @@ MEMORY = ("fracture", "train", "--model", "convnextv2", "--weights", "none", "--
           "--precision", "bf16", "--memory-format", "contiguous", "--memory-limit-gib", "4")  # fmt: skip
 CLEARED, CURSOR = "\x1b[2K", re.compile(r"\x1b\[(\?25[lh]|1A)")  # what a display that moves leaves in a pipe
 DARK = TerminalTheme((24, 27, 32), (222, 226, 231), [
-    (60, 64, 72), (224, 108, 117), (126, 198, 134), (229, 192, 100), (97, 175, 239), (198, 140, 221), (86, 192, 200), (222, 226, 231),
+    (60, 64, 72), (224, 108, 117), (126, 198, 134), (229, 192, 100),
+    (97, 175, 239), (198, 140, 221), (86, 192, 200), (222, 226, 231),
 ])  # fmt: skip
 
 
