@@ -1,4 +1,4 @@
-"""The last layer of a job's model, solved before anything is fine-tuned."""
+"""The last layer of a job's model, fitted before anything is fine-tuned."""
 
 import copy
 import itertools
@@ -42,8 +42,8 @@ class FittedProbe:
     def described(self) -> dict[str, Any]:
         """As parameters of a run."""
         strengths = ", ".join(f"{strength:g}" for strength in self.head.strengths)
-        losses = {f"solved.loss_{name}": round(loss, 4) for name, loss in self.losses.items()}
-        return {"solved.batch_norm": self.batch_norm, "solved.strengths": strengths} | losses
+        losses = {f"probe.loss_{name}": round(loss, 4) for name, loss in self.losses.items()}
+        return {"probe.batch_norm": self.batch_norm, "probe.strengths": strengths} | losses
 
 
 def fit_probe(job: Job, model: nn.Module, progress: Progress, *, decides: bool = True) -> FittedProbe:
@@ -115,26 +115,27 @@ def read_heads(folder: Path) -> Heads | None:
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """Features of images, [n, features]: ``learned`` is what heads are fitted on, ``answered`` what they answer to."""
+class _Features:
+    """Of images, [n, features]: ``learned`` is what heads are fitted on, ``answered`` what they answer to."""
 
     learned: npt.NDArray[np.float64]
     answered: npt.NDArray[np.float64]
 
-    def with_others(self, other: "_Seen") -> "_Seen":
+    def then(self, other: "_Features") -> "_Features":
         """Those of other images after them."""
         learned = np.concatenate([self.learned, other.learned])
-        same = self.answered is self.learned
-        return _Seen(learned, learned if same else np.concatenate([self.answered, other.answered]))
+        if self.answered is self.learned:
+            return _Features(learned, learned)
+        return _Features(learned, np.concatenate([self.answered, other.answered]))
 
 
 @dataclass(frozen=True)
 class _Tried:
-    """A head, the model that it was fitted on, and what both see of the training images."""
+    """A head, the model that it was fitted on, and that model's features of the training images."""
 
     way: str
     model: nn.Module
-    seen: _Seen
+    features: _Features
     head: probe.Head
 
     @property
@@ -142,12 +143,10 @@ class _Tried:
         return np.inf if self.head.loss is None else self.head.loss
 
 
-def _see(job: Job, model: nn.Module, indices: npt.NDArray[np.int64], tick: Callable[[], None]) -> _Seen:
+def _features(job: Job, model: nn.Module, indices: npt.NDArray[np.int64], tick: Callable[[], None]) -> _Features:
     """Heads learn from the mean of an image and its mirror image, and answer to the image alone."""
-    place = (model, job.plan, job.normalize, job.dataset.pixels, indices, tick)
-    if isinstance(model, Pyramid):  # it answers to the mirror image too
-        return _Seen(found := probe.features(*place), found)
-    return _Seen(*probe.features_both(*place))
+    mean, alone = probe.features(model, job.plan, job.normalize, job.dataset.pixels, indices, tick)
+    return _Features(mean, mean if isinstance(model, Pyramid) else alone)  # a pyramid answers to the mirror image too
 
 
 def _counted(progress: Progress, what: str, total: int) -> Callable[[], None]:
@@ -162,12 +161,13 @@ def _batches(job: Job, indices: npt.NDArray[np.int64]) -> int:
 
 def _try(way: str, job: Job, model: nn.Module, progress: Progress) -> _Tried:
     read, train, data = _read(way, job, model, progress), job.indices("train"), job.dataset
-    seen = _see(job, read, train, _counted(progress, f"features, {way} batch statistics", _batches(job, train)))
+    tick = _counted(progress, f"features, {way} batch statistics", _batches(job, train))
+    features = _features(job, read, train, tick)
     parts, groups = max(1, len(job.scales)), _groups(job, train)
     fits = probe.fits(data.labels[train], groups) * parts
     fitted = _counted(progress, f"regressions, {way} batch statistics", fits)
-    head = probe.fit(seen.learned, data.labels[train], groups, len(data.classes), parts, fitted)
-    return _Tried(way, read, seen, head)
+    head = probe.fit(features.learned, data.labels[train], groups, len(data.classes), parts, fitted)
+    return _Tried(way, read, features, head)
 
 
 def _keep_out_of_fold(job: Job, best: _Tried, progress: Progress) -> None:
@@ -180,10 +180,10 @@ def _keep_out_of_fold(job: Job, best: _Tried, progress: Progress) -> None:
     train, val, data = job.indices("train"), job.indices("val"), job.dataset
     known = np.concatenate([train, val])
     tick = _counted(progress, "features for out-of-fold answers", _batches(job, val))
-    seen = best.seen.with_others(_see(job, best.model, val, tick))
+    features = best.features.then(_features(job, best.model, val, tick))
     logits = probe.out_of_fold(
-        seen.learned, seen.answered, data.labels[known], _groups(job, known), len(data.classes), best.head.strengths,
-        _counted(progress, "out-of-fold answers", probe.FOLDS * len(best.head.strengths)),
+        features.learned, features.answered, data.labels[known], _groups(job, known), len(data.classes),
+        best.head.strengths, _counted(progress, "out-of-fold answers", probe.FOLDS * len(best.head.strengths)),
     )  # fmt: skip
     if logits is not None:
         job.folder.mkdir(parents=True, exist_ok=True)
@@ -191,7 +191,7 @@ def _keep_out_of_fold(job: Job, best: _Tried, progress: Progress) -> None:
             np.savez(file, indices=known, logits=logits)
     if logits is not None and job.config.refit is not False:
         told = _counted(progress, "the head on training and validation", len(best.head.strengths))
-        again = probe.fit_again(seen.learned, data.labels[known], len(data.classes), best.head.strengths, told)
+        again = probe.fit_again(features.learned, data.labels[known], len(data.classes), best.head.strengths, told)
         Heads(best.head.layer, again.layer).save(job.folder / HEADS)
 
 

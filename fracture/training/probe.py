@@ -4,7 +4,7 @@ Fine-tuning from a random head first destroys what pretrained features know: its
 is already right lets them move only where that helps.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,6 @@ from fracture.training.execution import Plan
 from fracture.training.learner import prepare
 
 Floats = npt.NDArray[np.float64]
-Singles = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
 Pixels = Callable[[Integers], npt.NDArray[np.uint8]]  # positions to grey squares
 
@@ -77,39 +76,24 @@ class Head:
 
 def features(
     model: nn.Module, plan: Plan, normalize: Normalize, pixels: Pixels, indices: Integers, tick: Callable[[], None]
-) -> Floats:
-    """What the last layer sees of images, the mean of each and its mirror image: [n, features]."""
-    means = [_mean(views) for views in _seen(model, plan, normalize, pixels, indices, tick)]
-    return np.concatenate(means).astype(np.float64)
-
-
-def features_both(
-    model: nn.Module, plan: Plan, normalize: Normalize, pixels: Pixels, indices: Integers, tick: Callable[[], None]
 ) -> tuple[Floats, Floats]:
-    """As `features`, and beside it what the last layer sees of the images alone, which takes no more time."""
-    seen = [(_mean(views), views[0]) for views in _seen(model, plan, normalize, pixels, indices, tick)]
-    means, alone = (np.concatenate(parts).astype(np.float64) for parts in zip(*seen, strict=True))
-    return means, alone
+    """What the last layer sees, [n, features]: the mean of each image and its mirror image, and each image alone.
 
-
-def _mean(views: tuple[Singles, Singles]) -> Singles:
-    return (views[0] + views[1]) / 2
-
-
-def _seen(
-    model: nn.Module, plan: Plan, normalize: Normalize, pixels: Pixels, indices: Integers, tick: Callable[[], None]
-) -> Iterator[tuple[Singles, Singles]]:
-    """Batch by batch, what the last layer sees of the images and of their mirror images."""
+    ``tick`` is called after every batch.
+    """
     model.eval()
+    means, alone = [], []
     for start in range(0, len(indices), plan.micro_batch):
         inputs = prepare(torch.from_numpy(pixels(indices[start : start + plan.micro_batch])), plan, normalize)
         with torch.inference_mode(), plan.autocast():
-            alone, mirrored = (
+            plain, mirrored = (
                 model.forward_head(model.forward_features(x), pre_logits=True).float().cpu().numpy()  # type: ignore[operator]
                 for x in (inputs, inputs.flip(-1))
             )
-        yield alone, mirrored
+        means.append((plain + mirrored) / 2)
+        alone.append(plain)
         tick()
+    return np.concatenate(means).astype(np.float64), np.concatenate(alone).astype(np.float64)
 
 
 def fit(
@@ -120,20 +104,20 @@ def fit(
     parts: int = 1,
     tick: Callable[[], None] = _quiet,
 ) -> Head:
-    """As `solve_part` for each of ``parts`` equal shares of the features, as one head: it answers the mean of theirs.
+    """As `fit_part` for each of ``parts`` equal shares of the features, as one head: it answers the mean of theirs.
 
     What several scales of an image say is worth more as a mean of opinions than to one regression on all of them.
     """
-    heads = [solve_part(part, labels, groups, classes, tick) for part in np.split(found, parts, axis=1)]
+    heads = [fit_part(part, labels, groups, classes, tick) for part in np.split(found, parts, axis=1)]
     return _joined(heads)
 
 
 def fits(labels: Integers, groups: Sequence[str]) -> int:
-    """How many regressions `solve_part` makes in cross-validation."""
+    """How many regressions `fit_part` makes in cross-validation."""
     return len(STRENGTHS) * len(group_folds(labels, groups))
 
 
-def solve_part(
+def fit_part(
     found: Floats, labels: Integers, groups: Sequence[str], classes: int, tick: Callable[[], None] = _quiet
 ) -> Head:
     """The class-balanced logistic regression on standardised features whose strength does best by group.
@@ -157,7 +141,7 @@ def solve_part(
 
 def out_of_fold(
     learned: Floats,
-    asked: Floats,
+    answered: Floats,
     labels: Integers,
     groups: Sequence[str],
     classes: int,
@@ -168,7 +152,7 @@ def out_of_fold(
 
     Args:
         learned: what heads are fitted on: [n, features], as many equal parts as ``strengths``.
-        asked: what they answer to, of the same images: the model may answer without the mirror image.
+        answered: what they answer to, of the same images: the model may answer without the mirror image.
         labels: [n].
         groups: [n], what stays together.
         classes: how many there are.
@@ -184,7 +168,7 @@ def out_of_fold(
     logits = np.zeros((len(labels), classes))
     for train, rest in folds:
         head = fit_again(learned[train], labels[train], classes, strengths, tick)
-        logits[rest] = head.logits(asked[rest])
+        logits[rest] = head.logits(answered[rest])
     return logits
 
 

@@ -109,7 +109,7 @@ def pyramid(dataset: Dataset, file: Path, share: float, copies: int = 0, name: s
             batches = (prepare(torch.from_numpy(dataset.pixels(part)), plan, normalize) for part in order)
             mix_statistics(model, batches, share)
     if not copies:
-        found = probe.features(model, plan, normalize, dataset.pixels, indices, lambda: None)
+        found, _ = probe.features(model, plan, normalize, dataset.pixels, indices, lambda: None)
         return {"": found.astype(np.float32)}
     generator, model = torch.Generator().manual_seed(0), model.eval()
     views: Views = {}

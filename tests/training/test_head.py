@@ -43,20 +43,20 @@ CASES = {
 
 
 @pytest.mark.parametrize(("job", "tried"), CASES.items(), indirect=["job"])
-def test_the_statistics_are_those_that_the_head_was_solved_with(job: Job, tried: tuple[str, ...]) -> None:
+def test_the_statistics_are_those_that_the_head_was_fitted_with(job: Job, tried: tuple[str, ...]) -> None:
     model = fit.build_model(job)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    solved = fit_probe(job, model, lambda *_: None)
-    assert tuple(solved.losses) == tried
-    assert solved.head.loss == min(solved.losses.values()) == solved.losses[solved.batch_norm]
+    fitted = fit_probe(job, model, lambda *_: None)
+    assert tuple(fitted.losses) == tried
+    assert fitted.head.loss == min(fitted.losses.values()) == fitted.losses[fitted.batch_norm]
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
-    assert any("running" in name for name in changed) == (solved.batch_norm == "mixed")
+    assert any("running" in name for name in changed) == (fitted.batch_norm == "mixed")
     train = job.indices("train")
-    found = probe.features(model, job.plan, job.normalize, job.dataset.pixels, train, lambda: None)
+    found, _ = probe.features(model, job.plan, job.normalize, job.dataset.pixels, train, lambda: None)
     groups = [job.dataset.manifest.rows[i].group or f"alone {i}" for i in train]
     again = probe.fit(found, job.dataset.labels[train], groups, 3)
-    assert again.loss == pytest.approx(solved.head.loss, rel=1e-4), "what is kept reads as what was judged"
-    assert solved.described()["solved.batch_norm"] == solved.batch_norm
+    assert again.loss == pytest.approx(fitted.head.loss, rel=1e-4), "what is kept reads as what was judged"
+    assert fitted.described()["probe.batch_norm"] == fitted.batch_norm
 
 
 @pytest.mark.parametrize("job", [("test_resnet", "auto")], indirect=True)
@@ -79,7 +79,7 @@ def test_the_better_in_cross_validation_is_kept(job: Job, better: str, monkeypat
 @pytest.mark.parametrize("job", [("test_resnet", "pretrained")], indirect=True)
 def test_every_image_but_those_of_the_test_is_answered_by_a_head_that_has_not_seen_it(job: Job) -> None:
     model = fit.build_model(job)
-    solved = fit_probe(job, model, lambda *_: None)
+    fitted = fit_probe(job, model, lambda *_: None)
     kept = read_out_of_fold(job.folder)
     assert kept is not None
     indices, logits = kept
@@ -91,23 +91,23 @@ def test_every_image_but_those_of_the_test_is_answered_by_a_head_that_has_not_se
         return job.dataset.pixels(positions)[..., ::-1].copy()
 
     looked = (job.plan, job.normalize)
-    learned, alone = probe.features_both(model, *looked, job.dataset.pixels, indices, lambda: None)
-    swapped, other = probe.features_both(model, *looked, mirrored, indices, lambda: None)
+    learned, alone = probe.features(model, *looked, job.dataset.pixels, indices, lambda: None)
+    swapped, other = probe.features(model, *looked, mirrored, indices, lambda: None)
     np.testing.assert_allclose(learned, (alone + other) / 2, rtol=1e-6)
     np.testing.assert_allclose(swapped, learned, rtol=1e-6)
     assert np.abs(alone - other).max() > 1e-3, "an image is not its mirror image"
     groups = [job.dataset.manifest.rows[i].group or f"alone {i}" for i in indices]
-    again = probe.out_of_fold(learned, alone, job.dataset.labels[indices], groups, 3, solved.head.strengths)
+    again = probe.out_of_fold(learned, alone, job.dataset.labels[indices], groups, 3, fitted.head.strengths)
     np.testing.assert_allclose(logits, again, atol=1e-4)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("job", [("test_resnet", "pretrained")], indirect=True)
-def test_a_head_that_was_solved_again_can_be_told_from_the_selected_one_after_any_crash(job: Job) -> None:
+def test_a_head_that_was_fitted_again_can_be_told_from_the_selected_one_after_any_crash(job: Job) -> None:
     model = fit.build_model(job)
-    solved = fit_probe(job, model, lambda *_: None)
+    fitted = fit_probe(job, model, lambda *_: None)
     heads = read_heads(job.folder)
     assert heads is not None
-    np.testing.assert_array_equal(heads.selected.weight, solved.head.weight)
+    np.testing.assert_array_equal(heads.selected.weight, fitted.head.weight)
     assert np.abs(heads.refit.weight - heads.selected.weight).max() > 1e-6
     learner = fit._learner(job, model)
     fit._save_best(job, learner, 1, np.zeros((1, 3), np.float32))
