@@ -48,7 +48,7 @@ def _run() -> list[str]:
         "lies in `mlruns/state/<run id>` until the run succeeds.",
         "On the parent of the runs of `folds`, which also has `test_<name>`, `test_<name>_low` and `test_<name>_high`:",
         _table("file", FOLD_ARTIFACTS),
-        "Where the folds' heads were fitted and stayed, also what the registry asks of a run, of these heads' mean: "
+        "Where the folds' heads were fitted and stayed, also what the registry needs of a run, of these heads' mean: "
         + ", ".join(f"`{name}`" for name in FOLD_MEAN_ARTIFACTS)
         + ". Their test, and predictions_test.csv, are the out-of-fold answers to all images.",
         "## Tags",
@@ -114,7 +114,7 @@ def _other_files() -> list[str]:
         _fields(FoldEstimate),
         "## Parameters",
         "Every knob of `fracture train` under its own name, as given; what the recipe chose: `recipe.<name>`; what was "
-        "resolved for the machine: `plan.<name>`; what a linear probe came to, in cross-validation: `solved.<name>`.",
+        "resolved for the machine: `plan.<name>`; what a linear probe came to, in cross-validation: `probe.<name>`.",
     ]
 
 

@@ -269,7 +269,7 @@ def carry_out(run: TrackedRun, job: fit.Job, session: Session, watch: Watch, *, 
 
 
 def _fit_probe(job: fit.Job, model: nn.Module, watch: Watch, terminal: Terminal) -> FittedProbe:
-    """Solve the head, with signs of life, and say what it has come to."""
+    """Fit the head, with signs of life, and say what it has come to."""
     images = len(job.indices("train"))
     terminal.say(f"Fitting the last layer on frozen features of {images} images; nothing is saved until it is done.")
     with terminal.working() as working, fit.out_of_memory_explained(job):
@@ -383,7 +383,11 @@ def _changes(job: fit.Job) -> dict[str, str]:
 def _name(config: TrainConfig, given: TrainConfig, backbone: backbones.Backbone, data: str) -> str:
     """What was given of what tells runs apart, then model and data: MLflow's table of runs cuts a name short."""
     values = as_text(given)
-    told = {"fold": "fold", "lr": "lr", "batch_size": "batch", "seed": "seed", "epochs": "epochs"}
-    more = [f"{word} {values[name]}" for name, word in told.items() if values[name] != defaults()[name]]
+
+    def set_here(**words: str) -> list[str]:
+        return [f"{word} {values[name]}" for name, word in words.items() if values[name] != defaults()[name]]
+
     probed = ["linear probe"] if config.head == "probe" else []
-    return ", ".join([*more[:1], *probed, *more[1:], f"{backbone.nickname.split('.')[0]} on {data}"])
+    first = set_here(fold="fold", lr="lr", batch_size="batch", seed="seed")
+    model = f"{backbone.nickname.split('.')[0]} on {data}"
+    return ", ".join([*first[:1], *probed, *first[1:], model, *set_here(epochs="epochs")])

@@ -49,7 +49,7 @@ def newest() -> Run:
         (("lr", 0.0003),): "lr 0.0003, test_resnet on xray3",
         (("folds", 5), ("fold", 2), ("lr", 0.0003)): "fold 2, lr 0.0003, test_resnet on xray3",
         (("head", "probe"), ("seed", 3)): "seed 3, linear probe, test_resnet on xray3",
-        (("batch_size", 32), ("epochs", 7)): "batch 32, epochs 7, test_resnet on xray3",
+        (("batch_size", 32), ("epochs", 7)): "batch 32, test_resnet on xray3, epochs 7",
     }.items(),
 )
 def test_what_differs_comes_first_in_a_name_which_mlflow_cuts_short(
@@ -101,7 +101,7 @@ def test_a_finished_run_holds_all_its_evidence(store_root: Path, images: Path) -
     assert not session.state_folder(run.info.run_id).exists()
 
 
-def test_pretrained_weights_and_few_images_get_a_solved_head(store_root: Path, images: Path, tmp_path: Path) -> None:
+def test_pretrained_weights_and_few_images_get_a_linear_probe(store_root: Path, images: Path, tmp_path: Path) -> None:
     torch.save(backbones.build(backbones.find("test_resnet"), 5).state_dict(), tmp_path / "weights.pth")
     free = {"epochs": "auto", "weights": str(tmp_path / "weights.pth")}
     results = train(config(images, **free))
@@ -109,13 +109,13 @@ def test_pretrained_weights_and_few_images_get_a_solved_head(store_root: Path, i
     best = json.loads(mlflow.artifacts.load_text(f"{run.info.artifact_uri}/best.json"))
     assert best["scales"] == list(SCALES)
     assert (run.data.params["recipe.features"], run.data.params["batch_norm"]) == ("pyramid", "auto")
-    losses = {way: float(run.data.params[f"solved.loss_{way}"]) for way in ("pretrained", "mixed")}
-    assert run.data.params["solved.batch_norm"] == min(losses, key=lambda way: losses[way])
+    losses = {way: float(run.data.params[f"probe.loss_{way}"]) for way in ("pretrained", "mixed")}
+    assert run.data.params["probe.batch_norm"] == min(losses, key=lambda way: losses[way])
     best_weights = Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="best.pth"))
     kept, first = (torch.load(path, weights_only=True) for path in (best_weights, tmp_path / "weights.pth"))
     assert torch.equal(kept["backbone.conv1.0.weight"], first["conv1.0.weight"]), "the backbone itself stays"
     same = torch.equal(kept["backbone.conv1.1.running_mean"], first["conv1.1.running_mean"])
-    assert same == (run.data.params["solved.batch_norm"] == "pretrained")
+    assert same == (run.data.params["probe.batch_norm"] == "pretrained")
     assert "maps_correct.png" in {
         Path(item.path).name for item in mlflow.MlflowClient().list_artifacts(run.info.run_id, "figures")
     }
