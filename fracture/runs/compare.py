@@ -96,8 +96,8 @@ def names(config: CompareConfig) -> list[str]:
 def compare_runs(run_ids: Sequence[str], config: CompareConfig, out: Path, terminal: Terminal) -> list[Path]:
     """Compare runs, by default all finished ones of the current experiment; returns the files written.
 
-    Runs judged on different test data come in tables of their own; asked for by name, they are refused. The folds of
-    a cross-validation stand below their parent, whose id names all of them.
+    Runs judged on different test data come in tables of their own; named one by one, they are refused. The folds of
+    a cross-validation are below their parent, whose id names all of them.
 
     Raises:
         ConfigError: no such run, none at all, one without results, or runs of different test data.
@@ -119,7 +119,7 @@ def compare_runs(run_ids: Sequence[str], config: CompareConfig, out: Path, termi
 
 
 def _collect(run_ids: Sequence[str], folder: Path, terminal: Terminal) -> tuple[list[Entry], list[Entry]]:
-    """The runs that stand for themselves, and the folds of cross-validations."""
+    """The runs that are no folds, and the folds of cross-validations."""
     runs = [query.run_of(run_id) for run_id in run_ids] if run_ids else query.finished(KINDS)
     folds = [run for run in runs if compare_folds.parent_of(run)] if not run_ids else compare_folds.below(runs)
     apart = {run.id for run in folds} | {run.id for run in runs if compare_folds.is_parent(run)}
@@ -220,7 +220,7 @@ def _cells(entry: Entry, metric: str, parameters: Sequence[str]) -> list[str]:
     return [
         entry.name, entry.results.model.split(".")[0], "" if val.value is None else f"{val.value:.3f}", shown(test),
         str(test.n), *(entry.parameter(name) for name in parameters),
-        *("" if cost is None else f"{cost:.3g}" for cost in costs),
+        *("" if cost is None else f"{cost:,.0f}" if cost >= 1000 else f"{cost:.3g}" for cost in costs),
     ]  # fmt: skip
 
 

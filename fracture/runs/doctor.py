@@ -128,10 +128,10 @@ def _weights() -> Iterator[Finding]:
 
 
 def _extras() -> Iterator[Finding]:
-    lacking = [name for name, modules in _EXTRAS.items() if not all(map(find_spec, modules))]
-    fix = f"pip install -e '.[{','.join(lacking)}]'" if lacking else ""
-    said = f"not installed: {', '.join(lacking) or 'none'}"
-    yield Finding("optional extras", "note" if lacking else "ok", said, fix)
+    missing = [name for name, modules in _EXTRAS.items() if not all(map(find_spec, modules))]
+    fix = f"pip install -e '.[{','.join(missing)}]'" if missing else ""
+    said = f"not installed: {', '.join(missing) or 'none'}"
+    yield Finding("optional extras", "note" if missing else "ok", said, fix)
 
 
 def _store() -> Iterator[Finding]:
@@ -146,7 +146,7 @@ def _store() -> Iterator[Finding]:
         kept = path.parent / "mlruns"
         size = sum(one.stat().st_size for one in kept.rglob("*") if one.is_file()) if kept.is_dir() else 0
         said += f": {path.stat().st_size / 2**20:.1f} MiB, artifacts {size / 2**20:.0f} MiB"
-    yield Finding("store", "ok", f"{said}; {query.count()} runs in this experiment")
+    yield Finding("store", "ok", f"{said}; runs in this experiment: {query.count():,}")
 
 
 def _leftovers(fix: bool) -> Iterator[Finding]:
@@ -160,4 +160,4 @@ def _leftovers(fix: bool) -> Iterator[Finding]:
         else:
             yield Finding("leftover", "problem" if fixes else "note", one.said, one.fix)
     if not found:
-        yield Finding("leftovers", "ok", "no run says RUNNING without a process, no state lies about")
+        yield Finding("leftovers", "ok", "no unfinished run without a process, no state left over")

@@ -231,7 +231,8 @@ def test_the_contents_lead_to_what_is_there() -> None:
 @pytest.mark.slow
 def test_nothing_of_the_page_is_cut_off_in_a_browser(browser: Any, tmp_path: Path) -> None:
     for rows in (None, np.arange(6), np.flatnonzero(LABELS == 1)):  # the last two lack metrics, with long reasons
-        contents = Contents("run", results(rows), {}, controls(0.9, 0.3, 0.8), audit=AUDIT)
+        facts = {"digest": "0123456789abcdef" * 6}
+        contents = Contents("run", results(rows), {}, controls(0.9, 0.3, 0.8), audit=AUDIT, facts=facts)
         (tmp_path / "report.html").write_text(render(contents))
         for width in (1100, 800, 390):
             size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
@@ -241,6 +242,7 @@ def test_nothing_of_the_page_is_cut_off_in_a_browser(browser: Any, tmp_path: Pat
                 one => one.scrollWidth > one.clientWidth + 1 || one.getBoundingClientRect().right > innerWidth)
                 .map(one => one.textContent)"""
             assert browser.execute_script(cut) == [], width
+            assert browser.execute_script("return document.documentElement.scrollWidth") == width
         label = "return getComputedStyle(document.querySelector('#numbers td'), '::before').content"
         assert browser.execute_script(label) == '"images"', "on a phone a cell stands beside its label"
         assert not browser.get_log("browser"), "nothing is missing and nothing fails"

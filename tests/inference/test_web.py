@@ -291,16 +291,17 @@ def test_half_a_request_ends(address: str) -> None:
 
 @pytest.mark.slow
 def test_the_page_answers_in_a_browser(browser: Any, served: Any, address: str, tmp_path: Path) -> None:
-    (tmp_path / "x.png").write_bytes(png(0, 300))
+    image = tmp_path / f"{'a_long_name_' * 9}.png"
+    image.write_bytes(png(0, 300))
     (tmp_path / "y.txt").write_text("no image")
     browser.get(address)
-    browser.find_element("id", "file").send_keys(f"{tmp_path / 'x.png'}\n{tmp_path / 'y.txt'}")
+    browser.find_element("id", "file").send_keys(f"{image}\n{tmp_path / 'y.txt'}")
 
     def shown(part: str) -> str:
         return str(browser.find_element("id", part).text)
 
     until = time.monotonic() + 20
-    while ("%" not in shown("shares") or "Asking" in shown("images")) and time.monotonic() < until:
+    while ("%" not in shown("shares") or "Reading" in shown("images")) and time.monotonic() < until:
         time.sleep(0.1)
     assert shown("shares").count("%") == 3
     assert "A person must look" in shown("decision")
@@ -311,6 +312,9 @@ def test_the_page_answers_in_a_browser(browser: Any, served: Any, address: str, 
     assert sizes[0][0] == 300
     assert "Not read" in shown("images")
     assert "test_resnet" in shown("about")
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    assert browser.execute_script("return document.documentElement.scrollWidth") == 390, "nothing is wider than a phone"
     served.state.service.take(small(1), About(name="bones", version="4"))  # the champion has changed
     browser.find_element("id", "file").send_keys(str(tmp_path / "y.txt"))
     until = time.monotonic() + 20

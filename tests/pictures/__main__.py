@@ -33,8 +33,8 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := set(options.names) - set(PICTURES):
         parser.error(f"no picture is called {', '.join(sorted(unknown))}; there are {', '.join(PICTURES)}")
-    if lacking := chromium.missing():
-        sys.exit(f"pictures: {lacking}")
+    if missing := chromium.missing():
+        sys.exit(f"pictures: {missing}")
     with tempfile.TemporaryDirectory() as temporary, closing(Studio(options.folder or Path(temporary))) as studio:
         for name in options.names or PICTURES:
             print(name, flush=True)

@@ -12,6 +12,7 @@ from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 from fracture.data import demo
+from fracture.data.manifest import read_csv
 from tests.benchmarks.demo_set import sheet
 from tests.pictures.studio import Studio
 
@@ -56,10 +57,12 @@ def page(studio: Studio) -> Image.Image:
     with studio.artifact(run, "predictions_test.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["decision"] == "fracture reported"]
     right = [row for row in rows if row["label"] == row["predicted"]]
-    image = max(right, key=lambda row: float(row[f"probability_{row['label']}"]))
+    surest = max(right, key=lambda row: float(row[f"probability_{row['label']}"]))
+    known = read_csv(studio.artifact(run, "manifest.csv")).rows
+    image = next(row.path for row in known if row.sha256 == surest["sha256"])
     with studio.serving(run) as address:
         studio.visit(address, 1280, 900)
-        studio.browser.find_element("id", "file").send_keys(image["path"])
+        studio.browser.find_element("id", "file").send_keys(str(image))
         studio.wait_for("document.getElementById('shares').textContent.includes('%')")
         studio.wait_for("document.getElementById('heat').naturalWidth")
         return studio.shot()

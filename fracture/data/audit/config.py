@@ -16,7 +16,7 @@ class AuditConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    near_duplicates: bool = Field(True, description="look for near-duplicates; false leaves exact copies and groups")
+    near_duplicates: bool = Field(True, description="look for near-duplicates; false: exact copies and groups only")
     probe: bool = Field(True, description="probe whether the class equals the source")
     patients: Literal["auto", "ignore"] = Field(
         "auto",

@@ -5,7 +5,7 @@ from typing import Any
 
 from fracture.evaluation.calibration import FEW
 from fracture.evidence import Estimate, EvaluationResults, FoldMeanResults, Judged
-from fracture.evidence.healthy import LACK
+from fracture.evidence.healthy import NO_HEALTHY_CLASS
 from fracture.evidence.results import OutOfFold
 from fracture.evidence.verdict import explained
 
@@ -60,7 +60,7 @@ def limits(results: Judged, audit: Mapping[str, Any] | None) -> list[str]:
         lines.append(f"{seen} of the images were trained on or chosen by: the scores are inflated.")
     if results.healthy is None:
         lines.append(
-            f"There is no threshold for reporting a fracture and no sensitivity, for {LACK}: if one of "
+            f"There is no threshold for reporting a fracture and no sensitivity, for {NO_HEALTHY_CLASS}: if one of "
             f"{_list([_plain(name) for name in results.classes])} is, train with healthy=CLASS. If none is, the model "
             "has no answer for a healthy image."
         )
@@ -95,7 +95,7 @@ def _fractures(results: Judged) -> str:
     found, point = results.splits["test"].metrics, results.operating_point
     sensitivity, specificity = found.get("any_fracture_sensitivity"), found.get("any_fracture_specificity")
     if results.healthy is None:
-        return f"How many fractures it misses is not known, for {LACK}."
+        return f"How many fractures it misses is not known, for {NO_HEALTHY_CLASS}."
     if sensitivity is None or specificity is None:
         return f"How many fractures it misses is not known, for it has no threshold: {point.note or point.rule}."
     if not _known(sensitivity) or not _known(specificity):
@@ -148,7 +148,7 @@ def _decided(results: Judged) -> list[str]:
     said = results.referral.note  # by the line on referral
     lines = [f"{sentence[0].upper()}{sentence[1:]}." for sentence in found.unmet if sentence != said]
     if promises := found.promises():
-        lines.append(f"By {found.basis}, on images that did not choose the thresholds: {' '.join(promises)}")
+        lines.append(f"What to expect on new images like these, by {found.basis}: {' '.join(promises)}")
     return lines
 
 

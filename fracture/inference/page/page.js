@@ -9,7 +9,7 @@ let model = {}, shown = null, token = sessionStorage.getItem("token") || ""
 
 const words = name => name.replaceAll("_", " ")
 const sentence = text => text.charAt(0).toUpperCase() + text.slice(1)
-const percent = share => (100 * share).toFixed(share > 0 && share < .001 ? 2 : 1) + " %"
+const percent = share => (100 * share).toFixed(share > 0 && share < .001 ? 2 : 1) + "%"
 const made = (tag, text = "", name = "") => Object.assign(document.createElement(tag), {textContent: text, className: name})
 const ask = (path, options = {}) => fetch(path, {...options, headers: {...options.headers, ...token && {Authorization: "Bearer " + token}}})
 
@@ -83,7 +83,7 @@ function list() {
     const thumb = made(answer?.radiograph ? "img" : "span", "", "thumb")
     if (answer?.radiograph) { thumb.src = answer.radiograph; thumb.alt = "" }
     const tone = answer ? TONES[answer.decision] : ""
-    text.append(made("span", answer ? `${SIGNS[tone]} ${sentence(answer.error ? "Not read" : answer.decision)}` : "Asking …", "said " + tone),
+    text.append(made("span", answer ? `${SIGNS[tone]} ${sentence(answer.error ? "Not read" : answer.decision)}` : "Reading …", "said " + tone),
       made("span", study.name, "file"), made("span", study.truth ? `Really: ${words(study.truth)}` : "", "file"))
     button.type = "button"
     button.setAttribute("aria-current", study === shown)
@@ -97,6 +97,8 @@ function list() {
 function select(study) {
   shown = study
   list()
+  const strip = at("images"), chosen = strip.querySelector("[aria-current=true]").parentElement
+  strip.scrollLeft = chosen.offsetLeft - strip.offsetLeft  // on a phone the images lie side by side
   show(study)
 }
 
@@ -106,9 +108,9 @@ function show(study) {
   at("study").hidden = false
   at("name").textContent = study.name
   at("said").className = answer ? TONES[answer.decision] : ""
-  at("decision").textContent = answer ? `${SIGNS[TONES[answer.decision]]} ${sentence(answer.decision)}` : "Asking …"
+  at("decision").textContent = answer ? `${SIGNS[TONES[answer.decision]]} ${sentence(answer.decision)}` : "Reading …"
   at("reason").textContent = answer ? why(answer) : ""
-  at("sure").textContent = answer?.sure ? `${sentence(answer.sure)}.` : ""
+  at("sure").textContent = answer?.sure ? `${sentence(words(answer.sure))}.` : ""
   showPictures(study)
   showShares(answer)
   showTruth(study)
@@ -146,7 +148,7 @@ function showPictures(study) {
   const answer = study.answer, picture = answer?.radiograph, heat = answer?.heat_map
   at("seen").hidden = !picture
   at("nothing").hidden = Boolean(picture)
-  at("nothing").textContent = !answer ? "Asking …" : study.file ? "There is no picture of this file." : "Pictures are not kept over a reload: choose the file again to see it."
+  at("nothing").textContent = !answer ? "Reading …" : study.file ? "There is no picture of this file." : "Pictures are not kept over a reload: choose the file again to see it."
   if (picture) { at("seen").src = picture; at("seen").alt = `The radiograph ${study.name}, as it was decoded` }
   at("compare").hidden = at("legend").hidden = !heat
   if (heat) {
