@@ -22,7 +22,7 @@ from fracture.trouble import explained
 
 
 class Verbs(click.Group):
-    """The verbs are the modules of `fracture.commands`; each is imported only when asked for."""
+    """The verbs are the modules of `fracture.commands`; each is imported only when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Names of the verbs."""
@@ -79,7 +79,7 @@ def _run(command: click.Command, name: str) -> None:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
         error.show()
-        if getattr(error, "ctx", None) is None:  # click's parser does not say where it stood
+        if getattr(error, "ctx", None) is None:  # click's parser does not say where it was
             click.echo(f"Try '{name} {' '.join(sys.argv[1:2])} --help' for help.", err=True)
         sys.exit(2)
     except FractureError as error:
@@ -88,8 +88,8 @@ def _run(command: click.Command, name: str) -> None:
         click.echo("Interrupted (exit code 6): the same command starts again, or finishes what was begun.", err=True)
         sys.exit(6)
     except Exception as error:  # noqa: BLE001 - shown whole, but without secrets: Python itself would print after the guard
-        if (lack := explained(error)) is not None:
-            _fail(lack)
+        if (known := explained(error)) is not None:
+            _fail(known)
         traceback.print_exc()
         click.echo("Unforeseen (exit code 1): please report it with the lines above.", err=True)
         sys.exit(1)

@@ -114,7 +114,7 @@ class TrainConfig(BaseModel):
     drop_path: float = Field(0.0, ge=0, lt=1, description="stochastic depth rate")
     head: Literal["random", "probe"] = Field(
         "random",
-        description="what the last layer starts from; probe solves it on frozen features and judges that first",
+        description="what the last layer starts from; probe fits it on frozen features and judges that first",
     )
     features: Literal["backbone", "pyramid"] = Field(
         "backbone", description="what the last layer reads; pyramid is mean, spread and largest value at two sizes"
@@ -124,7 +124,8 @@ class TrainConfig(BaseModel):
         description="its statistics with a linear probe; mixed is half those of the training images, auto tries both",
     )
     trained: Literal["all", "backbone", "head"] = Field(
-        "all", description="backbone leaves a linear probe as it is, head the backbone; both leave batch statistics"
+        "all",
+        description="backbone keeps the fitted last layer as it is, head the backbone; both keep batch statistics",
     )
     ema_decay: float = Field(
         0.0,
@@ -155,7 +156,7 @@ class TrainConfig(BaseModel):
         "miss and a false alarm",
     )
     refer_error: float = Field(
-        REFER_ERROR, gt=0, lt=0.5, description="wrong answers allowed among those given without asking a person"
+        REFER_ERROR, gt=0, lt=0.5, description="share of wrong answers allowed among images that no person looks at"
     )
     set_coverage: float = Field(
         SET_COVERAGE, ge=0.5, lt=1, description="share of each class's images whose set of possible classes holds it"
@@ -217,10 +218,10 @@ class TrainConfig(BaseModel):
             problems.append(f"val_fraction={self.val_fraction} and folds={self.folds} leave too little for training")
         if self.val_fraction + self.test_fraction >= 0.9:
             problems.append("val_fraction + test_fraction leave less than a tenth for training")
-        if self.epochs != "auto" and self.epochs and self.leaves_none(self.epochs):
+        if self.epochs != "auto" and self.epochs and self.warmed_up_throughout(self.epochs):
             looks = ", the first of which judges the linear probe" if self.head == "probe" else ""
-            problems.append(f"warmup_epochs={self.warmup_epochs} leaves none of epochs={self.epochs}{looks}")
-        problems += self._lacking()
+            problems.append(f"warmup_epochs={self.warmup_epochs} takes all of epochs={self.epochs}{looks}")
+        problems += self._unmet()
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -230,12 +231,12 @@ class TrainConfig(BaseModel):
         """What is wanted of its decisions."""
         return Wanted(self.operating, self.refer_error, self.set_coverage)
 
-    def leaves_none(self, epochs: int) -> bool:
+    def warmed_up_throughout(self, epochs: int) -> bool:
         """Whether the warm-up takes all epochs that learn: the first one of a linear probe only judges it."""
         return 0 < self.warmup_epochs >= epochs - (self.head == "probe")
 
-    def _lacking(self) -> list[str]:
-        """What needs another knob beside it that stands otherwise."""
+    def _unmet(self) -> list[str]:
+        """What needs another knob beside it that is set otherwise."""
         probed, falls = self.head == "probe", self.layer_decay < 1
         fall = f"layer_decay={self.layer_decay} is below layer_decay_cutoff={self.layer_decay_cutoff}"
         needs = [
@@ -249,7 +250,7 @@ class TrainConfig(BaseModel):
             ),
             (self.warmup_epochs > 0, self.scheduler != "plateau", "warmup_epochs needs scheduler=cosine or constant"),
         ]
-        return [problem for asked, met, problem in needs if asked and not met]
+        return [problem for set_so, met, problem in needs if set_so and not met]
 
 
 def parse(values: Mapping[str, Any], command: str = "fracture train") -> TrainConfig:

@@ -93,7 +93,7 @@ def guarded_streams() -> Iterator[None]:
 
 
 class _Guarded:
-    """A text stream that writes all but secrets, and is otherwise the stream it stands before."""
+    """A text stream that writes all but secrets, and is otherwise the stream that it wraps."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -34,7 +34,7 @@ LOG.addHandler(_EARLY)
 _EPOCHS_SHOWN = 8
 _SILENCE = 5.0  # seconds, after which a line says how far something is
 _PIPE_WIDTH = 180
-_WIDE = 100  # columns of a terminal from which figures have four digits and stand two spaces apart
+_WIDE = 100  # columns of a terminal from which figures have four digits, two spaces apart
 _COLUMNS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_balanced_accuracy", "val_macro_f1", "lr")
 
 _LEGEND = (
@@ -111,7 +111,7 @@ class Terminal:
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], note: str = "") -> None:
         """A table; all but the first column are figures. Where it is too wide, a row is a block of lines.
 
-        ``note`` stands below it.
+        ``note`` is printed below it.
         """
         title, columns, rows = printable(title), [*map(printable, columns)], [[*map(printable, row)] for row in rows]
         self.console.print(table_of(title, columns, rows, self.console))
@@ -203,8 +203,8 @@ class Terminal:
     def decided(self, decisions: Decided) -> None:
         """What thresholds rest on, what is to be expected of them, and what could not be had."""
         self.say(f"Decided on {decisions.basis}. " + " ".join(decisions.promises()))
-        for lack in decisions.unmet:
-            self.warn(f"{lack[0].upper()}{lack[1:]}.")
+        for sentence in decisions.unmet:
+            self.warn(f"{sentence[0].upper()}{sentence[1:]}.")
 
     def _view(self) -> Group:
         assert self._bars is not None

@@ -27,7 +27,7 @@ class Wanted(NamedTuple):
 
     Attributes:
         operating: the rule of the operating point, in one of `FORMS`.
-        refer_error: the share of wrong answers allowed among the images that no person is asked about.
+        refer_error: the share of wrong answers allowed among the images that no person looks at.
         set_coverage: the share of the images of each class whose set of possible classes is to hold it.
     """
 

@@ -75,13 +75,13 @@ def _decisions(results: Judged) -> list[str]:
         f"A fracture is reported from a probability of {threshold:.3f} on: {point.rule}."
         if threshold is not None
         else f"No threshold for reporting a fracture: {point.note or point.rule}.",
-        f"Below a probability of {refer:.3f} of the predicted class a person is asked."
+        f"Below a probability of {refer:.3f} of the predicted class a person must look."
         if refer is not None
         else f"Every image is referred to a person: {referral.note}.",
     ]
     if found is None:
         return [*lines, "What that rests on was not recorded."]
-    return [*lines, f"Decided on {found.basis}.", *found.promises(), *(f"{lack}." for lack in found.unmet)]
+    return [*lines, f"Decided on {found.basis}.", *found.promises(), *(f"{sentence}." for sentence in found.unmet)]
 
 
 def _figures(results: Judged) -> list[str]:

@@ -50,7 +50,7 @@ def challenge(
 
     Args:
         registry: the registered model.
-        terminal: hears the figures.
+        terminal: is told the figures.
         margin: balanced accuracy that it may be worse by.
         version: challenges in place of the candidate.
         although: why a ``version`` that was rolled back as bad may come back.
@@ -98,7 +98,7 @@ def rollback(registry: Registry, reason: str, terminal: Terminal, version: str =
     Args:
         registry: the registered model.
         reason: what is wrong with the champion.
-        terminal: hears what is done.
+        terminal: is told what is done.
         version: an earlier champion to bring back in place of the previous one.
         although: why a ``version`` that was itself rolled back may come back; the champion then becomes the previous.
 

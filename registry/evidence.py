@@ -13,7 +13,7 @@ from fracture.evaluation import predictions
 from fracture.evidence import EnsembleResults, EvaluationResults, FoldMeanResults, Judged, Results, read_results
 from fracture.models import checkpoint
 from fracture.runs.fold_mean import as_test
-from fracture.runs.target import lack
+from fracture.runs.target import why_no_model
 from fracture.tracking import artifacts, query
 
 _NEEDED = ("best.pth", "best.json", "results.json", "predictions_val.csv", "predictions_test.csv", "probe.npz",
@@ -109,7 +109,7 @@ def read(run_id: str) -> Evidence:
         there = {path.name for path in artifacts.fetch(run_id, needed, place)}
         missing = tuple(name for name in needed if name not in there)
         if "best.pth" in missing and run.kind not in ("", "train"):
-            raise ConfigError(lack(run_id))
+            raise ConfigError(why_no_model(run_id))
         results, broken = _results(place, there, EvaluationResults if refitted else Trained)
         broken += _checkpoint(place, there, run.tags)
         disagreements = _disagreements(place, results) if results and not missing else []

@@ -47,8 +47,8 @@ class Exported:
     """What was exported and how it compares; written beside the model as export.json.
 
     Attributes:
-        format, variant: as asked for.
-        images: of validation that both models were asked about.
+        format, variant: as wanted.
+        images: of validation that both models answered.
         difference: largest difference of a logit.
         agreement: share of images with the same label.
         balanced_accuracy, balanced_accuracy_torch: on those images, of the exported and the torch model.

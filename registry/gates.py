@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from fracture.evaluation.intervals import believable, wilson_low
 from fracture.evidence import Estimate, FoldMeanResults
-from fracture.evidence.healthy import LACK, suspicion
+from fracture.evidence.healthy import NO_HEALTHY_CLASS, suspicion
 from registry import promises
 from registry.evidence import Evidence
 from registry.thresholds import Thresholds
@@ -45,7 +45,7 @@ class Gate:
 
     @property
     def refuses(self) -> bool:
-        """Whether it stands in the way of promotion."""
+        """Whether it prevents promotion."""
         return self.state == "failed"
 
 
@@ -97,7 +97,7 @@ def not_confounded(e: Evidence, t: Thresholds, use: str) -> Gate:
 
 
 def judged_on(e: Evidence, t: Thresholds, use: str) -> Gate:
-    """The figures are of the kind of test that is asked for by name."""
+    """The figures are of the kind of test that is named."""
     folds = isinstance(e.results, FoldMeanResults)
     found = "out_of_fold" if folds else "test"
     text = "judged on a test split that it has not learned from"
@@ -159,7 +159,7 @@ def recalls(e: Evidence, t: Thresholds, use: str) -> Gate:
 def _no_healthy_class(classes: Sequence[str]) -> tuple[str, str]:
     """What to say of a model that knows no healthy class, and why it is not believed to have none."""
     why = suspicion(classes)
-    missing = f"{LACK}, so nothing was held: how many fractures the model misses was never measured"
+    missing = f"{NO_HEALTHY_CLASS}, so nothing was held: how many fractures the model misses was never measured"
     if not why:
         return f"{missing}. If one of {', '.join(classes)} is healthy, train again with healthy=CLASS", ""
     return f"{missing}, yet {why}. Train again with healthy=CLASS; where no class is healthy, waive this gate", why
@@ -245,7 +245,7 @@ def licensed(e: Evidence, t: Thresholds, use: str) -> Gate:
 
 
 def test_is_fresh(e: Evidence, t: Thresholds, use: str) -> Gate:
-    """The test split has not been asked too often."""
+    """The test split has not been used too often."""
     most = t.ceilings.test_uses
     text = "finished runs judged on this test split: with each, the best of them is luckier"
     return Gate("test_uses", e.test_uses <= most, str(e.test_uses), f"<= {most}", text)
@@ -260,13 +260,13 @@ def card_complete(e: Evidence, t: Thresholds, use: str) -> Gate:
 def promised(e: Evidence, t: Thresholds, use: str) -> Gate:
     """Thresholds were chosen for what is wanted, and no figure speaks against what they promise."""
     wanted = t.promises
-    asked = f"operating {wanted.operating}, refer_error {wanted.refer_error}" + (", kept" if wanted.kept else "")
+    wanted_for = f"operating {wanted.operating}, refer_error {wanted.refer_error}" + (", kept" if wanted.kept else "")
     if e.results is None:
-        return Gate("promises", False, "absent", asked, "no results")
+        return Gate("promises", False, "absent", wanted_for, "no results")
     wrong = promises.problems(e.results, wanted)
     basis = f"decided on {e.results.decisions.basis}" if e.results.decisions else "nothing of it was recorded"
     text = "; ".join(wrong) or f"{basis}; nothing speaks against it"
-    return Gate("promises", not wrong, promises.figure(e.results), asked, text)
+    return Gate("promises", not wrong, promises.figure(e.results), wanted_for, text)
 
 
 GATES: dict[str, Callable[[Evidence, Thresholds, str], Gate]] = {

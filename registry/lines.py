@@ -74,7 +74,7 @@ def parse(text: str) -> Entry | None:
 
 
 def lost(number: int) -> Entry:
-    """What stands in the place of a line that was deleted, and of which no copy is left."""
+    """What is in the place of a line that was deleted, and of which no copy is left."""
     why = "this line was deleted or made unreadable by hand, and no copy is left"
     return Entry("", "unknown", "lost", "", "", why, "", f"lost {number}", 0, "", SCHEMA)
 

@@ -38,7 +38,7 @@ def digests(run_id: str, names: Iterable[str] = FILES) -> dict[str, str]:
 
 
 def as_tag(found: dict[str, str]) -> str:
-    """Digests as they stand in the tag of a version."""
+    """Digests as they are in the tag of a version."""
     return ", ".join(f"{name} {digest}" for name, digest in sorted(found.items()))
 
 

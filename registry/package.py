@@ -22,7 +22,7 @@ from fracture.models import checkpoint
 from fracture.monitoring import reference
 from fracture.progress import LOG
 from fracture.runs.reference import reference_of
-from fracture.runs.target import lack
+from fracture.runs.target import why_no_model
 from fracture.tracking import artifacts, query
 from registry.check import DIGEST, ROOT, digest, digest_of, files_of
 
@@ -50,7 +50,7 @@ def package(run_id: str) -> str:
         place = Path(folder)
         artifacts.fetch(run_id, ("best.pth", "best.json"), place)
         if not (place / "best.pth").is_file():
-            raise ConfigError(lack(run_id))
+            raise ConfigError(why_no_model(run_id))
         module, sidecar = checkpoint.load(place / "best.pth")
         pins = [f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS]
         key = digest([*files_of(ROOT / "fracture"), SERVED], ROOT, sidecar.model_dump_json(), *pins)

@@ -12,8 +12,8 @@ def problems(results: Judged, wanted: Promises) -> list[str]:
     """What is wrong with a model's promises, one sentence each."""
     found = results.decisions
     if found is None:  # from before it was recorded
-        asked = wanted.operating != ANY or wanted.refer_error != ANY
-        return [f"what its thresholds were chosen for was not recorded: {_REFIT}"] if asked else []
+        wanted_more = wanted.operating != ANY or wanted.refer_error != ANY
+        return [f"what its thresholds were chosen for was not recorded: {_REFIT}"] if wanted_more else []
     lines = _other(found, wanted)
     if wanted.kept:
         lines += [*found.unmet, *_denied(results, found)]

@@ -173,7 +173,7 @@ def _refuse(run_id: str, judged: Sequence[Gate], refused: Sequence[Gate]) -> NoR
 
 def _measured(found: Evidence, waivers: Mapping[str, str], terminal: Terminal) -> tuple[Evidence, str]:
     """The evidence with what is measured at promotion: the packaged model, what it costs, and its robustness."""
-    terminal.say("Packaging the model and asking it in a process of its own ...")
+    terminal.say("Packaging the model and running it in a process of its own ...")
     uri = package.package(found.run_id)
     checked = check.check(uri, found.run_id)
     found = replace(

@@ -25,7 +25,7 @@ class FractureClassifier(PythonModel):  # type: ignore[misc]
         self.predictor = Predictor.load(Path(context.artifacts["model"]))
 
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def] # MLflow reads hints as a schema
-        """A row an image: decision, label, a probability a class, the rest of an `Answer`; a heat map where asked for.
+        """A row an image: decision, label, a probability a class, the rest of an `Answer`; a heat map where wanted.
 
         What there is none of is None in columns of Python objects: as NaN it would be no JSON.
         """

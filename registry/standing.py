@@ -1,4 +1,4 @@
-"""How a registered model stands: its history held against what the store has. Pure values."""
+"""The state of a registered model: its history held against what the store has. Pure values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -143,20 +143,20 @@ class Standing:
         return alias != "champion" and line is not None and line.entry.schema_version == 1
 
 
-def stand(told: Told, versions: Sequence[ModelVersion], option: str = "") -> Standing:
+def hold_against(told: Told, versions: Sequence[ModelVersion], option: str = "") -> Standing:
     """Hold what a history tells against the versions of its model."""
     state, there = replay(told.lines), {str(one.version): one for one in versions}
 
-    def stands(line: Line | None) -> bool:
+    def holds(line: Line | None) -> bool:
         return line is None or (line.entry.version in there and is_about(line, there[line.entry.version]))
 
     held = {"candidate": state.candidate, "champion": state.champion,
             "previous": state.earlier[-1] if state.earlier else None}  # fmt: skip
     gone = {
         alias: f"version {version_of(line)}, which the history calls @{alias}, was deleted"
-        for alias, line in held.items() if not stands(line)
+        for alias, line in held.items() if not holds(line)
     }  # fmt: skip
-    earlier = tuple(version_of(line) for line in state.earlier if stands(line))
+    earlier = tuple(version_of(line) for line in state.earlier if holds(line))
     aliases = {alias: "" if alias in gone else version_of(line) for alias, line in held.items()}
     aliases["previous"] = earlier[-1] if earlier else ""  # the youngest that is left
     withdrawn = {

@@ -13,7 +13,7 @@ from registry.history import History, copies_of
 from registry.lines import Line, replay
 from registry.names import checked, is_number
 from registry.patience import ABSENT, models_of, patiently, versions_of
-from registry.standing import WITHDRAWN, Standing, stand
+from registry.standing import WITHDRAWN, Standing, hold_against
 
 MODEL = "fracture-classifier"
 THRESHOLDS = "fracture.thresholds"  # digest of what the gates held it against
@@ -80,10 +80,10 @@ class Registry:
         return str(patiently(partial(make, description=_shortened(description))).version)
 
     def look(self) -> Standing:
-        """How it stands: what there is and what the history says of it."""
-        standing = stand(self.history.read(), self.versions(), self.option)
+        """Its state: what there is and what the history says of it."""
+        standing = hold_against(self.history.read(), self.versions(), self.option)
         if standing.astray and not standing.open_lines:  # by hand, or another process was moving: look again
-            standing = stand(self.history.read(), self.versions(), self.option)
+            standing = hold_against(self.history.read(), self.versions(), self.option)
         return standing
 
     def move(self, action: str, version: str, before: str, reason: str, gates: str = "") -> Line:
@@ -124,7 +124,7 @@ class Registry:
         """Finish what was cut short, before something new begins; how it stood.
 
         Args:
-            warn: hears what was finished, and what was deleted.
+            warn: is told what was finished, and what was deleted.
 
         Raises:
             ConfigError: somebody has moved or edited something by hand: nothing is built upon that.

@@ -97,8 +97,8 @@ def real_weights() -> Path:
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Any]:
     """A headless Chromium of 1100 x 900 pixels, where there is one."""
-    if lacking := chromium.missing():
-        pytest.skip(lacking)
+    if missing := chromium.missing():
+        pytest.skip(missing)
     started = chromium.start(tmp_path / "profile")
     yield started
     started.quit()

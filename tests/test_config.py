@@ -35,10 +35,10 @@ BAD = [
     ({"batch_size": "8", "accumulation": "16"}, "accumulation=16 does not divide batch_size=8"),
     ({"val_fraction": "0.5"}, "val_fraction=0.5: "),
     ({"val_fraction": "0.45", "test_fraction": "0.46"}, "less than a tenth for training"),
-    ({"warmup_epochs": "3", "epochs": "3", "scheduler": "cosine"}, "warmup_epochs=3 leaves none of epochs=3"),
+    ({"warmup_epochs": "3", "epochs": "3", "scheduler": "cosine"}, "warmup_epochs=3 takes all of epochs=3"),
     (
         {"warmup_epochs": "2", "epochs": "3", "scheduler": "cosine", "head": "probe"},
-        "warmup_epochs=2 leaves none of epochs=3, the first of which judges the linear probe",
+        "warmup_epochs=2 takes all of epochs=3, the first of which judges the linear probe",
     ),
     ({"batch_norm": "mixed"}, "batch_norm=mixed needs head=probe"),
     ({"trained": "backbone"}, "trained=backbone needs head=probe"),

@@ -197,9 +197,9 @@ def no_more_files() -> Iterator[None]:
 )
 def test_too_few_open_files_are_not_the_images_fault(images: Path, read: Callable[[Path], object]) -> None:
     path = next(images.rglob("*.png"))
-    with no_more_files(), pytest.raises(OSError, match="Too many open files") as lack:
+    with no_more_files(), pytest.raises(OSError, match="Too many open files") as raised:
         read(path)
-    assert isinstance(explained(lack.value), ConfigError)
+    assert isinstance(explained(raised.value), ConfigError)
 
 
 @pytest.mark.parametrize(

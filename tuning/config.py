@@ -43,7 +43,7 @@ class TuneConfig(BaseModel):
         "hyperband", description="ends trials early that do worse than others did by then"
     )
     recipe: Literal["seed", "auto"] = Field(
-        "seed", description="as in training; auto leaves lr and batch_size little to do where it trains the head alone"
+        "seed", description="as in training; where auto trains the head alone, lr and batch_size matter little"
     )
     study: str = Field(
         "auto",

@@ -27,7 +27,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Epoch:
-    """An epoch is done, ``earlier`` by a process that was lost; the trial waits to hear whether to go on."""
+    """An epoch is done, ``earlier`` by a process that was lost; the trial waits to be told whether to go on."""
 
     number: int
     metrics: dict[str, float]

@@ -25,7 +25,7 @@ _VMSTAT = Path("/proc/vmstat")
 
 
 class Listener(Protocol):
-    """Hears how a trial goes on, in the process that optimises."""
+    """Is told how a trial goes on, in the process that optimises."""
 
     def planned(self, message: Planned) -> None:
         """It begins."""
@@ -51,31 +51,31 @@ def warm_up() -> None:
 
 
 def call(function: Callable[..., R], *arguments: Any) -> R:
-    """The answer of a function, asked in another process; what it raises is raised here."""
+    """The answer of a function, called in another process; what it raises is raised here."""
     with ProcessPoolExecutor(1, mp_context=_CONTEXT) as pool:
         return pool.submit(function, *arguments).result()
 
 
 def run(target: Callable[..., None], work: object, listener: Listener, stop: Stop) -> Outcome:
-    """Run ``target(work, connection)`` in a process and hear it to its end, however it ends.
+    """Run ``target(work, connection)`` in a process and listen to its end, however it ends.
 
     Args:
         target: sends `Planned`, `Batch`, `Epoch` (each of which waits for an answer) and at last an `Outcome`.
         work: what it is given.
         listener: is told of each message.
-        stop: once it has a reason the process is asked to end, and given the time to save how far it has come.
+        stop: once it has a reason the process is told to end, and given the time to save how far it has come.
     """
     ours, theirs = _CONTEXT.Pipe()
     kills = _out_of_memory_kills()
     process = _CONTEXT.Process(target=target, args=(work, theirs), daemon=True)
     process.start()
     theirs.close()
-    asked = False
+    told = False
     try:
         while True:
-            if stop.reason and not asked:
+            if stop.reason and not told:
                 process.terminate()
-                asked = True
+                told = True
             if ours.poll(_POLL):
                 outcome = _receive(ours, listener)
                 if outcome is not None:
@@ -141,7 +141,7 @@ def _out_of_memory_kills() -> int:
 
 
 def wait(seconds: float, stop: Stop) -> None:
-    """Wait, but not once asked to stop."""
+    """Wait, but not once told to stop."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and not stop.reason:
         time.sleep(min(_POLL, seconds))

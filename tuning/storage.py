@@ -145,7 +145,7 @@ def _with_driver(url: URL, kind: str) -> URL:
 
 
 def has_password(wanted: str) -> bool:
-    """Whether a storage that was asked for is an address with a password."""
+    """Whether a storage that was given is an address with a password."""
     return wanted != "auto" and bool(make_url(wanted).password)
 
 

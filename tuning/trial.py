@@ -76,7 +76,7 @@ def _outcome(work: Work, connection: Connection) -> Outcome:
         return Outcome("diverged", str(error))
     except Interrupted as stop:
         return Outcome("interrupted", str(stop))
-    except Exception as error:  # noqa: BLE001 - whatever it is, the study must hear of it
+    except Exception as error:  # noqa: BLE001 - whatever it is, the study must be told
         if is_out_of_memory(error):
             return Outcome("memory", str(error))
         return Outcome("failed", str(error) or type(error).__name__, traceback.format_exc())
@@ -145,7 +145,7 @@ class _Messenger:
             self._connection.send(Batch(phase, position.epoch + 1, done, total))
 
     def corrected(self, job: fit.Job, reason: str) -> None:  # noqa: ARG002 - a listener's signature
-        """A batch in more parts than planned is not what the study has asked for."""
+        """A batch in more parts than planned is not what the study has wanted."""
         raise MemoryLimitError(reason)
 
     def epoch(self, number: int, metrics: dict[str, float], best: bool) -> None:  # noqa: ARG002 - a listener's signature

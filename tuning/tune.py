@@ -63,7 +63,7 @@ def tune(tuning: TuneConfig, config: TrainConfig, given: Mapping[str, str], term
         terminal: shows how it goes.
 
     Raises:
-        Interrupted: a signal asked for it; the same command goes on.
+        Interrupted: a signal stopped it; the same command goes on.
         FractureError: see `fracture.errors`.
     """
     attached = store.attached_run_id() is not None
@@ -118,7 +118,7 @@ def join(name: str, url: str, overrides: Mapping[str, str], worker: str, termina
 
     Raises:
         ConfigError: no such study, or other data, weights or hardware than its own.
-        Interrupted: a signal asked for it.
+        Interrupted: a signal stopped it.
     """
     with storage.closing(storage.open_storage(url, stale)) as kept:
         _join(name, kept, overrides, worker, terminal)
@@ -179,7 +179,7 @@ def _say(opened: Opened, terminal: Terminal) -> None:
 
 
 def _search(opened: Opened, task: Task, goes_on: str, terminal: Terminal) -> None:
-    """Work at the study, with as many more workers on this machine as asked for."""
+    """Work at the study, with as many more workers on this machine as wanted."""
     tuning = opened.record.tuning
     threads = max(1, task.plan.threads // tuning.workers)
     own = with_threads(task, threads) if task.plan.device == "cpu" and task.config.threads == "auto" else task
@@ -201,7 +201,7 @@ def _search(opened: Opened, task: Task, goes_on: str, terminal: Terminal) -> Non
 
 @contextmanager
 def _more_workers(opened: Opened, task: Task, terminal: Terminal) -> Iterator[None]:
-    """Further workers on this machine, which end with the study, or are asked to when this one ends early."""
+    """Further workers on this machine, which end with the study, or are told to when this one ends early."""
     tuning, config = opened.record.tuning, task.config
     command = [sys.executable, "-m", "tuning", "worker", "--study", opened.study.study_name]
     command += ["--data", config.data, "--weights", config.weights, "--cache-dir", config.cache_dir]

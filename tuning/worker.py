@@ -76,7 +76,7 @@ class Worker:
         """Train trials until enough are finished, by whomever.
 
         Raises:
-            Interrupted: a signal asked for it; the same command goes on.
+            Interrupted: a signal optuna_trial for it; the same command goes on.
             FractureError: several trials in a row failed of something unforeseen.
         """
         failures = 0
@@ -128,41 +128,42 @@ class Worker:
             objective = partial(self._objective, turn.close, bars)
             self.study.optimize(objective, n_trials=1, callbacks=[self._done])
 
-    def _objective(self, give_turn: Callable[[], None], bars: Working, asked: optuna.Trial) -> float:
+    def _objective(self, give_turn: Callable[[], None], bars: Working, optuna_trial: optuna.Trial) -> float:
         """What Optuna calls: a trial's value, or why there is none."""
         began = time.monotonic()
-        values = self.record.space.suggest(asked)
-        asked.set_user_attr(study.WORKER, liveness.me())
+        values = self.record.space.suggest(optuna_trial)
+        optuna_trial.set_user_attr(study.WORKER, liveness.me())
         give_turn()
-        number = asked.number
+        number = optuna_trial.number
         run = tracked.TrialRun(self.run, self.study.study_name, number, self.task, values)
-        asked.set_user_attr(study.RUN, run.id)
+        optuna_trial.set_user_attr(study.RUN, run.id)
         plan = self._plans[int(values["batch_size"])]
         work = trial.Work(self.task, values, plan, self._place(self.study.trials[number]))
-        listener = _Listener(asked, run, self.task, bars)
+        listener = _Listener(optuna_trial, run, self.task, bars)
         with _ended_badly(run):
             outcome = process.run(trial.main, work, listener, self.stop)
             listener.costs(time.monotonic() - began, plan)
-        return self._conclude(asked, run, listener, outcome, work.folder)
+        return self._conclude(optuna_trial, run, listener, outcome, work.folder)
 
     def _conclude(
-        self, asked: optuna.Trial, run: tracked.TrialRun, listener: "_Listener", outcome: Outcome, folder: Path
+        self, optuna_trial: optuna.Trial, run: tracked.TrialRun, listener: "_Listener", outcome: Outcome, folder: Path
     ) -> float:
         kind, reason = outcome.kind, outcome.reason
-        asked.set_user_attr("reason", reason[:1000])
+        optuna_trial.set_user_attr("reason", reason[:1000])
         if kind in ("killed", "failed", "interrupted"):
             run.keep(folder / "train.log")
             run.end("FAIL" if kind == "failed" else "LOST", outcome.details or reason)
             if kind == "failed":
                 LOG.error("%s", outcome.details)
-                raise TrialFailedError(f"trial {asked.number} failed: {reason}")
-            again = study.retry(self.study, self.study.trials[asked.number])
+                raise TrialFailedError(f"trial {optuna_trial.number} failed: {reason}")
+            again = study.retry(self.study, self.study.trials[optuna_trial.number])
             if kind == "interrupted":
                 raise Interrupted(self.stop.reason or reason)
-            raise TrialLostError(f"trial {asked.number} was lost: {reason}{'; it is tried again' if again else ''}")
+            more = "; it is tried again" if again else ""
+            raise TrialLostError(f"trial {optuna_trial.number} was lost: {reason}{more}")
         excess = listener.measured_gib - self.task.limit_gib if listener.measured_gib else -self.task.limit_gib
-        asked.set_constraint("memory_gib", max(excess, _UNKNOWN_EXCESS) if kind == "memory" else excess)
-        asked.set_constraint("diverged", 1.0 if kind == "diverged" else 0.0)
+        optuna_trial.set_constraint("memory_gib", max(excess, _UNKNOWN_EXCESS) if kind == "memory" else excess)
+        optuna_trial.set_constraint("diverged", 1.0 if kind == "diverged" else 0.0)
         run.end("COMPLETE" if kind == "done" else "PRUNED", _why(kind, reason, len(listener.values)))
         if kind != "done":
             raise TrialPruned(reason)
@@ -246,10 +247,10 @@ def _ended_badly(run: tracked.TrialRun) -> Iterator[None]:
 
 
 class _Listener:
-    """Hears a trial and passes it on to Optuna, the tracker and the screen; a `process.Listener`."""
+    """Passes on how a trial goes to Optuna, the tracker and the screen; a `process.Listener`."""
 
-    def __init__(self, asked: optuna.Trial, run: tracked.TrialRun, task: Task, bars: Working) -> None:
-        self._asked, self._run, self._task, self._bars = asked, run, task, bars
+    def __init__(self, optuna_trial: optuna.Trial, run: tracked.TrialRun, task: Task, bars: Working) -> None:
+        self._optuna_trial, self._run, self._task, self._bars = optuna_trial, run, task, bars
         self.values: list[float] = []
         self.measured_gib = 0.0
         self._training_seconds = 0.0
@@ -260,7 +261,7 @@ class _Listener:
 
     def batch(self, message: Batch) -> None:
         """Show it."""
-        self._bars(f"trial {self._asked.number}, {message.phase}", message.done, message.total)
+        self._bars(f"trial {self._optuna_trial.number}, {message.phase}", message.done, message.total)
 
     def epoch(self, message: Epoch) -> bool:
         """Log it, report it, and ask the pruner."""
@@ -272,12 +273,12 @@ class _Listener:
         self.measured_gib = max(self.measured_gib, metrics["peak_memory_gib"] + context)
         value = metrics[self._task.config.select_metric]
         self.values.append(value)
-        self._bars(f"trial {self._asked.number}, epochs", message.number, self._task.plan.epochs)
+        self._bars(f"trial {self._optuna_trial.number}, epochs", message.number, self._task.plan.epochs)
         learned = message.number - self._task.judged_first
         if not learned:
             return True
-        self._asked.report(value, learned)
-        return not self._asked.should_prune()
+        self._optuna_trial.report(value, learned)
+        return not self._optuna_trial.should_prune()
 
     def costs(self, seconds: float, plan: MemoryPlan) -> None:
         """Log what the trial has cost, and what it cost beyond its training."""
@@ -289,5 +290,5 @@ class _Listener:
             "epochs": float(len(self.values)),
         }
         for name, value in found.items():
-            self._asked.set_user_attr(name, round(value, 3))
+            self._optuna_trial.set_user_attr(name, round(value, 3))
         self._run.note({f"trial_{name}": value for name, value in found.items()}, step=len(self.values))

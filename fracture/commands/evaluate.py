@@ -20,7 +20,7 @@ def command(target: str, data: str, out: Path, **values: str | None) -> None:
     """Judge the model of a run, a .pth or models:/NAME@ALIAS on a data set, and log the evidence as a run.
 
     Temperature, operating point and referral are those that were decided in training; --refit-decisions takes new ones
-    on these images and leaves the weights alone.
+    on these images and keeps the weights.
     """
     with accounted("evaluate"):
         config = parse_model(EvaluateConfig, given(values), "fracture evaluate")

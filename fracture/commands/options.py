@@ -44,7 +44,7 @@ def given(values: dict[str, str | None]) -> dict[str, str]:
 
 def _help(model: type[BaseModel], name: str) -> str:
     field, default = model.model_fields[name], default_of(model, name)
-    values = "" if get_origin(field.annotation) is Literal else allowed(field)  # choices stand beside the option
+    values = "" if get_origin(field.annotation) is Literal else allowed(field)  # choices are shown beside the option
     return f"{field.description}  [default: {default}{f'; {values}' if values else ''}]"
 
 

@@ -18,7 +18,9 @@ from fracture.progress import Terminal
 @click.argument("target", metavar="RUN|MODEL")
 @click.option("--host", default="127.0.0.1", show_default=True, help="another than this machine's own needs --token")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one")
-@click.option("--token", type=click.Path(path_type=Path), help="a file; who asks sends what it holds as a bearer token")
+@click.option(
+    "--token", type=click.Path(path_type=Path), help="a file; each request must send its content as a bearer token"
+)
 @click.option("--max-mib", default=32, show_default=True, type=click.IntRange(1), help="of one request")
 @click.option("--max-images", default=16, show_default=True, type=click.IntRange(1), help="of one request")
 @click.option("--max-megapixels", default=200, show_default=True, type=click.IntRange(1), help="of one request, in all")
@@ -81,8 +83,8 @@ def _token(host: str, path: Path | None) -> str:
     if is_loopback(host):
         return ""
     raise ConfigError(
-        f"--host={host}: every machine that reaches this one could ask. Give --token FILE, whose content who asks has "
-        "to send, or listen on 127.0.0.1 behind a server that asks who it is"
+        f"--host={host}: every machine that reaches this one could use it. Give --token FILE, whose content each "
+        "request then has to send, or listen on 127.0.0.1 behind a server that checks who it is"
     )
 
 

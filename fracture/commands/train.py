@@ -79,7 +79,7 @@ def _resume(wanted: TrainConfig, terminal: Terminal, attached: bool) -> None:
         left = {name: value for name, value in typed.items() if name not in others}
         raise ConfigError(
             f"resume={run_id} goes on under the run's own settings, but {settings} was given too. Only data=NEW and "
-            f"epochs=N may stand beside it.\nLeave it out:\n  {resume_command.command_line(left, attached)}"
+            f"epochs=N may be given beside it.\nLeave it out:\n  {resume_command.command_line(left, attached)}"
         )
     here = session.Session(terminal, None, resume_command.command_line({"resume": "{run}"}, attached))
     if wanted.epochs == "auto" or "epochs" not in typed:

@@ -1,4 +1,4 @@
-"""Boxes around what was annotated on an image, and how they stand in one cell of a manifest."""
+"""Boxes around what was annotated on an image, and how they are written in one cell of a manifest."""
 
 import json
 import math

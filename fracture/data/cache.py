@@ -33,8 +33,8 @@ class Cached:
 
     Attributes:
         pixels: uint8 [unique images, size, size], memory-mapped read-only.
-        position: the place in ``pixels`` of each file asked for.
-        sha256: of each file asked for.
+        position: the place in ``pixels`` of each file wanted.
+        sha256: of each file wanted.
         folder: where the entry lies.
         built: whether it was built just now.
     """
@@ -50,7 +50,7 @@ class Cached:
         return _mapped, (self.position, self.sha256, self.folder, self.built)
 
     def reordered(self, order: Sequence[int]) -> "Cached":
-        """The same images for the files asked for in another order."""
+        """The same images for the files wanted in another order."""
         return replace(self, position=self.position[list(order)], sha256=tuple(self.sha256[i] for i in order))
 
 

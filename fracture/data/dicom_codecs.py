@@ -76,7 +76,7 @@ def decode_frame(source: bytes, runner: "DecodeRunner") -> bytes:
 def plugins(decoder: "Decoder") -> list[str]:
     """The names of a decoder's plugins, in the order in which they are tried; one without a name for native pixels.
 
-    GDCM (3.2) ends the whole process at some damaged files, so it is asked only where nothing else is installed.
+    GDCM (3.2) ends the whole process at some damaged files, so it is used only where nothing else is installed.
     """
     found = decoder.available_plugins
     safe = sorted((name for name in found if name != "gdcm"), key=lambda name: name == _PLUGIN)

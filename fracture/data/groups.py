@@ -8,7 +8,7 @@ def merge(keys: Iterable[Sequence[Hashable]]) -> list[int]:
 
     Args:
         keys: what each image is known by (a patient, an original image, a cluster of near-duplicates); none for an
-            image that stands alone.
+            image that is alone.
 
     Returns:
         The group of each image, numbered from 0 in the order of first appearance.

@@ -38,7 +38,7 @@ class Row:
         path: absolute path of the file.
         label: class name.
         split: ``train``, ``val``, ``test``, or empty when not yet split.
-        group: what must not be torn apart (patient, original image); empty: the image stands alone.
+        group: what must not be torn apart (patient, original image); empty: the image is alone.
         source: where the image came from (hospital, data set).
         width, height: pixels, 0 when unknown.
         sha256: of the file's bytes, empty until read.

@@ -9,7 +9,7 @@ import numpy as np
 def assign(strata: Sequence[Hashable], groups: Sequence[Hashable], shares: Sequence[float], seed: int) -> list[int]:
     """Give every image a part, never tearing a group apart and keeping each stratum's shares as near as possible.
 
-    Groups go, the largest first and in random order among equals, to the part that lacks most of what they hold; every
+    Groups go, the largest first and in random order among equals, to the part that misses most of what they hold; every
     part gets something of each stratum that has groups enough. The same function makes train/val/test (0.7, 0.15, 0.15)
     and k folds (1/k each).
 
@@ -43,19 +43,19 @@ def assign(strata: Sequence[Hashable], groups: Sequence[Hashable], shares: Seque
 
 
 class _Part:
-    """What one part lacks of each stratum, and which strata it has."""
+    """What one part misses of each stratum, and which strata it has."""
 
-    def __init__(self, lacking: dict[Hashable, float]) -> None:
-        self.lacking = lacking
+    def __init__(self, missing: dict[Hashable, float]) -> None:
+        self.missing = missing
         self.has: set[Hashable] = set()
 
     def take(self, counts: Counter[Hashable]) -> None:
         self.has.update(counts)
         for stratum, count in counts.items():
-            self.lacking[stratum] -= count
+            self.missing[stratum] -= count
 
     def need(self, counts: Counter[Hashable]) -> float:
-        return sum(self.lacking[stratum] * count for stratum, count in counts.items())
+        return sum(self.missing[stratum] * count for stratum, count in counts.items())
 
 
 def _choose(parts: list[_Part], counts: Counter[Hashable], waiting: Counter[Hashable]) -> int:

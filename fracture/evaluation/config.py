@@ -48,8 +48,8 @@ class EvaluateConfig(BaseModel):
 
     @model_validator(mode="after")
     def _agree(self) -> "EvaluateConfig":
-        wishes = ("operating", "refer_error", "set_coverage")
-        given = [f"{name}={value}" for name in wishes if (value := getattr(self, name)) != "auto"]
+        knobs = ("operating", "refer_error", "set_coverage")
+        given = [f"{name}={value}" for name in knobs if (value := getattr(self, name)) != "auto"]
         if given and not self.refit_decisions:
             raise ValueError(
                 f"{', '.join(given)}: an evaluation judges decisions as they are; refit_decisions=true takes new "

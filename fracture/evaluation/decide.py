@@ -14,7 +14,7 @@ from fracture.evaluation.sample import Decisions, Sample
 from fracture.evaluation.sets import fit_sets, members
 from fracture.evidence import Calibration, Decided, Estimate, OperatingPoint, Referral, Sets
 from fracture.evidence.decisions import ANSWERED, ERROR, SENSITIVITY, SET_COVERAGE_OF, SPECIFICITY, Source
-from fracture.evidence.healthy import LACK
+from fracture.evidence.healthy import NO_HEALTHY_CLASS
 from fracture.evidence.verdict import Rule
 from fracture.rules import USUAL, YOUDEN, Wanted
 
@@ -81,7 +81,7 @@ def fit_decisions(answers: Answers, wanted: Wanted = USUAL) -> Fitted:
     fitted = calibration.fit_temperature(logits, labels)
     probabilities = softmax(logits / fitted.temperature)
     if answers.healthy is None:
-        point = OperatingPoint(rule="none", n=len(labels), note=LACK)
+        point = OperatingPoint(rule="none", n=len(labels), note=NO_HEALTHY_CLASS)
     else:
         at = answers.classes.index(answers.healthy)
         point = operating.fit_operating_point(1 - probabilities[:, at], labels != at, wanted.operating)
@@ -94,7 +94,7 @@ def fit_decisions(answers: Answers, wanted: Wanted = USUAL) -> Fitted:
 def cross_fitted(answers: Answers, wanted: Wanted = USUAL) -> Decisions | None:
     """For each image the decisions that the images of other groups choose; None where there is but one group.
 
-    A tenth of the groups at a time is decided about by the rest. A threshold that some tenth lacks counts as absent for
+    A tenth of the groups at a time is decided about by the rest. A threshold that one tenth does not have is absent for
     the operating point, and as referring every image for the referral.
     """
     groups = answers.owned
@@ -153,8 +153,8 @@ def _expected(answers: Answers, fitted: Fitted, wanted: Wanted) -> dict[str, Est
     if fitted.operating_point.fracture_threshold is not None and answers.healthy is not None:
         fractured = answers.labels != answers.classes.index(answers.healthy)
         if sample.alarm is None:
-            lacking = Estimate(value=None, low=None, high=None, n=0, groups=0, reason=_TOO_FEW)
-            return found | {SENSITIVITY: lacking, SPECIFICITY: lacking}
+            undecided = Estimate(value=None, low=None, high=None, n=0, groups=0, reason=_TOO_FEW)
+            return found | {SENSITIVITY: undecided, SPECIFICITY: undecided}
         found[SENSITIVITY] = share(sample.alarm, fractured, groups)
         found[SPECIFICITY] = share(~sample.alarm, ~fractured, groups)
     return found

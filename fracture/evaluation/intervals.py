@@ -178,8 +178,8 @@ def _caution(name: str, low: float, high: float, groups: int, sides: dict[str, i
         plausible = min(1.0, 3 / groups)  # the rule of three (Hanley and Lippman-Hand 1983)
         bound = f"down to {1 - plausible:.2f}" if high == 1.0 else f"up to {plausible:.2f}"
         return f"{_ALIKE} {of}: values {bound} remain plausible"
-    if lacking := [what for what, held in sides.items() if not held]:
-        return f"no image of {', '.join(lacking)}, of which it says nothing"
+    if absent := [what for what, held in sides.items() if not held]:
+        return f"no image of {', '.join(absent)}, of which it says nothing"
     if groups < FEW_GROUPS:
         return f"only {of}: the interval is too narrow to be believed"
     what = min(sides, key=lambda one: sides[one], default="")

@@ -27,7 +27,7 @@ class Decisions:
     Attributes:
         temperature: logits are divided by it.
         fracture_threshold: on the probability of any fracture; None where there is none.
-        refer_below: probability of the predicted class below which a person is asked; None where there is none.
+        refer_below: probability of the predicted class below which a person must look; None where there is none.
         healthy: the class without a fracture; None where none is known.
         sets: of each class, the probability from which it cannot be ruled out: [classes], or in cross-fitting [n,
             classes]; None where there are none.

@@ -52,7 +52,7 @@ class OperatingPoint(BaseModel):
 
 
 class Referral(BaseModel):
-    """Below which probability a person is asked."""
+    """Below which probability a person must look."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -10,7 +10,7 @@ from fracture.config import nearest
 from fracture.errors import ConfigError
 
 AUTO, NONE = "auto", "none"
-LACK = "no class is known to be healthy"
+NO_HEALTHY_CLASS = "no class is known to be healthy"
 _BEFORE = "no_fracture"  # the only name that counted before runs and models recorded their healthy class
 
 # as `_plain` spells them; left out is what may mean something else: benign (a tumour), background, 0 beside 1 and 2

@@ -8,7 +8,7 @@ from fracture.evidence.estimate import Estimate
 class Hits(BaseModel):
     """How maps meet the boxes of annotated findings, on images of the test split that have some.
 
-    Each table is by what is asked: ``model``; ``random_weights``, the same architecture untrained (Adebayo et al.
+    Each table is by what is judged: ``model``; ``random_weights``, the same architecture untrained (Adebayo et al.
     2018); ``centre``, a blob in the middle of the image, since that is where a bone lies; and, paired by image,
     ``model - random_weights`` and ``model - centre``.
     """

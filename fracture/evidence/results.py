@@ -124,7 +124,7 @@ class Judged(BaseModel):
     weights_sha256: str = Field(description="of the chosen weights")
     calibration: Calibration = Field(description="the temperature that all probabilities here are made with")
     operating_point: OperatingPoint = Field(description="from when on a fracture is reported")
-    referral: Referral = Field(description="when a person is asked")
+    referral: Referral = Field(description="when a person must look")
     decisions: Decided | None = Field(
         None, description="what the three rest on; null where they were decided elsewhere, or before this was recorded"
     )

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from fracture.evidence.healthy import LACK
+from fracture.evidence.healthy import NO_HEALTHY_CLASS
 
 Said = Literal["fracture reported", "no fracture reported", "class reported", "a person must look"]
 REPORTED: Said = "fracture reported"
@@ -89,7 +89,8 @@ def explained(rule: Rule) -> list[str]:
     """The rule in sentences, for whoever reads its decisions."""
     threshold, refer = rule.fracture_threshold, rule.refer_below
     if rule.healthy is None:
-        reported = f"The most probable class is reported. Whether there is a fracture is not decided, for {LACK}."
+        undecided = f"Whether there is a fracture is not decided, for {NO_HEALTHY_CLASS}."
+        reported = f"The most probable class is reported. {undecided}"
     elif threshold is None:
         reported = f"A person must look at every image, for {NO_POINT}."
     else:

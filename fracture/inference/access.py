@@ -15,7 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from fracture.errors import ConfigError
 
 _OPEN = frozenset({"/", "/page.css", "/page.js", "/healthz"})  # hold no answers: the page asks for the token
-_PROBES = frozenset({"/healthz", "/metrics"})  # asked every few seconds by machines: no line
+_PROBES = frozenset({"/healthz", "/metrics"})  # called every few seconds by machines: no line
 _SHORTEST = 16  # characters of a token
 _REFUSED = b'{"detail":"a token is needed: Authorization: Bearer TOKEN"}'
 
@@ -50,7 +50,7 @@ class AccessMiddleware:
     """ASGI middleware: refuses who has no token where there is one, and says a line a request."""
 
     def __init__(self, app: ASGIApp, token: str, say: Callable[[str], None]) -> None:
-        """Stand before ``app``; an empty ``token`` lets everybody in."""
+        """Wrap ``app``; an empty ``token`` lets everybody in."""
         self._app, self._say = app, say
         self._wanted = f"Bearer {token}".encode() if token else b""
 

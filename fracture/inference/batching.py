@@ -1,4 +1,4 @@
-"""One model asked by many: requests wait in a short queue and are answered together."""
+"""One model that many call: requests wait in a short queue and are answered together."""
 
 import contextlib
 import itertools
@@ -77,7 +77,7 @@ class Batcher:
         together = [one for one in waiting if one.answers.set_running_or_notify_cancel()]  # the rest were given up
         try:
             found = predictor.answer([image for one in together for image in one.images])
-        except Exception as error:  # noqa: BLE001 - the thread answers the next ones; who asked is told
+        except Exception as error:  # noqa: BLE001 - the thread answers the next ones; who called is told
             for one in together:
                 one.answers.set_exception(error)
             return

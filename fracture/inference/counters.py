@@ -1,4 +1,4 @@
-"""What a server counts, for Prometheus: in its text format, or in OpenMetrics where that is asked for."""
+"""What a server counts, for Prometheus: in its text format, or in OpenMetrics where that is requested."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -74,7 +74,7 @@ class Counters:
                 self._confidence.labels(*labels).observe(max(answer.probabilities.values()))
 
     def page(self, accept: str = "") -> tuple[bytes, str]:
-        """All figures in the format that is asked for, and its content type.
+        """All figures in the format that is requested, and its content type.
 
         Args:
             accept: the header of whoever asks.
@@ -84,7 +84,7 @@ class Counters:
 
 
 class _OfLog(Collector):
-    """The health of a log, asked when somebody looks."""
+    """The health of a log, read when somebody looks."""
 
     def __init__(self, log: Log) -> None:
         self._log = log

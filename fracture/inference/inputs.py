@@ -47,7 +47,7 @@ def bytes_of(one: Input) -> bytes:
 
 
 def from_base64(text: object) -> bytes:
-    """The bytes that a text stands for; over a network a text is this and never a path.
+    """The bytes that a text encodes; over a network a text is this and never a path.
 
     Args:
         text: base64, with or without ``data:...,`` before it.

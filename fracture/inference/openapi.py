@@ -29,9 +29,9 @@ _ANSWER: dict[str, Any] = {
     },
     "error": {**_TEXT, "description": "why there is no answer, empty where there is one"},
     "sha256": {**_TEXT, "description": "names the image in POST /feedback; where the server keeps a log"},
-    "heat_map": {**_TEXT, "description": "data URL of a PNG, where it was asked for"},
+    "heat_map": {**_TEXT, "description": "data URL of a PNG, where it was requested"},
     "heat_map_error": {**_TEXT, "description": "why there is no heat map"},
-    "radiograph": {**_TEXT, "description": "data URL of a PNG, where it was asked for"},
+    "radiograph": {**_TEXT, "description": "data URL of a PNG, where it was requested"},
 }
 _REPLY = {
     "type": "object",
@@ -40,7 +40,7 @@ _REPLY = {
         "answers": {"type": "array", "items": {"type": "object", "properties": _ANSWER}},
         "study": {
             "type": "object",
-            "description": "to all images together, with the share that each has in it; where it was asked for",
+            "description": "to all images together, with the share that each has in it; where it was requested",
             "properties": {**_ANSWER, "shares": {"type": "array", "items": _MAYBE}},
         },
     },

@@ -1,6 +1,6 @@
 """Inputs that are unlike radiographs: a model answers to anything, so these are told apart first.
 
-The limits leave out none of 1,801 real radiographs of two collections, whose figures stand beside them.
+The limits leave out none of 1,801 real radiographs of two collections, whose figures are beside them.
 """
 
 import cv2

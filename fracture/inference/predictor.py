@@ -1,4 +1,4 @@
-"""The predictor: a model with everything that was decided about it, asked for one image or many."""
+"""The predictor: a model with everything that was decided about it, called for one image or many."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
@@ -76,7 +76,7 @@ class Answer:
     seen: Seen | None = field(default=None, repr=False, compare=False)
 
     def said(self) -> dict[str, Any]:
-        """As plain values, for whoever asked."""
+        """As plain values, for whoever called."""
         values = asdict(self)
         del values["seen"]
         return values
@@ -91,7 +91,7 @@ class Prepared:
         doubt: why it is unlike a radiograph, empty where nothing speaks against it.
         pixels: of the image as it came.
         frame: the whole radiograph for people, uint8 [height, width], at most 1,024 pixels on the longer side; None
-            where nobody asked for pictures.
+            where no pictures were wanted.
         seen: what a log keeps of it; None where nothing is logged.
     """
 

@@ -72,7 +72,7 @@ class Service:
         self.counters.now(self.model.served, changed=True)
 
     async def answer(self, request: PredictRequest) -> dict[str, Any]:
-        """The ``answers`` to one request with the model that gave them, and to its ``study`` where that is asked for.
+        """The ``answers`` to one request with the model that gave them, and to its ``study`` where that is wanted.
 
         Raises:
             HTTPException: 413 too many pixels, 429 too many wait, 503 decoding took too long.

@@ -29,7 +29,7 @@ class StudyAnswer:
     shares: tuple[float | None, ...]
 
     def said(self) -> dict[str, Any]:
-        """As plain values, for whoever asked: the answer, with each image's own and its share under ``images``."""
+        """As plain values, for whoever called: the answer, with each image's own and its share under ``images``."""
         each = zip(self.images, self.shares, strict=True)
         return self.answer.said() | {"images": [{"share": share, **image.said()} for image, share in each]}
 

@@ -23,7 +23,7 @@ class Written:
     """What was done.
 
     Attributes:
-        answered: images asked about now.
+        answered: images answered now.
         kept: rows that were there before.
         bad: path and error of the images that could not be read now.
     """
@@ -104,7 +104,7 @@ def write(
 
 
 def row(name: str, answer: Answer, classes: Sequence[str]) -> list[object]:
-    """An answer as a row, after the ``name`` of what was asked about."""
+    """An answer as a row, after the ``name`` of its image."""
     shares = [f"{answer.probabilities[name]:.6f}" if answer.probabilities else "" for name in classes]
     fracture = "" if answer.fracture is None else str(answer.fracture).lower()
     any_fracture = "" if answer.fracture_probability is None else f"{answer.fracture_probability:.6f}"

@@ -23,7 +23,7 @@ def activation_maps(model: nn.Module, inputs: Tensor, classes: Sequence[int]) ->
     Args:
         model: in evaluation mode.
         inputs: prepared images, [n, 3, size, size].
-        classes: the class asked about, for each image.
+        classes: the class that is explained, for each image.
 
     Returns:
         float [n, size, size] in 0 to 1, each scaled by its own maximum; all 0 where nothing speaks for the class.

@@ -13,7 +13,7 @@ from fracture.config import TrainConfig, nearest
 from fracture.errors import ConfigError
 from fracture.models import sizes
 from fracture.models.adapt import adapt
-from fracture.models.pyramid import SCALES, Pyramid, lack
+from fracture.models.pyramid import SCALES, Pyramid, why_unsuitable
 
 NICKNAMES = {
     "convnextv2": "convnextv2_base.fcmae_ft_in22k_in1k",
@@ -65,7 +65,7 @@ class Backbone:
 
 
 def split_names(model: str) -> list[str]:
-    """The backbones that ``model`` asks for: one, several with commas, or all four of `NICKNAMES`.
+    """The backbones that ``model`` names: one, several with commas, or all four of `NICKNAMES`.
 
     Raises:
         ConfigError: none at all.
@@ -142,7 +142,7 @@ def build(
 
 
 def check(backbone: Backbone, config: TrainConfig) -> None:
-    """See that a backbone knows what a configuration asks of it, without taking memory for its weights.
+    """See that a backbone knows what a configuration wants of it, without taking memory for its weights.
 
     Raises:
         ConfigError: it knows no stochastic depth, no checkpointing, no pyramid, no linear probe or no batch statistics.
@@ -174,7 +174,7 @@ def solvable(backbone: Backbone) -> tuple[str, ...]:
 
 def _no_pyramid(backbone: Backbone) -> str:
     with torch.device("meta"):
-        return lack(build(backbone, 2), backbone.own_size)
+        return why_unsuitable(build(backbone, 2), backbone.own_size)
 
 
 def batch_norms(model: nn.Module) -> list[_BatchNorm]:

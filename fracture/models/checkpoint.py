@@ -48,7 +48,7 @@ class Sidecar(BaseModel):
         None, description="a fracture is reported from this calibrated probability of any fracture on"
     )
     refer_below: float | None = Field(
-        None, description="a person is asked below this calibrated probability of the predicted class; null: always"
+        None, description="a person must look below this calibrated probability of the predicted class; null: always"
     )
     decided: str = Field("", description="where the three above come from; empty: nowhere, they are not to be used")
     decisions: Decided | None = Field(
@@ -143,7 +143,7 @@ def load(path: Path) -> tuple[nn.Module, Sidecar]:
 
 
 def same_preprocessing(path: Path, sidecar: Sidecar) -> None:
-    """See to it that a model is asked with the preprocessing that it knows.
+    """See to it that a model gets the preprocessing that it knows.
 
     Raises:
         ConfigError: it was made for another.

@@ -23,7 +23,7 @@ _EPSILON = 1e-6
 class Pyramid(nn.Module):
     """A timm backbone with one linear layer on the pooled features of all scales.
 
-    It has the parts of a timm model that this project asks for, so that nothing else has to tell them apart. Evaluated,
+    It has the parts of a timm model that this project uses, so that nothing else has to tell them apart. Evaluated,
     its logits are the mean of those of the image and of its mirror image.
 
     Every scale but the first is read by a twin of the backbone, which shares its parameters and has batch statistics of
@@ -94,11 +94,11 @@ class Pyramid(nn.Module):
 
     def no_weight_decay(self) -> set[str]:
         """Parameters that the backbone wants no decay of."""
-        asked = getattr(self.backbone, "no_weight_decay", set)
-        return {f"backbone.{name}" for name in asked()}
+        undecayed = getattr(self.backbone, "no_weight_decay", set)
+        return {f"backbone.{name}" for name in undecayed()}
 
 
-def lack(backbone: nn.Module, size: int) -> str:
+def why_unsuitable(backbone: nn.Module, size: int) -> str:
     """Why a timm model, built on the meta device, cannot be read as a pyramid; empty where it can."""
     try:
         with torch.device("meta"), torch.inference_mode():

@@ -37,7 +37,7 @@ def refusal(name: str, own: int, size: int) -> str:
 
 @lru_cache(maxsize=256)
 def _lack(name: str, size: int) -> str:
-    """Why not, empty where it can be built and asked; without memory for its weights."""
+    """Why not, empty where it can be built and called; without memory for its weights."""
     step = _step(name)
     if size % step:
         return f"not a multiple of {step}"

@@ -66,7 +66,7 @@ def find(wanted: str, backbone: Backbone, license_: str = "auto") -> Weights:
         license_: what the user states for a file; ``auto`` is nothing.
 
     Raises:
-        ConfigError: no such file, or the hub is asked for and has nothing or does not answer; or a licence is stated
+        ConfigError: no such file, or the hub is named and has nothing or does not answer; or a licence is stated
             where none can be.
     """
     if license_ != "auto" and wanted in WORDS:

@@ -1,4 +1,4 @@
-"""The questions that drift is asked, each answered in a sentence."""
+"""The questions about drift, each answered in a sentence."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

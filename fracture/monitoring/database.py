@@ -89,10 +89,10 @@ class DatabaseLog:
 
     def read(self, since: str = "") -> Iterator[Record]:
         """Rows from a moment on, in order of time."""
-        asked = sa.select(*(self._table.c[name] for name in self._there)).where(self._table.c.time >= since)
+        query = sa.select(*(self._table.c[name] for name in self._there)).where(self._table.c.time >= since)
         try:
             with self._engine.connect().execution_options(yield_per=_AT_ONCE) as link:
-                for row in link.execute(asked.order_by(self._table.c.time)).mappings():
+                for row in link.execute(query.order_by(self._table.c.time)).mappings():
                     yield parse({**row, **{name: json.loads(row[name]) for name in _JSON if row.get(name)}})
         except SQLAlchemyError as error:
             raise ConfigError(f"{self._shown}: cannot be read as a log: {sentence(error)}") from None
@@ -108,11 +108,11 @@ class DatabaseLog:
 
     def corrections(self, since: str = "") -> Iterator[Correction]:
         """Corrections from a moment on; none of a log from before there were any."""
-        asked = sa.select(*(self._said.c[name] for name in correction.NAMES)).where(self._said.c.time >= since)
+        query = sa.select(*(self._said.c[name] for name in correction.NAMES)).where(self._said.c.time >= since)
         try:
             if sa.inspect(self._engine).has_table(CORRECTED):
                 with self._engine.connect() as link:
-                    for row in link.execute(asked.order_by(self._said.c.time)).mappings():
+                    for row in link.execute(query.order_by(self._said.c.time)).mappings():
                         yield correction.parse({**row})
         except SQLAlchemyError as error:
             raise ConfigError(f"{self._shown}: cannot be read as a log: {sentence(error)}") from None

@@ -71,7 +71,7 @@ class Policy:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Request:
     when: datetime
     images: Sequence[bytes | Path | None]
     answers: Sequence[Answer]
@@ -98,7 +98,7 @@ class AnswerLog:
     def __init__(self, place: Place, served: Served, policy: Policy) -> None:
         """Begin to write."""
         self._place, self._served, self._policy = place, served, policy
-        self._queue: queue.Queue[_Asked | None] = queue.Queue()
+        self._queue: queue.Queue[_Request | None] = queue.Queue()
         self._room = threading.Condition()
         self._bytes, self._waiting, self._lost, self._written, self._not_kept = 0, 0, 0, 0, 0
         self._patient = False  # whether whoever writes waits for the log
@@ -132,7 +132,7 @@ class AnswerLog:
                 return
             self._bytes += size
             self._waiting += len(answers)
-        self._queue.put(_Asked(datetime.now(UTC), images, answers, seconds, size, served or self._served))
+        self._queue.put(_Request(datetime.now(UTC), images, answers, seconds, size, served or self._served))
 
     def correct(self, image: str, label: str, by: str, served: Served) -> str:
         """Keep what a reader says that an image is; waits until it is stored.
@@ -184,39 +184,39 @@ class AnswerLog:
     def _work(self) -> None:
         last = False
         while not last:
-            asked = self._next()
-            while asked is not None:
-                self._take(asked)
-                asked = self._queue.get_nowait() if not self._queue.empty() and len(self._rows) < 500 else None
+            request = self._next()
+            while request is not None:
+                self._take(request)
+                request = self._queue.get_nowait() if not self._queue.empty() and len(self._rows) < 500 else None
             last = self._closing and self._queue.empty()
             if self._rows and (last or time.monotonic() >= self._try_at):
                 self._write()
             self._tidy()
         self._place.close()
 
-    def _next(self) -> _Asked | None:
+    def _next(self) -> _Request | None:
         with suppress(queue.Empty):
             return self._queue.get(timeout=_TOGETHER if self._rows else 1.0)
         return None
 
-    def _take(self, asked: _Asked) -> None:
+    def _take(self, request: _Request) -> None:
         """Make the rows of one request."""
-        request = uuid.uuid4().hex[:16]
-        for image, answer in zip(asked.images, asked.answers, strict=True):
+        number = uuid.uuid4().hex[:16]
+        for image, answer in zip(request.images, request.answers, strict=True):
             try:
                 data = image.read_bytes() if isinstance(image, Path) else image
             except OSError:
                 data = None
             try:
-                when, key = stamp(asked.when), self._policy.key
-                row = make(asked.served, answer, data, when, request, asked.seconds, key)
+                when, key = stamp(request.when), self._policy.key
+                row = make(request.served, answer, data, when, number, request.seconds, key)
                 self._rows.append(replace(row, kept=self._keep(data, row)))
             except Exception:  # noqa: BLE001 - one odd file must not end the log
                 self._lose(1)
                 LOG.exception("an answer could not be logged")
         with self._room:
-            self._bytes -= asked.size
-            self._waiting -= len(asked.answers)
+            self._bytes -= request.size
+            self._waiting -= len(request.answers)
             self._room.notify_all()
         if (over := len(self._rows) - WAITING_ROWS) > 0:
             del self._rows[:over]

@@ -1,4 +1,4 @@
-"""One answer as the log keeps it: what was asked, what was said, and traits of the image; no pixels, no names."""
+"""One answer as the log keeps it: what came in, what was said, and traits of the image; no pixels, no names."""
 
 import hashlib
 import json

@@ -201,7 +201,7 @@ def _judge(members: Sequence[Member], manifest: Manifest, out: Path) -> Ensemble
 
 
 def _sum(values: Sequence[float | None]) -> float | None:
-    """The members are asked one after the other."""
+    """The members answer one after the other."""
     known = [value for value in values if value is not None]
     return sum(known) if len(known) == len(values) else None
 

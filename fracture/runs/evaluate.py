@@ -21,7 +21,7 @@ from fracture.evaluation.judge import judge, judge_slices
 from fracture.evaluation.sample import Decisions, thresholds_of
 from fracture.evaluation.studies import judge_studies
 from fracture.evidence import Calibration, EvaluationResults, OperatingPoint, Referral, SplitResults
-from fracture.evidence.healthy import LACK, NONE
+from fracture.evidence.healthy import NO_HEALTHY_CLASS, NONE
 from fracture.files import replacing, write_json
 from fracture.models.checkpoint import Sidecar
 from fracture.progress import Terminal
@@ -206,7 +206,7 @@ def _seen_in_training(target: Target, manifest: Manifest, terminal: Terminal) ->
 def _refit(
     target: Target, chosen: Chosen, logits: Logits, config: EvaluateConfig, seen: int | None
 ) -> refit.Refit | None:
-    """New decisions, where they are asked for."""
+    """New decisions, where they are wanted."""
     if not config.refit_decisions:
         return None
     groups, sidecar = [row.group for row in chosen.manifest.rows], target.sidecar
@@ -258,8 +258,8 @@ def _flags(results: EvaluationResults, config: EvaluateConfig) -> str:
     if not config.refit_decisions or results.decisions is None:
         return ""
     wanted = results.decisions.wanted
-    asked = f" --refit-decisions --operating {wanted.operating} --refer-error {wanted.refer_error:g}"
-    return f"{asked} --set-coverage {wanted.set_coverage:g}"
+    options = f" --refit-decisions --operating {wanted.operating} --refer-error {wanted.refer_error:g}"
+    return f"{options} --set-coverage {wanted.set_coverage:g}"
 
 
 def _taken_here(found: refit.Refit) -> dict[str, Any]:
@@ -271,13 +271,13 @@ def _taken_here(found: refit.Refit) -> dict[str, Any]:
 
 
 def _taken_in_training(sidecar: Sidecar) -> dict[str, Any]:
-    lacking, known = "none was chosen" if sidecar.healthy else LACK, sidecar.decisions
+    reason, known = "none was chosen" if sidecar.healthy else NO_HEALTHY_CLASS, sidecar.decisions
     note = "decided in training" if known else sidecar.decided or "nothing was decided in training"
     return {
         "calibration": Calibration(temperature=sidecar.temperature, note=note),
         "operating_point": OperatingPoint(
             fracture_threshold=sidecar.fracture_threshold, rule="decided in training",
-            note="" if sidecar.fracture_threshold is not None else lacking,
+            note="" if sidecar.fracture_threshold is not None else reason,
         ),
         "referral": Referral(
             refer_below=sidecar.refer_below, wanted_error=known.refer_error if known else None,

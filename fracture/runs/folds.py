@@ -75,7 +75,7 @@ def train_folds(config: TrainConfig, terminal: Terminal, again: str) -> None:
     Raises:
         DataError: the data is refused, or has changed since a fold that is done.
         FractureError: some failed; the others are done, and the same command goes on with what is missing.
-        Interrupted: a signal asked for it; the same command goes on.
+        Interrupted: a signal stopped it; the same command goes on.
     """
 
     def finish(parent: TrackedRun) -> None:

@@ -32,7 +32,7 @@ class Follower:
             alias: ``models:/NAME@ALIAS``.
             about: the model that answers now.
             service: gets the others.
-            terminal: hears of every change, and of every new trouble once.
+            terminal: is told of every change, and of every new trouble once.
             every: seconds between two looks.
         """
         self._alias, self._about, self._service = alias, about, service
@@ -124,5 +124,5 @@ def _tried(uri: str, folder: Path) -> tuple[Predictor, About]:
     predictor, about = answering.served(uri, folder)
     noise = np.random.default_rng(0).integers(0, 255, (256, 256), np.uint8)
     if error := predictor.predict(noise)[0].error:
-        raise ConfigError(f"asked for an answer, it says: {error}")
+        raise ConfigError(f"called for an answer, it says: {error}")
     return predictor, about

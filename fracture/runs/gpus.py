@@ -57,7 +57,7 @@ def check_enough(workers: int, device: str) -> None:
 
 
 def visible() -> list[str]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; asked without beginning with CUDA."""
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; found without beginning with CUDA."""
     if _ORIGINAL is not None:
         return [name.strip() for name in _ORIGINAL.split(",") if name.strip() and name.strip() != "-1"]
     return [str(number) for number in range(torch.cuda.device_count())]

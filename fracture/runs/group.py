@@ -32,7 +32,7 @@ def train_group(config: TrainConfig, names: list[str], terminal: Terminal, again
     Raises:
         ConfigError: the weights are a file, and not that of each of them.
         FractureError: some failed; the others are done, and the same command goes on with what is missing.
-        Interrupted: a signal asked for it; the same command goes on.
+        Interrupted: a signal stopped it; the same command goes on.
     """
     if config.weights not in first_weights.WORDS:  # a file fits one backbone only, so that one here must be wrong
         for backbone in map(backbones.find, names):
@@ -53,7 +53,7 @@ def train_members(
 
     Raises:
         FractureError: some failed; the others are done, and the same command goes on with what is missing.
-        Interrupted: a signal asked for it; the same command goes on.
+        Interrupted: a signal stopped it; the same command goes on.
     """
     key = _key(config)
     parent = _open_parent(key, _title(config, knob, len(values)), terminal)
@@ -90,7 +90,7 @@ def train_member(config: TrainConfig, part: Session) -> None:
 
     Raises:
         FractureError: it failed.
-        Interrupted: a signal asked for it; the group's command goes on.
+        Interrupted: a signal stopped it; the group's command goes on.
     """
     failed: dict[str, Exception] = {}
     _one(config, "fold" if config.folds > 1 else "model", part, {}, failed)
@@ -185,7 +185,7 @@ def _one(config: TrainConfig, knob: str, part: Session, done: dict[str, Results]
 
     Raises:
         FractureError: the rest would be refused for the same: the data, and of folds anything that is foreseen.
-        Interrupted: a signal asked for it.
+        Interrupted: a signal stopped it.
     """
     assert part.parent is not None
     value = as_text(config)[knob]

@@ -28,7 +28,7 @@ def accounted(run: TrackedRun, job: fit.Job, terminal: Terminal, again: str) -> 
         again: the command that does, with ``{run}`` for the run's id.
 
     Raises:
-        Interrupted: a signal asked for it.
+        Interrupted: a signal stopped it.
         FractureError: whatever ended the run.
     """
     terminal.say(f"Run {run.id}")
@@ -44,13 +44,13 @@ def accounted(run: TrackedRun, job: fit.Job, terminal: Terminal, again: str) -> 
         _end_badly(run, job, "KILLED", reason)
         raise Interrupted(f"{reason.removesuffix('.')}. {_next(run, job.folder, again)}") from stop
     except BaseException as error:
-        lack = explained(error)
-        _end_badly(run, job, "FAILED", str(lack or error), error if lack is None else lack)
+        known = explained(error)
+        _end_badly(run, job, "FAILED", str(known or error), error if known is None else known)
         if not state.exists(job.folder):
             state.delete(job.folder)
             raise
-        if isinstance(lack, Interrupted):
-            raise Interrupted(f"{lack} {_next(run, job.folder, again)}") from error
+        if isinstance(known, Interrupted):
+            raise Interrupted(f"{known} {_next(run, job.folder, again)}") from error
         terminal.say(_next(run, job.folder, again))
         raise
     deliver(run, job.folder, terminal, again)

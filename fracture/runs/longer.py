@@ -1,4 +1,4 @@
-"""A run trained longer: a new run that begins where another one stands, and says so."""
+"""A run trained longer: a new run that begins where another one has come to, and says so."""
 
 import tempfile
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ _TAGS = ("fracture.audit", "fracture.confounded", "fracture.memory_corrected")
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a run stands that is to be trained longer.
+    """Where a run is that is to be trained longer.
 
     Attributes:
         run: its id.
@@ -115,7 +115,7 @@ def _check(origin: Origin, epochs: int) -> None:
     if epochs <= done:
         best = ", its best" if origin.finished else ""
         raise ConfigError(
-            f"epochs={epochs}: run {origin.run} stands at epoch {done}{best}. Allowed: more than {done}, all counted."
+            f"epochs={epochs}: run {origin.run} is at epoch {done}{best}. Allowed: more than {done}, all counted."
         )
 
 

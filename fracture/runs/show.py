@@ -130,7 +130,7 @@ class Reporter:
 
 
 def show_refit(job: Job, results: Results, terminal: Terminal) -> None:
-    """What the deployed head has learned from, or why it could not learn from validation as was asked."""
+    """What the deployed head has learned from, or why it could not learn from validation as was wanted."""
     if results.refit:
         terminal.say(
             f"Head: fitted again on the {results.refit:,} images of training and validation together, which the test "

@@ -45,7 +45,7 @@ class SideBySide:
         """Train all members; why each that failed did, by name.
 
         Raises:
-            Interrupted: a signal asked for it; each member has saved how far it has come.
+            Interrupted: a signal stopped it; each member has saved how far it has come.
         """
         free: SimpleQueue[str] = SimpleQueue()
         for gpu in self.gpus:

@@ -34,7 +34,7 @@ class Subject:
         title: of the page.
         model: on the plan's device.
         sidecar: what the file beside it says.
-        plan, normalize: how it is asked.
+        plan, normalize: how it is called.
         dataset: its images.
         indices: int64 [n], those that were judged.
         labels: int64 [n].

@@ -58,12 +58,12 @@ def find(name: str, folder: Path) -> Target:
         artifacts.fetch(name, _NAMES, folder)
         place = folder / "best.pth"
         if not place.is_file():
-            raise ConfigError(lack(name))
+            raise ConfigError(why_no_model(name))
         return Target(name, place, *checkpoint.load(place), *_origin(name, folder))
     return Target(name, place, *checkpoint.load(place), _trained_on(place.with_name("manifest.csv")))
 
 
-def lack(run_id: str) -> str:
+def why_no_model(run_id: str) -> str:
     """What to say of a run that holds no model, and where one is."""
     run = query.run_of(run_id)
     kinds = {

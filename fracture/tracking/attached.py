@@ -22,7 +22,7 @@ def keep(run_id: str, files: Iterable[Path], tags: Mapping[str, str]) -> None:
     store.connect()
     client = mlflow.MlflowClient()
     run = client.get_run(run_id)
-    store.mend_artifact_location(run)
+    store.repair_artifact_location(run)
     if "fracture.kind" in tags and RANDOM_NAME.match(run.info.run_name or ""):
         client.set_tag(run_id, "mlflow.runName", tags["fracture.kind"])
     for key, value in tags.items():

@@ -109,7 +109,7 @@ class TrackedRun:
     def _ready(cls, run_id: str, name: str) -> "TrackedRun":
         run = cls(run_id)
         info = run._client.get_run(run_id)
-        store.mend_artifact_location(info)
+        store.repair_artifact_location(info)
         run._hide(info.data.tags)
         if name and RANDOM_NAME.match(info.info.run_name or ""):
             run.tag({"mlflow.runName": name})

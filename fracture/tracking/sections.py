@@ -1,4 +1,4 @@
-"""Metrics in sections: MLflow's pages group them by what stands before a slash; everywhere else names are plain.
+"""Metrics in sections: MLflow's pages group them by what is before a slash; everywhere else names are plain.
 
 Runs of earlier versions hold plain names, which `plain` leaves as they are.
 """

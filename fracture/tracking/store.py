@@ -128,7 +128,7 @@ def database(uri: str) -> Path | None:
     return Path(path if Path(path).exists() else unquote(path)).absolute()  # MLflow's default has %20 for a space
 
 
-def mend_artifact_location(run: Run) -> bool:
+def repair_artifact_location(run: Run) -> bool:
     """Give a run of a local store a local artifact folder, where ``mlflow ui`` has stamped its own on the experiment.
 
     ``mlflow ui`` started before the first run makes every later run without a server point to ``mlflow-artifacts:/``,

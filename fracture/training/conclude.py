@@ -38,7 +38,7 @@ def conclude(job: Job, position: Position, watch: Watch, listener: Listener) -> 
     learns from validation too: it answers to the test, what was selected to validation.
 
     Raises:
-        Interrupted: a signal asked for it; the same call starts over.
+        Interrupted: a signal stopped it; the same call starts over.
     """
     model, sidecar = selected(job.folder)
     known = validation_answers(job.folder, sidecar.weights_sha256)

@@ -93,8 +93,8 @@ def resolve(config: TrainConfig, image_size: int, synthetic: bool) -> Plan:
     if config.epochs == "auto":
         reasons["epochs"] = "3 for the demo set, to see the whole story in minutes" if synthetic else "the seed's 30"
     epochs = (3 if synthetic else 30) if config.epochs == "auto" else config.epochs
-    if config.leaves_none(epochs):
-        raise ConfigError(f"warmup_epochs={config.warmup_epochs}: leaves none of {epochs} epochs; give epochs=N")
+    if config.warmed_up_throughout(epochs):
+        raise ConfigError(f"warmup_epochs={config.warmup_epochs}: takes all of the {epochs} epochs; give epochs=N")
     parts = 1 if config.accumulation == "auto" else config.accumulation
     return Plan(
         device=device,

@@ -93,7 +93,7 @@ class Job:
 
 
 class Listener(Protocol):
-    """Hears how a run goes on."""
+    """Is told how a run goes on."""
 
     def started(self, job: Job, batches: int, position: Position) -> None:
         """Training begins, or goes on, at ``position``, with ``batches`` an epoch."""
@@ -169,7 +169,7 @@ def fit(job: Job, model: torch.nn.Module, watch: Watch, listener: Listener) -> P
 
     Raises:
         DataError: validation cannot tell ``select_metric``.
-        Interrupted: a signal asked for it and the state is saved, or the disk has no room; the same call goes on.
+        Interrupted: a signal stopped it and the state is saved, or the disk has no room; the same call goes on.
         MemoryLimitError: the batch does not fit.
         DivergedError: the loss is not finite.
     """
@@ -264,7 +264,7 @@ def _correct(job: Job, learner: Learner, position: Position, shortage: str, list
 
 
 def _epoch(job: Job, learner: Learner, position: Position, feed: Feed, watch: Watch, listener: Listener) -> bool:
-    """One epoch, from wherever ``position`` stands in it; returns whether it is the best so far."""
+    """One epoch, from wherever ``position`` is in it; returns whether it is the best so far."""
 
     def tick(phase: str, done: int, total: int) -> None:
         listener.batch(phase, done, total, position)

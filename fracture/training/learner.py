@@ -169,7 +169,7 @@ class Learner:
     @property
     def can_checkpoint(self) -> bool:
         """Whether the model can compute its activations twice."""
-        try:  # timm's own answer; only asked when a step has failed, without checkpointing
+        try:  # timm's own answer; only read when a step has failed, without checkpointing
             self.model.set_grad_checkpointing(True)  # type: ignore[operator]
             self.model.set_grad_checkpointing(False)  # type: ignore[operator]
         except (AssertionError, AttributeError):

@@ -56,7 +56,7 @@ class Schedule:
             self._plateau.step(val_loss)
 
     def move_to(self, step: int) -> None:
-        """Stand where so many optimiser steps have led; a plateau has seen nothing yet."""
+        """Be where so many optimiser steps have led; a plateau has seen nothing yet."""
         if self._steps is not None:
             self._steps.load_state_dict(self._steps.state_dict() | {"last_epoch": step, "_step_count": step + 1})
             rates = zip(self._steps.optimizer.param_groups, self._steps.base_lrs, self._steps.lr_lambdas, strict=True)

@@ -112,7 +112,7 @@ def idle(given: TrainConfig, trained: TrainConfig) -> list[str]:
 def _why_seed(config: TrainConfig, facts: Facts) -> str:
     """Why the seed's recipe is kept, empty where it is not."""
     if config.recipe == "seed":
-        return ", as asked for"
+        return ", as given"
     if as_text(config)["head"] == "random":
         return ": head=random was given, and what could be chosen begins with another head"
     if not facts.pretrained:
@@ -124,10 +124,10 @@ def _why_seed(config: TrainConfig, facts: Facts) -> str:
 
 def _changes(config: TrainConfig, backbone: Backbone, facts: Facts, features: str) -> dict[str, object]:
     given = as_text(config)
-    wished = (LINEAR_PROBE if facts.images <= FEW else GENTLE) | {"features": features}
+    chosen = (LINEAR_PROBE if facts.images <= FEW else GENTLE) | {"features": features}
     if backbone.fixed_size or features == "backbone":
-        del wished["image_size"]
-    changes = {name: value for name, value in wished.items() if given[name] == "auto"}
+        del chosen["image_size"]
+    changes = {name: value for name, value in chosen.items() if given[name] == "auto"}
     if given["trained"] in ("backbone", "all"):  # whoever wants to learn below the linear probe wants epochs for it
         changes = {name: value for name, value in changes.items() if name != "epochs" or value != 1}
     few_epochs = config.epochs != "auto" and config.epochs <= 2  # the first judges the linear probe

@@ -19,7 +19,7 @@ _REPORT = 8 * 2**20  # bytes of the report and its pictures, about
 
 @dataclass
 class Position:
-    """Where training stands, in plain values.
+    """How far training is, in plain values.
 
     Attributes:
         epoch: epochs completed, validation included.
@@ -97,7 +97,7 @@ def load(folder: Path, learner: Learner) -> Position:
 
 
 def position_of(folder: Path) -> Position:
-    """Where training stands in a folder; the beginning where nothing is saved."""
+    """How far training is in a folder; the beginning where nothing is saved."""
     if not exists(folder):
         return Position()
     saved: dict[str, Any] = torch.load(folder / _STATE, map_location="cpu", weights_only=True, mmap=True)

@@ -47,7 +47,7 @@ def with_precision(plan: Plan, model: nn.Module, name: str, cache_dir: Path, any
     """The plan, in bf16, with fp32 in its place where that is clearly faster here or bf16 gives another loss.
 
     Args:
-        plan: in bf16, which was not asked for by name.
+        plan: in bf16, which was not given by name.
         model: of the run; left as it is.
         name: of the backbone.
         cache_dir: where timings are remembered.

@@ -78,7 +78,7 @@ class Watch:
         """Say that there is progress and that this is a safe moment to stop.
 
         Raises:
-            Interrupted: a signal has asked for it.
+            Interrupted: a signal has stopped it.
         """
         self.alive()
         if self._signal:

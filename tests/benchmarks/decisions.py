@@ -90,15 +90,15 @@ def split(task: Task, seed: int, wanted: Wanted) -> dict[tuple[str, str], Kept]:
     part = np.array(assign(task.labels.tolist(), task.groups, (0.7, 0.15, 0.15), seed))
     train, val, test = (np.flatnonzero(part == k) for k in range(3))
     features, classes = task.views["224 mean"].astype(np.float64), len(task.classes)
-    solved = probe.fit(features[train], task.labels[train], groups_of(task, train), classes)
+    chosen = probe.fit(features[train], task.labels[train], groups_of(task, train), classes)
     known = np.concatenate([train, val])
     logits = probe.out_of_fold(
-        features[known], features[known], task.labels[known], groups_of(task, known), classes, solved.strengths
+        features[known], features[known], task.labels[known], groups_of(task, known), classes, chosen.strengths
     )
     assert logits is not None
 
     def answers(rows: npt.NDArray[np.int64], given: Floats | None = None) -> Answers:
-        own = features[rows] @ solved.weight.T + solved.bias if given is None else given
+        own = features[rows] @ chosen.weight.T + chosen.bias if given is None else given
         healthy = find_healthy("auto", task.classes).name
         return Answers(own, task.labels[rows], groups_of(task, rows), task.classes, healthy)
 

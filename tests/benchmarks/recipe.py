@@ -1,9 +1,9 @@
 """Recipes against each other by cross-validation: the same group-stratified folds, differences fold by fold.
 
-    python -m tests.benchmarks.recipe --data DIR --weights FILE --recipes solved gentle seed --folds 5
+    python -m tests.benchmarks.recipe --data DIR --weights FILE --recipes linear-probe gentle seed --folds 5
 
 DIR is a folder of classes; a SOURCES.csv in it with the columns file and group keeps groups together. Of each fold a
-fifth is the test, a seventh of the rest validation. `solved` and `gentle` are those of fracture/training/recipe.py,
+fifth is the test, a seventh of the rest validation. `linear-probe` and `gentle` are as in fracture/training/recipe.py,
 whatever the number of images; `seed` is the seed's; `probe` fits the head on the backbone's own features at 224 px.
 """
 
@@ -38,7 +38,7 @@ from tests.benchmarks.machine import machine
 MODEL = "tf_efficientnet_lite0"
 _TEST_OVER_TRAINING = (1 / 5) / (4 / 5 * 6 / 7)  # shares of the images, see `folds`
 PROBE: dict[str, object] = {"head": "probe", "trained": "head", "class_weights": "balanced", "epochs": 1}
-RECIPES: dict[str, dict[str, object]] = {"solved": LINEAR_PROBE, "gentle": GENTLE, "seed": {}, "probe": PROBE}
+RECIPES: dict[str, dict[str, object]] = {"linear-probe": LINEAR_PROBE, "gentle": GENTLE, "seed": {}, "probe": PROBE}
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--weights", type=Path, required=True)
-    parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=["solved", "gentle"])
+    parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=["linear-probe", "gentle"])
     parser.add_argument("--folds", type=int, default=5, help="of five, how many are run")
     parser.add_argument("--seed", type=int, default=0, help="of the folds, the first one")
     parser.add_argument("--seeds", type=int, default=1, help="how many times the images are divided into folds")

@@ -32,13 +32,13 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    solved = TrainConfig.model_validate({"model": options.model, "memory_format": "channels_last"} | LINEAR_PROBE)
-    gentle = TrainConfig.model_validate(solved.model_dump() | GENTLE)
+    frozen = TrainConfig.model_validate({"model": options.model, "memory_format": "channels_last"} | LINEAR_PROBE)
+    gentle = TrainConfig.model_validate(frozen.model_dump() | GENTLE)
     plain = TrainConfig(model=options.model, memory_format="channels_last", image_size="224")
     whole = gentle.model_copy(update={"layer_decay_cutoff": 0.0})
     print(f"{options.model}, batch {options.batch}, n = {options.rounds} rounds")
     work = {
-        "an answer of the recipe / of the backbone, 224 px": (answer, solved, plain),
+        "an answer of the recipe / of the backbone, 224 px": (answer, frozen, plain),
         "a gentle step / the same with every layer learning": (step, gentle, whole),
     }
     for name, (kind, one, other) in work.items():

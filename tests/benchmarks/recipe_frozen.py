@@ -37,7 +37,7 @@ from tests.benchmarks.recipe_heads import (
     hierarchy,
     logistic,
     mixed,
-    solved,
+    tuned,
     whitened,
 )
 
@@ -184,7 +184,7 @@ _COPIES, _MIXED_COPIES = (
 _BOTH = tuple(view for size in (224, 384) for view in _statistics(size) + _stages(size))
 INGREDIENTS = (
     Ingredient("plain probe: 224 px, mean, C = 0.001", _PLAIN, logistic()),
-    Ingredient("C by cross-validation", _PLAIN, solved()),
+    Ingredient("C by cross-validation", _PLAIN, tuned()),
     Ingredient("C x 0.1", _PLAIN, logistic(0.1)),
     Ingredient("C x 10", _PLAIN, logistic(10.0)),
     Ingredient("classes not balanced", _PLAIN, logistic(balanced=False)),
@@ -212,10 +212,10 @@ INGREDIENTS = (
     Ingredient("statistics: 224 and 384 px, with stages 2 to 4", _BOTH, mixed(2)),
     Ingredient("statistics: 224, 320 and 384 px, mean of three", _statistics(224, 320, 384), mixed(3)),
     Ingredient("the pyramid, one probe on both scales", _PYRAMID, logistic()),
-    Ingredient("the pyramid, mean of two probes, C by cross-validation", _PYRAMID, solved(2)),
+    Ingredient("the pyramid, mean of two probes, C by cross-validation", _PYRAMID, tuned(2)),
     Ingredient("the same, augmented copies of the training images beside them", _COPIES, copied(answered=False)),
     Ingredient("the same, the answer a mean over augmented copies too", _COPIES, copied(answered=True)),
-    *(Ingredient(f"the same, {way[-3:].strip()} % mixed statistics", (f"{way} ",), solved(2)) for way in MIXED),
+    *(Ingredient(f"the same, {way[-3:].strip()} % mixed statistics", (f"{way} ",), tuned(2)) for way in MIXED),
     Ingredient("the recipe: the same, statistics by cross-validation", (*_PYRAMID, *_MIXED), chosen),
     Ingredient("50 % mixed, augmented copies of training images beside them", _MIXED_COPIES, copied(answered=False)),
     Ingredient("50 % mixed, the answer a mean over augmented copies too", _MIXED_COPIES, copied(answered=True)),

@@ -51,8 +51,8 @@ def adjusted(train: Floats, labels: Integers, groups: Sequence[str], rest: Float
     return logistic(balanced=False)(train, labels, groups, rest) - np.log(frequencies)
 
 
-def solved(parts: int = 1) -> Fit:
-    """As the recipe solves it: C by cross-validation within the training images, for each of ``parts`` scales."""
+def tuned(parts: int = 1) -> Fit:
+    """As the recipe fits it: C by cross-validation within the training images, for each of ``parts`` scales."""
 
     def fit(train: Floats, labels: Integers, groups: Sequence[str], rest: Floats) -> Floats:
         head = probe.fit(train, labels, groups, int(labels.max()) + 1, parts)
@@ -62,7 +62,7 @@ def solved(parts: int = 1) -> Fit:
 
 
 def chosen(train: Floats, labels: Integers, groups: Sequence[str], rest: Floats) -> Floats:
-    """The better half of the columns in cross-validation within the training images, each solved at two scales."""
+    """The better half of the columns in cross-validation within the training images, each fitted at two scales."""
     ways = zip(np.split(train, 2, axis=1), np.split(rest, 2, axis=1), strict=True)
     heads = [(probe.fit(a, labels, groups, int(labels.max()) + 1, 2), b) for a, b in ways]
     head, values = min(heads, key=lambda pair: pair[0].loss)

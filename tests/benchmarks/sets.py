@@ -54,15 +54,15 @@ def split(task: Task, seed: int, coverage: float) -> tuple[npt.NDArray[np.int64]
     part = np.array(assign(task.labels.tolist(), task.groups, (0.7, 0.15, 0.15), seed))
     train, known, test = (np.flatnonzero(rows) for rows in (part == 0, part < 2, part == 2))
     features, classes = task.views["224 mean"].astype(np.float64), len(task.classes)
-    solved = probe.fit(features[train], task.labels[train], groups_of(task, train), classes)
+    chosen = probe.fit(features[train], task.labels[train], groups_of(task, train), classes)
     own, groups = features[known], groups_of(task, known)
-    logits = probe.out_of_fold(own, own, task.labels[known], groups, classes, solved.strengths)
+    logits = probe.out_of_fold(own, own, task.labels[known], groups, classes, chosen.strengths)
     assert logits is not None
     healthy = find_healthy("auto", task.classes).name
     fitted = fit_decisions(
         Answers(logits, task.labels[known], groups, task.classes, healthy), Wanted(set_coverage=coverage)
     )
-    head = probe.fit_again(own, task.labels[known], classes, solved.strengths)
+    head = probe.fit_again(own, task.labels[known], classes, chosen.strengths)
     shares = softmax(head.logits(features[test]) / fitted.calibration.temperature)
     true = np.sort(softmax(logits / fitted.calibration.temperature)[np.arange(len(known)), task.labels[known]])
     one = true[int((len(true) + 1) * (1 - coverage)) - 1]

@@ -89,7 +89,7 @@ AMBIGUOUS = {
         [["Graz", "Colles"], ["Wien", "Smith"], ["Graz", "Smith"]],
         "two levels of folders could be the classes",
     ),
-    "names at two levels": ([["Full", "A"], ["A"], ["B"], ["Full", "B"]], "folders of one name stand at two levels"),
+    "names at two levels": ([["Full", "A"], ["A"], ["B"], ["Full", "B"]], "folders of one name are at two levels"),
 }
 
 

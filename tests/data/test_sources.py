@@ -100,7 +100,7 @@ def test_identifiers_that_are_no_running_numbers_are_one_person(tmp_path: Path) 
     tables = _tables(tmp_path / "set", ["2021.csv", "2022.csv"], "48392{:04d}7")
     found = _prepare(tables, tmp_path / "out")
     assert len({row.group for row in found.manifest.rows}) == N // 4
-    assert "8 patient identifiers stand in 2021 and in 2022" in _said(found)
+    assert "8 patient identifiers occur in 2021 and in 2022" in _said(found)
     apart = _prepare(tables, tmp_path / "out", source="a,b")
     assert len({row.group for row in apart.manifest.rows}) == N // 2
 

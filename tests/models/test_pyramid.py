@@ -12,7 +12,7 @@ from fracture.config import TrainConfig
 from fracture.errors import ConfigError
 from fracture.models import backbones, checkpoint
 from fracture.models.activation import activation_maps
-from fracture.models.pyramid import SCALES, Pyramid, lack
+from fracture.models.pyramid import SCALES, Pyramid, why_unsuitable
 from fracture.models.spatial import spatial
 from fracture.training.optim import make_optimizer
 from tests.models.test_checkpoint import sidecar
@@ -53,7 +53,7 @@ def test_every_family_can_be_read(name: str) -> None:
 def test_the_backbones_of_the_readme_can_be_read(name: str) -> None:
     backbone = backbones.find(name)
     with torch.device("meta"):
-        assert lack(backbones.build(backbone, 2), backbone.own_size) == ""
+        assert why_unsuitable(backbones.build(backbone, 2), backbone.own_size) == ""
     assert backbone.scales("backbone") == ()
     assert backbone.scales("pyramid") == (SCALES[:1] if name in ("maxvit", "swin") else SCALES)
 
@@ -210,15 +210,15 @@ def test_what_has_no_map_is_said() -> None:
         def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
             return features
 
-    assert "not spatial" in lack(Flat(), 64)
-    assert lack(nn.Linear(2, 2), 64)
+    assert "not spatial" in why_unsuitable(Flat(), 64)
+    assert why_unsuitable(nn.Linear(2, 2), 64)
 
 
 def test_a_backbone_without_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     backbone = backbones.find("test_efficientnet")
     asked = TrainConfig(features="pyramid")
     backbones.check(backbone, asked)
-    monkeypatch.setattr(backbones, "lack", lambda *_: "it is flat")
+    monkeypatch.setattr(backbones, "why_unsuitable", lambda *_: "it is flat")
     assert backbones.solvable(backbone) == ("backbone",)
     with pytest.raises(
         ConfigError, match=r"features=pyramid: test_efficientnet.* \(it is flat\); use features=backbone"

@@ -38,7 +38,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def solved(store_root: Path, place: Path, make_images: Callable[..., Path]) -> str:
+def probed(store_root: Path, place: Path, make_images: Callable[..., Path]) -> str:
     """A finished run with a linear probe."""
     kept = place / "id"
     if not kept.exists():
@@ -51,12 +51,12 @@ def of(run_id: str, folder: Path) -> Results:
     return Results.model_validate_json((folder / "results.json").read_bytes())
 
 
-def test_a_solved_head_is_decided_about_by_all_images_but_those_of_the_test(solved: str, tmp_path: Path) -> None:
-    results = of(solved, tmp_path)
+def test_a_linear_probe_is_decided_about_by_all_images_but_those_of_the_test(probed: str, tmp_path: Path) -> None:
+    results = of(probed, tmp_path)
     assert results.decisions is not None
     assert (results.decisions.fitted_on, results.decisions.images) == ("out_of_fold", 60 - results.splits["test"].n)
     assert results.decisions.wanted == Wanted("sensitivity:0.9", 0.2)
-    artifacts.fetch(solved, ["predictions_out_of_fold.csv", "predictions_test.csv"], tmp_path)
+    artifacts.fetch(probed, ["predictions_out_of_fold.csv", "predictions_test.csv"], tmp_path)
     kept, test = (predictions.read(tmp_path / f"predictions_{name}.csv") for name in ("out_of_fold", "test"))
     assert len(set(kept.sha256)) == 60 - results.splits["test"].n
     assert not set(kept.sha256) & set(test.sha256)
@@ -69,11 +69,11 @@ def test_a_solved_head_is_decided_about_by_all_images_but_those_of_the_test(solv
     assert again.referral.refer_below == pytest.approx(results.referral.refer_below, rel=1e-4)
 
 
-def test_once_selected_the_head_learns_from_validation_too(solved: str, tmp_path: Path) -> None:
-    results = of(solved, tmp_path)
+def test_once_selected_the_head_learns_from_validation_too(probed: str, tmp_path: Path) -> None:
+    results = of(probed, tmp_path)
     assert results.refit == results.decisions.images == 60 - results.splits["test"].n  # type: ignore[union-attr]
     names = ["heads.npz", "probe.npz", "predictions_val.csv", "config.json"]
-    artifacts.fetch(solved, names, tmp_path)
+    artifacts.fetch(probed, names, tmp_path)
     heads = read_heads(tmp_path)
     assert heads is not None
     model, sidecar = checkpoint.load(tmp_path / "best.pth")
@@ -92,7 +92,7 @@ def test_once_selected_the_head_learns_from_validation_too(solved: str, tmp_path
     assert np.abs(Predictor(model, sidecar).logits(squares) - kept.logits).max() > 1e-3
 
 
-def test_refit_that_cannot_be_had_is_said(place: Path, solved: str) -> None:
+def test_refit_that_cannot_be_had_is_said(place: Path, probed: str) -> None:
     with pytest.raises(ConfigError, match=r"refit=true needs a linear probe .*: add head=probe"):
         train(place / "data", refit=True, recipe="seed")
     screen, missing = terminal(), Results.model_construct(refit=0, best_epoch=3)
@@ -100,14 +100,14 @@ def test_refit_that_cannot_be_had_is_said(place: Path, solved: str) -> None:
     assert "refit=true: not done, for epoch 3 has other weights" in said(screen)
 
 
-def test_what_is_expected_goes_with_the_model_and_into_the_report(solved: str, tmp_path: Path) -> None:
-    results = of(solved, tmp_path)
+def test_what_is_expected_goes_with_the_model_and_into_the_report(probed: str, tmp_path: Path) -> None:
+    results = of(probed, tmp_path)
     sidecar = checkpoint.read_sidecar(tmp_path / "best.pth")
     assert sidecar.decisions == results.decisions
     assert results.decisions is not None
     assert sidecar.decided.startswith("out-of-fold answers to train and validation (")
     assert "at most 20.0% wanted, " in sidecar.decided
-    page = mlflow.artifacts.load_text(f"{mlflow.get_run(solved).info.artifact_uri}/report.html")
+    page = mlflow.artifacts.load_text(f"{mlflow.get_run(probed).info.artifact_uri}/report.html")
     assert f"Fitted on {results.decisions.basis}" in page
     for sentence in results.decisions.promises():
         assert sentence in page
@@ -115,17 +115,17 @@ def test_what_is_expected_goes_with_the_model_and_into_the_report(solved: str, t
 
 @pytest.mark.parametrize("values", [{"epochs": 1}, {**LINEAR_PROBE, "epochs": 3, "trained": "all", "lr": 0.01}])
 def test_what_was_learned_by_steps_is_decided_about_by_validation(
-    solved: str, place: Path, tmp_path: Path, values: dict[str, object]
+    probed: str, place: Path, tmp_path: Path, values: dict[str, object]
 ) -> None:
     results = of(train(place / "data", **values), tmp_path)
     assert results.decisions is not None
-    solved_head_stayed = values.get("head") == "probe" and results.best_epoch == 1
-    assert results.decisions.fitted_on == ("out_of_fold" if solved_head_stayed else "validation")
-    if not solved_head_stayed:
+    probe_stayed = values.get("head") == "probe" and results.best_epoch == 1
+    assert results.decisions.fitted_on == ("out_of_fold" if probe_stayed else "validation")
+    if not probe_stayed:
         assert results.decisions.images == results.splits["val"].n
 
 
-def test_what_cannot_be_had_is_said_aloud(solved: str, place: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_had_is_said_aloud(probed: str, place: Path, tmp_path: Path) -> None:
     screen = terminal()
     run_id = train(place / "data", screen, **LINEAR_PROBE, operating="sensitivity:0.999", refer_error=0.0001)
     results = of(run_id, tmp_path)
@@ -133,13 +133,13 @@ def test_what_cannot_be_had_is_said_aloud(solved: str, place: Path, tmp_path: Pa
     shown = said(screen)
     for words in ("ensitivity:0.999 cannot be promised from", "the highest possible is", "o threshold keeps the error"):
         assert words in shown
-        assert any(words in lack for lack in results.decisions.unmet if results.decisions), words
+        assert any(words in sentence for sentence in results.decisions.unmet if results.decisions), words
     page = mlflow.artifacts.load_text(f"{mlflow.get_run(run_id).info.artifact_uri}/report.html")
     assert "ensitivity:0.999 cannot be promised from" in page
 
 
-def test_results_from_before_are_read(solved: str, tmp_path: Path) -> None:
-    before = json.loads(of(solved, tmp_path).model_dump_json())
+def test_results_from_before_are_read(probed: str, tmp_path: Path) -> None:
+    before = json.loads(of(probed, tmp_path).model_dump_json())
     del before["decisions"]
     assert Results.model_validate(before).decisions is None
     sidecar = json.loads((tmp_path / "best.json").read_text())
@@ -148,10 +148,10 @@ def test_results_from_before_are_read(solved: str, tmp_path: Path) -> None:
     assert checkpoint.load(tmp_path / "best.pth")[1].decisions is None
 
 
-def test_the_solved_head_and_the_heads_of_the_folds_answer_alike(solved: str, tmp_path: Path) -> None:
+def test_the_linear_probe_and_the_heads_of_the_folds_answer_alike(probed: str, tmp_path: Path) -> None:
     """They differ in a fifth of the images: logits are of one scale, so that one temperature suits both."""
-    of(solved, tmp_path)
-    artifacts.fetch(solved, ["predictions_out_of_fold.csv", "predictions_val.csv"], tmp_path)
+    of(probed, tmp_path)
+    artifacts.fetch(probed, ["predictions_out_of_fold.csv", "predictions_val.csv"], tmp_path)
     kept, val = (predictions.read(tmp_path / f"predictions_{name}.csv") for name in ("out_of_fold", "val"))
     place = {digest: i for i, digest in enumerate(kept.sha256)}
     same = kept.logits[[place[digest] for digest in val.sha256]]
@@ -160,7 +160,7 @@ def test_the_solved_head_and_the_heads_of_the_folds_answer_alike(solved: str, tm
 
 
 @pytest.mark.parametrize("metric", ["val_auroc", "val_balanced_log_loss"])
-def test_epochs_are_chosen_by_what_matters(solved: str, place: Path, tmp_path: Path, metric: str) -> None:
+def test_epochs_are_chosen_by_what_matters(probed: str, place: Path, tmp_path: Path, metric: str) -> None:
     results = of(train(place / "data", epochs=3, select_metric=metric), tmp_path)
     values = [epoch[metric] for epoch in results.history]
     best = min(values) if metric.endswith("loss") else max(values)

@@ -87,7 +87,7 @@ RECIPES = [
 ]
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=["seed", "adamw", "accumulated", "drop path", "head only", "solved"])
+@pytest.mark.parametrize("recipe", RECIPES, ids=["seed", "adamw", "accumulated", "drop path", "head only", "probe"])
 @pytest.mark.parametrize("stop_at", [1, 4, 6])  # first batch, validation of the first epoch, second epoch
 def test_interrupted_training_ends_with_the_same_weights(
     make_job: Callable[..., Job], recipe: dict[str, object], stop_at: int
@@ -313,7 +313,7 @@ def test_an_answer_on_validation_that_is_not_finite_names_the_files(
 @pytest.mark.parametrize(
     "wanted", [{"epochs": 1}, {"epochs": 3, "lr": 0.5, "optimizer": "adamw", "select_metric": "val_loss"}]
 )
-def test_a_solved_head_is_kept_as_it_is_unless_learning_gains(
+def test_a_linear_probe_is_kept_as_it_is_unless_learning_gains(
     make_job: Callable[..., Job], wanted: dict[str, object]
 ) -> None:
     job = make_job(head="probe", features="pyramid", **wanted)

@@ -38,7 +38,7 @@ def test_the_head_of_parts_answers_the_mean_of_theirs() -> None:
     assert head.strengths == (*parts[0].strengths, *parts[1].strengths)
 
 
-def test_more_features_than_images_are_solved_as_they_are() -> None:
+def test_more_features_than_images_are_fitted_as_they_are() -> None:
     features, labels, groups = case(3, 9)
     head = fit(features, labels, groups, 3)
     scaled = (features - features.mean(0)) / (features.std(0) + 1e-6)

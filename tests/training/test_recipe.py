@@ -26,7 +26,7 @@ def chosen(
 @pytest.mark.parametrize(
     ("case", "why"),
     [
-        ({"recipe": "seed"}, "as asked for"),
+        ({"recipe": "seed"}, "as given"),
         ({"pretrained": False}, "random weights"),
         ({"synthetic": True}, "demo set"),
         ({"images": MANY + 1}, "enough to teach"),
@@ -74,8 +74,8 @@ def test_a_fall_of_ones_own_has_no_cutoff_of_the_recipe() -> None:
 @pytest.mark.parametrize(
     ("images", "given", "problem"),
     [
-        (300, {"scheduler": "cosine", "warmup_epochs": 2}, "warmup_epochs=2 leaves none of epochs=1"),
-        (FEW + 1, {"scheduler": "cosine", "warmup_epochs": 10}, "warmup_epochs=10 leaves none of epochs=7"),
+        (300, {"scheduler": "cosine", "warmup_epochs": 2}, "warmup_epochs=2 takes all of epochs=1"),
+        (FEW + 1, {"scheduler": "cosine", "warmup_epochs": 10}, "warmup_epochs=10 takes all of epochs=7"),
         (FEW + 1, {"layer_decay": 0.5, "layer_decay_cutoff": 0.9}, "nothing would be learned"),
     ],
 )

@@ -192,7 +192,7 @@ def test_a_study_and_its_continuation(store_root: Path, tmp_path: Path, split_im
 
 
 @pytest.mark.slow
-def test_the_epoch_that_judges_a_solved_head_ends_no_trial(store_root: Path, tmp_path: Path, images: Path) -> None:
+def test_the_epoch_that_judges_a_linear_probe_ends_no_trial(store_root: Path, tmp_path: Path, images: Path) -> None:
     tune(tmp_path, images, trials=1, head="probe", epochs=3, early_stop_patience=0)
     (trial,) = study_of(tmp_path).trials
     values = {run.data.tags["fracture.trial"]: run for run in children(parent())}["0"]
@@ -202,7 +202,7 @@ def test_the_epoch_that_judges_a_solved_head_ends_no_trial(store_root: Path, tmp
     assert trial.value == pytest.approx(min(metric.value for metric in history))
 
 
-def test_a_solved_head_alone_is_nothing_to_tune(store_root: Path, tmp_path: Path, images: Path) -> None:
+def test_a_linear_probe_alone_is_nothing_to_tune(store_root: Path, tmp_path: Path, images: Path) -> None:
     with pytest.raises(ConfigError, match=r"recipe=seed \(.*\), head=probe, epochs=1: (.|\n)*there is nothing to tune"):
         tune(tmp_path, images, trials=1, head="probe", epochs=1)
 

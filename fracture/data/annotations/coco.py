@@ -78,7 +78,7 @@ def _read_content(content: Mapping[str, object], file: str, images: Images, draf
 
 
 def _categories(listed: object, file: str, draft: Draft) -> dict[str, str]:
-    """Class names by id; an id that stands for two names has none."""
+    """Class names by id; an id that is that of two names has none."""
     found: dict[str, set[str]] = {}
     for one in listed if isinstance(listed, list) else []:
         key = _key(one.get("id")) if isinstance(one, dict) else ""
@@ -88,7 +88,7 @@ def _categories(listed: object, file: str, draft: Draft) -> dict[str, str]:
             draft.problem(file, f"a category has no id or no name: {short(key or one)}")
     for key, names in found.items():
         if len(names) > 1:
-            draft.problem(file, f"a category id stands for several classes: {short(key)}")
+            draft.problem(file, f"a category id is that of several classes: {short(key)}")
     return {key: names.pop() for key, names in found.items() if len(names) == 1}
 
 
@@ -104,7 +104,7 @@ def _images(listed: object, file: str, images: Images, draft: Draft) -> dict[str
         match = images.match(name, folder, splits)
         if key in found:
             twice = filter(None, (found[key].path, match.image))
-            draft.problem(file, f"an image id stands twice: {short(key)}", images=twice)
+            draft.problem(file, f"an image id occurs twice: {short(key)}", images=twice)
             match = Match()
         if match.image:
             draft.mention(file, match.image)

@@ -65,7 +65,7 @@ class Images:
         Args:
             named: name or path of the image, as the annotation gives it; its suffix may be missing.
             folder: of the annotation file, from the root.
-            splits: that the annotation file stands for, by its own name and folders.
+            splits: that the annotation file is of, by its own name and folders.
         """
         text = named.replace("\\", "/")
         given, name = posixpath.split(text)
@@ -78,8 +78,8 @@ class Images:
             return Match(reason=_NONE)
         if len(candidates) > _MOST:
             return Match(reason=_SEVERAL, among=tuple(candidates))
-        asked = splits_in(given) or splits
-        fitting = [image for image in candidates if _compatible(asked, splits_in(posixpath.dirname(image)))]
+        wanted = splits_in(given) or splits
+        fitting = [image for image in candidates if _compatible(wanted, splits_in(posixpath.dirname(image)))]
         if not fitting:
             return Match(reason=_OTHER_SPLIT)
         return _best(fitting, given, folder)

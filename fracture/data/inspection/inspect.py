@@ -69,7 +69,7 @@ def inspect(
 
 
 def open_file(path: Path, key: bytes, sign: bool) -> tuple[Inspection, Signature | None]:
-    """Inspect one file and, if asked, make its signature; it is decoded once."""
+    """Inspect one file and, if wanted, make its signature; it is decoded once."""
     try:
         data = path.read_bytes()
     except OSError as error:

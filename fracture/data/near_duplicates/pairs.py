@@ -57,7 +57,7 @@ class NearPairs:
     Attributes:
         duplicates: pairs at or above ``threshold``.
         review: pairs between ``review_threshold`` and ``threshold``, for a person to look at.
-        threshold, review_threshold: the scores that were asked for, 0 where nothing was searched.
+        threshold, review_threshold: the scores that were wanted, 0 where nothing was searched.
         featureless: positions of files with too little detail to be compared, blank ones above all.
     """
 

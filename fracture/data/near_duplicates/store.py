@@ -48,7 +48,7 @@ class SignatureStore:
         self.put_many({digest: signature})
 
     def get_many(self, digests: Iterable[str]) -> dict[str, Signature]:
-        """Return what can be read of the signatures asked for, by hash."""
+        """Return what can be read of the signatures wanted, by hash."""
         wanted, found = sorted(set(digests)), {}
         for start in range(0, len(wanted), _AT_ONCE):
             for digest, packed in self._rows(wanted[start : start + _AT_ONCE]):

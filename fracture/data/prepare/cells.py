@@ -33,8 +33,8 @@ def mixed_note(labels: Collection[str]) -> list[str]:
     if not mixed:
         return []
     return [
-        f"classes that may be several findings: {some(mixed)}; --label-map OLD=NEW,OTHER= renames classes and leaves "
-        "them out"
+        f"classes that may be several findings: {some(mixed)}; --label-map OLD=NEW,OTHER= renames classes and excludes "
+        "them"
     ]
 
 

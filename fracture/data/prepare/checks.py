@@ -73,8 +73,8 @@ def check_splits(rows: list[Row], keys: list[list[Hashable]]) -> None:
     )
 
 
-def lacking(rows: list[Row]) -> list[str]:
-    """A sentence for each split that lacks a class."""
+def missing_classes(rows: list[Row]) -> list[str]:
+    """A sentence for each split without some class."""
     classes = {row.label for row in rows}
     held = {split: {row.label for row in rows if row.split == split} for split in SPLITS}
     return [
@@ -99,5 +99,5 @@ def check_classes(classes: set[str], images: int, excluded: list[Exclusion], sou
     tables = "".join(how_to_read(one.tree) for one in sources if one.tree)
     raise DataError(
         f"{images} usable images of {len(classes)} class(es) ({found}), two are the least.{why}{tables}",
-        "Give more sources, or say where the class stands with --label-pattern or --columns.",
+        "Give more sources, or say where the class is with --label-pattern or --columns.",
     )

@@ -60,7 +60,7 @@ class Columns:
 
 
 def find_columns(
-    path: Path, names: Sequence[str], rows: Sequence[Mapping[str | None, str]], asked: Mapping[str, Sequence[str]],
+    path: Path, names: Sequence[str], rows: Sequence[Mapping[str | None, str]], wanted: Mapping[str, Sequence[str]],
     index: FileIndex, labelled: bool, header: bool, resplit: bool = False,
 ) -> Columns:  # fmt: skip
     """Find the columns.
@@ -69,7 +69,7 @@ def find_columns(
         path: of the table, for messages.
         names: its columns.
         rows: its rows.
-        asked: what the user says.
+        wanted: what the user says.
         index: where files are looked for.
         labelled: whether a label is needed.
         header: whether the table has one.
@@ -79,7 +79,7 @@ def find_columns(
         DataError: a column that the user names is missing, none is found for the path or the label, two contradict each
             other, or splits are called by words that are not known.
     """
-    said = _checked(path, names, asked)
+    said = _checked(path, names, wanted)
     if path.name.lower() == _ROBOFLOW and "label" not in said:
         said.setdefault("labels", [name for name in names if plain(name) != "filename"])
     labels = tuple(said.pop("labels", ()))
@@ -109,10 +109,10 @@ def find_columns(
     return Columns(meaning, labels, (f"columns: {', '.join(listed)}", *notes))
 
 
-def _checked(path: Path, names: Sequence[str], asked: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+def _checked(path: Path, names: Sequence[str], wanted: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """What the user says, spelt as the table does."""
-    said = {m: [named_column(name, names) or name for name in listed] for m, listed in asked.items()}
-    problems = [f"{path}: columns={m}: must be one of {', '.join(SPELLINGS)}" for m in asked if m not in SPELLINGS]
+    said = {m: [named_column(name, names) or name for name in listed] for m, listed in wanted.items()}
+    problems = [f"{path}: columns={m}: must be one of {', '.join(SPELLINGS)}" for m in wanted if m not in SPELLINGS]
     problems += [
         f"{path}: column {name!r} ({m}) missing, found {', '.join(names) or 'no column'}"
         for m, listed in said.items()

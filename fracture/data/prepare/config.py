@@ -26,7 +26,7 @@ class PrepareConfig(BaseModel):
         f"{', '.join(NAMES)}",
     )
     label_map: str = Field(
-        "", description="OLD=NEW,OLD=NEW renames classes; OLD= leaves a class out, by name; ''=NEW names empty labels"
+        "", description="OLD=NEW,OLD=NEW renames classes; OLD= excludes a class, by name; ''=NEW names empty labels"
     )
     label_pattern: str = Field(
         "", description="expression searched in each path; its group 'label', or the first, is the class"
@@ -46,7 +46,7 @@ class PrepareConfig(BaseModel):
     background: str = Field("", description="class of images without box or finding; else they are left out, by name")
     readers: Literal["agree", "majority"] = Field(
         "agree",
-        description="of an image that rows give several labels: agree leaves it out, majority takes that of most rows",
+        description="of an image that rows give several labels: agree excludes it, majority takes that of most rows",
     )
     patients: Literal["auto", "ignore", "required"] = Field(
         "auto",

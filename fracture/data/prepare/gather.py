@@ -245,5 +245,5 @@ def _check_classes(gathered: list[Gathered]) -> None:
         raise DataError(
             f"{len(counts):,} classes, more than {MAX_CLASSES}: {shown}, ...",
             "Is it another column or folder? --columns label=NAME and --label-pattern say which, --label-map "
-            "OLD=NEW,OTHER= renames classes and leaves them out.",
+            "OLD=NEW,OTHER= renames classes and excludes them.",
         )

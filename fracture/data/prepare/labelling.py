@@ -54,7 +54,7 @@ def label_tree(tree: Tree, config: PrepareConfig, source: str = "", named: bool 
         named: the user gave the source, which counts in any case.
 
     Raises:
-        DataError: the tree does not fit the layout that was asked for, its table is missing, or its folders can be no
+        DataError: the tree does not fit the layout that was given, its table is missing, or its folders can be no
             classes; the message names the label files that lie there and the command that reads them.
     """
     layout = _layout(tree, config)
@@ -108,7 +108,7 @@ def _by_layout(tree: Tree, layout: Layout, config: PrepareConfig) -> tuple[list[
     """What the layout says of each image; a class that it leaves out is kept where the user maps or finds it."""
     table = _table(tree, layout)
     pattern = re.compile(layout.path, re.IGNORECASE)
-    asked = {name.lower(): name for name in parse_pairs(config.label_map)}
+    renamed = {name.lower(): name for name in parse_pairs(config.label_map)}
     records: list[Record] = []
     excluded: list[Exclusion] = []
     for path in tree.images:
@@ -120,8 +120,8 @@ def _by_layout(tree: Tree, layout: Layout, config: PrepareConfig) -> tuple[list[
         row = table.get(PurePosixPath(path).name) or table.get(stem_of(path))
         value = (row[layout.column] if row else parts.get("label", "")).strip().lower()
         value = value.removesuffix(".0")  # what pandas makes of a column with gaps
-        label = asked.get(value) or layout.labels.get(value, value)
-        reason = _left_out(layout, row, value, "label" in parts, value in asked or bool(config.label_pattern))
+        label = renamed.get(value) or layout.labels.get(value, value)
+        reason = _left_out(layout, row, value, "label" in parts, value in renamed or bool(config.label_pattern))
         if reason:
             excluded.append(Exclusion(str(tree.root / path), reason, label, layout.name))
         else:
@@ -131,13 +131,13 @@ def _by_layout(tree: Tree, layout: Layout, config: PrepareConfig) -> tuple[list[
     return records, excluded
 
 
-def _left_out(layout: Layout, row: dict[str, str] | None, value: str, in_path: bool, asked: bool) -> str:
-    """Why an image that fits the layout is not used, empty where it is; ``asked``: the user gives its class himself."""
+def _left_out(layout: Layout, row: dict[str, str] | None, value: str, in_path: bool, by_user: bool) -> str:
+    """Why an image that fits the layout is not used, empty where it is; ``by_user``: the user named its class."""
     if layout.table and row is None and not in_path:
         return f"{layout.table} has no row for it"
     if dropped := [why for name, why in layout.drop.items() if row and row.get(name, "").startswith("1")]:
         return dropped[0]
-    if value in layout.labels or asked:
+    if value in layout.labels or by_user:
         return ""
     return layout.excluded.get(value, f"{value!r} is no class of the layout {layout.name}")
 
@@ -180,7 +180,7 @@ class _Folders:
         levels: what they mean.
         labels: class of each image, empty where it has none.
         left_out: classes that the user leaves out.
-        insisted: the user says where the classes stand.
+        insisted: the user says where the classes are.
     """
 
     of: Mapping[str, Sequence[str]]
@@ -236,7 +236,7 @@ def _insist(folders: _Folders) -> str:
     level = max(levels.classes if levels.other is None else levels.other, 0)
     deep = next(((path, one) for path, one in folders.of.items() if len(one) > level), None)
     if deep is None:
-        return "Say where the class stands in each path: --label-pattern 'EXPRESSION with a group'."
+        return "Say where the class is in each path: --label-pattern 'EXPRESSION with a group'."
     names = sorted({one[level] for one in folders.of.values() if len(one) > level})
     before = deep[0].split("/").index(deep[1][level])
     few = "|".join(re.sub(r"([.^$*+?{}\[\]\\|()])", r"\\\1", name) for name in names)

@@ -1,4 +1,4 @@
-"""At which level of a tree's folders the classes stand, and at which the patients."""
+"""At which level of a tree's folders the classes are, and at which the patients."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -62,7 +62,7 @@ def _problem(
     if found := structure(held):
         return str(found), None
     if both := held & names.get(classes + 1, set()):
-        return f"folders of one name stand at two levels: {', '.join(sorted(both)[:3])}", classes + 1
+        return f"folders of one name are at two levels: {', '.join(sorted(both)[:3])}", classes + 1
     for other in could[1:]:
         pairs = {(one[classes], one[other]) for one in lists if len(one) > other}
         if len(pairs) > len(names[other]):  # the same names below several others

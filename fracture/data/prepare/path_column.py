@@ -34,8 +34,8 @@ def path_column(
     rows = rows[:_LOOKED_AT]
     plain = [name for name in names if _is_plain(name, rows)]
     if known and known[0] in plain:
-        asked = [name for name in known if name in plain]
-        return (known[0], "") if len(asked) == 1 else (_only(path, known[0], asked, rows, index), "")
+        listed = [name for name in known if name in plain]
+        return (known[0], "") if len(listed) == 1 else (_only(path, known[0], listed, rows, index), "")
     leading = [name for name in names if _leads(name, rows, index)]
     first = known[0] if known else max(leading, key=lambda name: (name in plain, _hits(name, rows, index)), default="")
     other = [name for name in leading if name in plain and name != first and _differ(first, name, rows, index)]

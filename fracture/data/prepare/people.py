@@ -1,4 +1,4 @@
-"""Patients that stand in the names of files only: taken where a word says so, else proposed to the user."""
+"""Patients that occur in the names of files only: taken where a word says so, else proposed to the user."""
 
 import re
 import shlex

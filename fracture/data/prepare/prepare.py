@@ -23,7 +23,7 @@ from fracture.data.prepare.checks import (
     check_classes,
     check_originals,
     check_splits,
-    lacking,
+    missing_classes,
     without_odd_labels,
 )
 from fracture.data.prepare.config import PrepareConfig
@@ -189,13 +189,13 @@ def _patients(opened: list[Opened], keys: list[list[Hashable]], config: PrepareC
         further = record.patients if links else ()
         people = (*([record.group] if record.group else []), *links, *further)
         own[:0] = [*(("patient", key) for key in people), *([("study", study)] if study else [])]
-    lacking = [str(r.path) for (r, _), has in zip(opened, known.known, strict=True) if not has and not r.group]
-    if config.patients == "required" and lacking:
+    unknown = [str(r.path) for (r, _), has in zip(opened, known.known, strict=True) if not has and not r.group]
+    if config.patients == "required" and unknown:
         raise DataError(
-            f"patients=required: {len(lacking):,} of {len(opened):,} images have no patient: {', '.join(lacking[:3])}",
+            f"patients=required: {len(unknown):,} of {len(opened):,} images have no patient: {', '.join(unknown[:3])}",
             "Name them by --columns patient=NAME or --group-pattern, or leave --patients at auto.",
         )
-    if len(lacking) == len(opened) and not any(known.studies) and config.patients == "auto":
+    if len(unknown) == len(opened) and not any(known.studies) and config.patients == "auto":
         names = [record.path.as_posix() for record, _ in opened]
         return [*known.notes, _NOBODY + proposal(names, [record.original for record, _ in opened])]
     return known.notes
@@ -275,7 +275,7 @@ def _split(rows: list[Row], keys: list[list[Hashable]], config: PrepareConfig) -
     torn = Counter(group for group, _ in {(row.group, row.split) for row in rows})
     if count := sum(splits_of > 1 for splits_of in torn.values()):
         notes.append(f"the splits that the data names tear {count} groups apart: fracture prepare --regroup fixes it")
-    return rows, [*notes, *lacking(rows)]
+    return rows, [*notes, *missing_classes(rows)]
 
 
 def _linked(opened: list[Opened], keys: list[list[Hashable]]) -> dict[str, int]:

@@ -155,7 +155,7 @@ def _same_people(read: list[list[Record]], origins: Sequence[Origin], notes: lis
             continue
         apart = _are_running(ids[one]) or _are_running(ids[other])
         notes.append(
-            f"{len(shared):,} patient identifiers stand in {first} and in {second}, e.g. {some(sorted(shared))}: "
+            f"{len(shared):,} patient identifiers occur in {first} and in {second}, e.g. {some(sorted(shared))}: "
             + ("running numbers, so taken for different persons; --source NAME, one for all, makes them one" if apart
                else f"taken for the same persons; --source {first},{second} keeps them apart")
         )  # fmt: skip

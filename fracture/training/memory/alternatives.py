@@ -107,7 +107,7 @@ def _checkpointing(request: MemoryRequest) -> Iterator[tuple[str, MemoryRequest]
 
 
 def _accumulation(request: MemoryRequest) -> Iterator[tuple[str, MemoryRequest]]:
-    """More parts than were asked for; with batch normalisation that is another training, and said so."""
+    """More parts than were given; with batch normalisation that is another training, and said so."""
     batch, norm = request.spec.batch_size, request.step(1, checkpointing=False).batch_norm
     if request.accumulation == "auto" and not norm:
         return

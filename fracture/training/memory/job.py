@@ -24,7 +24,7 @@ _MEASURED = ("peak_memory_gib", "peak_allocated_gib")
 def plan_memory(job: Job, cache_dir: Path) -> Plan:
     """The job's plan with what fits under the limit; its prediction is written into the job's folder.
 
-    A backbone whose memory cannot be predicted trains as it was asked for, and says so, unless a limit was given.
+    A backbone whose memory cannot be predicted trains as it was given, and says so, unless a limit was given.
 
     Raises:
         MemoryLimitError: nothing fits.

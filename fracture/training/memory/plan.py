@@ -71,7 +71,7 @@ def find_plan(request: MemoryRequest) -> MemoryPlan | None:
     split by itself, since its statistics would be those of the parts: it goes to checkpointing at once.
 
     Raises:
-        ConfigError: no such backbone, or it does not support the checkpointing that was asked for.
+        ConfigError: no such backbone, or it does not support the checkpointing that was wanted.
     """
     for smallest in (SMALL, 1):
         for checkpointing in options(request):
@@ -87,7 +87,7 @@ def options(request: MemoryRequest) -> Iterator[bool]:
         yield request.checkpointing
         return
     yield False
-    with contextlib.suppress(ConfigError):  # asked only where it is needed: it costs a dry run
+    with contextlib.suppress(ConfigError):  # called only where it is needed: it costs a dry run
         request.step(1, checkpointing=True)
         yield True
 

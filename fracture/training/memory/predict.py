@@ -1,4 +1,4 @@
-"""Predicting the peak of a training step, from a dry run and a model of the allocator; no GPU is asked."""
+"""Predicting the peak of a training step, from a dry run and a model of the allocator; no GPU is used."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What a prediction is asked for, and what it answers."""
+"""What a prediction is made of, and what it says."""
 
 from typing import Literal
 

@@ -157,8 +157,8 @@ def test_categories_and_images_that_stand_twice(tmp_path: Path) -> None:
     content["categories"].append({"id": 1, "name": "Scaphoid"})
     content["images"][1]["id"] = 2
     found = only(tmp_path, {A: "", B: "", C: "", "x.json": json.dumps(content)})
-    assert "a category id stands for several classes: 1" in reasons(found)
-    assert "an image id stands twice: 2" in reasons(found)
+    assert "a category id is that of several classes: 1" in reasons(found)
+    assert "an image id occurs twice: 2" in reasons(found)
     assert not found.findings
 
 
