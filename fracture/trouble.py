@@ -60,6 +60,12 @@ def _is_away(error: BaseException) -> bool:
     return of_store and getattr(error, "error_code", "INTERNAL_ERROR") in _AWAY
 
 
+def is_silent(error: BaseException) -> bool:
+    """Whether a store does not answer at all; one that answers that we may not is no matter of waiting."""
+    refused = {"UNAUTHENTICATED", "PERMISSION_DENIED"}
+    return _is_away(error) and getattr(error, "error_code", "") not in refused
+
+
 def sentence(error: BaseException) -> str:
     """The innermost reason in one line."""
     reasons = [str(one).strip().splitlines()[0] for one in _chain(error) if str(one).strip(" \n()")]

@@ -16,7 +16,7 @@ from PIL import Image
 from fracture.__main__ import main
 from tests import chromium
 
-pytest_plugins = ["tests.postgres"]
+pytest_plugins = ["tests.mlflow_server", "tests.postgres"]
 
 CLASSES = ("comminuted_fracture", "no_fracture", "simple_fracture")
 SHARED = Path(__file__).resolve().parents[2] / "shared"

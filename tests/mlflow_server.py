@@ -6,7 +6,10 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 
 def free_port() -> int:
@@ -40,3 +43,49 @@ def start_server(folder: Path, port: int | None = None) -> tuple["subprocess.Pop
             time.sleep(0.3)
         else:
             return server, f"http://127.0.0.1:{port}"
+
+
+class Server:
+    """One that can be ended and started again at the same address."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        self.process, self.address = start_server(self.folder, self.port)
+
+    def end(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(60)
+            self.process = None
+
+
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("server"))
+    yield server
+    server.end()
+
+
+@pytest.fixture
+def server(shared_server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """The server, up; it is the store of this test, and is asked without waiting."""
+    import mlflow
+
+    from fracture.runs import delivery
+    from fracture.tracking import outbox, store
+
+    if shared_server.process is None:
+        shared_server.start()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", shared_server.address)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr(outbox, "_EVERY", 0.0)
+    monkeypatch.setattr(delivery, "PATIENCE", 2.0)
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(shared_server.address)
+    store.connect()
+    yield shared_server
+    mlflow.set_tracking_uri(before)

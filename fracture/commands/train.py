@@ -33,12 +33,12 @@ def command(like: str | None, config: Path | None, verbose: bool, parent: str, *
 
 
 def _train(wanted: TrainConfig, terminal: Terminal, parent: str) -> None:
-    from fracture.runs import session  # heavy imports only once the values are right
+    from fracture.runs import states  # heavy imports only once the values are right
     from fracture.tracking import leftovers, store
 
     attached = store.attached_run_id() is not None
     store.connect()
-    for left in leftovers.sweep(session.state_root()):
+    for left in leftovers.sweep(states.state_root()):
         terminal.say(f"{left.said}: {'marked KILLED' if left.kind == 'run' else 'deleted'}.")
     if wanted.resume != "none":
         _resume(wanted, terminal, attached)
@@ -70,7 +70,7 @@ def _train(wanted: TrainConfig, terminal: Terminal, parent: str) -> None:
 
 
 def _resume(wanted: TrainConfig, terminal: Terminal, attached: bool) -> None:
-    from fracture.runs import longer, session
+    from fracture.runs import delivery, longer, session
 
     run_id, typed = wanted.resume, knobs.changed(wanted)
     others = {name: value for name, value in typed.items() if name not in ("resume", "data", "epochs")}
@@ -82,6 +82,8 @@ def _resume(wanted: TrainConfig, terminal: Terminal, attached: bool) -> None:
             f"epochs=N may be given beside it.\nLeave it out:\n  {resume_command.command_line(left, attached)}"
         )
     here = session.Session(terminal, None, resume_command.command_line({"resume": "{run}"}, attached))
+    if delivery.go_on_judged(run_id, terminal, here.again):
+        return
     if wanted.epochs == "auto" or "epochs" not in typed:
         session.resume(run_id, here, typed.get("data", ""))
     else:

@@ -20,7 +20,7 @@ from fracture.data import cache
 from fracture.errors import FractureError
 from fracture.models import backbones, weights
 from fracture.privacy import shareable
-from fracture.runs import session
+from fracture.runs import states
 from fracture.tracking import leftovers, query, store
 from fracture.tracking.environment import PACKAGES
 from fracture.training import execution
@@ -151,7 +151,7 @@ def _store() -> Iterator[Finding]:
 
 def _leftovers(fix: bool) -> Iterator[Finding]:
     root, below = store.project_root(), (store.project_root() / "mlruns", cache.folder_of("auto"))
-    found = leftovers.find(session.state_root()) + leftovers.half_written(root, below)
+    found = leftovers.find(states.state_root()) + leftovers.half_written(root, below)
     for one in found:
         fixes = one.kind in leftovers.REPAIRED
         if fix and fixes:

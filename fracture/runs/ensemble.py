@@ -29,7 +29,9 @@ from fracture.models.ensemble import PLAIN, Ensemble
 from fracture.models.ensemble import Member as Part
 from fracture.progress import Terminal
 from fracture.rules import USUAL
-from fracture.tracking import artifacts, environment, query
+from fracture.runs import resume_command
+from fracture.runs.delivery import accounted_judging
+from fracture.tracking import artifacts, environment, query, store
 from fracture.tracking.run import TrackedRun
 from fracture.training import execution
 
@@ -72,6 +74,7 @@ def ensemble(run_ids: Sequence[str], terminal: Terminal) -> EnsembleResults:
 
     Raises:
         ConfigError: fewer than two runs, one without predictions, or runs on other data, classes or healthy classes.
+        Interrupted: all is computed and kept for the store, which does not answer.
     """
     if len(set(run_ids)) < 2:
         raise ConfigError("an ensemble needs two runs or more; `mlflow ui` and `fracture compare` show their ids")
@@ -79,16 +82,12 @@ def ensemble(run_ids: Sequence[str], terminal: Terminal) -> EnsembleResults:
         members = [_member(run_id, Path(folder) / run_id) for run_id in dict.fromkeys(run_ids)]
         _check(members)
         manifest = read_csv(members[0].folder / "manifest.csv")
-        out = Path(folder) / "ensemble"
-        out.mkdir()
+        again = resume_command.command_line({"resume": "{run}"}, store.attached_run_id() is not None)
         run = TrackedRun.begin(f"ensemble of {len(members)}", "ensemble", watched=False)
-        try:
+        with accounted_judging(run, terminal, again) as out:
+            out.mkdir()
             results = _judge(members, manifest, out)
-            _log(run, members, results, out)
-        except BaseException as error:
-            run.end("FAILED", str(error))
-            raise
-        run.end("FINISHED")
+            _log(run, members, results)
     terminal.say(f"Healthy class: {results.healthy or NONE}, as the runs name it.")
     shares = [[m.run_id, m.results.model, f"{results.members[m.run_id]:.3f}"] for m in members]
     terminal.table("Weights, fitted on validation", ["run", "model", "weight"], shares)
@@ -253,7 +252,7 @@ def _probe(members: Sequence[Member], mixed: npt.NDArray[np.float64], out: Path)
     return float(np.abs(softmax(logits) - softmax(mixed[: len(images)])).max())
 
 
-def _log(run: TrackedRun, members: Sequence[Member], results: EnsembleResults, out: Path) -> None:
+def _log(run: TrackedRun, members: Sequence[Member], results: EnsembleResults) -> None:
     run.params({"model": results.model, "members": ",".join(results.members)})
     licence, commits = _each(m.sidecar.license for m in members), (m.tags.get(_COMMIT, "") for m in members)
     run.tag({
@@ -265,7 +264,6 @@ def _log(run: TrackedRun, members: Sequence[Member], results: EnsembleResults, o
         **audited([member.tags for member in members]),
     })  # fmt: skip
     run.judged(results)
-    run.evidence(out)
 
 
 def audited(tags: Sequence[Mapping[str, str]]) -> dict[str, str]:

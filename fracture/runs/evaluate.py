@@ -26,12 +26,14 @@ from fracture.files import replacing, write_json
 from fracture.models.checkpoint import Sidecar
 from fracture.progress import Terminal
 from fracture.rules import USUAL
-from fracture.runs import refit
+from fracture.runs import refit, resume_command
 from fracture.runs import target as targets
+from fracture.runs.delivery import accounted_judging, copy_evidence
 from fracture.runs.report import make_report
 from fracture.runs.subject import Subject
 from fracture.runs.target import Target
 from fracture.tables import shown
+from fracture.tracking import store
 from fracture.tracking.run import TrackedRun
 from fracture.training import engine, execution
 from fracture.training.conclude import write_probe
@@ -79,21 +81,20 @@ def evaluate(name: str, data: str, config: EvaluateConfig, out: Path, terminal: 
     Raises:
         ConfigError: no such model, or one without a checkpoint.
         DataError: nothing to judge, or classes that the model does not know.
+        Interrupted: all is in ``out`` and kept for the store, which does not answer.
     """
     with tempfile.TemporaryDirectory() as folder:
         target = targets.find(name, Path(folder))
         chosen = choose(target.sidecar, data, config, terminal)
+        again = resume_command.command_line({"resume": "{run}"}, store.attached_run_id() is not None)
         run = TrackedRun.begin(
             f"{Path(data).stem or data}: evaluation of {Path(name).name[:12]}", "evaluate", watched=False
         )
-        try:
+        with accounted_judging(run, terminal, again) as kept:
             results = judge_target(target, chosen, config, out, terminal)
-            _log(run, results, config, data, out, target.trained_by)
-        except BaseException as error:
-            run.end("FAILED", str(error))
-            raise
-        run.end("FINISHED")
-    terminal.results(results)
+            _log(run, results, config, data, target.trained_by)
+            copy_evidence(out, kept)
+            terminal.results(results)
     if config.refit_decisions:
         _say_refit(results, run.id, target, terminal)
     return results
@@ -293,7 +294,7 @@ def _plan(config: EvaluateConfig, sidecar: Sidecar, synthetic: bool) -> executio
 
 
 def _log(
-    run: TrackedRun, results: EvaluationResults, config: EvaluateConfig, data: str, out: Path, trained_by: str
+    run: TrackedRun, results: EvaluationResults, config: EvaluateConfig, data: str, trained_by: str
 ) -> None:  # fmt: skip
     run.params({**config.model_dump(), "data": data, "target": results.evaluated, "model": results.model})
     run.tag({
@@ -305,4 +306,3 @@ def _log(
     if config.refit_decisions:
         run.tag({"fracture.refit_of": trained_by})
     run.judged(results)
-    run.evidence(out)

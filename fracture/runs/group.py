@@ -21,6 +21,7 @@ from fracture.runs.side_by_side import SideBySide
 from fracture.tables import shown
 from fracture.tracking import artifacts, query
 from fracture.tracking.run import TrackedRun
+from fracture.trouble import explained
 
 _SHOWN = ("test_macro_f1", "test_balanced_accuracy")
 _NEWER = ("operating", "refer_error", "deterministic", "refit", "set_coverage", "compile")  # newer than some groups
@@ -74,8 +75,11 @@ def train_members(
         reason = str(stop) or "interrupted"
         parent.end("KILLED", reason)
         raise Interrupted(reason if again in reason else f"{reason}\nGo on with:\n  {again}") from stop
-    except FractureError as refused:  # for what no other member could do better, or all of them together
-        parent.end("FAILED", str(refused))
+    except Exception as refused:  # for what no other member could do better, or all of them together
+        away = explained(refused)
+        parent.end("KILLED" if isinstance(away, Interrupted) else "FAILED", str(away or refused))
+        if isinstance(away, Interrupted):
+            raise Interrupted(f"{away}\nGo on with:\n  {again}") from refused
         raise
     parent.end("FAILED" if failed else "FINISHED", "; ".join(f"{name}: {_said(why)}" for name, why in failed.items()))
     if failed:
@@ -204,6 +208,8 @@ def _one(config: TrainConfig, knob: str, part: Session, done: dict[str, Results]
     except (Interrupted, DataError):
         raise
     except Exception as error:
+        if isinstance(away := explained(error), Interrupted):
+            raise away from error
         if knob == "fold" and isinstance(error, ConfigError | MemoryLimitError):
             raise
         failed[name] = error

@@ -1,20 +1,16 @@
-"""The life of a run: held by one process, watched, and ended in the store however it goes."""
+"""The life of a run that trains: watched, and ended in the store however it goes."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from fracture.errors import ConfigError, FractureError, Interrupted
+from fracture.errors import FractureError, Interrupted
 from fracture.progress import LOG, Terminal, log_file
+from fracture.runs.delivery import deliver
 from fracture.tracking.run import TrackedRun
 from fracture.training import fit, state
 from fracture.training.watch import Watch
 from fracture.trouble import explained
-
-_PATIENCE = 20.0  # seconds that a finished run waits for a store that is away
 
 
 @contextmanager
@@ -53,28 +49,12 @@ def accounted(run: TrackedRun, job: fit.Job, terminal: Terminal, again: str) -> 
             raise Interrupted(f"{known} {_next(run, job.folder, again)}") from error
         terminal.say(_next(run, job.folder, again))
         raise
-    deliver(run, job.folder, terminal, again)
+    deliver(run, job.folder, again)
+    say_done(run, terminal)
 
 
-def deliver(run: TrackedRun, folder: Path, terminal: Terminal, again: str) -> None:
-    """See that the store knows all of a run that is over, and only then delete its state.
-
-    Raises:
-        Interrupted: the store does not take it, for twenty seconds by now.
-    """
-    until = time.monotonic() + _PATIENCE
-    try:
-        while not run.delivered() and time.monotonic() < until:
-            time.sleep(1)
-    except KeyboardInterrupt:
-        until = 0.0
-    if run.trouble:
-        raise Interrupted(
-            f"The run is over, but the tracking store does not take it: {run.trouble}. Its model and report are in "
-            f"{folder}: best.pth, results.json, report.html. Deliver them, once the store answers, with:\n  "
-            + again.replace("{run}", run.id)
-        )
-    state.delete(folder)
+def say_done(run: TrackedRun, terminal: Terminal) -> None:
+    """Where the evidence of a finished run is."""
     terminal.say(f"Done: report.html and the rest of run {run.id} are in {run.place}; `mlflow ui` shows them.")
 
 
@@ -95,21 +75,6 @@ def _end_badly(run: TrackedRun, job: fit.Job, status: str, reason: str, error: B
         run.end(status, reason)
     except Exception as unreachable:  # noqa: BLE001 - the first failure is what the user must hear of
         LOG.error("the run could not be ended in the store: %s", unreachable)
-
-
-@contextmanager
-def held_state(folder: Path, run_id: str) -> Iterator[None]:
-    """Hold a run's state for this process.
-
-    Raises:
-        ConfigError: another process on this machine trains it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / ".lock", timeout=0):
-            yield
-    except Timeout as error:
-        raise ConfigError(f"run {run_id} is being trained by another process on this machine") from error
 
 
 def _watch(run: TrackedRun, job: fit.Job, terminal: Terminal, again: str) -> Watch:

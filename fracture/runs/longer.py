@@ -9,9 +9,10 @@ from fracture.evidence import Results
 from fracture.evidence.healthy import NONE, recorded_healthy
 from fracture.models import backbones, checkpoint
 from fracture.runs import session as sessions
-from fracture.runs.lifetime import accounted, held_state
+from fracture.runs.lifetime import accounted
 from fracture.runs.record import Record, moved, read_record
 from fracture.runs.session import Session
+from fracture.runs.states import held_state
 from fracture.tracking import artifacts, query
 from fracture.tracking.run import TrackedRun
 from fracture.training import execution, fit, state

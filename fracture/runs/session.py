@@ -20,10 +20,12 @@ from fracture.models import backbones
 from fracture.models import weights as first_weights
 from fracture.progress import Terminal
 from fracture.runs.audit import audit_before_training
-from fracture.runs.lifetime import accounted, deliver, held_state
+from fracture.runs.delivery import take_up
+from fracture.runs.lifetime import accounted, say_done
 from fracture.runs.record import Record, moved, read_record, write_record
 from fracture.runs.report import make_report
 from fracture.runs.show import Reporter, show_dataset, show_healthy, show_plan, show_refit
+from fracture.runs.states import held_state, state_root
 from fracture.runs.subject import subject_of
 from fracture.tracking import environment, query, store
 from fracture.tracking.outbox import only_delivery_is_left
@@ -49,11 +51,6 @@ class Session:
     terminal: Terminal
     parent: str | None
     again: str
-
-
-def state_root() -> Path:
-    """Where unfinished runs keep their states, a folder each."""
-    return store.project_root() / "mlruns" / "state"
 
 
 def state_folder(run_id: str) -> Path:
@@ -155,11 +152,9 @@ def resume(run_id: str, session: Session, data: str = "") -> Results:
 def _deliver(run_id: str, folder: Path, session: Session) -> Results:
     """Tell the store of a run that was over when the store was away; nothing is trained or judged again."""
     with held_state(folder, run_id):
-        run = TrackedRun.go_on(run_id, parent=session.parent, watched=False)
-        run.keep(folder, session.terminal.say)
         results = Results.model_validate_json((folder / "results.json").read_bytes())
-        run.leave("FINISHED" if run.delivered() else "KILLED")
-        deliver(run, folder, session.terminal, session.again)
+        run = take_up(run_id, folder, session.terminal, session.again, session.parent)
+    say_done(run, session.terminal)
     session.terminal.results(results)
     return results
 

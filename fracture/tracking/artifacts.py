@@ -11,6 +11,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 
 from fracture.errors import ConfigError
 from fracture.tracking import query
+from fracture.trouble import explained
 
 
 def fetch(run_id: str, names: Iterable[str], folder: Path) -> list[Path]:
@@ -18,6 +19,7 @@ def fetch(run_id: str, names: Iterable[str], folder: Path) -> list[Path]:
 
     Raises:
         ConfigError: no such run, or its artifacts cannot be reached.
+        Interrupted: the store does not answer.
         OSError: no room in ``folder``.
     """
     query.tags_of(run_id)
@@ -28,7 +30,7 @@ def fetch(run_id: str, names: Iterable[str], folder: Path) -> list[Path]:
         return [Path(place.download_artifacts(name, dst_path=str(folder))) for name in names if name in there]
     except (MlflowException, OSError) as error:
         _raise_full(error, folder)
-        raise ConfigError(f"run {run_id}: its artifacts cannot be read: {error}") from error
+        raise explained(error) or ConfigError(f"run {run_id}: its artifacts cannot be read: {error}") from error
 
 
 def fetch_model(uri: str, folder: Path) -> Path:
@@ -36,13 +38,14 @@ def fetch_model(uri: str, folder: Path) -> Path:
 
     Raises:
         ConfigError: no such model.
+        Interrupted: the store does not answer.
         OSError: no room in ``folder``.
     """
     try:
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
     except (MlflowException, OSError) as error:
         _raise_full(error, folder)
-        raise ConfigError(f"{uri}: cannot be read from the registry: {error}") from error
+        raise explained(error) or ConfigError(f"{uri}: cannot be read from the registry: {error}") from error
 
 
 def _raise_full(error: Exception, folder: Path) -> None:

@@ -17,6 +17,7 @@ from mlflow.exceptions import MlflowException
 
 from fracture.tracking import store
 from fracture.tracking.liveness import is_gone, is_launched, is_seen
+from fracture.tracking.outbox import only_delivery_is_left
 
 PROCESS = "fracture.process"  # tag: the process that writes the run
 _REASON = "its process is gone (killed, or the machine went down)"
@@ -181,8 +182,8 @@ def _judge_state(folder: Path) -> Leftover | None:
 
 
 def _can_go_on(folder: Path) -> bool:
-    """Whether the settings of a run were recorded, which comes last before it learns."""
-    return (folder / "config.json").is_file()
+    """Whether the settings of a run were recorded, which comes last before it learns, or all but the store is done."""
+    return (folder / "config.json").is_file() or only_delivery_is_left(folder)
 
 
 def _is_free(folder: Path) -> bool:

@@ -11,6 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from fracture.errors import ConfigError
 from fracture.tracking.sections import plain
+from fracture.trouble import explained
 
 
 def tags_of(run_id: str) -> dict[str, str]:
@@ -18,11 +19,13 @@ def tags_of(run_id: str) -> dict[str, str]:
 
     Raises:
         ConfigError: no such run.
+        Interrupted: the store does not answer.
     """
     try:
         return dict(mlflow.MlflowClient().get_run(run_id).data.tags)
     except MlflowException as error:
-        raise ConfigError(f"run {run_id}: {error.message}\n`mlflow ui` shows the ids of all runs.") from error
+        refused = ConfigError(f"run {run_id}: {error.message}\n`mlflow ui` shows the ids of all runs.")
+        raise explained(error) or refused from error
 
 
 def trained_by(run_id: str) -> str:
@@ -109,10 +112,16 @@ def tag_version(name: str, version: str, tags: Mapping[str, str]) -> None:
 
 
 def is_there(run_id: str) -> bool:
-    """Whether the store has a run that is not deleted."""
+    """Whether the store has a run that is not deleted.
+
+    Raises:
+        Interrupted: the store does not answer, which says nothing of the run.
+    """
     try:
         return bool(run_id) and mlflow.MlflowClient().get_run(run_id).info.lifecycle_stage == LifecycleStage.ACTIVE
-    except MlflowException:
+    except MlflowException as error:
+        if (away := explained(error)) is not None:
+            raise away from error
         return False
 
 

@@ -26,7 +26,7 @@ from fracture.tracking.liveness import me
 from fracture.tracking.outbox import Outbox, little_patience
 from fracture.tracking.sections import sectioned
 from fracture.tracking.writes import is_active
-from fracture.trouble import is_store
+from fracture.trouble import explained, is_store
 
 RANDOM_NAME = re.compile(r"^[a-z]+-[a-z]+-\d+$")  # what MLflow calls a run that nobody named
 _NOT_ALLOWED = re.compile(r"[^\w\-. :/]")  # in the name of a metric
@@ -60,6 +60,7 @@ class TrackedRun:
 
         Raises:
             ConfigError: MLFLOW_RUN_ID names a run that is not fresh, or the store makes none.
+            Interrupted: the store does not answer.
         """
         if parent is not None:
             os.environ.pop("MLFLOW_RUN_ID", None)  # MLflow would attach to it, whatever parent is wanted
@@ -72,7 +73,8 @@ class TrackedRun:
                 tags={"fracture.kind": kind, "fracture.process": json.dumps(me())},
             )  # fmt: skip
         except MlflowException as error:
-            raise ConfigError(f"no run can begin in the store {mlflow.get_tracking_uri()}: {error.message}") from error
+            refused = ConfigError(f"no run can begin in the store {store.shown()}: {error.message}")
+            raise explained(error) or refused from error
         return cls._ready(active.info.run_id, name)
 
     @classmethod
@@ -81,6 +83,7 @@ class TrackedRun:
 
         Raises:
             ConfigError: no such run.
+            Interrupted: the store does not answer.
         """
         pointer = os.environ.pop("MLFLOW_RUN_ID", None)
         if pointer:
@@ -93,7 +96,7 @@ class TrackedRun:
                 tags={"fracture.process": json.dumps(me())},
             )
         except MlflowException as error:
-            raise ConfigError(f"resume={run_id}: {error.message}") from error
+            raise explained(error) or ConfigError(f"resume={run_id}: {error.message}") from error
         if pointer and pointer != run_id:
             client = mlflow.MlflowClient()
             for key, value in {

@@ -19,13 +19,14 @@ from mlflow.entities import LifecycleStage, Run
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from fracture.errors import ConfigError
+from fracture.errors import ConfigError, Interrupted
 from fracture.privacy import who, without_secrets
 from fracture.tracking import creation
 from fracture.tracking.moved import follow_move
-from fracture.trouble import sentence
+from fracture.trouble import is_silent, sentence
 
 _SQLITE = "sqlite:///"
+_RETRIES = "3"  # of a server that does not answer, in about 15 seconds; MLflow itself would try for four minutes
 _FETCHED = re.compile(r"tmp[a-z0-9_]{8}")  # what tempfile.mkdtemp calls a folder
 
 
@@ -55,11 +56,13 @@ def connect() -> str:
     """Make the store ready and return its URI: MLFLOW_TRACKING_URI, or MLflow's default at the project root.
 
     Raises:
-        ConfigError: it cannot be reached.
+        ConfigError: there can be none at this address, or it refuses.
+        Interrupted: a server does not answer.
     """
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)  # the first run is no place for migration messages
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # a line for each attempt, from every thread
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", _RETRIES)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar for each small file
     os.environ.setdefault("MLFLOW_RUN_CONTEXT", json.dumps(_context()))
     root = project_root()
@@ -76,9 +79,10 @@ def connect() -> str:
             _say_moved(path)
             _check_experiment()
     except (MlflowException, SQLAlchemyError) as error:
-        raise ConfigError(
-            without_secrets(f"the tracking store {uri} cannot be used: {sentence(error)}\nCheck MLFLOW_TRACKING_URI.")
-        ) from None  # what it came from shows passwords
+        said = without_secrets(f"the tracking store {uri} cannot be used: {sentence(error)}")
+        if is_silent(error) and database(uri) is None:
+            raise Interrupted(f"{said}\nCheck MLFLOW_TRACKING_URI; once it answers, give the same command.") from None
+        raise ConfigError(f"{said}\nCheck MLFLOW_TRACKING_URI.") from None  # what it came from shows passwords
     return uri
 
 
@@ -152,8 +156,8 @@ def repair_artifact_location(run: Run) -> bool:
 
 @contextlib.contextmanager
 def _little_patience() -> Iterator[None]:
-    """A server that does not answer is reported at once; MLflow itself would try for four minutes."""
-    with environment_of({"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}):
+    """A server that does not answer, or that hangs, is reported at once."""
+    with environment_of({"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "15"}):
         yield
 
 

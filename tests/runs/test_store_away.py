@@ -2,10 +2,8 @@
 
 import json
 import shutil
-import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
@@ -13,54 +11,15 @@ import pytest
 
 from fracture.errors import Interrupted
 from fracture.evidence import ARTIFACTS
-from fracture.runs import lifetime, session
+from fracture.runs import session
 from fracture.runs.session import Session
 from fracture.runs.show import Reporter
-from fracture.tracking import outbox, store
-from tests.mlflow_server import free_port, start_server
+from fracture.tracking import outbox
+from tests.mlflow_server import Server
 from tests.runs.small import config, said, terminal
 
 pytestmark = pytest.mark.slow
 EPOCHS = 4
-
-
-class Server:
-    """One that can be ended and started again at the same address."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, free_port()
-        self.process: subprocess.Popen[bytes] | None = None
-        self.start()
-
-    def start(self) -> None:
-        self.process, self.address = start_server(self.folder, self.port)
-
-    def end(self) -> None:
-        if self.process is not None:
-            self.process.terminate()
-            self.process.wait(60)
-            self.process = None
-
-
-@pytest.fixture(scope="module")
-def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("server"))
-    yield server
-    server.end()
-
-
-@pytest.fixture
-def server(shared_server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """The server, up; it is the store of this test."""
-    if shared_server.process is None:
-        shared_server.start()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", shared_server.address)
-    monkeypatch.setattr(outbox, "_EVERY", 0.0)
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(shared_server.address)
-    store.connect()
-    yield shared_server
-    mlflow.set_tracking_uri(before)
 
 
 def at_epoch(patch: pytest.MonkeyPatch, events: "dict[int, object]") -> None:
@@ -122,8 +81,7 @@ def test_a_server_gone_for_good_leaves_all_on_disk_and_one_command(
 ) -> None:
     over: list[float] = []
     at_epoch(monkeypatch, {3: server.end, 4: lambda: over.append(time.monotonic())})
-    monkeypatch.setattr(lifetime, "_PATIENCE", 2.0)
-    with pytest.raises(Interrupted, match=r"(?s)The run is over.*Deliver them.*\n  again \w{32}$") as stop:
+    with pytest.raises(Interrupted, match=r"(?s)The run is over.*Deliver it.*\n  again \w{32}$") as stop:
         session.train(config(images, epochs=EPOCHS), Session(terminal(), None, "again {run}"))
     assert time.monotonic() - over[0] < 60
     assert mlflow.active_run() is None, "nothing is left to be ended, wrongly, with the process"
@@ -144,7 +102,6 @@ def test_artifacts_that_the_server_cannot_store_wait(
     place.mkdir(exist_ok=True)
     place.rename(aside)
     place.touch()  # a file where the folder of artifacts should be
-    monkeypatch.setattr(lifetime, "_PATIENCE", 2.0)
     with pytest.raises(Interrupted, match="The run is over") as stop:
         session.train(config(images, epochs=EPOCHS), Session(terminal(), None, "again {run}"))
     run_id = str(stop.value).split()[-1]

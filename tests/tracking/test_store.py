@@ -149,9 +149,9 @@ def test_artifacts_that_were_put_elsewhere_on_purpose_stay_there(tmp_path: Path)
         assert follow_move(place) == "", "it exists"
 
 
-def test_a_store_that_cannot_be_reached_is_exit_2(tmp_path: Path) -> None:
+def test_a_server_that_does_not_answer_is_exit_6(tmp_path: Path) -> None:
     code = "import sys; sys.argv = ['fracture', 'train', '--resume', 'x']; from fracture.__main__ import main; main()"
     done = python(code, tmp_path, MLFLOW_TRACKING_URI="http://127.0.0.1:9")
-    assert done.returncode == 2
+    assert done.returncode == 6
     assert "MLFLOW_TRACKING_URI" in done.stderr
     assert "Traceback" not in done.stderr
