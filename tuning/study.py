@@ -21,7 +21,7 @@ WORKER, RUN = "worker", "run"  # user attributes of a trial
 _STARTUP_TRIALS = 5  # that are never judged by the median of others
 _WARMUP_SHARE = 0.1  # of the epochs, in which no trial is judged
 _OF_ITS_NUMBER = ("completed_rung_", "constraints")  # system attributes that a trial tried again must not inherit
-_FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def pruner_of(kind: str, epochs: int) -> BasePruner:
 def count(study: optuna.Study) -> Count:
     """How many trials there are."""
     states = [trial.state for trial in study.get_trials(deepcopy=False)]
-    return Count(sum(state in _FINISHED for state in states), states.count(TrialState.RUNNING))
+    return Count(sum(state in FINISHED for state in states), states.count(TrialState.RUNNING))
 
 
 def ranked(study: optuna.Study) -> list[FrozenTrial]:

@@ -1,6 +1,7 @@
 """The MLflow runs of a study: one for itself, and below it one for each trial."""
 
-from collections.abc import Iterable, Mapping
+import shutil
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import mlflow
@@ -9,6 +10,7 @@ from fracture.config import as_text
 from fracture.data.audit.report import AuditReport
 from fracture.privacy import shareable
 from fracture.tracking import attached, environment, query
+from fracture.tracking.outbox import Outbox
 from fracture.tracking.run import TrackedRun
 from fracture.training.execution import Plan
 from tuning.messages import Epoch
@@ -58,13 +60,32 @@ def describe_parent(run: TrackedRun, name: str, record: StudyRecord, task: Task,
 
 
 class TrialRun:
-    """The run of one trial, below the study's."""
+    """The run of one trial, below the study's; what the store does not take waits in a folder of its own."""
 
-    def __init__(self, parent: str, study: str, number: int, task: Task, values: Mapping[str, Value]) -> None:
-        """Begin it."""
+    def __init__(
+        self, parent: str, study: str, number: int, task: Task, values: Mapping[str, Value], folder: Path,
+        say: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        """Begin it.
+
+        Args:
+            parent: the study's run.
+            study: its name.
+            number: of the trial.
+            task: what all trials share.
+            values: what it tries.
+            folder: of the study.
+            say: is told when the store goes and when it comes back.
+
+        Raises:
+            Interrupted: the store does not answer.
+        """
         shown = " ".join(f"{_short(name)}{value:.3g}" for name, value in values.items())
         self._run = TrackedRun.begin(f"trial {number}: {shown}", "trial", parent=parent, watched=False)
         self.id = self._run.id
+        self._folder = waiting_place(folder, self.id)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._run.keep(self._folder, say)
         self._run.params(as_text(task.with_values(dict(values))))
         self._run.tag(
             {
@@ -91,13 +112,30 @@ class TrialRun:
 
     def keep(self, path: Path) -> None:
         """Upload a file, if it is there."""
-        self._run.evidence(path.parent, only=(path.name,))
+        if path.is_file():
+            shutil.copy2(path, self._folder / path.name)
+            self._run.evidence(self._folder, only=(path.name,))
 
     def end(self, state: str, reason: str = "") -> None:
         """End it: ``COMPLETE`` is FINISHED, ``FAIL`` is FAILED, and what was stopped is KILLED, with the reason."""
+        counts = state in ("COMPLETE", "PRUNED")
+        if not counts:
+            self._run.rest()
         self._run.tag({"fracture.trial_state": state})
         status = {"COMPLETE": "FINISHED", "FAIL": "FAILED"}.get(state, "KILLED")
         self._run.end(status, reason)
+        if not counts and not self._run.trouble:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def waiting_place(folder: Path, run_id: str) -> Path:
+    """Where a trial's run keeps what the store has not been told; there until the study's run knows of it, too."""
+    return folder / f"run-{run_id}"
+
+
+def waiting(run_id: str, folder: Path) -> Outbox:
+    """What waits of a trial that is over."""
+    return Outbox(run_id, waiting_place(folder, run_id), lambda _: None, over=True)
 
 
 def holds(run_id: str) -> int | None:

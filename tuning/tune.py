@@ -23,6 +23,7 @@ from fracture.runs.session import Session
 from fracture.tracking import store
 from fracture.tracking.run import TrackedRun
 from fracture.training.memory.limit import find_limit
+from fracture.trouble import explained
 from tuning import conclude, process, record, storage, study, tracked
 from tuning.budget import Verdict, judge_batches
 from tuning.config import TuneConfig, powers_of_two
@@ -88,7 +89,7 @@ def tune(tuning: TuneConfig, config: TrainConfig, given: Mapping[str, str], term
             opened = _begin(url, kept, name, wanted, task, report)
             _say(opened, terminal)
             _search(opened, task, goes_on, terminal)
-            _finish(opened, task, attached, terminal)
+            _finish(opened, task, attached, goes_on, terminal)
 
 
 def budget(tuning: TuneConfig, task: Task, terminal: Terminal) -> list[Verdict]:
@@ -149,6 +150,7 @@ def _join(name: str, kept: RDBStorage, overrides: Mapping[str, str], worker: str
         own.pruner = study.pruner_of(found.tuning.pruner, task.plan.epochs - task.judged_first)
         with stoppable() as stop:
             joined = Worker(own, kept, found, task, trials, found.run, worker, folder_of(name), terminal, stop)
+            joined.settle_kept()
             joined.keep_best()  # that of a worker here which died before it could
             joined.work()
 
@@ -186,17 +188,25 @@ def _search(opened: Opened, task: Task, goes_on: str, terminal: Terminal) -> Non
     try:
         with stoppable() as stop, _more_workers(opened, own, terminal):
             worker = _worker(opened, own, "0", terminal, stop)
+            worker.settle_kept()
             worker.work()
             worker.keep_best()
         if stop.reason:  # also of a signal that came while other workers were waited for
             raise Interrupted(stop.reason)
-    except (Interrupted, KeyboardInterrupt) as stopped:
-        reason = str(stopped) or "interrupted"
-        opened.run.end("KILLED", reason)
-        raise Interrupted(f"{reason}. Go on with:\n  {goes_on}") from stopped
     except BaseException as error:
-        opened.run.end("FAILED", str(error))
-        raise
+        reason = _stopped(error)
+        opened.run.end("KILLED" if reason else "FAILED", reason or str(error))
+        if not reason:
+            raise
+        raise Interrupted(f"{reason}. Go on with:\n  {goes_on}") from error
+
+
+def _stopped(error: BaseException) -> str:
+    """Why a study was stopped that goes on later; empty where it failed."""
+    away = explained(error) or error
+    if isinstance(away, Interrupted | KeyboardInterrupt):
+        return str(away).removesuffix(".") or "interrupted"
+    return ""
 
 
 @contextmanager
@@ -228,7 +238,7 @@ def _told(best: TrainConfig) -> dict[str, str]:
     return {name: value for name, value in changed(best).items() if value != seeds()[name] or name == "recipe"}
 
 
-def _finish(opened: Opened, task: Task, attached: bool, terminal: Terminal) -> None:
+def _finish(opened: Opened, task: Task, attached: bool, goes_on: str, terminal: Terminal) -> None:
     """Conclude, and train the final model where that is wanted."""
     own, kept, run = opened.study, opened.record, opened.run
     try:
@@ -243,15 +253,14 @@ def _finish(opened: Opened, task: Task, attached: bool, terminal: Terminal) -> N
                 "trained it: `python -m tuning worker` there brings them."
             )
         if kept.tuning.train_best:
-            again_with = resume_command.command_line({"resume": "{run}"}, attached)
-            train_best(best, summary.best_values, Session(terminal, run.id, again_with))
-    except (Interrupted, KeyboardInterrupt) as stopped:
-        run.end("KILLED", str(stopped) or "interrupted")
-        raise
+            train_best(best, summary.best_values, Session(terminal, run.id, goes_on))
+        run.end("FINISHED")
     except BaseException as error:
-        run.end("FAILED", str(error))
-        raise
-    run.end("FINISHED")
+        reason = _stopped(error)
+        run.end("KILLED" if reason else "FAILED", reason or str(error))
+        if not reason or isinstance(error, Interrupted):  # which names the command itself
+            raise
+        raise Interrupted(f"{reason}. Go on with:\n  {goes_on}") from error
     with suppress(OSError):  # a trial that failed for good has left something to look at
         folder_of(own.study_name).rmdir()
 

@@ -18,10 +18,12 @@ from optuna.trial import FrozenTrial
 
 from fracture.errors import FractureError, Interrupted
 from fracture.progress import LOG, Terminal, Working
+from fracture.runs.delivery import PATIENCE
 from fracture.tracking import liveness
 from fracture.tracking.run import TrackedRun
 from fracture.training import fit
 from fracture.training.memory.plan import MemoryPlan
+from fracture.trouble import explained
 from tuning import process, storage, study, tracked, trial
 from tuning.messages import Batch, Epoch, Outcome, Planned
 from tuning.process import Stop
@@ -135,7 +137,14 @@ class Worker:
         optuna_trial.set_user_attr(study.WORKER, liveness.me())
         give_turn()
         number = optuna_trial.number
-        run = tracked.TrialRun(self.run, self.study.study_name, number, self.task, values)
+        try:
+            run = tracked.TrialRun(
+                self.run, self.study.study_name, number, self.task, values, self.folder, self.terminal.say
+            )
+        except Exception as error:
+            if isinstance(explained(error) or error, Interrupted):  # no matter of these values
+                study.retry(self.study, self.study.trials[number])
+            raise
         optuna_trial.set_user_attr(study.RUN, run.id)
         plan = self._plans[int(values["batch_size"])]
         work = trial.Work(self.task, values, plan, self._place(self.study.trials[number]))
@@ -170,14 +179,45 @@ class Worker:
         return min(listener.values) if self.task.minimised else max(listener.values)
 
     def _done(self, _: optuna.Study, ended: FrozenTrial) -> None:
-        """Say what came of a trial, and keep its weights if none is better."""
+        """Say what came of a trial, and tell the store."""
         self.terminal.say(line(ended, self.study, self.trials, self.task.config.select_metric))
-        parent = TrackedRun(self.run)
-        found = study.best(self.study)
-        values = {"trial_value": ended.value, "best_value": found.value if found else None}
-        parent.metrics({name: value for name, value in values.items() if value is not None}, step=ended.number)
-        self.keep_best()
-        shutil.rmtree(self._place(ended), ignore_errors=True)
+        self._settle(ended)
+
+    def _settle(self, ended: FrozenTrial) -> None:
+        """Tell the store of a trial that is over, keep its weights if none is better, and forget what lies here of it.
+
+        Raises:
+            Interrupted: the store does not answer; all stays here until `settle_kept`.
+        """
+        run_id = str(ended.user_attrs[study.RUN])
+        box, until = tracked.waiting(run_id, self.folder), time.monotonic() + PATIENCE
+        while not box.deliver() and time.monotonic() < until and not self.stop.reason:
+            process.wait(1, self.stop)
+        if box.reason:
+            raise Interrupted(
+                f"the tracking store does not take trial {ended.number}: {box.reason}; what came of it is in the "
+                f"study, and what waits for the store in {tracked.waiting_place(self.folder, run_id)}"
+            )
+        if ended.state in study.FINISHED:
+            found = study.best(self.study)
+            values = {"trial_value": ended.value, "best_value": found.value if found else None}
+            told = {name: value for name, value in values.items() if value is not None}
+            TrackedRun(self.run).metrics(told, step=ended.number)
+            self.keep_best()
+            shutil.rmtree(self._place(ended), ignore_errors=True)
+        shutil.rmtree(tracked.waiting_place(self.folder, run_id), ignore_errors=True)
+
+    def settle_kept(self) -> None:
+        """Settle the trials whose workers on this machine ended while the store was away.
+
+        Raises:
+            Interrupted: it is away still.
+        """
+        for one in self.study.get_trials(deepcopy=False):
+            run_id, worker = one.user_attrs.get(study.RUN), one.user_attrs.get(study.WORKER, {})
+            waits = run_id and one.state.is_finished() and tracked.waiting_place(self.folder, str(run_id)).is_dir()
+            if waits and (liveness.is_gone(worker) or liveness.is_me(worker)):
+                self._settle(one)
 
     def keep_best(self) -> None:
         """Let the study's run hold the weights of its best trial, where they lie on this machine."""

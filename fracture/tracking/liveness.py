@@ -31,6 +31,11 @@ def is_gone(process: Mapping[str, str | int | float]) -> bool:
         return True
 
 
+def is_me(process: Mapping[str, str | int | float]) -> bool:
+    """Whether `me` described the process at hand."""
+    return is_seen(process) and process.get("pid") == os.getpid()
+
+
 def is_seen(process: Mapping[str, str | int | float]) -> bool:
     """Whether a process that `me` described would be seen from here, where it still ran."""
     return process.get("machine") == _machine()

@@ -25,17 +25,20 @@ class Outbox:
     follow, until the store answers again.
     """
 
-    def __init__(self, run_id: str, folder: Path | None = None, say: Callable[[str], None] = print) -> None:
+    def __init__(
+        self, run_id: str, folder: Path | None = None, say: Callable[[str], None] = print, *, over: bool = False
+    ) -> None:
         """Write to one run.
 
         Args:
             run_id: of the run.
             folder: where its evidence lies, and what an earlier process has kept.
             say: is told when the store goes and when it comes back.
+            over: whether the run will not go on, so that it is told, too, that it has ended badly.
         """
         self._run_id, self._folder, self._say = run_id, folder, say
         self._next_try = 0.0
-        self._waiting = read(folder) if folder is not None else []
+        self._waiting = read(folder, over=over) if folder is not None else []
         self.reason = ""
 
     @property
@@ -111,13 +114,13 @@ class Outbox:
             part.write_text("".join(f"{json.dumps(write)}\n" for write in self._waiting), encoding="utf-8")
 
 
-def read(folder: Path) -> list[Write]:
-    """What an earlier process of a run has kept, oldest first, but that the run has not ended well: it goes on."""
+def read(folder: Path, *, over: bool = False) -> list[Write]:
+    """What an earlier process of a run has kept, oldest first; that it has ended badly only where it is ``over``."""
     path = folder / NAME
     if not path.is_file():
         return []
     kept: list[Write] = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [write for write in kept if write["what"] != "end" or write["status"] == "FINISHED"]
+    return [write for write in kept if over or write["what"] != "end" or write["status"] == "FINISHED"]
 
 
 def only_delivery_is_left(folder: Path) -> bool:
