@@ -161,7 +161,7 @@ def hold_against(told: Told, versions: Sequence[ModelVersion], option: str = "")
     aliases["previous"] = earlier[-1] if earlier else ""  # the youngest that is left
     withdrawn = {
         number: line for number, line in state.withdrawn.items()
-        if number in there and there[number].creation_timestamp <= line.created
+        if number in there and _took_away(line, there[number], told.lines)
     }  # fmt: skip
     pointed = told.model.aliases if told.model else {}
     real = {alias: str(pointed[alias]) for alias in ALIASES if alias in pointed}
@@ -177,6 +177,14 @@ def is_about(line: Line, version: ModelVersion) -> bool:
         return False
     if line.entry.source:
         return bool(line.entry.source == version.source)
+    return int(version.creation_timestamp) <= line.created
+
+
+def _took_away(line: Line, version: ModelVersion, lines: Sequence[Line]) -> bool:
+    """Whether a rollback took this version away, and not one of the same number in a model that was deleted."""
+    earlier = [one for one in lines if one.number < line.number and one.entry.version == str(version.version)]
+    if earlier and earlier[-1].entry.source:
+        return is_about(earlier[-1], version)  # the clock may have been set back since
     return int(version.creation_timestamp) <= line.created
 
 

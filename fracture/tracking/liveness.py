@@ -9,12 +9,13 @@ from pathlib import Path
 
 import psutil
 
-_CLOCK = 60  # seconds that a process's beginning may seem to have moved
+_CLOCK = 60  # seconds that a process's beginning may seem to have moved, where only the clock tells it
 
 
 def me() -> dict[str, str | int | float]:
     """The process at hand, told apart from every other one on every machine."""
-    return {"machine": _machine(), "pid": os.getpid(), "began": psutil.Process().create_time()}
+    began = {"began": psutil.Process().create_time(), "tick": _tick(os.getpid())}
+    return {"machine": _machine(), "pid": os.getpid(), **began}
 
 
 def is_gone(process: Mapping[str, str | int | float]) -> bool:
@@ -25,8 +26,11 @@ def is_gone(process: Mapping[str, str | int | float]) -> bool:
         return len(there) == len(here) and there[0] == here[0] and there[1] != here[1]  # it was started again since
     try:
         found = psutil.Process(int(process["pid"]))
-        apart = abs(found.create_time() - float(process["began"]))  # moves when the system's clock is set
-        return bool(apart > _CLOCK or found.status() == psutil.STATUS_ZOMBIE)
+        if (tick := _tick(found.pid)) and process.get("tick"):
+            same = tick == process["tick"]
+        else:
+            same = abs(found.create_time() - float(process["began"])) <= _CLOCK  # moves when the clock is set
+        return not same or bool(found.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
 
@@ -56,6 +60,12 @@ def is_launched(run_id: str, begun: float) -> bool:
             if one.environ().get("MLFLOW_RUN_ID") == run_id:
                 return True
     return False
+
+
+def _tick(pid: int) -> int:
+    """When a process began, in ticks since the machine did, which no setting of the clock moves; 0 where not Linux."""
+    fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()  # a program's name may hold anything
+    return int(fields[19]) if fields else 0
 
 
 def _machine() -> str:

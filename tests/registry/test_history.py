@@ -2,10 +2,13 @@
 
 import multiprocessing
 import re
+import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import mlflow
 import pytest
@@ -183,3 +186,16 @@ def test_hands_that_meddle_are_found_and_nothing_is_built_upon_them(connected: s
     verify(registry, quiet(), repair=True)
     registry.ready()
     assert registry.alias("champion") == "2"
+
+
+def test_a_clock_that_was_set_back_brings_no_bad_version_back(store_root: Path) -> None:
+    registry, later = registered(2), "UPDATE model_versions SET creation_time = creation_time + 3600000 WHERE name = ?"
+    registry.move("champion", "1", "", "first")
+    registry.move("champion", "2", "1", "second")
+    with closing(sqlite3.connect(store_root / "mlflow.db", timeout=30)) as db, db:
+        db.execute(later, (registry.name,))
+    registry.move("rollback", "1", "2", "bad")
+    standing = registry.look()
+    assert set(standing.withdrawn) == {"2"}
+    assert standing.aliases == {"candidate": "", "champion": "1", "previous": ""}
+    assert not standing.by_hand

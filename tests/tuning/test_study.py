@@ -132,7 +132,9 @@ def test_a_lost_trial_is_tried_again_with_its_values_but_not_for_ever() -> None:
     ("changed", "gone"),
     [
         ({}, False),
-        ({"began": 1.0}, True),  # the process id was given to another one since
+        ({"tick": 1}, True),  # the process id was given to another one since
+        ({"began": 1.0}, False),  # the clock was set
+        ({"began": 1.0, "tick": 0}, True),  # noted by an earlier version, or not on Linux
         ({"pid": 2**22 - 3}, True),
         ({"machine": "elsewhere", "pid": 2**22 - 3}, False),  # only its heartbeat can tell
     ],
@@ -157,12 +159,12 @@ def test_a_trial_tried_again_is_judged_anew() -> None:
     assert not [name for name in again.system_attrs if name.startswith(("completed_rung_", "constraints"))]
 
 
-@pytest.mark.parametrize(("moved", "gone"), [(0.0, 0), (1.0, 0), (3600.0, 1)])
-def test_a_clock_that_was_set_makes_no_orphan(moved: float, gone: int) -> None:
+@pytest.mark.parametrize("moved", [0.0, 1.0, -3600.0, 86400.0])
+def test_a_clock_that_was_set_makes_no_orphan(moved: float) -> None:
     own = new()
     me = liveness.me()
     own.ask().set_user_attr(study.WORKER, me | {"began": float(me["began"]) + moved})
-    assert len(study.orphans(own)) == gone
+    assert not study.orphans(own)
 
 
 @pytest.mark.parametrize(("trials", "told"), [(2, False), (9, False), (10, True)])
