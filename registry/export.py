@@ -1,5 +1,6 @@
 """Export: a registered model as ONNX or torch.export's pt2, checked against the torch model before it is given away."""
 
+import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from fracture.data.batches import Normalize, to_float
 from fracture.data.images import decode, letterbox
 from fracture.errors import ConfigError, GateError
-from fracture.files import replacing, write_json
+from fracture.files import replacing
 from fracture.inference.predictor import SIDECAR, Predictor
 from registry import onnx, validation
 
@@ -171,8 +172,13 @@ def _judge(about: Exported, bound: float) -> None:
 
 
 def _hand_over(made: Path, predictor: Predictor, about: Exported, out: Path) -> None:
+    """Write all three files or none."""
     out.mkdir(parents=True, exist_ok=True)
-    with replacing(out / made.name) as part:
-        part.write_bytes(made.read_bytes())
-    (out / SIDECAR).write_text(predictor.sidecar.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    write_json(out / "export.json", asdict(about))
+    with (
+        replacing(out / "export.json") as note,
+        replacing(out / SIDECAR) as beside,
+        replacing(out / made.name) as model,
+    ):
+        note.write_text(json.dumps(asdict(about), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        beside.write_text(predictor.sidecar.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        model.write_bytes(made.read_bytes())

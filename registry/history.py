@@ -19,9 +19,10 @@ from mlflow.exceptions import MlflowException
 
 from fracture.errors import ConfigError
 from fracture.privacy import shareable, who
+from fracture.trouble import explained
 from registry.lines import SCHEMA, Entry, Line, lost, parse
 from registry.names import HISTORY
-from registry.patience import ABSENT, PATIENCE, model_of, patiently, pause, versions_of
+from registry.patience import ABSENT, FULL, PATIENCE, make_model, model_of, patiently, pause, versions_of
 
 COPY = "fracture.line."  # of the registered model, and a number
 _LINE, _SETTLED, _SEAL, _NUMBER = "fracture.line", "fracture.settled", "fracture.seal", "fracture.number"
@@ -153,10 +154,7 @@ class History:
                 self._tag(one.version, {_SEAL: one.entry.seal, _LINE: one.entry.text, _SETTLED: "true"} | seen)
 
     def _make(self) -> None:
-        with contextlib.suppress(MlflowException):  # exists already, or another process was quicker
-            self._client.create_registered_model(
-                self.name, description=f"The history of {self.model}, a version a line."
-            )
+        make_model(self._client, self.name, f"The history of {self.model}, a version a line.")
 
     def _tag(self, version: str, tags: Mapping[str, str]) -> None:
         for name, value in tags.items():
@@ -176,8 +174,9 @@ class History:
                 held = _kept(versions_of(self._client, self.name), {}).held.values()
                 if there := [version for version, known in held if known and known.token == entry.token]:
                     return there[0]
-                if time.monotonic() > until or error.error_code in ABSENT:
-                    raise ConfigError(f"{self.name}: the history cannot be written: {error.message}") from error
+                if FULL in str(error) or time.monotonic() > until or error.error_code in ABSENT:
+                    refused = ConfigError(f"{self.name}: the history cannot be written: {error.message}")
+                    raise explained(error) or refused from error
                 pause()
 
 

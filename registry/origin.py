@@ -16,6 +16,7 @@ from fracture.evidence import read_results
 from fracture.files import replacing
 from fracture.models.checkpoint import read_sidecar
 from fracture.tracking import artifacts, query
+from fracture.trouble import explained
 from registry.check import JUDGED
 
 TAG = "fracture.made_from"  # of a version: what its run's files were when it was promoted
@@ -184,4 +185,4 @@ def restore(run_id: str) -> None:
     try:
         mlflow.MlflowClient().restore_run(run_id)
     except MlflowException as error:
-        raise ConfigError(f"run {run_id} cannot be restored: {error.message}") from error
+        raise explained(error) or ConfigError(f"run {run_id} cannot be restored: {error.message}") from error

@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 PATIENCE = 60.0  # seconds of a store that is busy
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # of a model, of an alias
 _BUSY = {"TEMPORARILY_UNAVAILABLE": PATIENCE, "BAD_REQUEST": 10.0}  # a locked database; two first writes of one alias
+FULL = "database or disk is full"  # as SQLite says it; waiting makes no room
 T = TypeVar("T")
 
 
@@ -22,9 +23,18 @@ def patiently(write: Callable[[], T]) -> T:
         try:
             return write()
         except MlflowException as error:
-            if time.monotonic() - began > _BUSY.get(error.error_code, -1):
+            if FULL in str(error) or time.monotonic() - began > _BUSY.get(error.error_code, -1):
                 raise
             pause()
+
+
+def make_model(client: mlflow.MlflowClient, name: str, description: str | None = None) -> None:
+    """Create a registered model; that it exists, or that another process was quicker, is as well."""
+    try:
+        patiently(lambda: client.create_registered_model(name, description=description))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
 
 
 def pause() -> None:

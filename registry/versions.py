@@ -1,6 +1,5 @@
 """Versions of the registered model, and the aliases that follow its history."""
 
-import contextlib
 from collections.abc import Callable
 from functools import partial
 
@@ -9,10 +8,11 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from fracture.errors import ConfigError
+from fracture.trouble import explained
 from registry.history import History, copies_of
 from registry.lines import Line, replay
 from registry.names import checked, is_number
-from registry.patience import ABSENT, models_of, patiently, versions_of
+from registry.patience import ABSENT, make_model, models_of, patiently, versions_of
 from registry.standing import WITHDRAWN, Standing, hold_against
 
 MODEL = "fracture-classifier"
@@ -48,7 +48,8 @@ class Registry:
         except MlflowException as error:
             if error.error_code in ABSENT:
                 return ""
-            raise ConfigError(f"{self.name}@{alias}: the store does not say: {error.message}") from error
+            unclear = ConfigError(f"{self.name}@{alias}: the store does not say: {error.message}")
+            raise explained(error) or unclear from error
 
     def version(self, version: str) -> ModelVersion:
         """One version.
@@ -62,7 +63,8 @@ class Registry:
             return self._client.get_model_version(self.name, version)
         except MlflowException as error:
             what = f"{self.name} has no version {version}" if error.error_code in ABSENT else str(error.message)
-            raise ConfigError(f"{what}; `python -m registry list{self.option}` shows all") from error
+            unknown = ConfigError(f"{what}; `python -m registry list{self.option}` shows all")
+            raise explained(error) or unknown from error
 
     def versions(self) -> list[ModelVersion]:
         """All versions, newest first."""
@@ -73,8 +75,7 @@ class Registry:
         for left in self.look().unentered:
             if is_of(left, model_uri, tags):
                 return str(left.version)
-        with contextlib.suppress(MlflowException):  # exists already, or another process was quicker
-            self._client.create_registered_model(self.name)
+        make_model(self._client, self.name)
         model_id = model_uri.removeprefix("models:/")
         make = partial(self._client.create_model_version, self.name, model_uri, run_id, tags, model_id=model_id)
         return str(patiently(partial(make, description=_shortened(description))).version)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fracture.__main__ import main
+from fracture.__main__ import main, run
 from tests import chromium
 
 pytest_plugins = ["tests.mlflow_server", "tests.postgres"]
@@ -50,6 +50,26 @@ def cli(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
         return 0
 
     return run
+
+
+@pytest.fixture
+def entry(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Run a command of the registry or of tuning in this process; its exit code."""
+    from registry import __main__ as registry
+    from tuning import __main__ as tuning
+
+    def called(program: str, *words: str) -> int:
+        monkeypatch.setattr(sys, "argv", [program, *words])
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            run({"registry": registry.cli, "tuning": tuning.cli}[program], program)
+        except SystemExit as stop:
+            return int(stop.code or 0)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        return 0
+
+    return called
 
 
 @pytest.fixture

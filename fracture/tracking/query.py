@@ -108,7 +108,7 @@ def tag_version(name: str, version: str, tags: Mapping[str, str]) -> None:
         for key, value in tags.items():
             mlflow.MlflowClient().set_model_version_tag(name, version, key, value)
     except MlflowException as error:
-        raise ConfigError(f"{name} version {version}: cannot be tagged: {error.message}") from error
+        raise explained(error) or ConfigError(f"{name} version {version}: cannot be tagged: {error.message}") from error
 
 
 def is_there(run_id: str) -> bool:

@@ -62,6 +62,7 @@ def connect() -> str:
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)  # the first run is no place for migration messages
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # a line for each attempt, from every thread
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # a traceback of what it raises anyway
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", _RETRIES)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar for each small file
     os.environ.setdefault("MLFLOW_RUN_CONTEXT", json.dumps(_context()))

@@ -1,16 +1,13 @@
 """A folder as an earlier version has left it: store, registry, model, cache, state."""
 
-import signal
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
 import pytest
 
 from fracture.tracking import store
-from registry import __main__ as registry
-from tuning import __main__ as tuning
 
 STORES = sorted(Path(__file__).parent.glob("*.tar.xz"))
 
@@ -33,22 +30,3 @@ def old(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
     yield folder
     mlflow.set_tracking_uri(before)
     mlflow.set_registry_uri(before)
-
-
-@pytest.fixture
-def entry(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Run a command of the registry or of tuning in this process; its exit code."""
-    from fracture.__main__ import run
-
-    def called(program: str, *words: str) -> int:
-        monkeypatch.setattr("sys.argv", [program, *words])
-        before = signal.getsignal(signal.SIGTERM)
-        try:
-            run({"registry": registry.cli, "tuning": tuning.cli}[program], program)
-        except SystemExit as stop:
-            return int(stop.code or 0)
-        finally:
-            signal.signal(signal.SIGTERM, before)
-        return 0
-
-    return called
