@@ -1,5 +1,6 @@
 """A real MLflow server on the loopback interface."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 
@@ -19,12 +21,21 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def start_server(folder: Path, port: int | None = None) -> tuple["subprocess.Popen[bytes]", str]:
-    """Start one that keeps everything in ``folder``; its process, which the caller ends, and its address."""
+def start_server(
+    folder: Path, port: int | None = None, database: str = "", artifacts: Path | None = None
+) -> tuple["subprocess.Popen[bytes]", str]:
+    """Start one; its process, which the caller ends, and its address.
+
+    Args:
+        folder: that it keeps everything in.
+        port: that it listens on; None for any.
+        database: its address, where that is not a file in ``folder``.
+        artifacts: the folder of the artifacts that it hands on, where that is not in ``folder``.
+    """
     port = port or free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-               "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}",
-               "--artifacts-destination", str(folder / "artifacts")]  # fmt: skip
+               "--backend-store-uri", database or f"sqlite:///{folder / 'mlflow.db'}",
+               "--artifacts-destination", str(artifacts or folder / "artifacts")]  # fmt: skip
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
             command,
@@ -33,7 +44,7 @@ def start_server(folder: Path, port: int | None = None) -> tuple["subprocess.Pop
             cwd=folder,
             env=os.environ | {"PYTHONWARNINGS": "", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         )
-    until = time.monotonic() + 120
+    until = time.monotonic() + 300
     while True:
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
@@ -46,21 +57,34 @@ def start_server(folder: Path, port: int | None = None) -> tuple["subprocess.Pop
 
 
 class Server:
-    """One that can be ended and started again at the same address."""
+    """One that can be ended and started again at the same address; ``ended``: when it was, by the monotonic clock."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database: str = "", artifacts: Path | None = None) -> None:
         self.folder, self.port = folder, free_port()
+        self._places = (database, artifacts)
         self.process: subprocess.Popen[bytes] | None = None
+        self.ended = 0.0
         self.start()
 
     def start(self) -> None:
-        self.process, self.address = start_server(self.folder, self.port)
+        self.process, self.address = start_server(self.folder, self.port, *self._places)
 
     def end(self) -> None:
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(60)
-            self.process = None
+            self._gone()
+
+    def kill(self) -> None:
+        """As if its machine had gone down: in the middle of whatever it does."""
+        if self.process is not None:
+            for one in [*psutil.Process(self.process.pid).children(recursive=True), self.process]:
+                one.kill()
+            self._gone()
+
+    def _gone(self) -> None:
+        assert self.process is not None
+        self.process.wait(60)
+        self.process, self.ended = None, time.monotonic()
 
 
 @pytest.fixture(scope="module")
@@ -73,19 +97,26 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def server(shared_server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """The server, up; it is the store of this test, and is asked without waiting."""
+    if shared_server.process is None:
+        shared_server.start()
+    with as_store(shared_server, monkeypatch):
+        yield shared_server
+
+
+@contextlib.contextmanager
+def as_store(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A server is the store of this test, and is asked without waiting."""
     import mlflow
 
     from fracture.runs import delivery
     from fracture.tracking import outbox, store
 
-    if shared_server.process is None:
-        shared_server.start()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", shared_server.address)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setattr(outbox, "_EVERY", 0.0)
     monkeypatch.setattr(delivery, "PATIENCE", 2.0)
     before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(shared_server.address)
+    mlflow.set_tracking_uri(server.address)
     store.connect()
-    yield shared_server
+    yield
     mlflow.set_tracking_uri(before)

@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
@@ -15,7 +16,8 @@ from fracture.runs import session
 from fracture.runs.session import Session
 from fracture.runs.show import Reporter
 from fracture.tracking import outbox
-from tests.mlflow_server import Server
+from tests import postgres
+from tests.mlflow_server import Server, as_store
 from tests.runs.small import config, said, terminal
 
 pytestmark = pytest.mark.slow
@@ -39,13 +41,13 @@ def newest() -> str:
     return client.search_runs(["0"], order_by=["attributes.start_time DESC"], max_results=1)[0].info.run_id
 
 
-def check_complete(run_id: str) -> None:
+def check_complete(run_id: str, epochs: int = EPOCHS) -> None:
     """Everything that a run leaves is there, and no point of any metric twice."""
     client = mlflow.MlflowClient()
     run = client.get_run(run_id)
     assert run.info.status == "FINISHED"
     history = client.get_metric_history(run_id, "val/loss")
-    assert [point.step for point in sorted(history, key=lambda p: p.timestamp)] == [1, 2, 3, 4], "in order"
+    assert [point.step for point in sorted(history, key=lambda p: p.timestamp)] == [*range(1, epochs + 1)], "in order"
     for metric in run.data.metrics:
         if not metric.startswith("system/"):
             steps = Counter(point.step for point in client.get_metric_history(run_id, metric))
@@ -74,6 +76,54 @@ def test_a_server_that_comes_back_is_told_everything_once_and_in_order(
     assert "The tracking store does not take what it is told" in said(screen)
     assert "The tracking store answers again: " in said(screen)
     assert said(screen).count("tracking store") == 2, "once each"
+
+
+@pytest.mark.long
+def test_a_server_that_is_killed_and_comes_back_is_told_everything_once(
+    server: Server, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_epoch(monkeypatch, {2: server.kill, 3: server.start, 4: server.kill})
+    with pytest.raises(Interrupted, match="The run is over"):
+        session.train(config(images, epochs=EPOCHS), Session(terminal(), None, "again {run}"))
+    server.start()
+    session.resume(run_id := newest(), Session(terminal(), None, "again {run}"))
+    check_complete(run_id)
+
+
+@pytest.fixture
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[postgres.Postgres]:
+    """A PostgreSQL behind the server that is the store of this test."""
+    (tmp_path / "server").mkdir()
+    with postgres.running() as database:
+        server = Server(tmp_path / "server", postgres.new_database(database.url))
+        with as_store(server, monkeypatch):
+            yield database
+        server.end()
+
+
+@pytest.mark.long
+def test_a_database_behind_the_server_that_comes_back_is_told_everything_once(
+    database: postgres.Postgres, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = terminal()
+    at_epoch(monkeypatch, {2: database.end, 4: database.start})
+    session.train(config(images, epochs=EPOCHS), Session(screen, None, "again {run}"))
+    check_complete(newest())
+    assert said(screen).count("tracking store") == 2, "once each"
+
+
+@pytest.mark.long
+def test_a_database_gone_for_good_leaves_all_on_disk_and_one_command(
+    database: postgres.Postgres, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        at_epoch(patch, {3: database.end})
+        with pytest.raises(Interrupted, match=r"(?s)The run is over.*\n  again \w{32}$") as stop:
+            session.train(config(images, epochs=EPOCHS), Session(terminal(), None, "again {run}"))
+    assert "Traceback" not in str(stop.value)
+    database.start()
+    session.resume(run_id := newest(), Session(terminal(), None, "again {run}"))
+    check_complete(run_id)
 
 
 def test_a_server_gone_for_good_leaves_all_on_disk_and_one_command(
