@@ -52,30 +52,60 @@ def preload() -> None:
         importlib.import_module(name)
 
 
-def run(words: tuple[str, ...], root: Path, kill_after: float | None = None, limit: float = 600) -> Ended:
-    """Run a command in a process group of its own.
+@dataclass(frozen=True)
+class Started:
+    """A command at work.
+
+    Attributes:
+        pid: of its process, which leads a group of its own.
+        began: when, by the monotonic clock.
+        log: the file that holds all that it prints.
+    """
+
+    pid: int
+    began: float
+    log: Path
+
+    def end(self, kill_after: float | None = None, limit: float = 600) -> Ended:
+        """Wait for its end; see `run`."""
+        code = _wait(self.pid, self.began + (limit if kill_after is None else kill_after))
+        hangs = code is None and kill_after is None
+        for kill in (os.killpg, os.kill) if code is None else (os.killpg,):  # it may not lead its group yet
+            with contextlib.suppress(ProcessLookupError):
+                kill(self.pid, signal.SIGKILL)  # of a command that has ended by itself, what it has left running
+        if code is None:
+            code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        said = self.log.read_text(errors="replace") if self.log.exists() else ""
+        return Ended(None if hangs else code, time.monotonic() - self.began, said)
+
+
+def start(words: tuple[str, ...], root: Path, store: str = "", log: str = "log") -> Started:
+    """Start a command in a process group of its own.
 
     Args:
         words: the program (fracture, registry, tuning) and its arguments.
         root: the folder that it works in.
+        store: the address of its tracking store; empty for the database in ``root``.
+        log: name of the file beside ``root`` for what it prints.
+    """
+    place, began = root.parent / log, time.monotonic()
+    place.unlink(missing_ok=True)
+    child = os.fork()
+    if child == 0:
+        _become(words, root, place, store or f"sqlite:///{root / 'mlflow.db'}")
+    return Started(child, began, place)
+
+
+def run(words: tuple[str, ...], root: Path, kill_after: float | None = None, limit: float = 600) -> Ended:
+    """Run a command to its end, see `start`.
+
+    Args:
+        words: the command.
+        root: the folder that it works in.
         kill_after: seconds after which the whole group is killed, where it has not ended by then.
         limit: seconds after which it is stopped as one that hangs.
     """
-    log, began = root.parent / "log", time.monotonic()
-    log.unlink(missing_ok=True)
-    child = os.fork()
-    if child == 0:
-        _become(words, root, log)
-    code = _wait(child, began + (limit if kill_after is None else kill_after))
-    hangs = code is None and kill_after is None
-    for kill in (os.killpg, os.kill) if code is None else (os.killpg,):  # it may not lead its group yet
-        with contextlib.suppress(ProcessLookupError):
-            kill(child, signal.SIGKILL)  # of a command that has ended by itself, what it has left running
-    if code is None:
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return Ended(
-        None if hangs else code, time.monotonic() - began, log.read_text(errors="replace") if log.exists() else ""
-    )
+    return start(words, root).end(kill_after, limit)
 
 
 def line(words: tuple[str, ...]) -> str:
@@ -97,13 +127,13 @@ def _wait(child: int, until: float) -> int | None:
     return None
 
 
-def _become(words: tuple[str, ...], root: Path, log: Path) -> None:
+def _become(words: tuple[str, ...], root: Path, log: Path, store: str) -> None:
     """Be the command, in the child; never returns."""
     code = 70
     try:
         os.setsid()
         os.chdir(root)
-        os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{root / 'mlflow.db'}"
+        os.environ["MLFLOW_TRACKING_URI"] = store
         os.environ["FRACTURE_CACHE_DIR"] = str(root / "cache")
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         for stream in (1, 2):

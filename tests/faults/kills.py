@@ -62,7 +62,7 @@ def kill(count: int, seed: int, world: World, only: tuple[str, ...] = ()) -> Ite
             return
         verb = VERBS[name]
         if name not in known:
-            known[name] = _undisturbed(verb, world)
+            known[name] = undisturbed(verb, world)
         one = _kill(name, verb, known[name], chance.random(), world)
         hits += one.hit
         yield one
@@ -75,7 +75,8 @@ def _in_turn(chance: random.Random, names: tuple[str, ...]) -> Iterator[str]:
         yield from deck
 
 
-def _undisturbed(verb: Verb, world: World) -> Undisturbed:
+def undisturbed(verb: Verb, world: World) -> Undisturbed:
+    """What a verb does when nothing happens: it is done twice, and what differs is left out."""
     results = []
     for _ in range(2):
         root = world.at(verb.world)

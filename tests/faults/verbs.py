@@ -11,7 +11,7 @@ Result = dict[str, object]
 _QUICK = ("--model", "test_resnet", "--weights", "none", "--image-size", "32", "--batch-size", "8", "--threads", "1",
           "--memory-format", "contiguous", "--precision", "fp32", "--audit", "off", "--data", "images")  # fmt: skip
 _TRAIN = ("fracture", "train", *_QUICK, "--lr", "0.003")
-_TUNE = ("--model", "test_resnet", "--weights", "none", "--image-size", "32", "--threads", "1", "--audit", "off",
+TUNE = ("--model", "test_resnet", "--weights", "none", "--image-size", "32", "--threads", "1", "--audit", "off",
          "--memory-format", "contiguous", "--data", "images", "--epochs", "1", "--batch-low", "8", "--batch-high", "8",
          "--select-metric", "val_loss")  # fmt: skip
 _JUDGED = ("--threads", "1", "--precision", "fp32", "--batch-size", "8")
@@ -19,9 +19,11 @@ CHAMPION = "models:/fracture-classifier@champion"
 _WAIVED = ("--thresholds", "demo", "--waive", "audit,confounded", "--reason", "a test", "--by", "a test")
 PROMOTE_FIRST = ("registry", "promote", "{first}", *_WAIVED)
 PROMOTE = ("registry", "promote", "{second}", *_WAIVED)
+PROMOTE_THIRD = ("registry", "promote", "{third}", *_WAIVED)
 CHALLENGE = ("registry", "challenge", "--margin", "1")
 FIRST = (*_TRAIN, "--epochs", "2", "--seed", "1")
 SECOND = (*_TRAIN, "--epochs", "2", "--seed", "2")
+THIRD = (*_TRAIN, "--epochs", "2", "--seed", "3")
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ VERBS = {
     "linear probe": Verb((*_TRAIN, "--head", "probe", "--epochs", "1"), "trained", runs, 10),
     "folds": Verb((*_TRAIN, "--epochs", "1", "--folds", "3"), "trained", runs, 4),
     "tune, 3 workers": Verb(
-        ("tuning", *_TUNE, "--trials", "3", "--workers", "3"),
+        ("tuning", *TUNE, "--trials", "3", "--workers", "3"),
         "trained", tuned, 1,
     ),
     "cache --clear": Verb(("fracture", "cache", "--clear"), "trained", emptied, 8),

@@ -12,7 +12,7 @@ from PIL import Image
 from tests.faults import forked, verbs
 
 CLASSES = ("comminuted_fracture", "no_fracture", "simple_fracture")
-STAGES = ("empty", "trained", "champion", "candidate", "deployed")
+STAGES = ("empty", "trained", "champion", "candidate", "deployed", "contested")
 
 
 class World:
@@ -25,11 +25,11 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.root = folder / "project"
         self._kept = folder / "stages"
-        self.first = self.second = ""
+        self.first = self.second = self.third = ""
         self._made = 0
 
     def at(self, stage: str) -> Path:
-        """The folder at a stage, fresh: empty, trained, uncached, champion, candidate or deployed."""
+        """The folder at a stage, fresh: one of the stages, or uncached."""
         known = "trained" if stage == "uncached" else stage
         for number in range(self._made, STAGES.index(known) + 1):
             self._make(STAGES[number])
@@ -40,11 +40,11 @@ class World:
 
     def filled(self, words: tuple[str, ...]) -> tuple[str, ...]:
         """A command with the runs that are known by now."""
-        return tuple(word.format(first=self.first, second=self.second) for word in words)
+        return tuple(word.format(first=self.first, second=self.second, third=self.third) for word in words)
 
     def _make(self, stage: str) -> None:
         if stage == "empty":
-            _images(self.root / "images")
+            write_images(self.root / "images")
             (self.root / "MLproject").touch()
         else:
             self._copy(self._kept / STAGES[self._made - 1], self.root)
@@ -63,6 +63,10 @@ class World:
             self._done(verbs.CHALLENGE)
         elif stage == "candidate":
             self._done(verbs.PROMOTE)
+        elif stage == "contested":
+            self._done(verbs.THIRD)
+            self.third = self._newest()
+            self._done(verbs.PROMOTE_THIRD)
         else:
             self._done(verbs.CHALLENGE)
 
@@ -97,10 +101,21 @@ def half_written(root: Path) -> list[str]:
     return [str(path.relative_to(root)) for path in found]
 
 
-def _images(folder: Path) -> None:
+def told_twice(root: Path) -> list[str]:
+    """Points of metrics that the store holds more than once."""
+    twice = (
+        "SELECT run_uuid || ': ' || key || ' at ' || step FROM metrics WHERE key NOT LIKE 'system/%' "
+        "GROUP BY run_uuid, key, step HAVING COUNT(*) > 1"
+    )
+    with closing(sqlite3.connect(root / "mlflow.db")) as db:
+        return [str(row[0]) for row in db.execute(twice)]
+
+
+def write_images(folder: Path, per_class: int = 10) -> None:
+    """A folder of three classes whose brightness tells the class."""
     rng = np.random.default_rng(0)
     for k, name in enumerate(CLASSES):
         (folder / name).mkdir(parents=True)
-        for i in range(10):
+        for i in range(per_class):
             pixels = rng.normal(60 + 60 * k, 20, (40, 32)).clip(0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(folder / name / f"{i:03d}.png")
+            Image.fromarray(pixels).save(folder / name / f"{i:05d}.png")
