@@ -35,7 +35,7 @@ def command(
     with attached.accounted("feedback"):
         store.connect()
         said = feedback.read(corrected) if corrected else []
-        found = open_window(log, against, begin, {one.sha256 for one in said})
+        found = open_window(log, against, begin, {one.sha256 for one in said if one.sha256})
         if found.reference is None:
             terminal.warn("The model brings no reference: no threshold and no healthy class are known.")
         if corrected:

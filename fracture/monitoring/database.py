@@ -43,31 +43,11 @@ class DatabaseLog:
                 none is to be made.
         """
         self._shown = without_secrets(address)
-        try:
-            url = make_url(address)
-        except ArgumentError:
-            raise ConfigError(f"{self._shown}: is no address of a database. {ALLOWED}") from None
-        kind = url.get_backend_name()
-        if kind not in ("sqlite", "postgresql") or (kind == "sqlite" and url.database in (None, "", ":memory:")):
-            raise ConfigError(f"{self._shown}: {ALLOWED}")
-        if kind == "postgresql":
-            if _PLAIN.match(address):
-                raise ConfigError(
-                    "--log postgresql://...: the password holds a blank or one of / ? # ' \" < >. Write these as "
-                    "addresses have them, such as %2F for a slash"
-                )
-            if importlib.util.find_spec("psycopg") is None:
-                raise ConfigError(f"{self._shown}: PostgreSQL needs more: pip install -e '.[postgres]'")
-        url = url.set(drivername="postgresql+psycopg" if kind == "postgresql" else "sqlite")
-        if kind == "sqlite" and not make and not Path(url.database or "").is_file():
-            raise ConfigError(f"{self._shown}: no such file. {ALLOWED}")  # SQLite would make an empty one
-        wait = {"timeout": _PATIENCE} if kind == "sqlite" else {"connect_timeout": _PATIENCE}
-        if kind == "sqlite" and not make and _is_fixed(Path(url.database or "")):
-            path = quote(str(Path(url.database or "").absolute()))
-            url = url.set(database=f"file:{path}", query={"immutable": "1", "uri": "true"})
-        self._engine = sa.create_engine(url, pool_pre_ping=True, connect_args=wait)
-        if kind == "sqlite" and not _is_fixed(Path(url.database or "")):
-            sa.event.listen(self._engine, "connect", _readable_meanwhile)
+        url = _checked(address, self._shown)
+        if url.get_backend_name() == "postgresql":
+            self._engine = sa.create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": _PATIENCE})
+        else:
+            self._engine = self._sqlite(url, make)
         number = sa.BigInteger().with_variant(sa.Integer, "sqlite")
         columns: list[sa.Column[Any]] = [
             sa.Column(name, _KINDS.get(name, sa.Text), index=name == "time") for name in NAMES
@@ -75,7 +55,11 @@ class DatabaseLog:
         self._table = sa.Table(TABLE, sa.MetaData(), sa.Column("id", number, primary_key=True), *columns)
         said: list[sa.Column[Any]] = [sa.Column(name, _KINDS.get(name, sa.Text)) for name in correction.NAMES]
         self._said = sa.Table(CORRECTED, self._table.metadata, sa.Column("id", number, primary_key=True), *said)
-        self._open(make)
+        try:
+            self._open(make)
+        except ConfigError:
+            self.close()
+            raise
 
     def write(self, rows: Sequence[Record]) -> None:
         """Add rows, all or none.
@@ -127,6 +111,19 @@ class DatabaseLog:
         """Close all connections."""
         self._engine.dispose()
 
+    def _sqlite(self, url: sa.URL, make: bool) -> sa.Engine:
+        """A file of SQLite; where nobody can write to it, as on a medium that is read only, it is only read."""
+        path, wait = Path(url.database or ""), {"timeout": _PATIENCE}
+        if not make and not path.is_file():
+            raise ConfigError(f"{self._shown}: no such file. {ALLOWED}")  # SQLite would make an empty one
+        if not make and not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists():
+            fixed = {"immutable": "1", "uri": "true"}
+            url = url.set(database=f"file:{quote(str(path.absolute()))}", query=fixed)
+            return sa.create_engine(url, connect_args=wait)
+        engine = sa.create_engine(url, pool_pre_ping=True, connect_args=wait)
+        sa.event.listen(engine, "connect", _readable_meanwhile)
+        return engine
+
     def _open(self, make: bool) -> None:
         try:
             if make:
@@ -161,9 +158,29 @@ class DatabaseLog:
         return NAMES
 
 
-def _is_fixed(path: Path) -> bool:
-    """Whether nobody writes to a file of SQLite, nor this user beside it, as on a medium that is read only."""
-    return not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
+def _checked(address: str, shown: str) -> sa.URL:
+    """What an address names, with the driver that is used.
+
+    Raises:
+        ConfigError: another kind of database, or its driver is missing.
+    """
+    try:
+        url = make_url(address)
+    except ArgumentError:
+        raise ConfigError(f"{shown}: is no address of a database. {ALLOWED}") from None
+    kind = url.get_backend_name()
+    if kind == "sqlite" and url.database not in (None, "", ":memory:"):
+        return url.set(drivername="sqlite")
+    if kind != "postgresql":
+        raise ConfigError(f"{shown}: {ALLOWED}")
+    if _PLAIN.match(address):
+        raise ConfigError(
+            "--log postgresql://...: the password holds a blank or one of / ? # ' \" < >. Write these as addresses do, "
+            "such as %2F for a slash"
+        )
+    if importlib.util.find_spec("psycopg") is None:
+        raise ConfigError(f"{shown}: PostgreSQL needs more: pip install -e '.[postgres]'")
+    return url.set(drivername="postgresql+psycopg")
 
 
 def _readable_meanwhile(link: Any, _: object) -> None:

@@ -109,7 +109,8 @@ def drift(log: str, against: str, since: str, limits: Limits, out: Path, termina
         )
     if window.reference.weights_sha256 != window.rows[-1].weights:
         terminal.warn("The reference is that of another model than the one that answered.")
-    if others := {name for row in window.rows for name in row.probabilities} ^ set(window.reference.classes):
+    answered = {name for row in window.rows for name in row.probabilities}
+    if answered and (others := answered ^ set(window.reference.classes)):
         raise ConfigError(
             f"the reference and the answers differ in the classes {', '.join(sorted(others))}: shares of other classes "
             "cannot be compared. --against takes a model of the same ones."

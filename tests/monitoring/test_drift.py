@@ -283,6 +283,8 @@ def test_the_command_reports_keeps_a_run_and_ends_with_five(
     assert "--against takes another one" in capsys.readouterr().err
     assert cli("drift", "log", "--since", "all", "--against", "none.json") == 2
     assert cli("drift", "log", "--since", "soon") == 2
+    FolderLog(tmp_path / "bad", make=True).write([replace(row, error="x", probabilities={}) for row in rows(20)])
+    assert cli("drift", "bad", *common[2:]) == 5, "files that cannot be read have no class at all"
     Path("other.json").write_text(base.model_copy(update={"classes": ("broken", "whole")}).model_dump_json())
     capsys.readouterr()
     assert cli("drift", "log", "--since", "all", "--against", "other.json") == 2
