@@ -37,7 +37,7 @@ DARK = TerminalTheme((24, 27, 32), (222, 226, 231), [
 
 
 def report(studio: Studio) -> Image.Image:
-    """The report of README's second command: what it says first, and its activation maps, side by side."""
+    """A report like that of README's second command: what it says first, and its activation maps, side by side."""
     studio.visit(studio.artifact(studio.run(*PROBE), "report.html").as_uri(), 760, 960)
     first = studio.shot()
     figures = "[...document.querySelectorAll('figure, p')].find(one => one.textContent.startsWith({!r}))"

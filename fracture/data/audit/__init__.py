@@ -1,1 +1,1 @@
-"""Whether data deserves to be trained on: seven questions, their evidence and a page."""
+"""Whether data deserves to be trained on: eight questions, their evidence and a page."""

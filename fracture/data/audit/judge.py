@@ -31,7 +31,7 @@ def judge(
     name: str, digest: str, images: Sequence[Image], duplicates: Sequence[PairLike] | None, review: Sequence[PairLike],
     probe: Probe, thresholds: Mapping[str, float], featureless: int = 0, patients_ignored: bool = False,
 ) -> AuditReport:  # fmt: skip
-    """Answer the seven questions.
+    """Answer the eight questions.
 
     Args:
         name: of the manifest.

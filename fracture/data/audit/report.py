@@ -56,7 +56,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Check:
-    """The answer to one of the seven questions.
+    """The answer to one of the eight questions.
 
     Attributes:
         number, name, title: which question.
