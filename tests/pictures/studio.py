@@ -21,7 +21,7 @@ from tests import chromium
 from tests.mlflow_server import free_port, start_server
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 120.0  # seconds that a page or a server may take
+PATIENCE = 600.0  # seconds that a page or a server may take
 
 
 class Studio:

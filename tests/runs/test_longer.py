@@ -162,7 +162,7 @@ def test_a_run_trained_longer_can_be_interrupted_and_goes_on(store_root: Path, i
 @pytest.mark.parametrize(
     ("kind", "epochs", "message"),
     [
-        ("finished", 1, r"epochs=1: run \w+ stands at epoch 1, its best\. Allowed: more than 1"),
+        ("finished", 1, r"epochs=1: run \w+ is at epoch 1, its best\. Allowed: more than 1"),
         ("deleted", 9, "mlflow runs restore"),
         ("evaluation", 9, "is no training run, but evaluate"),
         ("nothing learned", 9, "its state is not at"),
