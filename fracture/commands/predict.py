@@ -1,7 +1,6 @@
 """`fracture predict`: answer to many images, as a table."""
 
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,7 @@ def command(
     with tempfile.TemporaryDirectory() as folder:
         predictor, served = answering.find_served(target, Path(folder))
     with logged.open_log(log, predictor, served, terminal, **kept) as answers, terminal.working() as progress:
-        heard = {"heard": partial(answers.put, wait=True)} if answers else {}
+        heard = {"heard": answers.store} if answers else {}
         written = questions.answer(predictor, out, progress, **heard)
     terminal.say(written.said(out))
     for warning in written.warnings():

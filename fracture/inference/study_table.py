@@ -91,10 +91,10 @@ def write_studies(
         for number, name in enumerate(left, start=1):
             paths, began = list(studies[name]), time.perf_counter()
             found = answer_study(predictor.predict(paths), rule)
+            heard(paths, found.images, time.perf_counter() - began)
             *said, error = row(name, found.answer, rule.classes)
             table.writerow([*said, _images(paths, found), error])
             file.flush()
-            heard(paths, found.images, time.perf_counter() - began)
             pairs = zip(paths, found.images, strict=True)
             bad += [(as_text(str(path)), image.error) for path, image in pairs if image.error]
             progress("studies", number, len(left))

@@ -79,7 +79,7 @@ def write(
         paths: of the images.
         out: a CSV, made if missing.
         progress: told how far it is.
-        heard: told the paths, the answers and the seconds of each batch, once they are written.
+        heard: told the paths, the answers and the seconds of each batch, before its rows are written.
 
     Raises:
         ConfigError: ``out`` holds something else, or the answers of another model.
@@ -93,11 +93,11 @@ def write(
         for start in range(0, len(left), size):
             batch, began = left[start : start + size], time.perf_counter()
             answers = predictor.predict(batch)
+            heard(batch, answers, time.perf_counter() - began)
             table.writerows(
                 row(as_text(str(path)), answer, sidecar.classes) for path, answer in zip(batch, answers, strict=True)
             )
             file.flush()
-            heard(batch, answers, time.perf_counter() - began)
             bad += [(as_text(str(p)), answer.error) for p, answer in zip(batch, answers, strict=True) if answer.error]
             progress("images", start + len(batch), len(left))
     return Written(len(left), len(paths) - len(left), tuple(bad))

@@ -98,10 +98,9 @@ class AnswerLog:
     def __init__(self, place: Place, served: Served, policy: Policy) -> None:
         """Begin to write."""
         self._place, self._served, self._policy = place, served, policy
-        self._queue: queue.Queue[_Request | None] = queue.Queue()
-        self._room = threading.Condition()
+        self._queue: queue.Queue[_Request | threading.Event | None] = queue.Queue()
+        self._counts = threading.Lock()
         self._bytes, self._waiting, self._lost, self._written, self._not_kept = 0, 0, 0, 0, 0
-        self._patient = False  # whether whoever writes waits for the log
         self._rows: list[Record] = []
         self._problems: dict[str, str] = {}  # by what is not kept: rows, images, or what is too old
         self._try_at, self._pause, self._tidy_at = 0.0, _AGAIN, 0.0
@@ -111,7 +110,7 @@ class AnswerLog:
 
     def put(
         self, images: Sequence[bytes | Path | None], answers: Sequence[Answer], seconds: float, *,
-        served: Served | None = None, wait: bool = False,
+        served: Served | None = None,
     ) -> None:  # fmt: skip
         """Have answers written down, at some time.
 
@@ -120,19 +119,23 @@ class AnswerLog:
             answers: one each.
             seconds: that they took.
             served: who answered, None for the model that the log began with.
-            wait: for room, where much waits, and for the last row at the end; else what has no room leaves no row.
         """
         size = sum(len(image) for image in images if isinstance(image, bytes))
-        with self._room:
-            if wait:
-                self._patient = True
-                self._room.wait_for(lambda: self._queue.qsize() < 64)
-            elif self._bytes + size > WAITING_BYTES or self._queue.qsize() > WAITING_ROWS:
+        with self._counts:
+            if self._bytes + size > WAITING_BYTES or self._queue.qsize() > WAITING_ROWS:
                 self._lost += len(answers)
                 return
             self._bytes += size
             self._waiting += len(answers)
         self._queue.put(_Request(datetime.now(UTC), images, answers, seconds, size, served or self._served))
+
+    def store(self, images: Sequence[bytes | Path | None], answers: Sequence[Answer], seconds: float) -> None:
+        """The same for who can wait: until they are written, or must wait for a place that fails."""
+        self.put(images, answers, seconds)
+        tried = threading.Event()
+        self._queue.put(tried)
+        while not tried.wait(1) and self._thread.is_alive():
+            pass
 
     def correct(self, image: str, label: str, by: str, served: Served) -> str:
         """Keep what a reader says that an image is; waits until it is stored.
@@ -162,16 +165,10 @@ class AnswerLog:
         }  # fmt: skip
 
     def close(self) -> str:
-        """Write what waits and stop; what is missing and why, empty where nothing is.
-
-        That takes ten seconds at most, or where the log is waited for, until nothing moves for as long.
-        """
+        """Write what waits, for ten seconds at most, and stop; what is missing and why, empty where nothing is."""
         self._closing = True
         self._queue.put(None)
-        left, before = (self._waiting, self._written), None
-        while self._thread.is_alive() and left != before:
-            self._thread.join(_LAST_TRY)
-            before, left = left, (self._waiting, self._written) if self._patient else left
+        self._thread.join(_LAST_TRY)
         missing = self._lost + self._waiting + len(self._rows)
         slow = "too many at once" if self._lost else "it takes them too slowly"
         said = [f"{missing:,} answers are not in the log: {self._problems.get('rows', slow)}"] if missing else []
@@ -184,17 +181,23 @@ class AnswerLog:
     def _work(self) -> None:
         last = False
         while not last:
-            request = self._next()
+            request, tried = self._next(), []
             while request is not None:
-                self._take(request)
+                if isinstance(request, _Request):
+                    self._take(request)
+                else:
+                    tried.append(request)
                 request = self._queue.get_nowait() if not self._queue.empty() and len(self._rows) < 500 else None
             last = self._closing and self._queue.empty()
-            if self._rows and (last or time.monotonic() >= self._try_at):
+            at_once = last or (tried and "rows" not in self._problems)
+            if self._rows and (at_once or time.monotonic() >= self._try_at):
                 self._write()
+            for one in tried:
+                one.set()
             self._tidy()
         self._place.close()
 
-    def _next(self) -> _Request | None:
+    def _next(self) -> _Request | threading.Event | None:
         with suppress(queue.Empty):
             return self._queue.get(timeout=_TOGETHER if self._rows else 1.0)
         return None
@@ -214,16 +217,15 @@ class AnswerLog:
             except Exception:  # noqa: BLE001 - one odd file must not end the log
                 self._lose(1)
                 LOG.exception("an answer could not be logged")
-        with self._room:
+        with self._counts:
             self._bytes -= request.size
             self._waiting -= len(request.answers)
-            self._room.notify_all()
         if (over := len(self._rows) - WAITING_ROWS) > 0:
             del self._rows[:over]
             self._lose(over)
 
     def _lose(self, count: int) -> None:
-        with self._room:
+        with self._counts:
             self._lost += count
 
     def _keep(self, data: bytes | None, row: Record) -> str:

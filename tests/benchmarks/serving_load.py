@@ -31,7 +31,8 @@ def ask(port: int, body: bytes) -> int:
         reply = link.getresponse()
         reply.read()
         return reply.status
-    except OSError:
+    except (OSError, http.client.HTTPException) as error:
+        print(f"failed: {error!r}", file=sys.stderr)
         return -1
     finally:
         link.close()

@@ -332,21 +332,38 @@ def test_nothing_odd_keeps_rows_from_a_place(values: dict[str, Any], address: st
     assert plain.label == "a"
 
 
-def test_who_waits_for_the_log_waits_for_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_can_wait_has_stored_each_answer_before_going_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Slow(FolderLog):
         def write(self, rows: Sequence[Record]) -> None:
-            time.sleep(0.15)
+            time.sleep(0.05)
             super().write(rows)
 
-    monkeypatch.setattr(logs, "_LAST_TRY", 0.3)
-    monkeypatch.setattr(logs, "make", lambda *values: time.sleep(0.02) or make(*values))
+    monkeypatch.setattr(logs, "_LAST_TRY", 0.1)
+    monkeypatch.setattr(logs, "make", lambda *values: time.sleep(0.05) or make(*values))
     patient, hasty = (AnswerLog(Slow(tmp_path / name, make=True), SERVED, Policy(KEY)) for name in "ab")
-    for _ in range(50):
-        patient.put([None], [Answer(error="x")], 0.1, wait=True)
+    for number in range(1, 11):
+        patient.store([None], [Answer(error="x")], 0.1)
+        assert len(list(FolderLog(tmp_path / "a", make=False).read())) == number
         hasty.put([None], [Answer(error="x")], 0.1)
+    hasty.put([None] * 30, [Answer(error="x")] * 30, 0.1)
     assert hasty.close().endswith("are not in the log: it takes them too slowly"), "what waits is missing too"
     assert patient.close() == ""
-    assert len(list(FolderLog(tmp_path / "a", make=False).read())) == 50
+
+
+def test_who_can_wait_does_not_wait_for_a_place_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = FolderLog(tmp_path / "log", make=True)
+    tries: list[int] = []
+
+    def full(rows: Sequence[Record]) -> None:
+        tries.append(len(rows))
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(place, "write", full)
+    log = AnswerLog(place, SERVED, Policy(KEY))
+    for _ in range(5):
+        log.store([None], [Answer(error="x")], 0.1)
+    assert len(tries) < 5, "each batch does not try anew"
+    assert log.close().startswith("5 answers are not in the log: rows: ")
 
 
 def test_images_that_are_not_kept_are_counted_and_said_once(
