@@ -34,6 +34,7 @@ _DRAWN_FILE = re.compile(r".[_-](?:mask|seg|segmentation|overlay|heatmap|gradcam
 _NO_IMAGES = (".py", ".md", ".pdf", ".html", ".htm", ".db", ".ini", ".npy", ".zip", ".pth", ".log")  # not opened
 _NAME = "its name is not valid UTF-8, or holds a line break or another character that is not shown: rename it"
 _HEAD = 256  # bytes that tell a DICOM file
+_MARKS = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ")  # PNG, JPEG, TIFF, JPEG 2000
 
 
 @dataclass(frozen=True)
@@ -105,12 +106,12 @@ def _why_drawn(root: Path, place: str) -> str:
 
 
 def is_image(place: str) -> bool:
-    """Whether a file is one that is read: by its suffix, or where that says nothing by the mark of DICOM."""
+    """Whether a file is one that is read: by its suffix, or where that says nothing by the mark it begins with."""
     suffix = os.path.splitext(place)[1].lower()  # noqa: PTH122
     if suffix in SUFFIXES:
         return True
     telling = suffix in LABEL_FILES or suffix in _NO_IMAGES or why_unread(place)
-    return not telling and _has_dicom_mark(place)
+    return not telling and _has_mark(place, () if suffix else _MARKS)
 
 
 def _folders(root: Path, excluded: list[Exclusion]) -> list[tuple[str, list[str]]]:
@@ -137,11 +138,13 @@ def _folders(root: Path, excluded: list[Exclusion]) -> list[tuple[str, list[str]
     return found
 
 
-def _has_dicom_mark(place: str) -> bool:
+def _has_mark(place: str, further: tuple[bytes, ...]) -> bool:
+    """Whether a file begins as DICOM or in one of the further ways."""
     if not os.path.isfile(place):  # noqa: PTH113 - a pipe would never end
         return False
     try:
         with open(place, "rb") as file:  # noqa: PTH123
-            return is_dicom(file.read(_HEAD))
+            head = file.read(_HEAD)
+            return is_dicom(head) or head.startswith(further)
     except OSError:
         return False

@@ -615,6 +615,18 @@ def test_roboflows_classes_table_is_read_where_it_lies(plant: Plant) -> None:
     assert len(_prepare(root / "train" / "_classes.csv").manifest.rows) == 31
 
 
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "JPEG2000"])
+def test_images_without_suffix_are_read_as_those_of_dicom_are(kind: str, plant: Plant) -> None:
+    root = plant(*(f"{'AB'[i % 2]}/IM{i:05d}" for i in range(N)), "A/notes", "A/IM9.old")
+    for path in root.glob("*/IM*"):
+        with Image.open(path) as image:
+            image.save(path, kind)
+    (root / "A/notes").write_text("no image")
+    prepared = _prepare(root)
+    assert Counter(row.label for row in prepared.manifest.rows) == {"A": N // 2, "B": N // 2}
+    assert prepared.sources[0].others == {"no suffix": 1, ".old": 1}
+
+
 def test_every_file_is_used_named_or_counted(plant: Plant) -> None:
     root = plant(*(f"{'AB'[i % 2]}/{i}.png" for i in range(N)), "A/x.JP2", "B/y.pgm", "A/.hidden.png", "B/._1.png")
     Image.open(root / "A" / "0.png").rotate(90).save(root / "A" / "x.JP2", "JPEG2000")
