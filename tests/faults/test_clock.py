@@ -76,7 +76,7 @@ def train() -> tuple[str, ...]:
 
 
 def end(command: "subprocess.Popen[str]", code: int) -> str:
-    said, _ = command.communicate(timeout=400)
+    said, _ = command.communicate(timeout=900)
     assert command.returncode == code, said
     assert code < 0 or "Traceback" not in said
     return said
@@ -89,7 +89,7 @@ def doctor(project: Path, jump: int, **variables: str) -> list[dict[str, str]]:
     as_set = 'mount --bind stat /proc/stat && exec "$0" -m fracture doctor --fix --json'
     words = ["unshare", "--mount", "sh", "-c", as_set, sys.executable]
     done = subprocess.run(
-        words, cwd=project, env=os.environ | variables, capture_output=True, text=True, timeout=400, check=False
+        words, cwd=project, env=os.environ | variables, capture_output=True, text=True, timeout=900, check=False
     )
     if "unshare failed" in done.stderr or not shutil.which("unshare"):
         pytest.skip("this user may not have a view of /proc of its own")
@@ -110,7 +110,7 @@ def check_whole(project: Path, epochs: int = 3) -> None:
 @pytest.mark.parametrize("jump", JUMPS)
 def test_the_clock_is_set_in_the_middle_of_a_training(project: Path, shifted: dict[str, str], jump: str) -> None:
     command = start(project, JUMPED, train(), **shifted, JUMP=f"{JUMPS[jump]:+d}")
-    until = time.monotonic() + 400
+    until = time.monotonic() + 900
     while not (project / "jumped").exists() and command.poll() is None and time.monotonic() < until:
         time.sleep(0.1)
     assert abs(float((project / "jumped").read_text()) - JUMPS[jump]) < 100
