@@ -138,7 +138,11 @@ def test_the_folder_is_moved_between_a_kill_and_what_goes_on(project: Path) -> N
     end(start(project, KILLED, train()), -signal.SIGKILL)
     (run,) = running(project)
     moved = project.rename(project.with_name("elsewhere"))
-    assert "its runs pointed to" in end(start(moved, "", ("train", "--resume", run)), 0)
+    again = ("train", "--resume", run)
+    said = end(start(moved, "", again), 3)
+    assert "its runs pointed to" in said
+    assert "give data=NEW" in said, "the data was moved with it"
+    end(start(moved, "", (*again, "--data", "images")), 0)
     check_whole(moved)
     assert list((moved / "mlruns").rglob("best.pth"))
     assert not project.exists()
