@@ -38,8 +38,8 @@ def summarise(results: Sequence[Results]) -> dict[str, FoldEstimate]:
         values = tuple(one.splits["test"].metrics[name].value for one in results)
         known = [value for value in values if value is not None]
         mean, low, high = over_folds(known, ratio) if len(known) == len(values) else (None, None, None)
-        if len(values) < LEAST:
-            low, high = None, None
+        if len(values) < LEAST or (low is not None and high is not None and low <= 0 and high >= 1):
+            low, high = None, None  # all that a share can be says nothing
         found[name] = FoldEstimate(value=mean, low=low, high=high, n=n, folds=values)
     return found
 

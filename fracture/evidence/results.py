@@ -48,7 +48,8 @@ class FoldEstimate(BaseModel):
 
     value: float | None = Field(description="mean over the folds; null when one cannot tell it")
     low: float | None = Field(
-        description="lower end of the 95 % interval of the corrected resampled t-test; null of two folds"
+        description="lower end of the 95 % interval of the corrected resampled t-test; null of two folds "
+        "and where it holds all of 0 to 1"
     )
     high: float | None = Field(description="upper end of it; not cut off at the metric's own range")
     n: int = Field(description="images tested, over all folds")

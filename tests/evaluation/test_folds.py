@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fracture.evaluation.folds import over_folds, summarise
+from fracture.evidence import Results
 from tests.registry.made_up import results
 
 
@@ -38,3 +39,14 @@ def test_two_folds_have_a_mean_and_no_interval() -> None:
     found = summarise(folds)["accuracy"]
     assert found.value is not None
     assert (found.low, found.high) == (None, None)
+
+
+def test_folds_that_differ_too_much_have_no_interval() -> None:
+    def scoring(value: float) -> Results:
+        one = results(1.0)
+        test = one.splits["test"]
+        metrics = test.metrics | {"accuracy": test.metrics["accuracy"].model_copy(update={"value": value})}
+        return one.model_copy(update={"splits": one.splits | {"test": test.model_copy(update={"metrics": metrics})}})
+
+    found = summarise([scoring(value) for value in (0.1, 0.5, 0.9)])["accuracy"]
+    assert (found.value, found.low, found.high) == (pytest.approx(0.5), None, None)
