@@ -69,7 +69,7 @@ def result_tables(results: Judged) -> list[Table]:
     """By class, in all, and what was taken for what."""
     test = results.splits["test"]
     title = f"Test: {test.n} images, 95 % intervals by group" + (
-        ", SYNTHETIC images or training" if results.synthetic else ""
+        ", SYNTHETIC: rendered images in the test or in training" if results.synthetic else ""
     )
     overall = Table(title=title, title_justify="left", title_style="bold")
     for name in ("", "precision", "recall", "F1", "n"):

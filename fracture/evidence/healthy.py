@@ -18,6 +18,9 @@ _NAMES = frozenset(
     {f"{no}{fracture}" for no in ("no", "non", "not") for fracture in ("fracture", "fractures", "fractured")}
     | {"unfractured", "fracturefree", "normal", "healthy", "negative", "nofinding", "nofindings", "intact"}
     | {"healthycontrol", "healthycontrols"}
+    | {"gesund", "unauffällig", "unauffaellig", "keinefraktur", "ohnefraktur"}  # German
+    | {"sain", "sansfracture", "pasdefracture", "sano", "sinfractura", "nofractura"}  # French, Italian, Spanish
+    | {"normale", "senzafrattura", "saudável", "saudavel", "semfratura", "gezond", "geenfractuur"}
 )
 _FRACTURES = frozenset({"fracture", "fractures", "fractured"})
 _CASES = frozenset({"case", "cases"})

@@ -23,7 +23,7 @@ class Written:
     """What was done.
 
     Attributes:
-        answered: images answered now.
+        answered: images or studies gone through now, those that could not be read among them.
         kept: rows that were there before.
         bad: path and error of the images that could not be read now.
     """
@@ -34,7 +34,8 @@ class Written:
 
     def said(self, out: Path) -> str:
         """What was written to ``out``, in a line."""
-        return f"{self.answered} answered, {self.kept} kept from before, {len(self.bad)} bad: {out}"
+        bad = f"{len(self.bad)} of their images could not be read" if self.bad else "all could be read"
+        return f"{self.answered} done, {self.kept} kept from before; {bad}: {out}"
 
     def warnings(self, most: int = 20) -> list[str]:
         """A line for each image that could not be read, up to ``most``."""

@@ -91,7 +91,7 @@ def resolve(config: TrainConfig, image_size: int, synthetic: bool) -> Plan:
         reasons["precision"] = f"{'has' if precision == 'bf16' else 'no'} bf16 in hardware"
     threads = allowed_threads() if config.threads == "auto" else config.threads
     if config.epochs == "auto":
-        reasons["epochs"] = "3 for the demo set, to see the whole story in minutes" if synthetic else "the seed's 30"
+        reasons["epochs"] = "3 for the demo set, to see everything in minutes" if synthetic else "30, as in recipe=seed"
     epochs = (3 if synthetic else 30) if config.epochs == "auto" else config.epochs
     if config.warmed_up_throughout(epochs):
         raise ConfigError(f"warmup_epochs={config.warmup_epochs}: takes all of the {epochs} epochs; give epochs=N")

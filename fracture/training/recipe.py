@@ -74,10 +74,10 @@ def resolve(config: TrainConfig, backbone: Backbone, facts: Facts) -> tuple[Trai
         ConfigError: what the recipe chooses does not go with what the user gave.
     """
     if why := _why_seed(config, facts):
-        return *_filled(config, {}), f"the seed's{why}"
+        return *_filled(config, {}), f"recipe=seed{why}"
     heads = solvable(backbone)
     if not heads:
-        return *_filled(config, {}), f"the seed's: {backbone.name} has no head that could be fitted"
+        return *_filled(config, {}), f"recipe=seed: {backbone.name} has no head that could be fitted"
     changes = _changes(config, backbone, facts, heads[0])
     chosen, problems = validated(TrainConfig, config.model_dump() | changes)
     if chosen is None:
@@ -116,7 +116,7 @@ def _why_seed(config: TrainConfig, facts: Facts) -> str:
     if as_text(config)["head"] == "random":
         return ": head=random was given, and what could be chosen begins with another head"
     if not facts.pretrained:
-        return ": random weights know nothing that could be kept"
+        return ": random weights hold no features worth keeping"
     if facts.synthetic:
         return ": the demo set is for seeing the story"
     return f": {facts.images:,} training images are enough to teach the whole network" if facts.images > MANY else ""

@@ -493,6 +493,14 @@ def test_a_patient_column_counts_before_a_group(plant: Plant) -> None:
     assert _groups(_prepare(_table(root / "t.csv", [["path", "label", "group", "patient_id"], *rows]))) == N // 2
 
 
+def test_of_two_patient_columns_the_one_that_repeats_counts(plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    rows = [[f"{i}.png", "AB"[i // 4 % 2], f"X{i}", f"P{i // 2}"] for i in range(N)]
+    prepared = _prepare(_table(root / "t.csv", [["path", "label", "patient", "patient_id"], *rows]))
+    assert _groups(prepared) == N // 2
+    assert any("since patient differs in each row" in note for note in prepared.sources[0].notes)
+
+
 @pytest.mark.parametrize("other", ["b", "B ", "B"])
 def test_two_spellings_of_a_class_are_refused(other: str, plant: Plant) -> None:
     root = plant(*(f"{i}.png" for i in range(N)))

@@ -11,6 +11,7 @@ ALONE = [  # beside any other classes
     "no_fracture", "no fracture", "No-Fracture", "NoFracture", "NO_FRACTURE", "no fractures", "no_fractured",
     "non_fracture", "Non-Fractured", "nonfractured", "not fractured", "Not_Fractured", "unfractured", "fracture-free",
     "normal", "Normal", " NORMAL ", "healthy", "negative", "no finding", "no_findings", "No Findings", "intact",
+    "gesund", "keine Fraktur", "Sans fracture", "sano", "Senza_frattura",
     "healthy_control",
 ]  # fmt: skip
 PAIRS = [
@@ -22,7 +23,7 @@ UNKNOWN = [
     ("background", "fracture"),
     ("abnormal", "not_normal"),
     ("normal_variant", "fracture"),
-    ("gesund", "krank"),
+    ("heil", "krank"),
     ("0", "1", "2"),
     ("0", "fracture"),
     ("no", "yes", "maybe"),
@@ -122,7 +123,7 @@ def test_files_with_and_without_the_field() -> None:
         (("fractured", "normal"), "normal is a name for the healthy class"),
         (("no_fracture", "normal", "spiral"), "no_fracture and normal are names for the healthy class"),
         (("0", "1"), "0 is a name for the healthy class"),
-        (("bruch", "gesund"), "of two classes, here bruch and gesund, one is healthy as a rule"),
+        (("bruch", "heil"), "of two classes, here bruch and heil, one is healthy as a rule"),
         (("fracture", "other"), "of two classes"),
         (("comminuted_fracture", "simple_fracture"), ""),
         (("A1", "A2", "B3"), ""),

@@ -120,7 +120,7 @@ def test_a_backbone_of_one_size_keeps_it() -> None:
 
 @pytest.mark.parametrize(
     ("heads", "features", "said"),
-    [(("backbone",), "backbone", "reading the backbone's own features only"), ((), "backbone", "the seed's: ")],
+    [(("backbone",), "backbone", "reading the backbone's own features only"), ((), "backbone", "recipe=seed: ")],
 )
 def test_a_backbone_that_cannot_do_it_gets_what_it_can(
     heads: tuple[str, ...], features: str, said: str, monkeypatch: pytest.MonkeyPatch

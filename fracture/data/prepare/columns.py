@@ -94,6 +94,7 @@ def find_columns(
         column = column or path_column(path, names, rows, index, [])[0]  # the patient's may name the image as well
         meaning |= {"path": column} if column else {}
         notes += [note] if note else []
+    notes += [] if "patient" in own else _repeated_patient(meaning, names, rows)
     _split_by_values(meaning, own, names, rows)
     _by_position(meaning, names, header, bool(labels))
     notes += [] if resplit else _check_split(path, meaning, own, rows)
@@ -133,6 +134,27 @@ def _by_names(names: Sequence[str]) -> dict[str, str]:
         (name for kind in _PATIENTS for name in names if kind.fullmatch(plain(name))), ""
     )
     return known
+
+
+def _repeated_patient(
+    meaning: dict[str, str], names: Sequence[str], rows: Sequence[Mapping[str | None, str]]
+) -> list[str]:
+    """Of several columns that name patients, one with a value of its own in each row gives way to one that repeats."""
+    column = meaning.get("patient")
+    if not column or not _PATIENTS[0].fullmatch(plain(column)) or _repeats(column, rows):
+        return []
+    others = [name for name in names if _PATIENTS[0].fullmatch(plain(name)) and name not in meaning.values()]
+    found = next((name for name in others if _repeats(name, rows)), "")
+    if not found:
+        return []
+    meaning["patient"] = found
+    return [f"patients: column {found}, since {column} differs in each row; --columns patient={column} takes that"]
+
+
+def _repeats(column: str, rows: Sequence[Mapping[str | None, str]]) -> bool:
+    """Whether two rows hold the same value in a column."""
+    values = [row[column] for row in rows if row[column]]
+    return len(set(values)) < len(values)
 
 
 def _check_label(

@@ -106,7 +106,7 @@ def read_table(path: Path, config: PrepareConfig, source: str) -> TableRecords:
         *columns.notes,
         *mixed_note(labels),
         *_found_by_name(records),
-        *([] if ours else _unnamed(records, refused)),
+        *([] if ours else _unnamed(path.name, records, refused)),
     ]
     kept = [one.record for one in records]
     notes += [f"boxes: columns {', '.join(drawn)}"] if drawn else []
@@ -314,7 +314,7 @@ def _found_by_name(records: Sequence[_Named]) -> list[str]:
     ]
 
 
-def _unnamed(records: Sequence[_Named], refused: Collection[Path]) -> list[str]:
+def _unnamed(table: str, records: Sequence[_Named], refused: Collection[Path]) -> list[str]:
     """A sentence on the images that lie beside those of the table and that no row names, be it one that is left out."""
     used = {one.record.path for one in records}
     named = used | set(refused)
@@ -327,4 +327,4 @@ def _unnamed(records: Sequence[_Named], refused: Collection[Path]) -> list[str]:
     if not beside:
         return []
     shown = ", ".join(sorted(os.path.basename(path) for path in beside)[:3])  # noqa: PTH119
-    return [f"{len(beside):,} images beside them are named by no row and not used: {shown}"]
+    return [f"{len(beside):,} images beside them are named by no row of {table}: {shown}"]
