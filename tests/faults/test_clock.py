@@ -113,6 +113,7 @@ def test_the_clock_is_set_in_the_middle_of_a_training(project: Path, shifted: di
     until = time.monotonic() + 900
     while not (project / "jumped").exists() and command.poll() is None and time.monotonic() < until:
         time.sleep(0.1)
+    assert (project / "jumped").exists(), end(command, 0)
     assert abs(float((project / "jumped").read_text()) - JUMPS[jump]) < 100
     said = doctor(project, JUMPS[jump], **shifted)
     assert not [one for one in said if "RUNNING" in str(one)], "the doctor takes it for dead"
