@@ -47,5 +47,6 @@ def _gone(experiment: str, location: str, here: Path) -> str:
         return ""
     place = Path(local_file_uri_to_path(location))
     moved = place.name == experiment and place.parent.name == "mlruns" and place.parent != here
-    there = place.parent.exists() or not (here / experiment).is_dir()
+    unfinished = (here / "state").is_dir() and not place.parent.parent.exists()  # moved before there was an artifact
+    there = place.parent.exists() or not ((here / experiment).is_dir() or unfinished)
     return location.removesuffix(f"/{experiment}") if moved and not there else ""
