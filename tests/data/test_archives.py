@@ -103,6 +103,14 @@ def test_names_that_are_too_long_or_twice_there_are_named(tmp_path: Path) -> Non
     assert [e.reason for e in excluded] == ["cannot be unpacked: File name too long", "cannot be unpacked: File exists"]
 
 
+def test_a_member_without_a_name_is_left_out_and_said(tmp_path: Path) -> None:
+    path = _zip(tmp_path / "x.zip", {"N": b"x", "A/1.png": b"x"})
+    path.write_bytes(path.read_bytes().replace(b"N", b"\0"))
+    found = extract(path, tmp_path / "out")
+    assert [e.reason for e in found.excluded] == ["cannot be unpacked: File exists"]
+    assert (found.folder / "A/1.png").is_file()
+
+
 @pytest.mark.parametrize("name", ["x.zip", "x.tar", "x.tar.gz"])
 @pytest.mark.parametrize("data", [b"", b"no archive at all", os.urandom(600)])
 def test_broken_archives_are_refused_in_one_sentence(tmp_path: Path, name: str, data: bytes) -> None:

@@ -161,7 +161,7 @@ def _members(path: Path) -> Iterator[_Member]:
     if path.name.lower().endswith(".zip"):
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
-                if not info.is_dir():
+                if not info.filename.endswith("/"):  # its is_dir() fails at an empty name in Python 3.11
                     link = stat.S_ISLNK(info.external_attr >> 16)
                     problem = "a link, not a file" if link else "encrypted" if info.flag_bits & 1 else ""
                     yield _Member(info.filename, lambda info=info: archive.open(info), problem)  # type: ignore[misc]
