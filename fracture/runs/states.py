@@ -27,4 +27,4 @@ def held_state(folder: Path, run_id: str) -> Iterator[None]:
         with FileLock(folder / ".lock", timeout=0):
             yield
     except Timeout as error:
-        raise ConfigError(f"run {run_id} is at work in another process on this machine") from error
+        raise ConfigError(f"run {run_id} is in use by another process on this machine") from error

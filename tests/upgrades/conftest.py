@@ -29,4 +29,4 @@ def old(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
     store.connect()
     yield folder
     mlflow.set_tracking_uri(before)
-    mlflow.set_registry_uri(before)
+    mlflow.set_registry_uri(None)  # type: ignore[arg-type] # that of the tracking store again
