@@ -80,7 +80,7 @@ def as_text(name: str) -> str:
 
 
 def as_cell(text: str) -> str:
-    """A text that no spreadsheet takes for a formula: an apostrophe stands before what would begin one (OWASP)."""
+    """A text that no spreadsheet takes for a formula: an apostrophe comes before what would begin one (OWASP)."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 

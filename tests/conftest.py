@@ -34,22 +34,27 @@ def _isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory:
         monkeypatch.delenv(f"MLFLOW_{name}", raising=False)
 
 
+def _exit_code(program: Callable[[], object]) -> int:
+    """What a program ends with in this process, whose handling of SIGTERM stays as it was."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        program()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return 0
+
+
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Run the command line in this process; the exit code that it ends with."""
 
-    def run(*arguments: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["fracture", *arguments])
-        before = signal.getsignal(signal.SIGTERM)
-        try:
-            main()
-        except SystemExit as stop:
-            return int(stop.code or 0)
-        finally:
-            signal.signal(signal.SIGTERM, before)
-        return 0
+    def called(*words: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["fracture", *words])
+        return _exit_code(main)
 
-    return run
+    return called
 
 
 @pytest.fixture
@@ -60,14 +65,7 @@ def entry(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
 
     def called(program: str, *words: str) -> int:
         monkeypatch.setattr(sys, "argv", [program, *words])
-        before = signal.getsignal(signal.SIGTERM)
-        try:
-            run({"registry": registry.cli, "tuning": tuning.cli}[program], program)
-        except SystemExit as stop:
-            return int(stop.code or 0)
-        finally:
-            signal.signal(signal.SIGTERM, before)
-        return 0
+        return _exit_code(lambda: run({"registry": registry.cli, "tuning": tuning.cli}[program], program))
 
     return called
 

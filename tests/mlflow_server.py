@@ -81,6 +81,18 @@ class Server:
                 one.kill()
             self._gone()
 
+    def end_before(self, owner: object, name: str, patch: pytest.MonkeyPatch, call: int = 1) -> None:
+        """Be ended right before a function of a module or class is called for the nth time."""
+        real, calls = getattr(owner, name), []
+
+        def late(*arguments: object, **named: object) -> object:
+            calls.append(1)
+            if len(calls) == call:
+                self.end()
+            return real(*arguments, **named)
+
+        patch.setattr(owner, name, late)
+
     def _gone(self) -> None:
         assert self.process is not None
         self.process.wait(60)

@@ -62,7 +62,7 @@ def test_splits_inside_the_class_folders(tmp_path: Path) -> None:
     assert len(related) == 1, "copies of one original are a group across splits"
 
 
-PATIENTS = {  # where they stand, as `prepare` finds them too
+PATIENTS = {  # where they are, as `prepare` finds them too
     "file names": lambda i: f"{'ab'[i % 2]}/patient{i // 4:03d}_{i % 4}.png",
     "file names in two splits": lambda i: f"{('train', 'val', 'test')[i % 3]}/{'ab'[i % 2]}/P{i // 4:03d}-{i % 4}.png",
     "folders": lambda i: f"{'ab'[i % 2]}/patient{i // 4}/{i % 4}.png",

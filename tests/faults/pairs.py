@@ -13,9 +13,8 @@ from tests.faults.verbs import TUNE, VERBS, Verb, files, runs
 from tests.faults.world import World, half_written, running, told_twice
 
 _REFUSED = (2, 3, 5, 6)
-AT_ONCE: dict[
-    str, Verb
-] = {  # of those that move an alias the order decides what comes out: only the history is checked
+# of those that move an alias the order decides what comes out: only the history is checked
+AT_ONCE: dict[str, Verb] = {
     "train": VERBS["train"],
     "tune": Verb(("tuning", *TUNE, "--trials", "1"), "", runs, 1),
     "evaluate": replace(VERBS["evaluate"], result=files("evaluation/**/*.csv")),

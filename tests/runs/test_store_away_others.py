@@ -35,19 +35,6 @@ def check_told_once(run_id: str) -> None:
     assert not states.state_root().joinpath(run_id).exists()
 
 
-def ended_before(server: Server, module: object, name: str, patch: pytest.MonkeyPatch, call: int = 1) -> None:
-    """End the server right before a function is called for the nth time."""
-    real, calls = getattr(module, name), []
-
-    def late(*arguments: object, **named: object) -> object:
-        calls.append(1)
-        if len(calls) == call:
-            server.end()
-        return real(*arguments, **named)
-
-    patch.setattr(module, name, late)
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("verb", ["evaluate", "ensemble"])
 def test_what_was_judged_is_kept_and_delivered_by_one_command(
@@ -63,7 +50,7 @@ def test_what_was_judged_is_kept_and_delivered_by_one_command(
             ensemble.ensemble(runs, terminal())
 
     with monkeypatch.context() as patch:
-        ended_before(server, *((evaluate, "judge_target") if verb == "evaluate" else (ensemble, "_judge")), patch)
+        server.end_before(*((evaluate, "judge_target") if verb == "evaluate" else (ensemble, "_judge")), patch)
         with pytest.raises(Interrupted, match=AWAY) as stop:
             judge()
     assert time.monotonic() - server.ended < 60
@@ -98,7 +85,7 @@ def test_a_group_goes_on_by_its_own_command(
         "at the end": (group, "_show", 1),
     }[moment]
     with monkeypatch.context() as patch:
-        ended_before(server, module, name, patch, call)
+        server.end_before(module, name, patch, call)
         with pytest.raises(Interrupted, match=r"(?s).*\n  again$"):
             begin(terminal())
     assert time.monotonic() - server.ended < 60

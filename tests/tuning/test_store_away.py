@@ -3,7 +3,6 @@
 import re
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import mlflow
@@ -16,21 +15,6 @@ from tests.tuning.test_tune import children, parent, study_of, tune
 from tuning import conclude, tracked, worker
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
-
-
-def ended_at(server: Server, place: tuple[object, str], call: int, patch: pytest.MonkeyPatch) -> None:
-    """End the server before the nth call of a function."""
-    owner, name = place
-    real: Callable[..., object] = getattr(owner, name)
-    calls: list[int] = []
-
-    def late(*arguments: object, **named: object) -> object:
-        calls.append(1)
-        if len(calls) == call:
-            server.end()
-        return real(*arguments, **named)
-
-    patch.setattr(owner, name, late)
 
 
 MOMENTS = {  # before which call of what the server goes
@@ -49,7 +33,8 @@ def test_the_same_command_goes_on_and_tells_everything_once(
 ) -> None:
     monkeypatch.setattr(worker, "PATIENCE", 1.0)
     with monkeypatch.context() as patch:
-        ended_at(server, *MOMENTS[moment], patch)
+        place, call = MOMENTS[moment]
+        server.end_before(*place, patch, call)
         with pytest.raises(Interrupted, match=r"(?s)tracking store.*Go on with:\n  python -m tuning") as stop:
             tune(tmp_path, images, trials=3)
     assert time.monotonic() - server.ended < 90, "also where the last trial is trained to its end"

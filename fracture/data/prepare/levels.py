@@ -110,7 +110,7 @@ def patient_at(folders: Sequence[str], levels: Levels) -> str:
 
 
 def told_patients(levels: Levels) -> str:
-    """A sentence on where the patients stand."""
+    """A sentence on where the patients are."""
     return f"patients are the folders at level {(levels.patients or 0) + 1}"
 
 
