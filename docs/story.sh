@@ -22,7 +22,6 @@ export MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR=false
 
 step() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
 kept() { find "$PLACE/mlruns" -path "*$(run_of "$1")/artifacts/$2" | head -1; } # an artifact of a run
-registry() { python -m registry "$@" 2> >(grep -v 'Add type hints to\|color_warning($' >&2); } # MLflow's advice to us
 run_of() { sed -n 's/^Run \([0-9a-f]\{32\}\).*/\1/p' "$1" | head -1; }
 [ "$DATA" = demo ] || DATA=$(realpath "$DATA")
 mkdir -p "$PLACE" && cd "$PLACE"
@@ -39,8 +38,8 @@ fracture compare
 
 step "4 of 8: the first one passes the gates and, as there is no champion yet, becomes it"
 # shellcheck disable=SC2086
-registry promote "$(run_of first.log)" --thresholds="$THRESHOLDS" $WAIVE
-registry challenge
+python -m registry promote "$(run_of first.log)" --thresholds="$THRESHOLDS" $WAIVE
+python -m registry challenge
 
 step "5 of 8: the champion answers over HTTP"
 fracture serve models:/fracture-classifier@champion --port="$PORT" >serve.log 2>&1 &
@@ -64,20 +63,20 @@ trap - EXIT
 
 step "6 of 8: the second one challenges it; had it lost, this would end with exit code 5"
 # shellcheck disable=SC2086
-registry promote "$(run_of second.log)" --thresholds="$THRESHOLDS" $WAIVE
+python -m registry promote "$(run_of second.log)" --thresholds="$THRESHOLDS" $WAIVE
 won=yes
-registry challenge --margin="$MARGIN" || won=no
+python -m registry challenge --margin="$MARGIN" || won=no
 
 step "7 of 8: back to the champion before, with a reason that stays on record"
 if [ $won = yes ]; then
-  registry rollback --reason "worse in use"
+  python -m registry rollback --reason "worse in use"
 else
   echo "It lost, so that there is nothing to roll back: the champion stayed."
 fi
 
 step "8 of 8: do aliases, history, versions and their runs agree? Who did what?"
-registry verify
-registry show
+python -m registry verify
+python -m registry show
 
 step "Open this"
 cat <<END

@@ -3,6 +3,7 @@
 import base64
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from mlflow.models import set_model
@@ -24,7 +25,9 @@ class FractureClassifier(PythonModel):  # type: ignore[misc]
         """Read weights and decisions from the artifacts."""
         self.predictor = Predictor.load(Path(context.artifacts["model"]))
 
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def] # MLflow reads hints as a schema
+    def predict(
+        self, context: PythonModelContext | None, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
         """A row an image: decision, label, a probability a class, the rest of an `Answer`; a heat map where wanted.
 
         What there is none of is None in columns of Python objects: as NaN it would be no JSON.
