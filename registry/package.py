@@ -23,7 +23,7 @@ from fracture.monitoring import reference
 from fracture.progress import LOG
 from fracture.runs.reference import reference_of
 from fracture.runs.target import why_no_model
-from fracture.tracking import artifacts, query
+from fracture.tracking import artifacts, experiment, query
 from registry.check import DIGEST, ROOT, digest, digest_of, files_of
 
 SERVED = Path(__file__).with_name("served_model.py")
@@ -93,7 +93,7 @@ def example(size: int) -> pd.DataFrame:
 def _packaged(run_id: str, key: str) -> str:
     """The package of a run with this key, empty where there is none or it was never finished."""
     client = mlflow.MlflowClient()
-    places = {client.get_run(run_id).info.experiment_id, str(mlflow.tracking.fluent._get_experiment_id())}
+    places = {client.get_run(run_id).info.experiment_id, experiment.current()}
     for model in client.search_logged_models(sorted(places), f"source_run_id = '{run_id}'"):
         if model.tags.get(_KEY) == key and _unchanged(model):
             return str(model.model_uri)

@@ -97,7 +97,7 @@ def test_mlflow_run_trains_and_leaves_a_complete_run(project: Path) -> None:
     [(run_id, state)] = rows(project, "SELECT run_uuid, status FROM runs")
     assert state == "FINISHED"
     assert rows(project, "SELECT value FROM params WHERE key = 'lr'") == [("1e-4",)]
-    artifacts = project / "mlruns" / "0" / run_id / "artifacts"
+    artifacts = project / "mlruns" / "1" / run_id / "artifacts"
     assert {"best.pth", "results.json", "train.log", "probe.npz"} <= {path.name for path in artifacts.iterdir()}
     assert "Data: demo (synthetic)" in (artifacts / "train.log").read_text()
     assert not list((project / "mlruns" / "state").iterdir())
@@ -133,14 +133,14 @@ def test_leaking_data_are_refused_with_their_audit_on_the_run_and_mended(project
     [(run_id,)] = rows(project, "SELECT run_uuid FROM tags WHERE key = 'fracture.audit' AND value = 'leaking'")
     fix = tag(project, run_id, "fracture.reason").splitlines()[-1].removeprefix("To fix it: ")
     assert fix.startswith("mlflow run . -e regroup --env-manager local ")
-    assert (project / "mlruns" / "0" / run_id / "artifacts" / "audit.html").is_file()
+    assert (project / "mlruns" / "1" / run_id / "artifacts" / "audit.html").is_file()
     code, output = run(project, ["bash", "-c", fix])
     assert code == 0, output
     repaired = project / "leaky.regrouped.csv"
     code, output = run(project, mlflow_run("audit", data=repaired, out=tmp_path / "audit.json"))
     assert code == 0, output
     [(run_id,)] = rows(project, "SELECT run_uuid FROM tags WHERE key = 'fracture.kind' AND value = 'audit'")
-    kept = {path.name for path in (project / "mlruns" / "0" / run_id / "artifacts").iterdir()}
+    kept = {path.name for path in (project / "mlruns" / "1" / run_id / "artifacts").iterdir()}
     assert kept == {"audit.json", "audit.html"}
 
 

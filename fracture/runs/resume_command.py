@@ -1,12 +1,12 @@
 """The command that does the same again or goes on, written in the way that this process was started."""
 
-import os
 import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from fracture.runs import launch
+from fracture.tracking import experiment
 
 _PROGRAMS = {"main": "fracture train", "tune": "python -m tuning", "regroup": "fracture prepare"}
 
@@ -22,7 +22,7 @@ def command_line(values: Mapping[str, str], attached: bool, entry: str = "main")
     if attached:
         given = [f"-P {name}={_quoted(value)}" for name, value in values.items()]
         where = [] if entry == "main" else [f"-e {entry}"]
-        return " ".join(["mlflow run", launch.project(), *where, *_manager(), *_experiment(), *given])
+        return " ".join(["mlflow run", launch.project(), *where, *_manager(), *experiment.option(), *given])
     flags = [f"--{name.replace('_', '-')} {_quoted(value)}" for name, value in values.items()]
     return " ".join([_PROGRAMS[entry], *flags])
 
@@ -38,12 +38,6 @@ def _manager() -> list[str]:
     if prefix.name.startswith("mlflow-"):
         return [] if (prefix / "conda-meta").is_dir() else ["--env-manager uv"]
     return ["--env-manager local"]
-
-
-def _experiment() -> list[str]:
-    """The experiment that ``mlflow run`` was given, where it is not the default one."""
-    experiment = os.environ.get("MLFLOW_EXPERIMENT_ID", "0")
-    return [] if experiment == "0" else [f"--experiment-id {shlex.quote(experiment)}"]
 
 
 def _quoted(value: str) -> str:

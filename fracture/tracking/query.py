@@ -10,6 +10,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from fracture.errors import ConfigError
+from fracture.tracking import experiment
 from fracture.tracking.sections import plain
 from fracture.trouble import explained
 
@@ -208,7 +209,7 @@ def _beside(run_id: str) -> list[str]:
 
 def _search(condition: str, experiments: Sequence[str] = ()) -> list[Run]:
     """All runs of some experiments, or of the current one, that meet a condition, newest first."""
-    among = list(experiments) or [str(mlflow.tracking.fluent._get_experiment_id())]
+    among = list(experiments) or [experiment.current()]
     order = ["attributes.start_time DESC"]
     client, found = mlflow.MlflowClient(), []
     page = client.search_runs(among, condition, ViewType.ACTIVE_ONLY, 200, order)

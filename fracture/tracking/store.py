@@ -15,13 +15,13 @@ from urllib.parse import unquote
 import mlflow
 import platformdirs
 from filelock import FileLock
-from mlflow.entities import LifecycleStage, Run
+from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from fracture.errors import ConfigError, Interrupted
 from fracture.privacy import who, without_secrets
-from fracture.tracking import creation
+from fracture.tracking import creation, experiment
 from fracture.tracking.moved import follow_move
 from fracture.trouble import is_silent, sentence
 
@@ -78,7 +78,7 @@ def connect() -> str:
                 creation.create(path)
             creation.patiently(path, lambda: mlflow.MlflowClient().get_experiment("0"))
             _say_moved(path)
-            _check_experiment()
+            experiment.settle()
     except (MlflowException, SQLAlchemyError) as error:
         said = without_secrets(f"the tracking store {uri} cannot be used: {sentence(error)}")
         if is_silent(error) and database(uri) is None:
@@ -90,28 +90,6 @@ def connect() -> str:
 def shown() -> str:
     """The address of the store without secrets."""
     return without_secrets(str(mlflow.get_tracking_uri()))
-
-
-def _check_experiment() -> None:
-    """See that the experiment of new runs is there, before anything is decoded.
-
-    Raises:
-        ConfigError: it was deleted, or there is none of that id.
-    """
-    name, number = (os.environ.get(f"MLFLOW_EXPERIMENT_{word}") for word in ("NAME", "ID"))
-    client = mlflow.MlflowClient()
-    if number and not os.environ.get("MLFLOW_RUN_ID"):  # with a run, its own experiment counts
-        try:
-            found = client.get_experiment(number)
-        except MlflowException as error:
-            raise ConfigError(f"MLFLOW_EXPERIMENT_ID={number}: {error.message}") from error
-    else:
-        found = client.get_experiment_by_name(name) if name else client.get_experiment("0")
-    if found is not None and found.lifecycle_stage == LifecycleStage.DELETED:
-        raise ConfigError(
-            f"experiment {found.name} (id {found.experiment_id}) was deleted: bring it back with `mlflow experiments "
-            f"restore --experiment-id {found.experiment_id}`, or give another name: MLFLOW_EXPERIMENT_NAME=..."
-        )
 
 
 def _context() -> dict[str, str]:

@@ -12,7 +12,7 @@ import pytest
 
 from fracture.runs import doctor, session
 from fracture.runs.session import Session
-from fracture.tracking import leftovers, store
+from fracture.tracking import experiment, leftovers, store
 from tests.runs.small import terminal
 
 pytestmark = pytest.mark.slow
@@ -65,7 +65,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def runs() -> dict[str, str]:
-    found = mlflow.MlflowClient().search_runs(["0"])
+    found = mlflow.MlflowClient().search_runs([experiment.current()])
     return {run.info.run_id: run.info.status for run in found}
 
 

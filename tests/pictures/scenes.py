@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -72,7 +73,7 @@ def mlflow_run(studio: Studio) -> Image.Image:
     """A run's metrics, epoch by epoch, in the MLflow UI."""
     run = studio.run(*COMPARED[0])
     with studio.mlflow() as address:
-        studio.visit(f"{address}/#/experiments/0/runs/{run}/model-metrics", 1280, 860)
+        studio.visit(f"{address}/#/experiments/{studio.experiment(run)}/runs/{run}/model-metrics", 1280, 860)
         studio.wait_for("document.querySelectorAll('.main-svg').length > 3")
         return studio.shot()
 
@@ -81,8 +82,8 @@ def mlflow_compare(studio: Studio) -> Image.Image:
     """Three runs on the compare page of the MLflow UI."""
     runs = [studio.run(*words) for words in COMPARED]
     with studio.mlflow() as address:
-        named = str(runs).replace("'", '"')
-        studio.visit(f'{address}/#/compare-runs?runs={named}&experiments=["0"]', 1280, 860)
+        chosen = f"runs={json.dumps(runs)}&experiments={json.dumps([studio.experiment(runs[0])])}"
+        studio.visit(f"{address}/#/compare-runs?{chosen}", 1280, 860)
         studio.wait_for("document.querySelectorAll('.main-svg').length")
         return studio.shot()
 

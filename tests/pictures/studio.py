@@ -70,6 +70,10 @@ class Studio:
         """A file that a run has left."""
         return next(self.folder.glob(f"mlruns/*/{run}/artifacts/{name}"))
 
+    def experiment(self, run: str) -> str:
+        """Id of the experiment of a run."""
+        return next(self.folder.glob(f"mlruns/*/{run}")).parent.name
+
     @contextmanager
     def mlflow(self) -> Iterator[str]:
         """The MLflow server on the store; its address."""

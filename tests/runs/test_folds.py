@@ -21,6 +21,7 @@ from fracture.evidence.names import FOLD_MEAN_ARTIFACTS
 from fracture.progress import Terminal
 from fracture.runs import fold_mean, folds, session, target
 from fracture.runs.compare import compare_runs
+from fracture.tracking import experiment
 from fracture.training import engine
 from registry import card, evidence, gates, thresholds, validation
 from tests.registry import made_up
@@ -39,7 +40,7 @@ def train(images: Path, **values: object) -> str:
 
 def newest_parent() -> str:
     condition = "tags.`fracture.kind` = 'group' and attributes.run_name LIKE '% folds of %'"
-    runs = mlflow.MlflowClient().search_runs(["0"], condition, order_by=["attributes.start_time DESC"])
+    runs = mlflow.MlflowClient().search_runs([experiment.current()], condition, order_by=["attributes.start_time DESC"])
     return str(runs[0].info.run_id)
 
 
@@ -211,11 +212,11 @@ def test_folds_that_the_groups_do_not_allow_are_refused_before_anything_is_train
     ]
     manifest = tmp_path / "manifest.csv"
     manifest.write_text("\n".join(["path,label,group", *rows]))
-    before = len(mlflow.MlflowClient().search_runs(["0"]))
+    before = len(mlflow.MlflowClient().search_runs([experiment.current()]))
     monkeypatch.setattr(folds, "train_folds", lambda *_: None)
     monkeypatch.setattr(session, "train", lambda *_: None)
     for more in ([], ["--fold", "0"]):
         code = cli("train", "--data", str(manifest), "--model", "test_resnet", "--folds", str(wanted), *more)
         said = capsys.readouterr().err
         assert (code, most in said) == (2 if most else 0, True), said
-    assert len(mlflow.MlflowClient().search_runs(["0"])) == before
+    assert len(mlflow.MlflowClient().search_runs([experiment.current()])) == before

@@ -16,7 +16,7 @@ from fracture.runs.compare import compare_runs
 from fracture.runs.ensemble import ensemble
 from fracture.runs.evaluate import evaluate
 from fracture.runs.session import Session
-from fracture.tracking import artifacts, query
+from fracture.tracking import artifacts, experiment, query
 from fracture.training import engine
 from tests.runs.small import QUICK, config, said, terminal, train
 
@@ -102,11 +102,11 @@ def test_a_class_that_is_not_there_is_refused_before_anything_is_decoded(
     store_root: Path, data: Path, monkeypatch: pytest.MonkeyPatch, healthy: str
 ) -> None:
     monkeypatch.setattr(session, "open_dataset", lambda *_: pytest.fail("the images were decoded"))
-    before = len(mlflow.MlflowClient().search_runs(["0"]))
+    before = len(mlflow.MlflowClient().search_runs([experiment.current()]))
     with pytest.raises(ConfigError, match=rf"healthy={healthy}: .*Classes: fractured, normal") as refused:
         train(data, healthy=healthy)
     assert ("Nearest: normal" in str(refused.value)) == (healthy == "norml")
-    assert len(mlflow.MlflowClient().search_runs(["0"])) == before
+    assert len(mlflow.MlflowClient().search_runs([experiment.current()])) == before
     with pytest.raises(ConfigError, match="2 of 2 models failed"):
         group.train_group(config(data, healthy=healthy), ["test_resnet", "test_convnext"], terminal(), "again")
 
@@ -141,7 +141,11 @@ def test_a_run_that_goes_on_keeps_its_healthy_class(
         patch.setattr(engine, "train_epoch", stopping)
         with pytest.raises(Interrupted):
             train(data)
-    run_id = mlflow.MlflowClient().search_runs(["0"], order_by=["attributes.start_time DESC"])[0].info.run_id
+    run_id = (
+        mlflow.MlflowClient()
+        .search_runs([experiment.current()], order_by=["attributes.start_time DESC"])[0]
+        .info.run_id
+    )
     path = session.state_folder(run_id) / "config.json"
     record = json.loads(path.read_text()) | written
     if record["healthy"] == "":
@@ -157,7 +161,7 @@ def test_a_run_that_goes_on_keeps_its_healthy_class(
 def test_folds_share_their_healthy_class(store_root: Path, data: Path) -> None:
     folds.train_folds(config(data, epochs=1, folds=2), terminal(), "again")
     condition = "tags.`fracture.kind` = 'group' and attributes.run_name LIKE '2 folds of %'"
-    (parent,) = mlflow.MlflowClient().search_runs(["0"], condition)
+    (parent,) = mlflow.MlflowClient().search_runs([experiment.current()], condition)
     summed = json.loads(mlflow.artifacts.load_text(f"{parent.info.artifact_uri}/folds.json"))
     assert summed["healthy"] == "normal"
     assert summed["metrics"]["any_fracture_auroc"]["value"] is not None

@@ -12,6 +12,7 @@ from fracture.errors import ConfigError, DataError, Interrupted
 from fracture.evidence import Results
 from fracture.runs import longer, session
 from fracture.runs.session import Session
+from fracture.tracking import experiment
 from fracture.training import engine
 from tests.runs.small import config, said, terminal, train
 from tests.runs.test_fresh import snapshot
@@ -39,7 +40,9 @@ def interrupted(data: Path, **values: object) -> str:
 
 
 def newest() -> str:
-    runs = mlflow.MlflowClient().search_runs(["0"], order_by=["attributes.start_time DESC"], max_results=1)
+    runs = mlflow.MlflowClient().search_runs(
+        [experiment.current()], order_by=["attributes.start_time DESC"], max_results=1
+    )
     return str(runs[0].info.run_id)
 
 
@@ -180,10 +183,10 @@ def test_what_cannot_be_trained_longer(store_root: Path, images: Path, kind: str
         tag = "evaluate" if kind == "evaluation" else "train"
         run_id = client.create_run("0", tags={"fracture.kind": tag}).info.run_id
         client.set_terminated(run_id, "FINISHED" if kind == "evaluation" else "KILLED")
-    before = len(client.search_runs(["0"]))
+    before = len(client.search_runs([experiment.current()]))
     with pytest.raises(ConfigError, match=message):
         longer.train_longer(run_id, epochs, here())
-    assert len(client.search_runs(["0"])) == before
+    assert len(client.search_runs([experiment.current()])) == before
 
 
 def test_a_run_that_finished_says_how_it_is_trained_longer(store_root: Path, images: Path) -> None:

@@ -15,6 +15,7 @@ from fracture.errors import MemoryLimitError
 from fracture.progress import Terminal
 from fracture.runs import session
 from fracture.runs.session import Session
+from fracture.tracking import experiment
 from fracture.training.learner import Learner
 from fracture.training.memory import dry_run
 from fracture.training.memory.plan import MemoryPlan
@@ -32,7 +33,9 @@ def train(images: Path, **values: object) -> str:
 
 
 def newest() -> Run:
-    return mlflow.MlflowClient().search_runs(["0"], order_by=["attributes.start_time DESC"], max_results=1)[0]
+    return mlflow.MlflowClient().search_runs(
+        [experiment.current()], order_by=["attributes.start_time DESC"], max_results=1
+    )[0]
 
 
 def artifact(run: Run, name: str) -> str:

@@ -19,6 +19,7 @@ from fracture.models.pyramid import SCALES
 from fracture.progress import Terminal
 from fracture.runs import group, session
 from fracture.runs.session import Session
+from fracture.tracking import experiment
 from fracture.tracking.run import TrackedRun
 from fracture.tracking.sections import sectioned
 from fracture.training import engine
@@ -39,7 +40,9 @@ def train(wanted: TrainConfig) -> Results:
 
 
 def newest() -> Run:
-    return mlflow.MlflowClient().search_runs(["0"], order_by=["attributes.start_time DESC"], max_results=1)[0]
+    return mlflow.MlflowClient().search_runs(
+        [experiment.current()], order_by=["attributes.start_time DESC"], max_results=1
+    )[0]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +79,7 @@ def test_a_finished_run_holds_all_its_evidence(store_root: Path, images: Path) -
     wanted, screen = config(images), terminal()
     results = session.train(wanted, Session(screen, None, "again {run}"))
     run = newest()
-    place = store_root / "mlruns" / "0" / run.info.run_id / "artifacts"
+    place = store_root / "mlruns" / "1" / run.info.run_id / "artifacts"
     assert f"are in {place};" in screen.console.file.getvalue(), "a person is told where to look"  # type: ignore[attr-defined]
     assert (place / "report.html").is_file()
     assert run.info.status == "FINISHED"
@@ -220,12 +223,14 @@ def test_a_group_reports_what_failed_and_continues(
     with pytest.raises(FractureError, match=r"1 of 2 models failed:\n- test_convnext: out of luck\n(.|\n)*same again"):
         group.train_group(wanted, ["test_resnet", "test_convnext"], terminal(), "same again")
     client = mlflow.MlflowClient()
-    parent = client.search_runs(["0"], "tags.`fracture.kind` = 'group'", order_by=["attributes.start_time DESC"])[0]
+    parent = client.search_runs(
+        [experiment.current()], "tags.`fracture.kind` = 'group'", order_by=["attributes.start_time DESC"]
+    )[0]
     assert parent.info.status == "FAILED"
     monkeypatch.undo()
     monkeypatch.chdir(store_root)
     group.train_group(wanted, ["test_resnet", "test_convnext"], terminal(), "same again")
-    children = client.search_runs(["0"], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
+    children = client.search_runs([experiment.current()], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
     assert client.get_run(parent.info.run_id).info.status == "FINISHED"
     finished = [run.data.params["model"] for run in children if run.info.status == "FINISHED"]
     assert sorted(finished) == ["test_convnext", "test_resnet"]  # the one that was done is not done again
@@ -290,14 +295,14 @@ def test_weights_of_another_model_are_refused_before_anything_is_decoded(
 ) -> None:
     torch.save(backbones.build(backbones.find("test_convnext"), 2).state_dict(), tmp_path / "other.pth")
     monkeypatch.setattr(session, "open_dataset", lambda *_: pytest.fail("the data was opened"))
-    before = len(mlflow.MlflowClient().search_runs(["0"]))
+    before = len(mlflow.MlflowClient().search_runs([experiment.current()]))
     with pytest.raises(ConfigError, match=r"^weights=\S+other\.pth: the weights do not fit test_resnet"):
         train(config(images, weights=str(tmp_path / "other.pth")))
     with pytest.raises(ConfigError, match=r"^weights=\S+other\.pth: the weights do not fit test_resnet"):
         group.train_group(
             config(images, weights=str(tmp_path / "other.pth")), ["test_convnext", "test_resnet"], terminal(), "again"
         )
-    assert len(mlflow.MlflowClient().search_runs(["0"])) == before
+    assert len(mlflow.MlflowClient().search_runs([experiment.current()])) == before
 
 
 def test_ctrl_c_before_training_says_that_nothing_can_go_on(

@@ -17,6 +17,7 @@ from fracture.errors import Interrupted
 from fracture.progress import Terminal
 from fracture.runs import gpus
 from fracture.runs.side_by_side import SideBySide
+from fracture.tracking import experiment
 
 SCRIPT = """
 import os, signal, sys, time
@@ -94,7 +95,9 @@ def test_folds_train_side_by_side(
     parent = train(images, head="probe", trained="head")
     client = mlflow.MlflowClient()
     assert client.get_run(parent).info.status == "FINISHED"
-    runs = client.search_runs(["0"], f"tags.`mlflow.parentRunId` = '{parent}' and tags.`fracture.kind` = 'train'")
+    runs = client.search_runs(
+        [experiment.current()], f"tags.`mlflow.parentRunId` = '{parent}' and tags.`fracture.kind` = 'train'"
+    )
     assert sorted(run.data.params["fold"] for run in runs) == ["0", "1", "2"]
     assert {run.info.status for run in runs} == {"FINISHED"}
     began, ended = ([getattr(run.info, f"{end}_time") for run in runs] for end in ("start", "end"))

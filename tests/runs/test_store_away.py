@@ -15,7 +15,7 @@ from fracture.evidence import ARTIFACTS
 from fracture.runs import session
 from fracture.runs.session import Session
 from fracture.runs.show import Reporter
-from fracture.tracking import outbox
+from fracture.tracking import experiment, outbox
 from tests import postgres
 from tests.mlflow_server import Server, as_store
 from tests.runs.small import config, said, terminal
@@ -38,7 +38,9 @@ def at_epoch(patch: pytest.MonkeyPatch, events: "dict[int, object]") -> None:
 
 def newest() -> str:
     client = mlflow.MlflowClient()
-    return client.search_runs(["0"], order_by=["attributes.start_time DESC"], max_results=1)[0].info.run_id
+    return client.search_runs([experiment.current()], order_by=["attributes.start_time DESC"], max_results=1)[
+        0
+    ].info.run_id
 
 
 def check_complete(run_id: str, epochs: int = EPOCHS) -> None:

@@ -13,7 +13,7 @@ from fracture.errors import Interrupted
 from fracture.progress import Terminal
 from fracture.runs import ensemble, evaluate, folds, group, session, states
 from fracture.runs.show import Reporter
-from fracture.tracking import artifacts, query
+from fracture.tracking import artifacts, experiment, query
 from fracture.tracking.run import TrackedRun
 from tests.mlflow_server import Server, free_port
 from tests.runs.small import QUICK, config, said, terminal, train
@@ -97,7 +97,7 @@ def test_a_group_goes_on_by_its_own_command(
     client = mlflow.MlflowClient()
     parent = re.search(r"Continuing group (\w{32})", said(screen))
     assert parent
-    members = client.search_runs(["0"], f"tags.`mlflow.parentRunId` = '{parent[1]}'")
+    members = client.search_runs([experiment.current()], f"tags.`mlflow.parentRunId` = '{parent[1]}'")
     assert len(members) == 2, "none is trained anew"
     for member in members:
         check_told_once(member.info.run_id)

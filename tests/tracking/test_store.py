@@ -95,7 +95,7 @@ run.end("FINISHED")
     for place in (below, root):
         done = python(begin, place)
         assert done.returncode == 0, done.stderr
-    assert len(list(root.glob("mlruns/0/*/artifacts/train.log"))) == 2
+    assert len(list(root.glob("mlruns/1/*/artifacts/train.log"))) == 2
     assert not (below / "mlruns").exists()
 
 
@@ -124,7 +124,7 @@ run.end("FINISHED")
     assert moved.returncode == 0, moved.stderr
     assert f"pointed to {before / 'mlruns'}, which is gone" in moved.stderr
     assert "FETCHED hello" in moved.stdout
-    assert len(list(after.glob("mlruns/0/*/artifacts/train.log"))) == 2
+    assert len(list(after.glob("mlruns/1/*/artifacts/train.log"))) == 2
     assert not before.exists(), "the old place is not made anew"
     assert "which is gone" not in python(CREATE, after).stderr, "once is enough"
 

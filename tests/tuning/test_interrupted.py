@@ -116,8 +116,9 @@ def test_the_same_command_goes_on(tmp_path: Path, images: Path, how: str) -> Non
     assert process.wait(DEADLINE) == 6
 
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    (parent,) = client.search_runs(["0"], "tags.`fracture.kind` = 'tune'")
-    runs = client.search_runs(["0"], "tags.`fracture.kind` = 'trial'", order_by=["attributes.start_time"])
+    places = [one.experiment_id for one in client.search_experiments()]
+    (parent,) = client.search_runs(places, "tags.`fracture.kind` = 'tune'")
+    runs = client.search_runs(places, "tags.`fracture.kind` = 'trial'", order_by=["attributes.start_time"])
     assert len(runs) == known + 1
     assert {one.data.tags["mlflow.parentRunId"] for one in runs} == {parent.info.run_id}
     assert {one.info.status for one in runs} == {"KILLED"}

@@ -23,7 +23,7 @@ from fracture.config import absolute
 from fracture.errors import ConfigError, FractureError, MemoryLimitError
 from fracture.models import checkpoint
 from fracture.progress import Terminal
-from fracture.tracking import artifacts, liveness
+from fracture.tracking import artifacts, experiment, liveness
 from tuning import record, storage, study, tracked, worker
 from tuning import trial as tuning_trial
 from tuning import tune as story
@@ -49,14 +49,16 @@ def tune(root: Path, images: Path, **values: object) -> str:
 
 def parent() -> Run:
     found = mlflow.MlflowClient().search_runs(
-        ["0"], "tags.`fracture.kind` = 'tune'", order_by=["attributes.start_time DESC"], max_results=1
+        [experiment.current()], "tags.`fracture.kind` = 'tune'", order_by=["attributes.start_time DESC"], max_results=1
     )
     return found[0]
 
 
 def children(run: Run) -> list[Run]:
     condition = f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
-    return list(mlflow.MlflowClient().search_runs(["0"], condition, order_by=["attributes.start_time"]))
+    return list(
+        mlflow.MlflowClient().search_runs([experiment.current()], condition, order_by=["attributes.start_time"])
+    )
 
 
 def artifact(run: Run, name: str) -> Path:

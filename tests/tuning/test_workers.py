@@ -15,6 +15,7 @@ from rich.console import Console
 from fracture.config import absolute
 from fracture.errors import ConfigError
 from fracture.progress import Terminal
+from fracture.tracking import experiment
 from tests.postgres import new_database
 from tests.tuning.test_storage import turns_are_exclusive
 from tests.tuning.test_tune import FAST
@@ -63,7 +64,9 @@ def test_three_workers_share_a_study(
     assert found is not None
     parent = mlflow.MlflowClient().get_run(found.run)
     assert parent.info.status == "FINISHED"
-    runs = mlflow.MlflowClient().search_runs(["0"], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
+    runs = mlflow.MlflowClient().search_runs(
+        [experiment.current()], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+    )
     assert sorted(int(run.data.tags["fracture.trial"]) for run in runs) == list(range(TRIALS + 2))
     assert {run.info.status for run in runs} <= {"FINISHED", "KILLED"}
 

@@ -1,0 +1,114 @@
+"""The experiment of runs: the one that the user names, else one of the project's own."""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+import mlflow
+from mlflow.entities import Experiment, LifecycleStage
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, RESOURCE_ALREADY_EXISTS, ErrorCode
+from mlflow.tracking.default_experiment import registry
+from mlflow.tracking.default_experiment.abstract_context import DefaultExperimentProvider
+
+from fracture.errors import ConfigError
+
+NAME = "fracture-classifier"
+_DEFAULT = "0"  # MLflow's own
+_own: dict[str, str] = {}  # id by the address of the store
+
+
+class OwnExperiment(DefaultExperimentProvider):  # type: ignore[misc]
+    """What MLflow asks where the user names no experiment; an entry point makes ``mlflow run`` ask it too."""
+
+    def in_context(self) -> bool:
+        """Whether this is a command of the project, or ``mlflow run`` of it."""
+        return str(mlflow.get_tracking_uri()) in _own or any(map(_is_project, _asked_to_run()))
+
+    def get_experiment_id(self) -> str:
+        """The id of the experiment, which is made where it is not there yet."""
+        address = str(mlflow.get_tracking_uri())
+        return _own.get(address) or _find_or_make()
+
+
+def current() -> str:
+    """The id of the experiment that new runs go to and that commands look for runs in."""
+    return str(mlflow.tracking.fluent._get_experiment_id())
+
+
+def settle() -> None:
+    """See that the experiment of new runs is there, before anything is decoded.
+
+    Raises:
+        ConfigError: it was deleted, or there is none of that id.
+        MlflowException: the store does not answer, or refuses.
+    """
+    if not any(isinstance(one, OwnExperiment) for one in registry._default_experiment_provider_registry):
+        registry._default_experiment_provider_registry.register(OwnExperiment)  # run without having been installed
+    name, number = (os.environ.get(f"MLFLOW_EXPERIMENT_{word}") for word in ("NAME", "ID"))
+    attached = bool(os.environ.get("MLFLOW_RUN_ID"))  # then the experiment of that run counts
+    client = mlflow.MlflowClient()
+    if number and not attached:
+        try:
+            _check(client.get_experiment(number))
+        except MlflowException as error:
+            raise ConfigError(f"MLFLOW_EXPERIMENT_ID={number}: {error.message}") from error
+    elif name:
+        _check(client.get_experiment_by_name(name))
+    elif not number:
+        _own[str(mlflow.get_tracking_uri())] = _find_or_make()
+    elif client.get_experiment(number).name == NAME:
+        _own[str(mlflow.get_tracking_uri())] = number
+
+
+def option() -> list[str]:
+    """What ``mlflow run`` was given to use this experiment; nothing where it chose it by itself."""
+    number = os.environ.get("MLFLOW_EXPERIMENT_ID", _DEFAULT)
+    usual = (_DEFAULT, _own.get(str(mlflow.get_tracking_uri())))
+    return [] if number in usual else [f"--experiment-id {shlex.quote(number)}"]
+
+
+def _find_or_make() -> str:
+    """The project's own experiment, or MLflow's Default in a store whose runs went there before there was one.
+
+    Raises:
+        ConfigError: it was deleted.
+        MlflowException: the store does not answer.
+    """
+    client = mlflow.MlflowClient()
+    if found := client.get_experiment_by_name(NAME):
+        _check(found)
+        return str(found.experiment_id)
+    if client.search_runs([_DEFAULT], "tags.`fracture.kind` != ''", max_results=1):
+        return _DEFAULT
+    try:
+        return str(client.create_experiment(NAME))
+    except MlflowException as error:
+        if error.error_code == ErrorCode.Name(RESOURCE_ALREADY_EXISTS):  # another command was quicker
+            return str(client.get_experiment_by_name(NAME).experiment_id)
+        if error.error_code == ErrorCode.Name(PERMISSION_DENIED):  # of a server where others make experiments
+            return _DEFAULT
+        raise
+
+
+def _check(found: Experiment | None) -> None:
+    if found is not None and found.lifecycle_stage == LifecycleStage.DELETED:
+        raise ConfigError(
+            f"experiment {found.name} (id {found.experiment_id}) was deleted: bring it back with `mlflow experiments "
+            f"restore --experiment-id {found.experiment_id}`, or give another name: MLFLOW_EXPERIMENT_NAME=..."
+        )
+
+
+def _asked_to_run() -> list[Path]:
+    """The folders that the command line of ``mlflow run`` names; none in another process."""
+    program, *given = sys.argv or [""]
+    return [Path(one) for one in given[1:]] if Path(program).stem == "mlflow" and given[:1] == ["run"] else []
+
+
+def _is_project(folder: Path) -> bool:
+    """Whether a folder holds an MLproject of this name."""
+    try:
+        return (folder / "MLproject").read_text(encoding="utf-8").split("\n", 1)[0].strip() == f"name: {NAME}"
+    except (OSError, ValueError):
+        return False
