@@ -6,6 +6,7 @@ The run command: ``mlflow run . -P model=convnextv2`` or ``fracture train --mode
 """
 
 import difflib
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -281,7 +282,7 @@ def validated(model: type[M], values: Mapping[str, Any], more: Iterable[str] = (
         return model.model_validate(dict(values)), []
     except ValidationError as error:
         known = list(dict.fromkeys([*model.model_fields, *more]))
-        return None, [_explain(dict(problem), known) for problem in error.errors(include_url=False)]
+        return None, [_explain(dict(problem), known, model) for problem in error.errors(include_url=False)]
 
 
 def refused(problems: Iterable[str], command: str) -> ConfigError:
@@ -330,7 +331,7 @@ def changed(config: TrainConfig) -> dict[str, str]:
     return {name: value for name, value in as_text(config).items() if value != standard[name]}
 
 
-def _explain(problem: dict[str, Any], known: list[str]) -> str:
+def _explain(problem: dict[str, Any], known: list[str], model: type[BaseModel]) -> str:
     place = [str(part) for part in problem["loc"]]
     if not place:
         return str(problem["msg"]).removeprefix("Value error, ")
@@ -338,22 +339,46 @@ def _explain(problem: dict[str, Any], known: list[str]) -> str:
     if problem["type"] == "extra_forbidden":
         return f"{name}: no such parameter. {nearest(name, known)}".rstrip()
     said = problem["msg"].removeprefix("Value error, ")
+    if said == problem["msg"] and (words := _must_be(model, name)):  # else in a library's words, for each type in turn
+        said = f"must be {words}"
     return f"{name}={problem['input']}: {said[0].lower()}{said[1:]}"
+
+
+def _must_be(model: type[BaseModel], name: str) -> str:
+    """What a knob takes, as the end of a sentence; empty for any text. ``auto`` is one where a recipe may choose."""
+    ranges, words = _parts(model.model_fields[name])
+    if model is TrainConfig and name in BY_RECIPE and "auto" not in words:
+        words = ["auto", *words]
+    kind = "whole number" if re.search(r"\bint\b", str(model.model_fields[name].annotation)) else "number"
+    listed = [f"a {kind} ({ranges})"] if ranges else []
+    several = f"one of {', '.join(words)}" if len(words) > 1 else "".join(words)
+    return " or ".join([*listed, *([several] if words else [])])
 
 
 def allowed(field: FieldInfo) -> str:
     """The values that a knob takes, in words: its choices, or its range; empty for any text."""
-    found: list[str] = []
+    ranges, words = _parts(field)
+    return " or ".join(filter(None, [ranges, ", ".join(words)]))
+
+
+def range_of(field: FieldInfo) -> str:
+    """The range of a number, as ``at least 1``; empty where it has none."""
+    return _parts(field)[0]
+
+
+def _parts(field: FieldInfo) -> tuple[str, list[str]]:
+    """The range of a knob and the words that it takes."""
+    ranges, words = "", list[str]()
     several = get_origin(field.annotation) in (Union, UnionType)
     for kind in get_args(field.annotation) if several else [field.annotation]:
         plain, limits = (get_args(kind)[0], get_args(kind)[1].metadata) if get_origin(kind) is Annotated else (kind, [])
         if get_origin(plain) is Literal:
-            found += map(str, get_args(plain))
+            words += map(str, get_args(plain))
         elif plain is bool:
-            found += ["true", "false"]
+            words += ["true", "false"]
         elif plain in (int, float):
-            found.append(_range([*field.metadata, *limits]))
-    return ", ".join(filter(None, found))
+            ranges = _range([*field.metadata, *limits])
+    return ranges, words
 
 
 def default_of(model: type[BaseModel], name: str) -> str:

@@ -6,11 +6,11 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from fracture.evidence import Estimate, Judged, Studies
+from fracture.evidence import Estimate, Judged, Studies, metric_title
 from fracture.files import as_lines
 from fracture.privacy import without_secrets
 
-DOUBTED = "† not to be believed: fewer than ten groups (of a class), or all alike"
+DOUBTED = "† interval too narrow to be believed: fewer than ten groups (of a class), or all images alike"
 
 _SENTENCE = 40  # characters from which a cell is no figure
 _TOTALS = (
@@ -25,7 +25,7 @@ def printable(text: str) -> str:
 
 
 def shown(estimate: Estimate) -> str:
-    """A metric with its interval, marked where that is not to be believed; results.json says why one is undefined."""
+    """A metric with its interval, marked where that is too narrow; results.json says why one is undefined."""
     if estimate.value is None:
         return "undefined"
     return f"{estimate.value:.3f} ({estimate.low:.3f}-{estimate.high:.3f})" + (" †" if estimate.caution else "")
@@ -61,7 +61,7 @@ def study_table(found: Studies) -> Table:
         table.add_column(name, justify="right" if name else "left")
     names = next(iter(found.others.values()), found.metrics)
     for name in names:
-        table.add_row(name.replace("_", " "), *(shown(metrics[name]) for metrics in rules.values()))
+        table.add_row(metric_title(name), *(shown(metrics[name]) for metrics in rules.values()))
     return table
 
 
@@ -77,7 +77,9 @@ def result_tables(results: Judged) -> list[Table]:
     for name in results.classes:
         cells = [shown(test.metrics[f"{metric}_{name}"]) for metric in ("precision", "recall", "f1")]
         overall.add_row(Text(printable(name)), *cells, str(test.counts[name]))
-    confusion = Table(title="Rows are true, columns predicted", title_justify="left", title_style="bold")
+    confusion = Table(
+        title="True classes in rows, the most probable class in columns", title_justify="left", title_style="bold"
+    )
     for name in ("", *results.classes):
         confusion.add_column(Text(printable(name)), justify="right" if name else "left")
     for name, line in zip(results.classes, test.confusion, strict=True):
@@ -85,7 +87,7 @@ def result_tables(results: Judged) -> list[Table]:
     totals = Table(box=None, show_header=False)
     for name in _TOTALS:
         if name in test.metrics:
-            totals.add_row(name.replace("_", " "), shown(test.metrics[name]))
+            totals.add_row(metric_title(name), shown(test.metrics[name]))
     if any(estimate.caution for estimate in test.metrics.values()):
         totals.caption = DOUBTED
     return [overall, totals, confusion]

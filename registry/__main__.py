@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fracture import __main__ as command_line
-from fracture.commands.options import by_option
+from fracture.commands.options import WholeSentences, by_option
 from fracture.errors import ConfigError, GateError
 from fracture.progress import Terminal
 from registry.names import checked
@@ -29,7 +29,7 @@ _VERSION = click.option("--version", default="", help="one by name, in place of 
 _ALTHOUGH = click.option("--although", default="", help="why a --version that was rolled back may come back")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(cls=WholeSentences, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 def cli() -> None:
     """Gates, candidate, champion and rollback of the deployed model. Research software, not a medical device."""
 
@@ -81,6 +81,9 @@ def list_versions(name: str) -> None:
     """Show all versions with their aliases and figures."""
     registry, terminal = _registry(name), Terminal()
     standing = registry.look()
+    if not standing.there and not standing.lines:
+        terminal.say(_nothing(registry))
+        return
 
     def state(version: str) -> str:
         aliases = [f"@{alias}" for alias, real in standing.real.items() if real == version]
@@ -115,8 +118,13 @@ def show(version: str, name: str) -> None:
         terminal.table("History", ["", "when", "who", "action", "from", "to", "reason"], rows)
     _warn(registry, standing, terminal)
     if not chosen:
-        why = "nothing is @champion or @candidate" if rows else "nothing is registered yet"
-        raise ConfigError(f"{name}: {why}; `python -m registry promote{registry.option}` makes a candidate")
+        raise ConfigError(_nothing(registry, "nothing is @champion or @candidate" if rows else ""))
+
+
+def _nothing(registry: "Registry", why: str = "") -> str:
+    """What is not there, and what makes it."""
+    why = why or "nothing is registered yet"
+    return f"{registry.name}: {why}; `python -m registry promote{registry.option}` makes a candidate"
 
 
 def _warn(registry: "Registry", standing: "Standing", terminal: Terminal) -> None:

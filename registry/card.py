@@ -45,7 +45,7 @@ def render(evidence: Evidence, gates: Sequence[Gate], use: str) -> str:
         "## Where it comes from", "",
         f"Run `{evidence.run_id}`, code `{evidence.commit or 'not in git'}`, data `{results.data_digest}`, test split "
         f"`{results.test_digest}`, weights `{results.weights_sha256}`.",
-        f"First weights: {training.weights_origin}, licence {evidence.licence}. Chosen by {training.select_metric}"
+        f"Initial weights: {training.weights_origin}, licence {evidence.licence}. Chosen by {training.select_metric}"
         f"{_made(training)}. Temperature {results.calibration.temperature:.3f}.",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"

@@ -11,7 +11,7 @@ from fracture.errors import ConfigError, GateError
 from fracture.evaluation import predictions
 from fracture.evaluation.paired import Paired, compare
 from fracture.evaluation.sample import Decisions, Sample
-from fracture.evidence import read_results
+from fracture.evidence import metric_title, read_results
 from fracture.progress import Terminal
 from registry import check, origin, thresholds
 from registry.lines import Line
@@ -178,10 +178,10 @@ def _show(registry: Registry, contest: Contest, terminal: Terminal) -> None:
         if version:
             tags = registry.version(version).tags
             rows.append([role, version, *(tags.get(name, "unknown") for name in _SHOWN)])
-    terminal.table("Challenge", ["", "version", *(name.replace("_", " ") for name in _SHOWN)], rows)
+    terminal.table("Challenge", ["", "version", *(metric_title(name) for name in _SHOWN)], rows)
     if contest.paired:
         differences = [
-            [name.replace("_", " "), f"{d.value:+.3f}", f"{d.low:+.3f}", f"{d.high:+.3f}"]
+            [metric_title(name), f"{d.value:+.3f}", f"{d.low:+.3f}", f"{d.high:+.3f}"]
             for name, d in contest.paired.differences.items()
         ]
         terminal.table("Candidate less champion, same images", ["metric", "difference", "low", "high"], differences)

@@ -37,7 +37,7 @@ class Evidence:
         disagreements: between manifest, predictions and results, one sentence each.
         audit: clean, confounded, leaking, off, or empty where nobody has looked.
         confounded: whether the class can be told from the source; None where nobody has looked.
-        licence: of the first weights.
+        licence: of the initial weights.
         commit: of the code.
         selected_on: what chose the epoch.
         test_uses: finished runs that were judged on the same test split, this one included.
@@ -80,7 +80,7 @@ class Evidence:
     def unknown(self) -> tuple[str, ...]:
         """What a reader of the model card must know and nobody does."""
         known = {
-            "results": self.results, "licence of the first weights": self.licence, "audit": self.audit,
+            "results": self.results, "licence of the initial weights": self.licence, "audit": self.audit,
             "robustness": self.robustness, "memory": self.memory_mib, "latency": self.latency_ms,
         }  # fmt: skip
         return tuple(name for name, value in known.items() if not value)

@@ -134,7 +134,7 @@ def _floor(name: str, found: Estimate | None, least: float, what: str, *, share:
     low = min(found.low, wilson_low(found.value, found.groups)) if share else found.low
     text = f"{what}: {found.value:.3f}, its interval begins at {low:.3f} (n = {found.n}, {found.groups} groups)"
     if doubted := least > 0 and not believable(found):
-        text += f", which is not to be believed: {found.caution}"
+        text += f", which does not count: {found.caution}"
     return Gate(name, low >= least and not doubted, f"{low:.3f}", f">= {least:g}", text)
 
 
@@ -236,12 +236,12 @@ def budgets(e: Evidence, t: Thresholds, use: str) -> Gate:
 
 
 def licensed(e: Evidence, t: Thresholds, use: str) -> Gate:
-    """The licence of the first weights allows the use."""
+    """The licence of the initial weights allows the use."""
     allowed = t.licences.get(use, ())
     stated = {one.lower() for one in e.licence.split("; ")}  # those of an ensemble's members, once each
     ok = "*" in allowed or stated <= {name.lower() for name in allowed}
     listed = ", ".join(allowed) or "none"
-    return Gate("licence", ok, e.licence or "unknown", listed, f"the first weights' licence against {use} use")
+    return Gate("licence", ok, e.licence or "unknown", listed, f"the initial weights' licence against {use} use")
 
 
 def test_is_fresh(e: Evidence, t: Thresholds, use: str) -> Gate:

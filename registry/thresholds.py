@@ -56,7 +56,7 @@ class Promises(BaseModel):
 
 
 class Thresholds(BaseModel):
-    """All of them; ``licences`` lists by use which licences of first weights are allowed, ``*`` for any."""
+    """All of them; ``licences`` lists by use which licences of initial weights are allowed, ``*`` for any."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

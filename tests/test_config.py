@@ -19,11 +19,11 @@ from fracture.errors import ConfigError
 BAD = [
     ({"folds": "5", "fold": "5"}, "fold=5 of folds=5: they are numbered from 0 to 4"),
     ({"folds": "2", "val_fraction": "0.45"}, "val_fraction=0.45 and folds=2 leave too little for training"),
-    ({"lr": "abc"}, "lr=abc: "),
-    ({"lr": "0"}, "lr=0: input should be greater than 0"),
+    ({"lr": "abc"}, "lr=abc: must be a number (above 0, at most 1) or auto\n"),
+    ({"lr": "0"}, "lr=0: must be a number (above 0, at most 1) or auto\n"),
     ({"lr": "nan"}, "lr=nan: "),
     ({"lr": "inf"}, "lr=inf: "),
-    ({"epochs": "0"}, "epochs=0: "),
+    ({"epochs": "0"}, "epochs=0: must be a whole number (1 to 10,000) or auto\n`"),  # one line
     ({"epochs": "2.5"}, "epochs=2.5: "),
     ({"epochs": "many"}, "epochs=many: "),
     ({"image_size": "16"}, "image_size=16: "),
@@ -50,9 +50,9 @@ BAD = [
         "layer_decay=0.2 is below layer_decay_cutoff=0.3: nothing would be learned",
     ),
     ({"layer_decay": "0.9", "layer_decay_cutoff": "1"}, "layer_decay_cutoff=1: "),
-    ({"optimizer": "sgd"}, "optimizer=sgd: input should be 'adam' or 'adamw'"),
+    ({"optimizer": "sgd"}, "optimizer=sgd: must be one of auto, adam, adamw"),
     ({"precision": "fp8"}, "precision=fp8: "),
-    ({"checkpointing": "maybe"}, "checkpointing=maybe: "),
+    ({"checkpointing": "maybe"}, "checkpointing=maybe: must be one of true, false, auto"),
     ({"drop_path": "1"}, "drop_path=1: "),
     ({"demo_images": "3"}, "demo_images=3: "),
     ({"seed": "-1"}, "seed=-1: "),
@@ -213,6 +213,8 @@ def test_help_shows_defaults_and_what_is_allowed() -> None:
     assert "FLOAT|auto" in rows["--lr"]
     assert "[default: auto (0.0001); above 0, at most 1]" in rows["--lr"]
     assert "[default: 16; 1 to 4,096]" in rows["--batch-size,"]
+    assert "[default: auto; 1 to 10,000]" in rows["--epochs"], "auto is beside the option"
+    assert "[default: false]" in rows["--deterministic"]
     for name, default in defaults().items():
         assert f"[default: {default}" in " ".join(text.split()), name
 
@@ -223,7 +225,7 @@ def test_help_shows_defaults_and_what_is_allowed() -> None:
         ("lr", "above 0, at most 1"),
         ("folds", "1 to 20"),
         ("checkpointing", "true, false, auto"),
-        ("memory_limit_gib", "0.25 to 4,096, auto"),
+        ("memory_limit_gib", "0.25 to 4,096 or auto"),
         ("audit", "strict, warn, off"),
         ("data", ""),
         ("seed", "at least 0"),

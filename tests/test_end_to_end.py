@@ -118,9 +118,9 @@ def test_other_environment_managers_train_too(project: Path, manager: str) -> No
 def test_a_wrong_value_fails_with_its_reason_and_a_failed_run(project: Path) -> None:
     code, output = run(project, mlflow_run(**TINY, lr="abc"))
     assert code == 1
-    assert "ConfigError (exit code 2)\nlr=abc: input should be a valid number" in output
+    assert "ConfigError (exit code 2)\nlr=abc: must be a number" in output
     [(run_id,)] = rows(project, "SELECT run_uuid FROM runs WHERE status = 'FAILED'")
-    assert tag(project, run_id, "fracture.reason").startswith("lr=abc: input should be a valid number")
+    assert tag(project, run_id, "fracture.reason").startswith("lr=abc: must be a number")
 
 
 def test_leaking_data_are_refused_with_their_audit_on_the_run_and_mended(project: Path, tmp_path: Path) -> None:

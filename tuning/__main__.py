@@ -3,7 +3,7 @@
 import click
 
 from fracture.__main__ import run
-from fracture.commands.options import given, options_of
+from fracture.commands.options import Int, WholeSentences, given, options_of
 from fracture.config import TrainConfig, absolute
 from fracture.progress import Terminal
 from fracture.runs.attached import accounted
@@ -12,7 +12,7 @@ from tuning.config import TuneConfig, defaults, parse_tuning, shared_knobs
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
 
-@click.group(invoke_without_command=True, context_settings=_SETTINGS)
+@click.group(cls=WholeSentences, invoke_without_command=True, context_settings=_SETTINGS)
 @options_of(TuneConfig)
 @options_of(TrainConfig, shared_knobs())
 @click.pass_context
@@ -41,9 +41,9 @@ def cli(context: click.Context, /, **values: str | None) -> None:
     help="as in the study; the variable FRACTURE_TUNING_STORAGE keeps a password off the command line",
 )  # fmt: skip
 @click.option("--worker", default="", help="name of this worker, by default its machine and process")
-@click.option("--trials", type=click.IntRange(1), help="finished trials of the whole study, by default as it was begun")
+@click.option("--trials", type=Int(1), help="finished trials of the whole study, by default as it was begun")
 @click.option("--data", help="where the same data lies on this machine, if elsewhere")
-@click.option("--weights", help="where the same first weights lie on this machine, if elsewhere")
+@click.option("--weights", help="where the same initial weights lie on this machine, if elsewhere")
 @click.option("--cache-dir", help="as in training")
 @click.option("--threads", help="as in training")
 def worker(study: str, storage: str, worker: str, **overrides: str | int | None) -> None:

@@ -9,7 +9,7 @@ from fracture.data.dataset import Dataset, Source, open_dataset, read, resized, 
 from fracture.data.manifest import Manifest
 from fracture.errors import ConfigError, DataError
 from fracture.models import backbones
-from fracture.models import weights as first_weights
+from fracture.models import weights as initial_weights
 from fracture.models.backbones import Backbone
 from fracture.models.weights import Weights
 from fracture.progress import Terminal
@@ -32,8 +32,8 @@ def prepare(tuning: TuneConfig, config: TrainConfig, terminal: Terminal) -> tupl
     """
     backbone = _backbone(tuning, config)
     size = backbone.image_size(config.image_size)
-    weights = first_weights.find(config.weights, backbone, config.weights_license)
-    weights = first_weights.check(weights, backbone, size)
+    weights = initial_weights.find(config.weights, backbone, config.weights_license)
+    weights = initial_weights.check(weights, backbone, size)
     source = Source(
         config.data, config.demo_images, config.val_fraction, config.test_fraction, config.data_seed
     )  # fmt: skip

@@ -27,7 +27,7 @@ class StudyRecord(BaseModel):
     space: Space = Field(description="what is searched")
     verdicts: tuple[Verdict, ...] = Field(description="each batch size, and why it is in the space or not")
     data: dict[str, str] = Field(description="digest of each split that is seen")
-    weights: str = Field(description="origin of the first weights")
+    weights: str = Field(description="origin of the initial weights")
     task: str = Field(description="digest of all that trials share")
     run: str = Field("", description="id of the study's own MLflow run")
 

@@ -8,15 +8,16 @@ from fracture.progress import Terminal
 
 
 @click.command()
-@click.argument("log", metavar="DIR|ADDRESS")
+@click.argument("log", metavar="LOG")
 @click.option("--against", default="auto", show_default=True, help="RUN, models:/... or reference.json")
 @click.option("--since", default="30d", show_default=True, help="30d, 12h, 4w, 2026-01-31 or all")
 @click.option("--thresholds", default="default", show_default=True, help="default, or a TOML file")
 @click.option("--out", default="drift", show_default=True, type=click.Path(path_type=Path), help="folder of the report")
 def command(log: str, against: str, since: str, thresholds: str, out: Path) -> None:
-    """Hold the answers in LOG against those that the model was judged on; drift ends with exit code 5.
+    """Compare the answers in LOG with those that the model was judged on; drift ends with exit code 5.
 
-    By default they are held against the reference of the model that gave them.
+    LOG is a folder, sqlite:///FILE or postgresql://..., as `--log` of serve and predict names it. By default its
+    answers are compared with the reference of the model that gave them.
     """
     from fracture.monitoring import limits, window  # heavy imports only once the values are right
     from fracture.runs import attached

@@ -4,15 +4,16 @@ from pathlib import Path
 
 import click
 
+from fracture.commands.options import Int
 from fracture.progress import Terminal
 
 _PATH = click.Path(path_type=Path)
 
 
 @click.command()
-@click.argument("log", metavar="DIR|ADDRESS")
+@click.argument("log", metavar="LOG")
 @click.option("--out", default="review.csv", show_default=True, type=_PATH, help="what to look at; never written over")
-@click.option("--count", default=100, show_default=True, type=click.IntRange(2), help="images; half of them at random")
+@click.option("--count", default=100, show_default=True, type=Int(2), help="images; half of them at random")
 @click.option("--since", default="30d", show_default=True, help="30d, 12h, 4w, 2026-01-31 or all")
 @click.option("--against", default="auto", show_default=True, help="RUN, models:/... or reference.json")
 @click.option("--images", type=_PATH, help="folder of the images that --keep-images kept, to be named in it")
@@ -22,6 +23,8 @@ def command(
     log: str, out: Path, count: int, since: str, against: str, images: Path | None, seed: int, corrected: Path | None
 ) -> None:
     """Write what to look at first of LOG; with --corrected FILE say how often the model was right.
+
+    LOG is a folder, sqlite:///FILE or postgresql://..., as `--log` of serve and predict names it.
 
     Accuracy and sensitivity in use come from the images that were drawn at random, and are kept with the model's
     version: `python -m registry verify` and `fracture drift` name one that has fallen below its floor.

@@ -4,22 +4,26 @@ from pathlib import Path
 
 import click
 
+from fracture.commands.options import WholeSentences
 from fracture.errors import ConfigError, DataError
 from fracture.progress import Terminal
 
 
-@click.group()
+@click.group(cls=WholeSentences)
 def command() -> None:
     """Work with the log of answers that `fracture serve --log` and `fracture predict --log` write."""
 
 
 @command.command()
-@click.argument("log", metavar="DIR|ADDRESS")
+@click.argument("log", metavar="LOG")
 @click.option("--format", "form", type=click.Choice(["parquet", "csv"]), default="parquet", show_default=True)
 @click.option("--out", default="auto", show_default=True, help="the file; auto is answers.parquet or answers.csv")
 @click.option("--since", default="all", show_default=True, help="30d, 12h, 4w or 2026-01-31")
 def export(log: str, form: str, out: str, since: str) -> None:
-    """Write the rows of LOG as one flat table; a file that is there is not written over."""
+    """Write the rows of LOG as one flat table; a file that is there is not written over.
+
+    LOG is a folder, sqlite:///FILE or postgresql://..., as `--log` of serve and predict names it.
+    """
     from fracture.monitoring import export as exporting  # heavy imports only once the values are right
     from fracture.monitoring import window
     from fracture.monitoring.correction import latest

@@ -8,7 +8,7 @@ import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from fracture.config import BY_RECIPE, allowed, default_of
+from fracture.config import BY_RECIPE, default_of, range_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 _METAVARS = {str: "TEXT", int: "INT", float: "FLOAT", bool: "true|false"}
@@ -44,8 +44,8 @@ def given(values: dict[str, str | None]) -> dict[str, str]:
 
 def _help(model: type[BaseModel], name: str) -> str:
     field, default = model.model_fields[name], default_of(model, name)
-    values = "" if get_origin(field.annotation) is Literal else allowed(field)  # choices are shown beside the option
-    return f"{field.description}  [default: {default}{f'; {values}' if values else ''}]"
+    said = "; ".join(filter(None, [f"default: {default}" if default else "", range_of(field)]))  # words: in the metavar
+    return str(field.description) + (f"  [{said}]" if said else "")
 
 
 def _metavar(name: str, field: FieldInfo) -> str:
@@ -55,6 +55,34 @@ def _metavar(name: str, field: FieldInfo) -> str:
     kind = get_args(plain)[0] if get_args(plain) else plain
     more = [str(word) for one in words for word in get_args(one)] or (["auto"] if name in BY_RECIPE else [])
     return "|".join([_METAVARS[kind], *more])
+
+
+class Int(click.IntRange):
+    """A whole number with a range, named as the options of `options_of` are."""
+
+    name = "int"
+
+    def _describe_range(self) -> str:
+        return f"at least {self.min:,}" if self.max is None else f"{self.min:,} to {self.max:,}"
+
+
+class Float(click.FloatRange):
+    """A number with a range, named as the options of `options_of` are."""
+
+    name = "float"
+
+    def _describe_range(self) -> str:
+        return f"at least {self.min:g}"
+
+
+class WholeSentences(click.Group):
+    """A group whose help lists its commands with their first sentences, not cut off."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands, each with its sentence."""
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.get_short_help_str(limit=1000)) for name, command in found if command])
 
 
 def by_option(function: F) -> F:
@@ -67,12 +95,12 @@ def by_option(function: F) -> F:
 def log_options(function: F) -> F:
     """Add the options of a log of answers, as `fracture.runs.logged.open_log` takes them."""
     path = click.Path(path_type=Path)
-    log = "keep every answer: DIR, sqlite:///FILE or postgresql://..."
+    log = "keep every answer in LOG: a folder, sqlite:///FILE or postgresql://..."
     for option in (
         click.option("--log-key", type=path, help="file of the key of digests, made if missing"),
         click.option("--keep-images", type=path, metavar="DIR", help="keep the images too, named by their digest"),
-        click.option("--keep-days", type=click.IntRange(1), help="delete from the log what is older"),
-        click.option("--log", default="", metavar="DIR|ADDRESS", help=log),
+        click.option("--keep-days", type=Int(1), help="delete from the log what is older"),
+        click.option("--log", default="", metavar="LOG", help=log),
     ):
         function = option(function)
     return function

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from fracture.commands.options import log_options
+from fracture.commands.options import Float, Int, log_options
 from fracture.errors import ConfigError
 from fracture.progress import Terminal
 
@@ -17,18 +17,24 @@ from fracture.progress import Terminal
 @click.command()
 @click.argument("target", metavar="RUN|MODEL")
 @click.option("--host", default="127.0.0.1", show_default=True, help="another than this machine's own needs --token")
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one")
+@click.option("--port", default=8000, show_default=True, type=Int(0, 65535), help="0 takes a free one")
 @click.option(
     "--token", type=click.Path(path_type=Path), help="a file; each request must send its content as a bearer token"
 )
-@click.option("--max-mib", default=32, show_default=True, type=click.IntRange(1), help="of one request")
-@click.option("--max-images", default=16, show_default=True, type=click.IntRange(1), help="of one request")
-@click.option("--max-megapixels", default=200, show_default=True, type=click.IntRange(1), help="of one request, in all")
-@click.option("--queue", default=64, show_default=True, type=click.IntRange(1), help="requests that may wait, else 429")
-@click.option("--seconds", default=30.0, show_default=True, type=click.FloatRange(1), help="to send and to decode one")
+@click.option("--max-mib", default=32, show_default=True, type=Int(1), help="size of a request, in MiB")
+@click.option("--max-images", default=16, show_default=True, type=Int(1), help="images of a request")
+@click.option(
+    "--max-megapixels", default=200, show_default=True, type=Int(1), help="of all images of a request together"
+)
+@click.option(
+    "--queue", default=64, show_default=True, type=Int(1), help="requests that may wait; more get the status 429"
+)
+@click.option(
+    "--seconds", default=30.0, show_default=True, type=Float(1), help="that sending and decoding a request may take"
+)
 @click.option("--follow", is_flag=True, help="take up what models:/NAME@ALIAS points to, whenever that is moved")
 @click.option(
-    "--follow-seconds", default=10.0, show_default=True, type=click.FloatRange(0.1), help="between two looks"
+    "--follow-seconds", default=10.0, show_default=True, type=Float(0.1), help="between two looks at the alias"
 )  # fmt: skip
 @log_options
 def command(

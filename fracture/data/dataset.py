@@ -198,7 +198,7 @@ def _fold(labels: list[str], groups: list[str], source: Source) -> list[int]:
 
 def _split_problems(manifest: Manifest) -> list[str]:
     total = Counter(row.label for row in manifest.rows)
-    problems = [] if len(total) > 1 else [f"{manifest.root}: images of {len(total)} class(es), two are the least"]
+    problems = [] if len(total) > 1 else [f"{manifest.root}: images of {len(total)} class(es), two are needed"]
     for name, counts in manifest.counts().items():
         missing = [f"{label} ({total[label]} images in all)" for label, count in counts.items() if not count]
         if missing:

@@ -14,6 +14,7 @@ from fracture.evidence.names import (
     METRICS,
     SINGLE_METRICS,
     TAGS,
+    metric_title,
 )
 from fracture.evidence.results import (
     SCHEMA_VERSION,
@@ -59,6 +60,7 @@ __all__ = [
     "Sets",
     "SplitResults",
     "Studies",
+    "metric_title",
     "read_results",
     "wilson",
 ]

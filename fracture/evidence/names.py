@@ -44,8 +44,8 @@ TAGS = {
     "fracture.model": "timm's name with its tag",
     "fracture.changed": "knobs of training that were given another value than their default",
     "fracture.weights": "hub, package, file or random",
-    "fracture.weights_license": "of the first weights, as timm states it or as the user states it for a file",
-    "fracture.weights_changes": "what of the first weights was dropped or changed, e.g. resampled positions",
+    "fracture.weights_license": "of the initial weights, as timm states it or as the user states it for a file",
+    "fracture.weights_changes": "what of the initial weights was dropped or changed, e.g. resampled positions",
     "fracture.weights_sha256": "digest of the chosen weights' names and values, as in best.json",
     "fracture.data_digest": "of contents, labels and splits of all images",
     "fracture.healthy": "the class without a fracture, as resolved from the knob healthy; none where none is known",
@@ -114,3 +114,12 @@ SINGLE_METRICS = {
     "checkpoint_mib": "size of best.pth",
     "temperature": "that logits are divided by",
 }
+
+_WRITTEN = {
+    "f1": "F1", "mcc": "MCC", "ece": "ECE", "auroc": "AUROC", "auc": "AUC", "cohen": "Cohen's", "brier": "Brier score",
+}  # fmt: skip
+
+
+def metric_title(name: str) -> str:
+    """A metric's name as people write it."""
+    return " ".join(_WRITTEN.get(word, word) for word in name.split("_"))

@@ -192,7 +192,7 @@ class EnsembleResults(Judged):
 
     members: dict[str, float] = Field(description="weight of each run's probabilities, fitted on validation")
     weights_origin: str = Field(
-        "", description="of the members' first weights: hub, package, file or random; of several, each"
+        "", description="of the members' initial weights: hub, package, file or random; of several, each"
     )
     select_metric: str = Field("", description="what chose the members' epochs, on validation; of several, each")
     difference: float | None = Field(

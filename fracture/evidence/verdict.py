@@ -14,7 +14,7 @@ CLASS_REPORTED: Said = "class reported"
 LOOK: Said = "a person must look"
 
 NO_POINT = "there is no threshold for reporting a fracture"
-NO_REFERRAL = "no threshold of sureness keeps errors rare enough: every image is referred"
+NO_REFERRAL = "no confidence threshold keeps errors rare enough: every image is referred"
 NO_NUMBERS = "the model gave no probabilities"
 
 

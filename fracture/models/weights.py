@@ -1,4 +1,4 @@
-"""Where a backbone's first weights come from: the hub's cache, a Python package, the hub, a file, or nowhere."""
+"""Where a backbone's initial weights come from: the hub's cache, a Python package, the hub, a file, or nowhere."""
 
 import contextlib
 import hashlib
@@ -31,7 +31,7 @@ NOT_STATED = "not stated"
 
 @dataclass(frozen=True)
 class Weights:
-    """First weights, found but not yet read.
+    """Initial weights, found but not yet read.
 
     Attributes:
         origin: ``hub``, ``package``, ``file`` or ``random``.

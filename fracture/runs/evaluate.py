@@ -20,7 +20,7 @@ from fracture.evaluation.decide import Answers
 from fracture.evaluation.judge import judge, judge_slices
 from fracture.evaluation.sample import Decisions, thresholds_of
 from fracture.evaluation.studies import judge_studies
-from fracture.evidence import Calibration, EvaluationResults, OperatingPoint, Referral, SplitResults
+from fracture.evidence import Calibration, EvaluationResults, OperatingPoint, Referral, SplitResults, metric_title
 from fracture.evidence.healthy import NO_HEALTHY_CLASS, NONE
 from fracture.files import replacing, write_json
 from fracture.models.checkpoint import Sidecar
@@ -105,7 +105,7 @@ def _say_refit(results: EvaluationResults, run_id: str, target: Target, terminal
     after = results.splits["test"].metrics
     names = [name for name in _DECIDED if name in after or name in results.before]
     rows = [
-        [name.replace("_", " "), *(shown(where[name]) if name in where else "-" for where in (results.before, after))]
+        [metric_title(name), *(shown(where[name]) if name in where else "-" for where in (results.before, after))]
         for name in names
     ]
     terminal.table("On these images", ["", "decisions before", "new ones, cross-fitted"], rows)

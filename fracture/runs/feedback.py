@@ -7,6 +7,7 @@ from pathlib import Path
 from fracture.data.prepare import reviewed
 from fracture.data.prepare.reviewed import Reviewed
 from fracture.errors import ConfigError, DataError
+from fracture.evidence import metric_title
 from fracture.monitoring import feedback, use
 from fracture.monitoring.record import Record
 from fracture.monitoring.use import TAG, InUse
@@ -82,7 +83,7 @@ def take(window: Window, said: Sequence[Reviewed], corrected: Path, terminal: Te
     drawn = {row.sha256 for row in said if feedback.RANDOM in row.reason}
     labels = {image: one.label for image, one in window.corrected.items()} | labels
     found = use.measure(window.rows, labels, drawn, window.reference)
-    rows = [[name.replace("_", " "), shown(value), str(value.n)] for name, value in found.metrics.items()]
+    rows = [[metric_title(name), shown(value), str(value.n)] for name, value in found.metrics.items()]
     terminal.table(f"In use, {found.reviewed} of {found.drawn} images drawn at random", ["", "", "n"], rows)
     if found.reviewed < found.drawn:
         terminal.warn(

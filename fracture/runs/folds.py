@@ -16,7 +16,7 @@ from fracture.evaluation import predictions
 from fracture.evaluation.decide import Answers, Fitted, describe, fit_decisions
 from fracture.evaluation.folds import LEAST, summarise
 from fracture.evaluation.predictions import Predictions
-from fracture.evidence import FoldResults, Results
+from fracture.evidence import FoldResults, Results, metric_title
 from fracture.evidence.healthy import NONE
 from fracture.evidence.names import FOLD_ARTIFACTS, FOLD_MEAN_ARTIFACTS
 from fracture.files import write_json
@@ -180,7 +180,7 @@ def _show(found: FoldResults, terminal: Terminal) -> None:
         text = "-" if one.value is None else f"{one.value:.3f}"
         text += "" if one.low is None else f" ({one.low:.3f} to {one.high:.3f})"
         each = " ".join("-" if value is None else f"{value:.3f}" for value in one.folds)
-        rows.append([name.replace("_", " "), text, each, str(one.n)])
+        rows.append([metric_title(name), text, each, str(one.n)])
     of = "mean and 95 % interval of the corrected resampled t-test"
     title = f"{len(found.runs)} folds: {of if len(found.runs) >= LEAST else 'mean; too few folds for an interval'}"
     terminal.table(title, ["test", "mean", "each fold", "n"], rows)

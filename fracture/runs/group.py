@@ -13,7 +13,7 @@ from fracture.config import TrainConfig, as_text, defaults
 from fracture.errors import ConfigError, DataError, FractureError, Interrupted, MemoryLimitError
 from fracture.evidence import Results
 from fracture.models import backbones
-from fracture.models import weights as first_weights
+from fracture.models import weights as initial_weights
 from fracture.progress import Terminal
 from fracture.runs import gpus, session
 from fracture.runs.session import Session
@@ -35,10 +35,10 @@ def train_group(config: TrainConfig, names: list[str], terminal: Terminal, again
         FractureError: some failed; the others are done, and the same command goes on with what is missing.
         Interrupted: a signal stopped it; the same command goes on.
     """
-    if config.weights not in first_weights.WORDS:  # a file fits one backbone only, so that one here must be wrong
+    if config.weights not in initial_weights.WORDS:  # a file fits one backbone only, so that one here must be wrong
         for backbone in map(backbones.find, names):
-            found = first_weights.find(config.weights, backbone, config.weights_license)
-            first_weights.check(found, backbone, backbone.image_size(config.image_size))
+            found = initial_weights.find(config.weights, backbone, config.weights_license)
+            initial_weights.check(found, backbone, backbone.image_size(config.image_size))
     train_members(config, "model", names, terminal, again)
 
 

@@ -17,7 +17,7 @@ from fracture.evidence import Results
 from fracture.evidence.healthy import AUTO, NONE, find_healthy, recorded_healthy
 from fracture.files import write_json
 from fracture.models import backbones
-from fracture.models import weights as first_weights
+from fracture.models import weights as initial_weights
 from fracture.progress import Terminal
 from fracture.runs.audit import audit_before_training
 from fracture.runs.delivery import take_up
@@ -69,8 +69,8 @@ def train(config: TrainConfig, session: Session) -> Results:
     backbone = backbones.find(config.model)
     backbones.check(backbone, config)
     size = backbone.image_size(config.image_size)
-    weights = first_weights.find(config.weights, backbone, config.weights_license)
-    weights = first_weights.check(weights, backbone, size)
+    weights = initial_weights.find(config.weights, backbone, config.weights_license)
+    weights = initial_weights.check(weights, backbone, size)
     _known_class(config)
     dataset = _open(config, size, session.terminal)
     healthy = show_healthy(find_healthy(config.healthy, dataset.classes), session.terminal)
@@ -135,7 +135,7 @@ def resume(run_id: str, session: Session, data: str = "") -> Results:
     execution.available_device(record.plan.device)
     config, backbone = record.config, backbones.find(record.config.model)
     weights = record.weights(begun=state.exists(folder))
-    first_weights.check(weights, backbone, record.plan.image_size)
+    initial_weights.check(weights, backbone, record.plan.image_size)
     dataset = open_same(record, run_id, session.terminal)
     healthy = recorded_healthy(record.healthy, dataset.classes)
     session.terminal.say(f"Healthy class: {healthy or NONE}, as when the run began.")

@@ -49,21 +49,20 @@ def show_plan(job: Job, terminal: Terminal) -> None:
         terminal.warn(job.weights.warning)
     plan = job.plan
     terminal.say(
-        f"Model: {job.backbone.name}, first weights: {job.weights.description} (licence: {job.weights.license}). "
+        f"Model: {job.backbone.name}, initial weights: {job.weights.description} (licence: {job.weights.license}). "
         + (_steps(job) if job.learns else "Its last layer is fitted, and nothing is learned by steps; ")
         + f"{plan.image_size} px."
     )
     if job.weights.changes:
-        terminal.say(f"First weights: {'; '.join(job.weights.changes)}.")
+        terminal.say(f"Initial weights: {'; '.join(job.weights.changes)}.")
     _show_memory(job, terminal)
-    why = "; ".join(f"{name}: {reason}" for name, reason in plan.reasons.items())
     usual = seeds()
     if told := [f"{name}={value}" for name, value in plan.recipe.items() if value != usual[name]]:
         terminal.say("Recipe: " + ", ".join(told) + ".")
     machine = f"{plan.device} ({hardware(plan.device)}), {plan.threads} threads"
-    terminal.say(
-        f"Plan: {machine}, {plan.precision}, {plan.memory_format}." + (f" Chosen by itself: {why}." if why else "")
-    )
+    terminal.say(f"Plan: {machine}, {plan.precision}, {plan.memory_format}.")
+    if plan.reasons:
+        terminal.say("\n".join(["Why:", *(f"  {name}: {reason}" for name, reason in plan.reasons.items())]))
 
 
 def _steps(job: Job) -> str:
@@ -78,11 +77,11 @@ def _show_memory(job: Job, terminal: Terminal) -> None:
     if chosen is None or plan.memory_limit_gib is None:
         return
     parts = sorted(chosen.prediction.parts.items(), key=lambda part: -part[1])
-    largest = ", ".join(f"{name} {size:.2f}" for name, size in parts if size >= 0.005)
+    largest = ", ".join(f"{name} {size:.2f} GiB" for name, size in parts if size >= 0.005)
     twice = ", activations computed twice" if plan.checkpointing else ""
     terminal.say(
         f"Memory: {chosen.prediction.process_gib:.1f} GiB predicted for the process, limit {plan.memory_limit_gib:.1f} "
-        f"GiB; {plan.micro_batch} images at once{twice}." + (f" In tensors: {largest}." if largest else "")
+        f"GiB; {plan.micro_batch} images at once{twice}." + (f" Of this, tensors: {largest}." if largest else "")
     )
 
 

@@ -106,12 +106,12 @@ def subject_of(run_id: str, job: fit.Job, results: Results) -> Subject:
     trained, defaults, usual = knobs.as_text(job.config), knobs.defaults(), knobs.seeds()
     given = trained | dict.fromkeys(job.plan.recipe, "auto")
     audit = job.folder / "audit.json"
-    plan = {f"plan: {name}": str(value) for name, value in job.plan.model_dump(exclude={"reasons", "recipe"}).items()}
+    plan = {f"plan: {name}": _told(value) for name, value in job.plan.model_dump(exclude={"reasons", "recipe"}).items()}
     changed = {name: value for name, value in given.items() if value != defaults[name] and name != "resume"}
     settings = {name: value for name, value in trained.items() if value != usual[name] and name != "resume"}
     flags = " ".join(f"--{name.replace('_', '-')} {shlex.quote(value)}" for name, value in changed.items())
-    facts = {"run": run_id, "first weights": f"{job.weights.description} (licence: {job.weights.license})"}
-    facts |= {"of them": "; ".join(job.weights.changes)} if job.weights.changes else {}
+    facts = {"run": run_id, "initial weights": f"{job.weights.description} (licence: {job.weights.license})"}
+    facts |= {"initial weights, changed": "; ".join(job.weights.changes)} if job.weights.changes else {}
     reproduce = f"fracture train {flags}".strip()
     if job.continues:
         facts["trains longer"] = f"run {job.continues}"
@@ -133,3 +133,8 @@ def subject_of(run_id: str, job: fit.Job, results: Results) -> Subject:
         settings=settings,
         reproduce=[reproduce],
     )
+
+
+def _told(value: object) -> str:
+    """A value of the plan, as people write it."""
+    return {"None": "-", "True": "yes", "False": "no"}.get(str(value), str(value))

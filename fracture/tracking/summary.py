@@ -24,7 +24,7 @@ def summary(results: Results, plan: dict[str, str], license_: str) -> str:
         "",
         f"Chosen by {results.select_metric} at epoch {results.best_epoch} of {results.epochs}"
         f"{' (stopped early)' if results.stopped_early else ''}; {results.seconds / 60:.1f} minutes. "
-        f"First weights: {results.weights_origin} (licence: {license_}).",
+        f"Initial weights: {results.weights_origin} (licence: {license_}).",
         "",
         f"Healthy class: {results.healthy or 'none is known, so there is no sensitivity for fractures'}.",
         "",
@@ -41,7 +41,7 @@ def _warnings(results: Results) -> str:
     if results.synthetic:
         notes.append("> **Synthetic images**: rendered, not radiographs. The scores have no medical meaning.")
     if results.weights_origin == "random":
-        notes.append("> **Random first weights**: scores near chance are to be expected on small data.")
+        notes.append("> **Random initial weights**: scores near chance are to be expected on small data.")
     return "\n>\n".join(notes) + "\n" if notes else ""
 
 

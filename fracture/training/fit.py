@@ -109,7 +109,7 @@ class Listener(Protocol):
 
 
 def build_model(job: Job) -> torch.nn.Module:
-    """The backbone with its first weights and a new head; the same for the same seed.
+    """The backbone with its initial weights and a new head; the same for the same seed.
 
     Raises:
         ConfigError: the weights cannot be read or are another model's.

@@ -53,7 +53,7 @@ def test_copies_of_a_few_images_are_no_evidence() -> None:
 
 def test_small_classes_are_left_out_by_name() -> None:
     found = _probe(["a"] * 30 + ["b"] * 30 + ["c"] * 4, shift=0.0)
-    assert found.left_out == {"c": "4 groups, 10 are the least"}
+    assert found.left_out == {"c": "4 groups, 10 are needed"}
     assert [(pair.first, pair.second) for pair in found.pairs] == [("a", "b")]
     assert not _probe(["a"] * 30 + ["c"] * 4, shift=0.0).pairs
 

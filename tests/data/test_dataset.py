@@ -176,7 +176,7 @@ def test_classes_too_small_for_three_splits(tmp_path: Path, make_images: Callabl
 def test_fewer_than_two_classes(classes: tuple[str, ...], tmp_path: Path, make_images: Callable[..., Path]) -> None:
     (tmp_path / "data").mkdir()
     root = make_images(tmp_path / "data", 10, (), classes)
-    assert f"{root}: images of {len(classes)} class(es), two are the least" in refused(root)
+    assert f"{root}: images of {len(classes)} class(es), two are needed" in refused(root)
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def test_a_class_without_a_single_hit_is_not_said_to_be_known_for_sure() -> None
     test = found.splits["test"]
     changed = test.model_copy(update={"metrics": test.metrics | {"recall_no_fracture": never}})
     lines = summary(found.model_copy(update={"splits": found.splits | {"test": changed}}), None)
-    line = next(line for line in lines if "of no fracture it recognises" in line)
+    line = next(line for line in lines if "100 images of no fracture (n" in line)
     assert "values up to 0.20" in line
 
 
@@ -281,7 +281,24 @@ def test_costs_are_written_as_plain_numbers() -> None:
 def test_a_threshold_that_cannot_be_had_is_said() -> None:
     useless = fit_decisions(Answers(np.zeros((40, 3)), LABELS[:40], [""] * len(LABELS[:40]), CLASSES, None))
     found = results().model_copy(update={"referral": useless.referral})
-    assert "every answer needs a person" in " ".join(summary(found, None))
+    said = [line for line in summary(found, None) if "every image" in line]
+    assert len(said) == 1, "once, with the reason"
+    assert said[0].startswith("A person must look at every image: no threshold keeps the error at 0.05")
+
+
+@pytest.mark.parametrize(
+    ("audit", "words"),
+    [(None, "Not audited"), ({"verdict": "leaking"}, "Leakage"), ({"confounded": True}, "Confounded")],
+)
+def test_what_speaks_against_the_figures_is_said_before_them(audit: dict[str, Any] | None, words: str) -> None:
+    lines = summary(results(), audit)
+    place = next(i for i, line in enumerate(lines) if line.startswith(words))
+    assert not any("100" in line for line in lines[:place])
+
+
+def test_commands_within_a_line_are_set_as_such() -> None:
+    page = render(Contents("A title", results(), {}))
+    assert "(<code>fracture evaluate</code>)" in page
 
 
 def point(name: str, latency: float | None, size: float | None) -> Point:

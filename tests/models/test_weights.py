@@ -1,4 +1,4 @@
-"""First weights: from the hub's cache, a file or nowhere, without surprise and without waiting for a network."""
+"""Initial weights: from the hub's cache, a file or nowhere, without surprise and without waiting for a network."""
 
 import socket
 import threading

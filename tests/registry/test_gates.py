@@ -113,7 +113,7 @@ def test_what_few_images_do_not_show_passes_where_nothing_is_asked() -> None:
 def test_an_interval_that_is_not_to_be_believed_says_so() -> None:
     found = {gate.name: gate for gate in gates.judge(replace(GOOD, results=rare()), LIMITS, "research")}
     assert float(found["balanced_accuracy"].figure) >= LIMITS.floors.balanced_accuracy, "it is not for its lower end"
-    assert "not to be believed: only 9 groups of comminuted_fracture" in found["balanced_accuracy"].sentence
+    assert "does not count: only 9 groups of comminuted_fracture" in found["balanced_accuracy"].sentence
 
 
 def said(found: Results, limits: thresholds.Thresholds = LIMITS) -> gates.Gate:
@@ -181,7 +181,7 @@ def test_the_card_says_what_the_gates_said_and_has_no_holes() -> None:
     text = card.render(GOOD, judged, "research")
     for words in ("not a medical device", "balanced accuracy", "robustness", "apache-2.0", "macro f1", GOOD.run_id):
         assert words in text
-    with pytest.raises(gates_error(), match="licence of the first weights, audit"):
+    with pytest.raises(gates_error(), match="licence of the initial weights, audit"):
         card.render(replace(GOOD, licence="", audit=""), judged, "research")
 
 

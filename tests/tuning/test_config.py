@@ -10,7 +10,7 @@ from tuning.config import NOT_SHARED, TuneConfig, defaults, parse_tuning, powers
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"trials": "0"}, "trials=0: input should be greater than or equal to 1"),
+        ({"trials": "0"}, "trials=0: must be a whole number (1 to 100,000)"),
         ({"trials": "many"}, "trials=many"),
         ({"lr_low": "0.1", "lr_high": "0.01"}, "lr_low=0.1: must be below lr_high=0.01"),
         ({"batch_low": "9", "batch_high": "15"}, "no power of two from batch_low=9 to batch_high=15"),

@@ -141,9 +141,7 @@ def weighted_auc(scores: Floats, positive: npt.NDArray[np.bool_], weights: Float
 
 def _too_small(labels: Sequence[str], groups: Sequence[Hashable]) -> dict[str, str]:
     held = Counter(label for label, _ in set(zip(labels, groups, strict=True)))
-    return {
-        label: f"{held[label]} groups, {2 * FOLDS} are the least" for label in sorted(held) if held[label] < 2 * FOLDS
-    }
+    return {label: f"{held[label]} groups, {2 * FOLDS} are needed" for label in sorted(held) if held[label] < 2 * FOLDS}
 
 
 def _choose(labels: Sequence[str], left_out: dict[str, str], seed: int) -> npt.NDArray[np.int64]:

@@ -127,7 +127,7 @@ def _check_groups(images: Sequence[Image], note: str) -> Check:
         told = f"the manifest names no groups, so only the images themselves can tell{note}"
         return Check(3, name, title, "note", told)
     if not torn:
-        return Check(3, name, title, "ok", f"none of {len(members):,} groups is torn apart{note}")
+        return Check(3, name, title, "ok", f"none of {len(members):,} groups is in two splits{note}")
     evidence = []
     for held in torn.values():
         other = next(i for i in held if images[i].split and images[i].split != images[held[0]].split)
@@ -193,12 +193,12 @@ def _inflations(images: Sequence[Image], pairs: Sequence[Evidence]) -> tuple[Inf
 
 
 def _check_inflation(inflation: Sequence[Inflation]) -> Check:
-    title, name = "What test accuracy would be inflated by", "inflation"
+    title, name = "Held-out images with a relative in training", "inflation"
     if not inflation:
         return Check(7, name, title, "skipped", "the images are not split yet")
     parts = [f"{o.share:.1%} [{o.low:.1%}, {o.high:.1%}] of {o.total:,} {o.split} images" for o in inflation]
     related = sum(one.related for one in inflation)
-    sentence = f"{' and '.join(parts)} have a relative in train"
+    sentence = f"{' and '.join(parts)} have a near-duplicate or an image of their group in train"
     return Check(7, name, title, "warning" if related else "ok", sentence, related)
 
 

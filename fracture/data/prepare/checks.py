@@ -69,7 +69,7 @@ def check_splits(rows: list[Row], keys: list[list[Hashable]]) -> None:
     raise DataError(
         f"no image would be in {' and '.join(empty)}: {len(rows):,} images are {len(members):,} groups that must not "
         f"be torn apart; the largest has {len(largest):,} images, linked by {by}: {examples}",
-        f"{hint}Three groups of each class are the least; more images help.",
+        f"{hint}Three groups of each class are needed; more images help.",
     )
 
 
@@ -98,6 +98,6 @@ def check_classes(classes: set[str], images: int, excluded: list[Exclusion], sou
     found = ", ".join(sorted(classes))
     tables = "".join(how_to_read(one.tree) for one in sources if one.tree)
     raise DataError(
-        f"{images} usable images of {len(classes)} class(es) ({found}), two are the least.{why}{tables}",
+        f"{images} usable images of {len(classes)} class(es) ({found}), two are needed.{why}{tables}",
         "Give more sources, or say where the class is with --label-pattern or --columns.",
     )

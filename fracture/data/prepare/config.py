@@ -85,7 +85,7 @@ class PrepareConfig(BaseModel):
         if self.val_fraction + self.test_fraction >= 0.9:
             problems.append("val_fraction + test_fraction leave less than a tenth for training")
         if self.folds == 1:
-            problems.append("folds=1: two folds are the least, 0 is off")
+            problems.append("folds=1: at least two are needed, 0 is off")
         for name, parse in (("label_map", parse_pairs), ("columns", parse_columns)):
             try:
                 parse(getattr(self, name))

@@ -48,7 +48,9 @@ def rejection_figure(confidence: Floats, correct: np.ndarray, referral: Referral
         if referral.refer_below is not None and (answered := confidence >= referral.refer_below).any():
             axis.plot([answered.mean()], [correct[answered].mean()], "o", color=COLOURS[1], label="threshold")
             axis.legend()
-        axis.set(xlim=(0, 1.02), xlabel="share of images answered, the surest first", ylabel="share right among them")
+        axis.set(
+            xlim=(0, 1.02), xlabel="share of images answered, highest confidence first", ylabel="share right among them"
+        )
         return made
 
 

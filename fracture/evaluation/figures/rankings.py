@@ -32,7 +32,7 @@ def ranking_figure(
                 band = np.nanquantile(curves(ranking, drawn), [0.025, 0.975], axis=0)
                 label = f"{plain(name)}: {_shown(metrics[f'{metric}_{name}'])}"
                 _draw(axis, exact, band, k, label)
-        roc.set(xlabel="1 - specificity", ylabel="sensitivity", title="ROC, area")
+        roc.set(xlabel="1 - specificity", ylabel="sensitivity", title="ROC curve, with its area")
         precision.set(xlabel="recall (sensitivity)", ylabel="precision", title="Precision, average")
         for axis in (roc, precision):
             axis.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))

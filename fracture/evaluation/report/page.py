@@ -11,7 +11,16 @@ from matplotlib.figure import Figure
 
 from fracture.evaluation.report.looks import looks_at_the_bone, maps_hit_the_fracture
 from fracture.evaluation.report.words import limits, summary
-from fracture.evidence import CLASS_METRICS, METRICS, Controls, Estimate, FoldEstimate, FoldResults, Judged
+from fracture.evidence import (
+    CLASS_METRICS,
+    METRICS,
+    Controls,
+    Estimate,
+    FoldEstimate,
+    FoldResults,
+    Judged,
+    metric_title,
+)
 from fracture.files import page_template
 
 if TYPE_CHECKING:
@@ -55,13 +64,15 @@ class Contents:
 
 CAPTIONS = {
     "training": "How training went; the dotted line is the epoch that was chosen, on validation.",
-    "confusion": "What was taken for what. Rows are the true classes.",
+    "confusion": "Confusion matrix: true classes in rows, the most probable class in columns. The operating point may "
+    "decide otherwise.",
     "rankings": "How well each class is told from the rest, whatever the threshold. Bands are 95 %, by group.",
     "reliability": "Whether a probability of 80 % is right in 80 of 100 cases: on the dotted line it is. Areas are "
     "numbers of images.",
-    "rejection": "What is gained by referring the least sure images to a person: share right among those answered.",
+    "rejection": "What is gained by referring the images of the lowest confidence to a person: share right among the "
+    "others.",
     "scores": "The probabilities given to each class, for the images of each true class.",
-    "mistakes": "The mistakes that the model was surest of.",
+    "mistakes": "The mistakes of the highest confidence.",
     "maps_correct": "Where right answers come from: brighter spoke for the class.",
     "maps_wrong": "Where wrong answers come from: brighter spoke for the class that was predicted.",
     "label_review": "Labels to look at again: those that models which had not seen the image find least probable. "
@@ -74,9 +85,6 @@ _PLACES = {
     "short": "In short", "data": "The data", "folds": "The folds", "numbers": "The numbers",
     "bone": "Does it look at the bone?", "pictures": "The pictures", "limits": "Limits",
     "reproduce": "How to reproduce",
-}  # fmt: skip
-_CAPITALS = {
-    "f1": "F1", "mcc": "MCC", "ece": "ECE", "auroc": "AUROC", "auc": "AUC", "cohen": "Cohen's", "brier": "Brier score",
 }  # fmt: skip
 
 
@@ -97,7 +105,9 @@ def render(contents: Contents) -> str:
 
 def template(path: Path) -> "Template":
     """A page on results, with what writes their names and figures."""
-    return page_template(path, shown=shown, data_url=_data_url, plain=_plain, metric=_metric, over_folds=over_folds)
+    return page_template(
+        path, shown=shown, data_url=_data_url, plain=_plain, metric=metric_title, over_folds=over_folds
+    )
 
 
 def png(figure: Figure) -> bytes:
@@ -108,7 +118,7 @@ def png(figure: Figure) -> bytes:
 
 
 def shown(found: Estimate) -> str:
-    """A metric with its interval, or why there is none; a dagger where the interval is not to be believed."""
+    """A metric with its interval, or why there is none; a dagger where the interval is too narrow to be believed."""
     if found.value is None:
         return f"not defined: {found.reason}"
     return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]" + (" †" if found.caution else "")
@@ -122,11 +132,6 @@ def over_folds(found: FoldEstimate) -> str:
 
 def _plain(name: object) -> str:
     return str(name).replace("_", " ")
-
-
-def _metric(name: str) -> str:
-    """A metric's name as people write it."""
-    return " ".join(_CAPITALS.get(word, word) for word in name.split("_"))
 
 
 def _data_url(picture: bytes) -> str:

@@ -22,24 +22,24 @@ def summary(results: Judged, audit: Mapping[str, Any] | None) -> list[str]:
     ]
     if results.synthetic:
         lines.append(f"{_rendered(results)} rendered, not radiographs: nothing here has a medical meaning.")
-    lines += explained(results.rule)
-    lines.append(f"Of 100 images about {_of_100(found['accuracy'])} are sorted correctly.")
-    lines.append(_fractures(results))
+    lines += _audited(results, audit)
+    if results.referral.refer_below is None:
+        lines += [explained(results.rule)[0], _all_referred(results), _fractures(results)]
+    else:
+        lines += [*explained(results.rule), _fractures(results), _referral(results)]
+    lines += _decided(results)
+    lines.append(
+        f"The most probable class is the true one in about {_of_100(found['accuracy'])} of 100 images; the operating "
+        "point may decide otherwise."
+    )
     for name in results.classes:
         recall = found[f"recall_{name}"]
         if _known(recall):
             lines.append(
-                f"Of 100 images of {_plain(name)} it recognises about {_of_100(recall)} (n = {recall.n}).{_but(recall)}"
+                f"It is so in about {_of_100(recall)} of 100 images of {_plain(name)} (n = {recall.n}).{_but(recall)}"
             )
-    lines.append(_referral(results))
-    lines += _decided(results)
     if _known(sure := found.get("set_fracture_share")):
-        lines.append(f"Of 100 fractures about {_of_100(sure)} are sure to be one, be their kind sure or not.")
-    if audit is not None and audit.get("confounded"):
-        lines.append(
-            "The classes come from different sources that can be told apart without looking at the bone, so these "
-            "figures may owe much to the source."
-        )
+        lines.append(f"For about {_of_100(sure)} of 100 fractures {_plain(results.healthy or '')} can be ruled out.")
     return lines
 
 
@@ -128,11 +128,31 @@ def _rendered(results: Judged) -> str:
     return "The images, or those that the model has learned from, are" if judged else "The images are"
 
 
+def _audited(results: Judged, audit: Mapping[str, Any] | None) -> list[str]:
+    """What speaks against believing the figures; what else was not looked at is said by `limits`."""
+    if audit is None:
+        own = not isinstance(results, EvaluationResults)
+        return ["Not audited: nobody has looked for copies of training images in the test."] if own else []
+    lines = []
+    if audit.get("verdict") == "leaking":
+        lines.append("Leakage: test images have relatives in training, so that the figures are too high.")
+    if audit.get("confounded"):
+        lines.append(
+            "Confounded: the classes come from different sources that can be told apart without looking at the bone, "
+            "so these figures may owe much to the source."
+        )
+    return lines
+
+
+def _all_referred(results: Judged) -> str:
+    note = results.referral.note or "no threshold was fitted"
+    return f"A person must look at every image: {note.removesuffix('; every image is referred')}."
+
+
 def _referral(results: Judged) -> str:
     share, right = (results.splits["test"].metrics.get(name) for name in ("answered_share", "answered_accuracy"))
-    if results.referral.refer_below is None or not _known(share):
-        note = results.referral.note or "no threshold was fitted"
-        return f"No threshold of sureness keeps errors rare enough ({note}): every answer needs a person."
+    if not _known(share):
+        return "How many images it answers without a person is not known here."
     sure = f", of which about {_of_100(right)} are right" if _known(right) else ""
     return (
         f"Answered without a person, from a probability of {results.referral.refer_below:.2f} on, are about "
@@ -153,8 +173,8 @@ def _decided(results: Judged) -> list[str]:
 
 
 def _but(found: Estimate | None) -> str:
-    """What keeps the interval from being taken at its word, as a sentence."""
-    return f" Not to be taken at its word: {found.caution}." if found is not None and found.caution else ""
+    """What keeps the interval from being believed, as a sentence."""
+    return f" {found.caution[0].upper()}{found.caution[1:]}." if found is not None and found.caution else ""
 
 
 def _known(found: Estimate | None) -> bool:

@@ -1,4 +1,4 @@
-"""First weights as people have them, from the file to the run, its saved model and what is resumed."""
+"""Initial weights as people have them, from the file to the run, its saved model and what is resumed."""
 
 from collections.abc import Callable
 from pathlib import Path
