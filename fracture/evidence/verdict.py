@@ -50,7 +50,8 @@ class Verdict:
         fracture_probability: of any fracture; None where no class is known to be healthy.
         reason: why a person must look, empty where nobody has to.
         possible: the classes that cannot be ruled out, in order; empty where nothing was settled.
-        sure: what is sure by these and what is not, in words; it never goes beyond what ``fracture`` and ``label`` say.
+        sure: what is sure by these and what is not, in words; it never goes beyond what ``fracture`` and ``label`` say,
+            and where a person must look it calls nothing sure.
     """
 
     decision: Said
@@ -118,8 +119,8 @@ def _possible(
     top = max(shares.values())
     fits = [name for name in rule.classes if shares[name] >= rule.sets[name]]
     possible = tuple(name for name in rule.classes if name in fits or shares[name] == top)
-    if not fits and reason:
-        return possible, "nothing is sure: none of the classes fits"
+    if reason:  # a person must look: nothing beside that is called sure
+        return possible, f"possible: {' or '.join(possible)}" if fits else "nothing is sure: none of the classes fits"
     return possible, _sure(rule, possible, label, fracture)
 
 
@@ -129,6 +130,8 @@ def _sure(rule: Rule, possible: Sequence[str], label: str, fracture: bool | None
     if rule.healthy is None:
         return f"{label}: sure" if alone else f"which class: not sure ({listed})"
     if rule.healthy not in possible and fracture is not False:
+        if len(rule.classes) == 2:  # there is one kind only
+            return "a fracture: sure"
         return f"a fracture: sure; which kind: {f'sure ({label})' if alone else f'not ({listed})'}"
     if alone and label == rule.healthy:
         return "no fracture: sure"

@@ -97,6 +97,10 @@ def test_what_a_set_says_never_goes_beyond_the_decision(
     assert (found.possible, found.sure) == (possible, sure)
     contrary = decide(Rule(CLASSES, "none", 0.99, 0.4, RULE.sets), shares)
     assert "a fracture: sure" not in contrary.sure, "where no fracture is reported none is sure"
+    referred = decide(Rule(CLASSES, "none", 0.5, 0.99, RULE.sets), shares)
+    assert referred.possible == possible
+    said = (f"possible: {' or '.join(possible)}", "nothing is sure: none of the classes fits")
+    assert referred.sure in said, "where a person must look nothing is called sure"
 
 
 def test_without_a_healthy_class_without_sets_and_in_doubt() -> None:
@@ -105,6 +109,8 @@ def test_without_a_healthy_class_without_sets_and_in_doubt() -> None:
         == "which class: not sure (comminuted or simple)"
     )
     assert decide(Rule(CLASSES, None, None, 0.4, RULE.sets), (0.1, 0.1, 0.8)).sure == "simple: sure"
+    two = Rule(("broken", "whole"), "whole", 0.5, 0.4, {"broken": 0.3, "whole": 0.3})
+    assert decide(two, (0.9, 0.1)).sure == "a fracture: sure", "there is one kind only"
     before = decide(Rule(CLASSES, "none", 0.5, 0.4), (0.4, 0.05, 0.55))
     assert (before.possible, before.sure) == ((), "")
     doubted = decide(RULE, (0.05, 0.9, 0.05), "in colour")
