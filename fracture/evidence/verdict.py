@@ -144,5 +144,5 @@ def _why_look(rule: Rule, largest: float, *, lacks_point: bool) -> str:
     if lacks_point:
         return NO_POINT
     if largest < rule.refer_below:
-        return f"not sure enough: the most probable class has {largest:.3f}, {rule.refer_below:.3f} is needed"
+        return f"not sure enough: the most probable class has {largest:.1%}, {rule.refer_below:.1%} is needed"
     return ""

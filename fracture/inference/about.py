@@ -11,10 +11,10 @@ from fracture.models.checkpoint import Sidecar
 _SHOWN = {
     "any_fracture_sensitivity": "Sensitivity: fractures that are reported",
     "any_fracture_specificity": "Specificity: images without a fracture that are not reported",
-    "accuracy": "Accuracy: class right",
-    "balanced_accuracy": "Balanced accuracy: every class counts alike",
+    "accuracy": "Accuracy: the most probable class is right",
+    "balanced_accuracy": "Balanced accuracy: the same, every class counted alike",
     "answered_share": "Answered without referral",
-    "answered_accuracy": "Accuracy among those answered",
+    "answered_accuracy": "Accuracy among those answered without referral",
 }
 
 
