@@ -28,7 +28,7 @@ def shown(estimate: Estimate) -> str:
     """A metric with its interval, marked where that is too narrow; results.json says why one is undefined."""
     if estimate.value is None:
         return "undefined"
-    return f"{estimate.value:.3f} ({estimate.low:.3f}-{estimate.high:.3f})" + (" †" if estimate.caution else "")
+    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]" + (" †" if estimate.caution else "")
 
 
 def table_of(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> Table | Group:
@@ -36,7 +36,8 @@ def table_of(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], 
     made = Table(title=Text(title), title_justify="left", title_style="bold")
     for i, column in enumerate(columns):
         text = i == 0 or any(len(row[i]) > _SENTENCE for row in rows)
-        made.add_column(Text(column), justify="left" if text else "right", overflow="fold")
+        figures = i > 0 and all(row[i][:1] in "+-0123456789" for row in rows)  # "" is in every text
+        made.add_column(Text(column), justify="left" if text else "right", overflow="fold", no_wrap=figures)
     for row in rows:
         made.add_row(*map(Text, row))
     fits = made.__rich_measure__(console, console.options).minimum <= console.width

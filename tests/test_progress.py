@@ -71,8 +71,8 @@ def test_figures_stand_right_and_sentences_left() -> None:
 
 def test_an_interval_not_to_be_believed_is_marked() -> None:
     sure = Estimate(value=0.5, low=0.25, high=0.75, n=40, groups=20)
-    assert shown(sure) == "0.500 (0.250-0.750)"
-    assert shown(sure.model_copy(update={"caution": "only 3 groups"})) == "0.500 (0.250-0.750) \u2020"
+    assert shown(sure) == "0.500 [0.250, 0.750]"
+    assert shown(sure.model_copy(update={"caution": "only 3 groups"})) == "0.500 [0.250, 0.750] \u2020"
     assert shown(Estimate(value=None, low=None, high=None, n=0, groups=0, reason="no image")) == "undefined"
 
 

@@ -125,10 +125,13 @@ class Decided(BaseModel):
 
     def promises(self) -> list[str]:
         """What was wanted beside what is to be expected, a sentence each."""
+        known = {name: found for name, found in self.expected.items() if name in _PLAIN}
+        reasons = {found.reason for found in known.values()}
+        if len(known) > 1 and len(reasons) == 1 and "" not in reasons and not any(map(self.wanted_of, known)):
+            return [f"{' and '.join(_PLAIN[name] for name in known)}: {reasons.pop()}."]  # once
         return [
             f"{_PLAIN[name]}: {wanted + ' wanted, ' if (wanted := self.wanted_of(name)) else ''}{_expected(found)}."
-            for name, found in self.expected.items()
-            if name in _PLAIN
+            for name, found in known.items()
         ]
 
 

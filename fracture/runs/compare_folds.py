@@ -50,7 +50,7 @@ def show(families: "dict[str, list[Entry]]", config: CompareConfig, terminal: Te
         val = float(np.mean(vals)) if len(vals) == len(folds) else None
         rows.append([
             f"{parent.name} ({parent_id[:6]})", folds[0].results.model.split(".")[0], _figure(val),
-            _figure(mean) + (f" ({low:.3f} to {high:.3f})" if low is not None and high is not None else ""), str(n),
+            _figure(mean) + (f" [{low:.3f}, {high:.3f}]" if low is not None and high is not None else ""), str(n),
         ])  # fmt: skip
         rows += [
             [

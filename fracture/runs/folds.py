@@ -178,7 +178,7 @@ def _show(found: FoldResults, terminal: Terminal) -> None:
     for name in headline:
         one = found.metrics[name]
         text = "-" if one.value is None else f"{one.value:.3f}"
-        text += "" if one.low is None else f" ({one.low:.3f} to {one.high:.3f})"
+        text += "" if one.low is None else f" [{one.low:.3f}, {one.high:.3f}]"
         each = " ".join("-" if value is None else f"{value:.3f}" for value in one.folds)
         rows.append([metric_title(name), text, each, str(one.n)])
     of = "mean and 95 % interval of the corrected resampled t-test"

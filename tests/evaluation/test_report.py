@@ -142,7 +142,7 @@ def test_a_class_without_a_single_hit_is_not_said_to_be_known_for_sure() -> None
     test = found.splits["test"]
     changed = test.model_copy(update={"metrics": test.metrics | {"recall_no_fracture": never}})
     lines = summary(found.model_copy(update={"splits": found.splits | {"test": changed}}), None)
-    line = next(line for line in lines if "100 images of no fracture (n" in line)
+    line = next(line for line in lines if "100 images of \u201cno fracture\u201d (n" in line)
     assert "values up to 0.20" in line
 
 

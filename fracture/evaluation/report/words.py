@@ -36,10 +36,12 @@ def summary(results: Judged, audit: Mapping[str, Any] | None) -> list[str]:
         recall = found[f"recall_{name}"]
         if _known(recall):
             lines.append(
-                f"It is so in about {_of_100(recall)} of 100 images of {_plain(name)} (n = {recall.n}).{_but(recall)}"
+                f"It is so in about {_of_100(recall)} of 100 images of \u201c{_plain(name)}\u201d (n = {recall.n})."
+                + _but(recall)
             )
     if _known(sure := found.get("set_fracture_share")):
-        lines.append(f"For about {_of_100(sure)} of 100 fractures {_plain(results.healthy or '')} can be ruled out.")
+        healthy = f"\u201c{_plain(results.healthy or '')}\u201d"
+        lines.append(f"In about {_of_100(sure)} of 100 fractures the class {healthy} can be ruled out.")
     return lines
 
 
