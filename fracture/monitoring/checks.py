@@ -66,7 +66,7 @@ def of_probe(
             "probe", title, "unknown", "the reference holds no traits; --against RUN makes one, with its images"
         )
     wanted = f"{able['needed']:,} are needed" if able["needed"] else "the reference is too small for any number"
-    sees = f"an AUC of {limits.power.auc} would be seen with a probability of {able['power']:.0%}"
+    sees = f"so many show an AUC of {limits.power.auc} with a probability of {able['power']:.0%}"
     enough = f"for {limits.power.wanted:.0%} {wanted}"
     if found is None:
         return Check("probe", title, "too few", f"{images} independent images, the probe takes {FEWEST}; {enough}")
@@ -121,14 +121,14 @@ def of_change(name: str, title: str, found: Change | None, limit: float) -> Chec
         return Check(
             name, title, "too few", f"{found.now.groups if found else 0} independent answers, {FEWEST} are needed"
         )
+    change = found.now.value - found.before.value  # type: ignore[operator]
     said = (
-        f"{_shown(found.before)} before, {_shown(found.now)} now: {found.now.value - found.before.value:+.3f} "  # type: ignore[operator]
+        f"{_shown(found.before)} before, {_shown(found.now)} now, a change of {change:+.3f} "
         f"[{found.low:+.3f}, {found.high:+.3f}]"
     )
     beyond = abs(found.nearer) > limit
-    return Check(
-        name, title, "drift" if beyond else "ok", f"{said}, {limit:g} {'is' if beyond else 'would be'} too much"
-    )
+    said += f"; it is drift where the whole interval is beyond {limit:g}"
+    return Check(name, title, "drift" if beyond else "ok", said)
 
 
 def of_errors(rows: Sequence[Record], limits: Limits) -> Check:
@@ -165,9 +165,7 @@ def of_corrections(rows: Sequence[Record], corrected: Mapping[str, Correction]) 
 
 def _of_level(name: str, title: str, found: Estimate, limit: float, what: str) -> Check:
     beyond = (found.low or 0) > limit
-    said = (
-        f"{_shown(found)} of {found.n:,} {what}; a lower end above {limit:g} {'is' if beyond else 'would be'} too much"
-    )
+    said = f"{_shown(found)} of {found.n:,} {what}; it is drift where the whole interval is above {limit:g}"
     return Check(name, title, "drift" if beyond else "ok", said)
 
 

@@ -67,6 +67,11 @@ class Drift:
     limits: Limits
 
     @property
+    def named(self) -> str:
+        """The model and its version, which one that is not registered has not."""
+        return f"{self.model} version {self.version}" if self.version else self.model
+
+    @property
     def drifted(self) -> tuple[Check, ...]:
         """The checks that found drift."""
         return tuple(check for check in self.checks if check.status == "drift")

@@ -123,9 +123,9 @@ def drift(log: str, against: str, since: str, limits: Limits, out: Path, termina
     _keep(found, log, _write(found, out), terminal)
     if found.drifted:
         said = "\n".join(f"- {check.title}: {check.sentence}" for check in found.drifted)
-        raise GateError(f"{found.model} {found.version}: drift\n{said}\n`fracture feedback LOG` says what to look at.")
+        raise GateError(f"{found.named}: drift\n{said}\n`fracture feedback LOG` says what to look at.")
     if found.not_compared:
-        raise ConfigError(f"{found.model} {found.version}: whether the images drift is not known: {found.not_compared}")
+        raise ConfigError(f"{found.named}: whether the images drift is not known: {found.not_compared}")
     return found
 
 
@@ -162,7 +162,7 @@ def _named(row: Record) -> str:
 
 def _show(found: Drift, terminal: Terminal) -> None:
     rows = [[check.title, check.status, check.sentence] for check in found.checks]
-    title = f"{found.model} {found.version}: {found.answers:,} answers since {found.first}, against {found.against}"
+    title = f"{found.named}: {found.answers:,} answers since {found.first}, against {found.against}"
     terminal.table(title, ["question", "", ""], rows)
     if found.moved:
         first = ", ".join(f"{one.trait} {one.before:.3g} to {one.now:.3g}" for one in found.moved[:5])
@@ -180,7 +180,7 @@ def _write(found: Drift, out: Path) -> list[Path]:
 
 def _keep(found: Drift, log: str, files: Sequence[Path], terminal: Terminal) -> None:
     """The same as a run: figures by name, both files, and the verdict as a tag."""
-    run = TrackedRun.begin(f"drift of {found.model} {found.version}".strip(), "drift", watched=False)
+    run = TrackedRun.begin(f"drift of {found.named}", "drift", watched=False)
     try:
         _fill(run, found, log, files)
     except BaseException as error:

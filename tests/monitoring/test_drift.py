@@ -121,6 +121,8 @@ def test_few_answers_are_said_to_be_few(n: int, base: Reference) -> None:
     assert isinstance(needed, int)
     assert f"{needed:,} are needed" in found.checks[0].sentence
     assert f"{needed:,} are needed" in render(found)
+    assert "`" not in render(found), "commands are set as such"
+    assert replace(found, version="").named == found.model, "one that is not registered has no version"
 
 
 def test_a_reference_without_traits_and_features_compares_no_images(base: Reference) -> None:
