@@ -107,7 +107,7 @@ def _compared(parent: str, found: FoldResults, folder: Path) -> None:
         mean = found.metrics["accuracy"]
         places = [said.index(f"({run[:6]})") for run in (parent, *found.runs)]
         assert places == sorted(places)
-        interval = "" if mean.low is None else f" ({mean.low:.3f} to {mean.high:.3f})"
+        interval = "" if mean.low is None else f" [{mean.low:.3f}, {mean.high:.3f}]"
         assert f"{mean.value:.3f}{interval}" in said
         kept = json.loads((folder / str(number) / "compare.json").read_text())
         assert found.runs == tuple(kept["folds"][0]["folds"])
