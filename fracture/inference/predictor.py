@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -120,20 +121,31 @@ class Predictor:
         self._normalize = Normalize(sidecar.mean, sidecar.std)
 
     @classmethod
-    def load(cls, folder: Path) -> "Predictor":
+    def load(cls, folder: Path, name: str = "") -> "Predictor":
         """Read what `save` has written.
+
+        Args:
+            folder: that it was written to, or a folder somewhere above it.
+            name: as the user named the model, where ``folder`` is only where it was brought to.
 
         Raises:
             ConfigError: a file is missing or damaged, or was made for other preprocessing.
         """
+        folder = next(folder.rglob(SIDECAR), folder / SIDECAR).parent
+        called = name or str(folder)
         try:
             sidecar = Sidecar.model_validate_json((folder / SIDECAR).read_bytes())
             state = load_file(folder / WEIGHTS)
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{folder}: holds no packaged model: {error}") from error
-        checkpoint.same_preprocessing(folder, sidecar)
+        except FileNotFoundError as error:
+            raise ConfigError(
+                f"{called}: holds no packaged model, for it has no {SIDECAR} with {WEIGHTS} beside it; "
+                "`python -m registry promote RUN` packages the model of a run"
+            ) from error
+        except (OSError, SafetensorError, ValueError) as error:
+            raise ConfigError(f"{called}: its packaged model is damaged: {str(error).splitlines()[0]}") from error
+        checkpoint.same_preprocessing(called, sidecar)
         if checkpoint.weights_sha256(state) != sidecar.weights_sha256:
-            raise ConfigError(f"{folder}: the weights are not those that {SIDECAR} names")
+            raise ConfigError(f"{called}: the weights are not those that {SIDECAR} names")
         predictor = cls(checkpoint.rebuild(sidecar, state), sidecar)
         predictor.features = features.load(folder)
         return predictor

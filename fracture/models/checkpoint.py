@@ -142,7 +142,7 @@ def load(path: Path) -> tuple[nn.Module, Sidecar]:
     return rebuild(sidecar, state), sidecar
 
 
-def same_preprocessing(path: Path, sidecar: Sidecar) -> None:
+def same_preprocessing(name: Path | str, sidecar: Sidecar) -> None:
     """See to it that a model gets the preprocessing that it knows.
 
     Raises:
@@ -150,7 +150,7 @@ def same_preprocessing(path: Path, sidecar: Sidecar) -> None:
     """
     if sidecar.preprocessing_version not in SAME_PREPROCESSING:
         raise ConfigError(
-            f"{path}: made for preprocessing {sidecar.preprocessing_version}, this is {PREPROCESSING_VERSION}: its "
+            f"{name}: made for preprocessing {sidecar.preprocessing_version}, this is {PREPROCESSING_VERSION}: its "
             "answers would be off. Load it with the version of this project that trained it, or train again."
         )
 

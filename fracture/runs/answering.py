@@ -9,7 +9,7 @@ from fracture.errors import ConfigError, DataError
 from fracture.evidence import Judged
 from fracture.inference.about import About, figures_of
 from fracture.inference.log import Served
-from fracture.inference.predictor import SIDECAR, Predictor
+from fracture.inference.predictor import Predictor
 from fracture.runs import target
 from fracture.tracking import artifacts, query
 
@@ -27,8 +27,7 @@ def find(name: str, folder: Path) -> Predictor:
         ConfigError: no such run, model or file.
     """
     if name.startswith("models:/"):
-        fetched = artifacts.fetch_model(name, folder)
-        return Predictor.load(next(fetched.rglob(SIDECAR), fetched / SIDECAR).parent)
+        return Predictor.load(artifacts.fetch_model(name, folder), name)
     found = target.find(name, folder)
     return Predictor(found.model, found.sidecar)
 

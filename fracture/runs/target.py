@@ -50,8 +50,8 @@ def find(name: str, folder: Path) -> Target:
         place = path / "best.pth" if path.is_dir() else path
     elif name.startswith("models:/"):
         fetched = artifacts.fetch_model(name, folder)
-        place = next(fetched.rglob(WEIGHTS), fetched / WEIGHTS)
-        packaged = Predictor.load(place.parent)
+        packaged = Predictor.load(fetched, name)
+        place = next(fetched.rglob(WEIGHTS))
         run_id = query.run_of_model(name)
         return Target(name, place, packaged.module, packaged.sidecar, *_origin(run_id, folder))
     else:
