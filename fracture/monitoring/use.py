@@ -5,9 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fracture.errors import DataError
+from fracture.errors import ConfigError, DataError
 from fracture.evaluation.intervals import believable, estimate, share, wilson_low
 from fracture.evaluation.sample import Decisions
 from fracture.evidence import Estimate
@@ -52,9 +52,30 @@ def lower_end(name: str, found: Estimate) -> float:
     return low if name == "balanced_accuracy" else min(low, wilson_low(value, max(1, found.groups)))
 
 
+def read(text: str) -> InUse:
+    """What the tag `TAG` of a version holds.
+
+    Raises:
+        ConfigError: somebody has edited it.
+    """
+    try:
+        return InUse.model_validate_json(text)
+    except ValidationError as error:
+        again = "`fracture feedback LOG --corrected FILE` writes it anew"
+        raise ConfigError(f"the tag {TAG} was edited by hand and cannot be read; {again}") from error
+
+
 def floors_of(text: str) -> dict[str, float]:
-    """The floors that a version was promoted above, as its tag `FLOORS` holds them."""
-    return {name: float(value) for name, value in json.loads(text).items()}
+    """The floors that a version was promoted above, as its tag `FLOORS` holds them.
+
+    Raises:
+        ConfigError: somebody has edited it.
+    """
+    try:
+        return {name: float(value) for name, value in json.loads(text).items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        again = "`python -m registry verify --repair` writes it again"
+        raise ConfigError(f"the tag {FLOORS} was edited by hand and cannot be read; {again}") from error
 
 
 def measure(

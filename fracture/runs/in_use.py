@@ -1,9 +1,10 @@
 """What people said of a registered version in use, held against the floors that it was promoted above."""
 
+from fracture.errors import ConfigError
 from fracture.monitoring import use
 from fracture.monitoring.checks import Check
 from fracture.monitoring.record import Record
-from fracture.monitoring.use import FLOORS, TAG, InUse
+from fracture.monitoring.use import FLOORS, TAG
 from fracture.tracking import query
 
 
@@ -13,5 +14,8 @@ def in_use(row: Record) -> Check:
     tags = query.tags_of_version(row.model, row.version) if row.version else {}
     if TAG not in tags or FLOORS not in tags:
         return Check("in use", title, "unknown", "no labels came back; `fracture feedback LOG` says what to look at")
-    low = InUse.model_validate_json(tags[TAG]).below(use.floors_of(tags[FLOORS]))
+    try:
+        low = use.read(tags[TAG]).below(use.floors_of(tags[FLOORS]))
+    except ConfigError as error:
+        return Check("in use", title, "unknown", str(error))
     return Check("in use", title, "drift" if low else "ok", "; ".join(low) or "nothing is below its floor")

@@ -1,6 +1,5 @@
 """What killed processes leave: runs that say RUNNING for ever, states of runs that are over, files half written."""
 
-import json
 import re
 import shutil
 import time
@@ -15,7 +14,7 @@ from filelock import FileLock, Timeout
 from mlflow.entities import LifecycleStage, Run, ViewType
 from mlflow.exceptions import MlflowException
 
-from fracture.tracking import store
+from fracture.tracking import liveness, store
 from fracture.tracking.liveness import is_gone, is_launched, is_seen
 from fracture.tracking.outbox import only_delivery_is_left
 
@@ -132,7 +131,7 @@ def _is_file() -> bool:
 def _judge_running(run: Run, folder: Path) -> Leftover | None:
     """What a run that says RUNNING is; None where a process is at work on it, or may be."""
     run_id, tags = run.info.run_id, run.data.tags
-    process, kind = json.loads(tags.get(PROCESS, "{}")), tags.get("fracture.kind", "")
+    process, kind = liveness.read(tags.get(PROCESS, "")), tags.get("fracture.kind", "")
     name = f"run {run_id} ({kind or 'of mlflow run'}, {run.info.run_name}) says RUNNING"
     later = f"; then: fracture train --resume {run_id}" if _can_go_on(folder) else ""
     fix = f"--fix marks it KILLED{later}"

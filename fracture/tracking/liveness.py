@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import socket
 from collections.abc import Mapping
@@ -16,6 +17,15 @@ def me() -> dict[str, str | int | float]:
     """The process at hand, told apart from every other one on every machine."""
     began = {"began": psutil.Process().create_time(), "tick": _tick(os.getpid())}
     return {"machine": _machine(), "pid": os.getpid(), **began}
+
+
+def read(text: str) -> dict[str, str | int | float]:
+    """What `me` said, as a tag holds it; nothing where somebody has edited that."""
+    with contextlib.suppress(ValueError):
+        said = json.loads(text)
+        if isinstance(said, dict) and isinstance(said.get("pid"), int) and isinstance(said.get("began"), float):
+            return said
+    return {}
 
 
 def is_gone(process: Mapping[str, str | int | float]) -> bool:

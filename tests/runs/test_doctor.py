@@ -65,8 +65,10 @@ def test_a_run_whose_process_is_gone_is_ended_and_no_other(store_root: Path, gon
         mlflow.MlflowClient().set_terminated(one)
 
 
-def test_a_run_of_an_earlier_version_is_judged_by_the_lock_of_its_state(store_root: Path) -> None:
-    run_id = run_of()
+@pytest.mark.parametrize("edited", ["", "{", "[1]", '{"pid": "1"}'])
+def test_a_run_that_does_not_say_whose_it_is_is_judged_by_the_lock_of_its_state(edited: str, store_root: Path) -> None:
+    run_id = run_of()  # as an earlier version left it, or somebody has edited its tag
+    mlflow.MlflowClient().set_tag(run_id, leftovers.PROCESS, edited)
     state_of(run_id)
     [found] = [one for one in leftovers.find(session.state_root()) if one.run_id == run_id]
     assert found.kind == "run"
