@@ -96,7 +96,7 @@ class History:
             entry = wrong[number].entry if number in wrong else entry
             if entry is not None:
                 created = int(version.creation_timestamp) if version else _written(entry)
-                settled = version is None or _SETTLED in version.tags
+                settled = version is None or _SETTLED in version.tags or entry.action == "lost"
                 found.setdefault(entry.token, Line(number, entry, settled, created))
         lines = tuple(found.values())
         uncopied = (line for line in lines if line.settled and line.entry.action != "lost")

@@ -7,12 +7,15 @@ from functools import partial
 from mlflow.entities.model_registry import ModelVersion
 
 from fracture.errors import ConfigError
-from fracture.monitoring.use import FLOORS, TAG, InUse, floors_of
+from fracture.monitoring import use
+from fracture.monitoring.use import FLOORS, TAG
 from fracture.progress import Terminal
 from registry import check, origin, thresholds
 from registry.lines import Line, cut
 from registry.standing import Standing
 from registry.versions import Registry
+
+_PACKAGE = "models:/m-"  # how the source of a version begins that a promotion has registered
 
 
 @dataclass(frozen=True)
@@ -131,9 +134,17 @@ def _fallen(standing: Standing) -> list[str]:
     held: dict[str, str] = standing.there[champion].tags if champion in standing.there else {}
     if TAG not in held:
         return []
-    floors = floors_of(held[FLOORS]) if FLOORS in held else thresholds.read(thresholds.DEFAULT).floors.model_dump()
-    low = InUse.model_validate_json(held[TAG]).below(floors)
+    try:
+        floors = use.floors_of(held[FLOORS]) if FLOORS in held else _floors()
+        low = use.read(held[TAG]).below(floors)
+    except ConfigError as error:
+        return [f"@champion, version {champion}: {error}"]
     return [f"@champion, version {champion}: {what}; {standing.way_out('champion')}" for what in low]
+
+
+def _floors() -> dict[str, float]:
+    """Those of today, for a version from before they were noted."""
+    return dict(thresholds.read(thresholds.DEFAULT).floors.model_dump())
 
 
 def _cut_short(standing: Standing) -> list[Finding]:
@@ -141,24 +152,33 @@ def _cut_short(standing: Standing) -> list[Finding]:
     return [
         Finding(
             f"version {one.version} was registered but never became @candidate: the promotion of run {one.run_id} was "
-            f"cut short or is under way; `python -m registry promote{standing.option} {one.run_id}` finishes it"
+            f"cut short or is under way; `python -m registry promote{standing.option} {one.run_id}`, given as it was "
+            "then, finishes it; else delete the version in MLflow"
         )
-        for one in standing.unentered if "fracture.gates" in one.tags
+        for one in standing.unentered if not _by_hand(one, standing)
     ]  # fmt: skip
+
+
+def _by_hand(version: ModelVersion, standing: Standing) -> str:
+    """What to say of a version that no promotion has registered, empty of one that a promotion has."""
+    number = version.version
+    if "fracture.gates" not in version.tags:
+        return f"version {number} was registered by hand and has passed no gate; it takes no part"
+    if version.source and not version.source.startswith(_PACKAGE):  # by copy_model_version, tags and all
+        again = f"`python -m registry challenge{standing.option} --version {number}`"
+        return f"version {number} is a copy of {version.source}, made by hand; it takes no part but by {again}"
+    return ""
 
 
 def _notes(registry: Registry, standing: Standing) -> list[str]:
     """What is good to know and wrong for nobody."""
-    by_hand = [
-        f"version {one.version} was registered by hand and has passed no gate; it takes no part"
-        for one in standing.unentered if "fracture.gates" not in one.tags
-    ]  # fmt: skip
+    by_hand = [_by_hand(one, standing) for one in standing.unentered]
     pointed = {number: standing.there[number] for number in standing.aliases.values() if number}
     lost = [
         f"version {number}: {what}; the version itself holds what it needs"
         for number, version in pointed.items() if version.run_id and (what := _lost(version))
     ]  # fmt: skip
-    return [*filter(None, [registry.deleted(standing)]), *by_hand, *lost]
+    return [*filter(None, [registry.deleted(standing), *by_hand]), *lost]
 
 
 def _lost(version: ModelVersion) -> str:

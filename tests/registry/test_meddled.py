@@ -15,6 +15,7 @@ import pytest
 
 from fracture.__main__ import run as run_command
 from fracture.errors import ConfigError, FractureError, GateError
+from fracture.monitoring import use as in_use
 from fracture.tracking import store
 from registry import champion, check, evidence, load, origin
 from registry.__main__ import cli
@@ -148,6 +149,10 @@ CASES: dict[str, Case] = {
         lambda d, client: client.delete_model_version_tag(NAME, "3", "fracture.gates"),
         "version 3: the tag fracture.gates was edited by hand: 'nothing'",
     ),
+    "what people said edited": Case(
+        lambda d, client: client.set_model_version_tag(NAME, "2", in_use.TAG, "{"),
+        f"@champion, version 2: the tag {in_use.TAG} was edited by hand and cannot be read", when=FILES, left=5,
+    ),
     "runs deleted": Case(delete_runs, "was deleted; `mlflow runs restore --run-id ", when=FILES),
     "a run overwritten": Case(overwrite("best.pth"), "was overwritten: best.pth is another", when=FILES, left=5),
     "answers overwritten": Case(
@@ -200,6 +205,7 @@ HARMLESS: dict[str, Meddle] = {
     "copies deleted": without_copies(lambda d, client: None),
     "the package's entry deleted": lambda d, client: client.delete_logged_model(d.models[2]),
     "a run's files deleted": lambda d, client: shutil.rmtree(client.get_run(d.runs[1]).info.artifact_uri),
+    "a copy": lambda d, client: client.copy_model_version(f"models:/{NAME}/2", NAME),
     "a description": lambda d, client: client.update_model_version(NAME, "2", "mine"),
 }
 FURTHER = {"previous deleted", "all versions deleted", "an alias deleted", "a digest edited", "a tag edited",
@@ -347,7 +353,9 @@ def test_a_history_that_was_meddled_with_is_brought_back(d: Deployed, case: str)
     do, said = LINES[case]
     before = [line.entry.token for line in d.registry.history.lines()]
     do(d, mlflow.MlflowClient())
-    assert said in "\n".join(d.registry.look().by_hand)
+    standing = d.registry.look()
+    assert said in "\n".join(standing.by_hand)
+    assert not standing.open_lines, "nobody is writing it"
     with pytest.raises(ConfigError, match="verify --repair"):
         d.registry.ready()
     d.registry.history.repair()
