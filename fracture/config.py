@@ -9,7 +9,6 @@ import difflib
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic.fields import FieldInfo
 
 from fracture.errors import ConfigError
+from fracture.files import expanded
 from fracture.rules import REFER_ERROR, SET_COVERAGE, YOUDEN, RuleText, Wanted
 
 M = TypeVar("M", bound=BaseModel)
@@ -295,7 +295,7 @@ def absolute(config: TrainConfig) -> TrainConfig:
     """The same with absolute paths, so that a run can go on from another folder."""
     words = {"data": {"demo"}, "weights": {"auto", "hub", "none"}, "cache_dir": {"auto"}}
     paths = {name: value for name, value in config if name in words and value not in words[name]}
-    return config.model_copy(update={name: str(Path(value).expanduser().absolute()) for name, value in paths.items()})
+    return config.model_copy(update={name: str(expanded(value).absolute()) for name, value in paths.items()})
 
 
 def nearest(word: str, known: list[str]) -> str:

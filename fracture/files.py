@@ -55,6 +55,11 @@ def located(path: Path) -> Iterator[None]:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
 
 
+def expanded(path: Path | str) -> Path:
+    """A path with the home folder in place of ``~``; where nobody knows that folder, as of ``~name``, as it was."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib raises a RuntimeError there
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write JSON that a person can read, whole or not at all; NaN and infinity are refused."""
     with replacing(path) as part:

@@ -26,7 +26,7 @@ ABOVE = {  # what each folder of fracture may import beside itself and BASE
 BASE_ORDER = {  # who of BASE may import whom
     "errors": set(),
     "rules": set(),
-    "config": {"errors", "rules"},
+    "config": {"errors", "files", "rules"},
     "files": {"errors"},
     "privacy": set(),
     "trouble": {"errors", "privacy"},

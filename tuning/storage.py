@@ -19,6 +19,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from fracture.errors import ConfigError, FractureError
+from fracture.files import expanded
 from fracture.tracking import store
 
 VARIABLE = "FRACTURE_TUNING_STORAGE"  # keeps a password off command lines and runs
@@ -55,7 +56,7 @@ def address(wanted: str) -> str:
     if kind == "sqlite":
         if not url.database or url.database == ":memory:":
             raise ConfigError(f"storage={wanted}: a study lives in a file or on a server. Allowed: sqlite:///FILE")
-        return f"sqlite:///{Path(url.database).expanduser().absolute()}"
+        return f"sqlite:///{expanded(url.database).absolute()}"
     if kind not in _DRIVERS:
         raise ConfigError(f"storage={hidden(url)}: Allowed: auto, sqlite:///FILE, postgresql://, mysql://")
     return _with_driver(url, kind).render_as_string(hide_password=False)

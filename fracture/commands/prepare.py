@@ -10,6 +10,7 @@ from fracture.data.exclusions import Exclusion, reasons, write_exclusions
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.prepare import Prepared, prepare, write
 from fracture.errors import ConfigError, DataError
+from fracture.files import expanded
 from fracture.progress import Terminal
 from fracture.runs import attached
 
@@ -36,7 +37,7 @@ def command(sources: tuple[Path, ...], out: Path, regroup: Path | None, **values
         raise ConfigError("Give one SOURCE or more, or --regroup MANIFEST|DIR.\n`fracture prepare --help` shows both.")
     if out.suffix.lower() != ".csv":
         raise ConfigError(f"out={out}: must end in .csv")
-    if out.resolve() in {source.expanduser().resolve() for source in (*sources, *((regroup,) if regroup else ()))}:
+    if out.resolve() in {expanded(source).resolve() for source in (*sources, *((regroup,) if regroup else ()))}:
         raise ConfigError(f"out={out}: is a source too, and would be overwritten; give another --out")
     config = parse_model(PrepareConfig, given(values), "fracture prepare")
     terminal = Terminal()

@@ -20,6 +20,7 @@ import platformdirs
 from filelock import FileLock
 
 from fracture.data.images import PREPROCESSING_VERSION, ImageError, decode, letterbox
+from fracture.files import expanded
 from fracture.trouble import is_machine, need
 
 _OWN = ("images", "demo", "near", "archives", "signatures*", "inspections*", "timings.json", "memory")
@@ -69,7 +70,7 @@ def default_folder() -> Path:
 
 def folder_of(cache_dir: str) -> Path:
     """The folder that a knob ``cache_dir`` means."""
-    return default_folder() if cache_dir == "auto" else Path(cache_dir).expanduser()
+    return default_folder() if cache_dir == "auto" else expanded(cache_dir)
 
 
 def open_cache(paths: Sequence[Path], size: int, folder: Path, progress: Progress | None = None) -> Cached:

@@ -14,6 +14,7 @@ from fracture.data.folders import LAYOUTS, read_folder
 from fracture.data.manifest import SPLITS, Manifest, Row, read_csv
 from fracture.data.split import assign
 from fracture.errors import DataError
+from fracture.files import expanded
 
 _SHOWN = 20  # problems of one kind listed by name
 
@@ -122,7 +123,7 @@ def read(source: Source, cache_dir: Path, problems: list[str], progress: cache.P
     """
     if source.data == "demo":
         return _read_demo(source, cache_dir, progress)
-    path = Path(source.data).expanduser()
+    path = expanded(source.data)
     if path.is_dir():
         return read_folder(path, problems)
     if path.is_file() and path.suffix.lower() == ".csv":

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fracture.data.tables import open_table, plain
 from fracture.errors import DataError
-from fracture.files import as_text, is_text
+from fracture.files import as_text, expanded, is_text
 
 SPLITS = ("train", "val", "test")
 STUDY = (  # what the column of studies may be called
@@ -216,7 +216,7 @@ def _row(record: Mapping[str | None, str], root: Path, where: str, problems: lis
 def _path(root: Path, text: str) -> Path:
     """Where a row's file lies; ``~/`` is the home folder, as what is uploaded to MLflow spells it."""
     ours = text.startswith("~/") and not (root / "~").exists()
-    return root / (Path(text).expanduser() if ours else text)
+    return root / (expanded(text) if ours else text)
 
 
 def _integer(text: str) -> int:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from fracture.data.images import ImageError, stretch
+from fracture.files import expanded
 
 MAX_BASE64 = 64 * 2**20
 _PATH_LENGTH = 1024  # a longer text is no path
@@ -34,7 +35,7 @@ def bytes_of(one: Input) -> bytes:
     if isinstance(one, bytes):
         return one
     if isinstance(one, Path):
-        return one.expanduser().read_bytes()
+        return expanded(one).read_bytes()
     if isinstance(one, str):
         return _from_text(one)
     image = _picture(one) if isinstance(one, np.ndarray) else one
@@ -67,7 +68,7 @@ def from_base64(text: object) -> bytes:
 
 
 def _from_text(text: str) -> bytes:
-    if len(text) <= _PATH_LENGTH and (path := Path(text).expanduser()).is_file():
+    if len(text) <= _PATH_LENGTH and (path := expanded(text)).is_file():
         return path.read_bytes()
     try:
         return from_base64(text)

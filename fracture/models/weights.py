@@ -18,6 +18,7 @@ from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError
 
 from fracture.errors import ConfigError
+from fracture.files import expanded
 from fracture.models.adapt import adapt
 from fracture.models.backbones import Backbone, build, template
 from fracture.models.packaged import LICENSE, find_packaged, hint
@@ -180,7 +181,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _from_file(wanted: str, license_: str) -> Weights:
-    path = Path(wanted).expanduser()
+    path = expanded(wanted)
     if not path.is_file():
         raise ConfigError(
             f"weights={wanted}: no such file\nAllowed: auto, hub, none, or a .safetensors, .pth or .bin file."

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fracture.data.images import is_dicom, opened
-from fracture.files import replacing
+from fracture.files import expanded, replacing
 from fracture.inference.log import Served
 from fracture.inference.predictor import Answer
 from fracture.monitoring.correction import Correction
@@ -86,7 +86,7 @@ def place_of(address: str, *, make: bool = False) -> Place:
     Raises:
         ConfigError: none of these, or it cannot be used.
     """
-    return DatabaseLog(address, make=make) if "://" in address else FolderLog(Path(address).expanduser(), make=make)
+    return DatabaseLog(address, make=make) if "://" in address else FolderLog(expanded(address), make=make)
 
 
 class AnswerLog:

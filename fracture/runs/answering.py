@@ -7,6 +7,7 @@ from pathlib import Path
 from fracture.data.manifest import read_csv
 from fracture.errors import ConfigError, DataError
 from fracture.evidence import Judged
+from fracture.files import expanded
 from fracture.inference.about import About, figures_of
 from fracture.inference.log import Served
 from fracture.inference.predictor import Predictor
@@ -57,7 +58,7 @@ def served(name: str, folder: Path) -> tuple[Predictor, About]:
     if version:
         about = _of_run(version.run_id, folder / "about", predictor)
         return predictor, replace(about, name=version.name, version=version.number, date=version.made)
-    if name.startswith("models:/") or Path(name).expanduser().exists():
+    if name.startswith("models:/") or expanded(name).exists():
         return predictor, About(name=what.name)
     return predictor, _of_run(name, folder / "about", predictor)
 

@@ -9,7 +9,7 @@ from fracture.data.audit.audit import audit_manifest, write_report
 from fracture.data.audit.report import AuditReport
 from fracture.data.manifest import Manifest
 from fracture.errors import DataError
-from fracture.files import as_lines
+from fracture.files import as_lines, expanded
 from fracture.progress import LOG, Terminal
 from fracture.runs import attached, resume_command
 from fracture.tracking import store
@@ -80,6 +80,6 @@ def refuse(report: AuditReport, data: str) -> None:
         DataError: every leak, and the command that fixes them.
     """
     if report.leaks:
-        name = Path(data).expanduser().resolve().with_suffix("").name
+        name = expanded(data).resolve().with_suffix("").name
         fix = resume_command.regroup_line(data, f"{name}.regrouped.csv", store.attached_run_id() is not None)
         raise DataError(report.problems(), f"To fix it: {fix}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from fracture.data.cache import folder_of
 from fracture.data.inspection.inspect import secret_key
 from fracture.errors import ConfigError, FractureError
+from fracture.files import expanded
 from fracture.inference.log import Served
 from fracture.inference.predictor import Predictor
 from fracture.monitoring.log import AnswerLog, Policy, place_of
@@ -45,7 +46,7 @@ def open_log(
         return
     key = secret_key(log_key or folder_of("auto") / "patient.key")
     place = place_of(address, make=True)
-    images = keep_images.expanduser() if keep_images else None
+    images = expanded(keep_images) if keep_images else None
     if images:
         images.mkdir(parents=True, exist_ok=True)
     predictor.watched = True

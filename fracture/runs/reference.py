@@ -18,6 +18,7 @@ from fracture.errors import ConfigError
 from fracture.evaluation import predictions
 from fracture.evaluation.metrics import softmax
 from fracture.evaluation.predictions import Predictions
+from fracture.files import expanded
 from fracture.inference import features
 from fracture.inference.features import Features
 from fracture.inference.predictor import Predictor
@@ -71,7 +72,7 @@ def _root(run_id: str, place: Path) -> Path:
     if (place / "config.json").is_file():
         with suppress(ValidationError):  # of an earlier version
             return Path(Record.model_validate_json((place / "config.json").read_bytes()).data_root)
-    data = Path(query.run_of(run_id).params.get("data", "")).expanduser()
+    data = expanded(query.run_of(run_id).params.get("data", ""))
     return data if data.is_dir() else data.parent
 
 

@@ -15,7 +15,7 @@ from fracture.data.manifest import SPLITS
 from fracture.errors import ConfigError, DataError
 from fracture.evidence import Results
 from fracture.evidence.healthy import AUTO, NONE, find_healthy, recorded_healthy
-from fracture.files import write_json
+from fracture.files import expanded, write_json
 from fracture.models import backbones
 from fracture.models import weights as initial_weights
 from fracture.progress import Terminal
@@ -175,8 +175,8 @@ def state_of(run_id: str) -> Path:
         raise ConfigError(
             f"resume={run_id}: this run was deleted; `mlflow runs restore --run-id {run_id}` brings it back"
         )
-    noted, here = Path(tags.get("fracture.state") or ".").expanduser(), state_folder(run_id)
-    return here if here.is_dir() else noted  # here too where the project's folder was moved
+    noted, here = tags.get("fracture.state"), state_folder(run_id)
+    return here if here.is_dir() or not noted else expanded(noted)  # here too where the project's folder was moved
 
 
 def open_same(record: Record, run_id: str, terminal: Terminal) -> Dataset:
@@ -189,7 +189,7 @@ def open_same(record: Record, run_id: str, terminal: Terminal) -> Dataset:
     try:
         dataset = _open(record.config, record.plan.image_size, terminal)
     except DataError as error:
-        if record.config.data == "demo" or Path(record.config.data).expanduser().exists():
+        if record.config.data == "demo" or expanded(record.config.data).exists():
             raise
         raise DataError(error.problems, f"{where}.") from error
     now = dataset.manifest.digest()

@@ -7,6 +7,7 @@ from torch import nn
 
 from fracture.data.manifest import read_csv
 from fracture.errors import ConfigError
+from fracture.files import expanded
 from fracture.inference.predictor import WEIGHTS, Predictor
 from fracture.models import checkpoint
 from fracture.tracking import artifacts, query
@@ -45,7 +46,7 @@ def find(name: str, folder: Path) -> Target:
     Raises:
         ConfigError: no such run or file, or it holds no checkpoint.
     """
-    path = Path(name).expanduser()
+    path = expanded(name)
     if path.suffix == ".pth" or path.exists():
         place = path / "best.pth" if path.is_dir() else path
     elif name.startswith("models:/"):

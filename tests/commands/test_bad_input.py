@@ -101,6 +101,7 @@ AUDIT: dict[str, tuple[Build, int, str]] = {
     "no data": (lambda r, i: ["audit"], 2, "Missing argument"),
     "nothing there": (lambda r, i: ["audit", str(r / "gone")], 3, "does not exist"),
     "a missing manifest": (lambda r, i: ["audit", str(r / "gone.csv")], 3, "cannot be read as CSV"),
+    "the home of nobody": (lambda r, i: ["audit", "~nobody-of-that-name/images"], 3, "~nobody-of-that-name/images: "),
     "wrong values": (lambda r, i: ["audit", str(i), "--probe", "maybe"], 2, "probe=maybe: "),
     "a manifest without columns": (
         lambda r, i: ["audit", _write(r / "x.csv", "a,b\n1,2\n")],

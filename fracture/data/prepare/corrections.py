@@ -11,6 +11,7 @@ from fracture.data.prepare import reviewed
 from fracture.data.prepare.records import Record
 from fracture.data.prepare.reviewed import Reviewed
 from fracture.errors import ConfigError, DataError
+from fracture.files import expanded
 
 BEFORE = "label_before"  # column of the manifest: what an image's label was where it was corrected
 _SHOWN = 20
@@ -35,7 +36,7 @@ def correct(opened: Sequence[Opened], corrections: str) -> list[Opened]:
     """
     if not corrections:
         return list(opened)
-    path = Path(corrections).expanduser()
+    path = expanded(corrections)
     if not path.is_file():
         raise ConfigError(f"corrections={corrections}: no such file")
     labels = _labels(reviewed.read(path), opened, path)

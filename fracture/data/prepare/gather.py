@@ -27,6 +27,7 @@ from fracture.data.prepare.tables import read_table
 from fracture.data.tables import TABLES, is_table
 from fracture.data.trees import Tree, walk
 from fracture.errors import ConfigError, DataError
+from fracture.files import expanded
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def gather(
     found = origins(sources, names, config.root)
     for source, origin in zip(sources, found, strict=True):
         try:
-            gathered.append(_read(source.expanduser(), origin, config, images_dir, progress, left_out))
+            gathered.append(_read(expanded(source), origin, config, images_dir, progress, left_out))
         except DataError as error:
             problems.append(error)
     if problems:

@@ -17,6 +17,7 @@ from fracture.data.prepare.archives import is_archive
 from fracture.data.prepare.paths import place
 from fracture.data.prepare.records import Record
 from fracture.data.tables import is_table
+from fracture.files import expanded
 
 _SHORT = 10_000  # numbers below it are running numbers, which begin anew in every hospital
 _DENSE = 10  # so are numbers up to this many times their count
@@ -53,7 +54,7 @@ def origins(sources: Sequence[Path], names: Sequence[str], root: str = "") -> li
         names: of the sources, empty where the user gives none.
         root: folder that the paths of tables start from, if the user gives one.
     """
-    parts = [_part(source.expanduser(), root) for source in sources]
+    parts = [_part(expanded(source), root) for source in sources]
     splits: dict[tuple[Path, str], set[str]] = defaultdict(set)
     for home, label, split, _ in parts:
         splits[home, label].add(split)
@@ -73,7 +74,7 @@ def _part(source: Path, root: str) -> tuple[Path, str, str, str]:
     """Home, label within it, split and own name of a source; a table that only says a split has no own name."""
     path = source.resolve()
     if is_table(source):
-        home, split = _around(Path(root).expanduser().resolve() if root else path.parent)
+        home, split = _around(expanded(root).resolve() if root else path.parent)
         words = [word for word in re.split(r"[\W_]+", path.stem) if word]
         said = [known for word in words if (known := split_name(word))]
         rest = " ".join(word.lower() for word in words if not split_name(word))

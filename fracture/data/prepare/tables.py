@@ -21,6 +21,7 @@ from fracture.data.prepare.table_boxes import BoxColumns, find_boxes
 from fracture.data.tables import EXCESS, open_table, plain
 from fracture.data.trees import is_image
 from fracture.errors import DataError
+from fracture.files import expanded
 
 Row = Mapping[str | None, str]
 
@@ -66,7 +67,7 @@ def read_table(path: Path, config: PrepareConfig, source: str) -> TableRecords:
     with open_table(path, foreign=True) as table:
         rows = list(table.rows)
     ours = set(table.names) >= OURS
-    index = FileIndex(Path(config.root).expanduser() if config.root else path.parent, anywhere=ours)
+    index = FileIndex(expanded(config.root) if config.root else path.parent, anywhere=ours)
     columns = find_columns(
         path, table.names, [row for _, row in rows], parse_columns(config.columns), index, not config.label_pattern,
         table.header, config.resplit,
