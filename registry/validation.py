@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fracture.data.manifest import Manifest, read_csv
 from fracture.errors import ConfigError
+from fracture.evidence import read_kept
 from fracture.runs.record import Record
 from fracture.tracking import artifacts, query
 
@@ -28,7 +29,7 @@ def read(run_id: str, most: int) -> Validation:
         place = Path(folder)
         artifacts.fetch(query.trained_by(run_id), ("manifest.csv", "config.json"), place)
         manifest = read_csv(place / "manifest.csv")
-        root = Path(Record.model_validate_json((place / "config.json").read_bytes()).data_root)
+        root = Path(read_kept(Record, place / "config.json", run_id).data_root)
     rows = [row for row in manifest.rows if row.split == "val"] or list(manifest.rows)  # the mean of folds has none
     rows = [rows[i * len(rows) // most] for i in range(most)] if len(rows) > most else rows
     return Validation(tuple(_find(root, manifest, row.path) for row in rows), tuple(row.label for row in rows))

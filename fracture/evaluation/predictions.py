@@ -67,9 +67,11 @@ def read(path: Path) -> Predictions:
             names = reader.fieldnames or ()
             rows = list(reader)
         classes = tuple(name.removeprefix("logit_") for name in names if name.startswith("logit_"))
+        if not classes:
+            raise ValueError("it has no column of logits")
         logits = np.array([[float(row[f"logit_{name}"]) for name in classes] for row in rows], np.float64)
         labels = np.array([classes.index(row["label"]) for row in rows], np.int64)
         columns = [tuple(row[name] for row in rows) for name in ("group", "path", "sha256")]
-    except (OSError, KeyError, ValueError, csv.Error) as error:
+    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as predictions: {error}") from error
     return Predictions(classes, logits.reshape(len(rows), len(classes)), labels, *columns)

@@ -29,6 +29,7 @@ from fracture.evidence.results import (
     Judged,
     Results,
     SplitResults,
+    read_kept,
     read_results,
 )
 from fracture.evidence.studies import Studies
@@ -61,6 +62,7 @@ __all__ = [
     "SplitResults",
     "Studies",
     "metric_title",
+    "read_kept",
     "read_results",
     "wilson",
 ]

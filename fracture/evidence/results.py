@@ -1,9 +1,11 @@
 """What the JSON files among a run's artifacts hold."""
 
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
+from fracture.errors import ConfigError
 from fracture.evidence.decisions import Calibration, Decided, OperatingPoint, Referral
 from fracture.evidence.estimate import Estimate
 from fracture.evidence.healthy import completed
@@ -12,6 +14,7 @@ from fracture.evidence.studies import Studies
 from fracture.evidence.verdict import Rule
 
 SCHEMA_VERSION = 2
+M = TypeVar("M", bound=BaseModel)
 
 
 class Bin(BaseModel):
@@ -227,6 +230,23 @@ class OutOfFold(Judged):
 
 AnyResults = Results | EvaluationResults | EnsembleResults | FoldMeanResults
 _ANY: TypeAdapter[AnyResults] = TypeAdapter(AnyResults)
+
+
+def read_kept(kind: type[M], path: Path, run_id: str) -> M:
+    """A file of a run that was brought to ``path``, as what it is.
+
+    Raises:
+        ConfigError: it is not there, was damaged or is of another version of this project.
+    """
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ConfigError(f"run {run_id}: holds no {path.name}; bring it back, or name another run") from error
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"run {run_id}: its {path.name} was damaged, or is of another version of this project; bring it back, or "
+            "name another run"
+        ) from error
 
 
 def read_results(data: bytes) -> AnyResults:

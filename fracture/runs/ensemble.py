@@ -19,7 +19,7 @@ from fracture.evaluation.judge import judge, judge_slices
 from fracture.evaluation.metrics import softmax
 from fracture.evaluation.predictions import Predictions
 from fracture.evaluation.studies import judge_studies
-from fracture.evidence import Decided, EnsembleResults, Results
+from fracture.evidence import Decided, EnsembleResults, Results, read_kept
 from fracture.evidence.healthy import NONE
 from fracture.files import write_json
 from fracture.inference.predictor import Predictor
@@ -115,7 +115,7 @@ def _member(run_id: str, folder: Path) -> Member:
         raise ConfigError(
             f"run {run_id}: holds no {', '.join(sorted(missing))}; only finished training runs can be mixed"
         )
-    results = Results.model_validate_json((folder / "results.json").read_bytes())
+    results = read_kept(Results, folder / "results.json", run_id)
     network, sidecar = checkpoint.load(folder / "best.pth")
     if sidecar.weights_sha256 != results.weights_sha256:
         raise ConfigError(f"run {run_id}: best.pth holds other weights than those that its results are of")

@@ -16,7 +16,7 @@ from fracture.evaluation import predictions
 from fracture.evaluation.decide import Answers, Fitted, describe, fit_decisions
 from fracture.evaluation.folds import LEAST, summarise
 from fracture.evaluation.predictions import Predictions
-from fracture.evidence import FoldResults, Results, metric_title
+from fracture.evidence import FoldResults, Results, metric_title, read_kept
 from fracture.evidence.healthy import NONE
 from fracture.evidence.names import FOLD_ARTIFACTS, FOLD_MEAN_ARTIFACTS
 from fracture.files import write_json
@@ -115,7 +115,7 @@ def _gather(parent: TrackedRun, config: TrainConfig, folder: Path) -> FoldResult
                     f"fold {fold} was trained on other images or labels than fold 0: the data has changed between them",
                     f"Bring it back, or train all: mlflow runs delete --run-id {parent.id}, then the same command",
                 )
-            results.append(Results.model_validate_json((place / "results.json").read_bytes()))
+            results.append(read_kept(Results, place / "results.json", run.info.run_id))
             runs.append(run.info.run_id)
             with (place / "predictions_test.csv").open(newline="", encoding="utf-8") as file:
                 head, *rows = csv.reader(file)

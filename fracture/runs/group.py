@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fracture.config import TrainConfig, as_text, defaults
 from fracture.errors import ConfigError, DataError, FractureError, Interrupted, MemoryLimitError
-from fracture.evidence import Results
+from fracture.evidence import Results, read_kept
 from fracture.models import backbones
 from fracture.models import weights as initial_weights
 from fracture.progress import Terminal
@@ -219,7 +219,7 @@ def _one(config: TrainConfig, knob: str, part: Session, done: dict[str, Results]
 def _results(run_id: str) -> Results:
     with tempfile.TemporaryDirectory() as folder:
         artifacts.fetch(run_id, ["results.json"], Path(folder))
-        return Results.model_validate_json((Path(folder) / "results.json").read_bytes())
+        return read_kept(Results, Path(folder) / "results.json", run_id)
 
 
 def _show(knob: str, done: dict[str, Results], failed: Iterable[str], terminal: Terminal) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fracture.errors import ConfigError
-from fracture.evidence import Results
+from fracture.evidence import Results, read_kept
 from fracture.evidence.healthy import NONE, recorded_healthy
 from fracture.models import backbones, checkpoint
 from fracture.runs import session as sessions
@@ -82,7 +82,7 @@ def _find(run_id: str, place: Path) -> Origin:
     own = {name: tags[name] for name in _TAGS if name in tags}
     if query.status_of(run_id) == "FINISHED":
         artifacts.fetch(run_id, ("config.json", "results.json", HEADS, *_BEST, *_KEPT), place)
-        results = Results.model_validate_json((place / "results.json").read_bytes())
+        results = read_kept(Results, place / "results.json", run_id)
         if results.refit:
             _as_selected(place)
         best = results.best_epoch

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -105,5 +106,6 @@ def _gallery(found: Review, root: Path, picture: Path) -> list[Path]:
 
 def _root(folder: Path) -> Path:
     """Where the run's images lay."""
-    config = folder / "config.json"
-    return Path(Record.model_validate_json(config.read_bytes()).data_root) if config.is_file() else Path()
+    with suppress(OSError, ValueError):  # gone, damaged or of an earlier version: then there is no picture
+        return Path(Record.model_validate_json((folder / "config.json").read_bytes()).data_root)
+    return Path()

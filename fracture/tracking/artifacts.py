@@ -26,7 +26,7 @@ def fetch(run_id: str, names: Iterable[str], folder: Path) -> list[Path]:
     try:
         # not the client's: it looks the run and its logged models up anew for each file
         place = get_artifact_repository(mlflow.MlflowClient().get_run(run_id).info.artifact_uri)
-        there = {entry.path for entry in place.list_artifacts()}
+        there = {entry.path for entry in place.list_artifacts() if not entry.is_dir}
         return [Path(place.download_artifacts(name, dst_path=str(folder))) for name in names if name in there]
     except (MlflowException, OSError) as error:
         _raise_full(error, folder)

@@ -10,6 +10,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from fracture.errors import ConfigError
+from fracture.files import as_text
 from fracture.tracking import experiment
 from fracture.tracking.sections import plain
 from fracture.trouble import explained
@@ -199,7 +200,7 @@ def run_of(run_id: str) -> Found:
 def _found(run: Run) -> Found:
     info, data = run.info, run.data
     metrics = {plain(name): value for name, value in data.metrics.items()}
-    return Found(info.run_id, info.run_name or "", info.status, dict(data.params), metrics, dict(data.tags))
+    return Found(info.run_id, as_text(info.run_name or ""), info.status, dict(data.params), metrics, dict(data.tags))
 
 
 def _beside(run_id: str) -> list[str]:
