@@ -13,6 +13,7 @@ from fracture.privacy import without_secrets
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 _FILES = {errno.EMFILE, errno.ENFILE}
+_NO_PLACE = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}  # a path of the user's
 _NO_FOLDER = "No usable temporary directory"
 _STORE_MODULES = ("mlflow", "requests", "urllib3", "sqlalchemy")  # whose errors are the store's; none is imported here
 _AWAY = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "UNAUTHENTICATED", "PERMISSION_DENIED"}
@@ -31,8 +32,8 @@ def explained(error: BaseException) -> FractureError | None:
             return None  # said already
         if isinstance(one, OSError) and one.errno in _FULL:
             return Interrupted(_no_space(one))
-        if isinstance(one, OSError) and one.errno in _FORBIDDEN and one.filename:
-            return ConfigError(f"{one.filename}: {_said(one)}. Allow writing there, or name another place.")
+        if why := _no_place(one):
+            return ConfigError(why)
         if isinstance(one, OSError) and one.errno in _FILES:
             return ConfigError(f"{one.filename or 'this process'}: {_said(one)}; `ulimit -n 4096` allows more.")
         if isinstance(one, OSError) and _NO_FOLDER in str(one):
@@ -42,6 +43,18 @@ def explained(error: BaseException) -> FractureError | None:
     if any(_is_away(one) for one in _chain(error)):
         return Interrupted(f"the tracking store fails: {sentence(error)}. Once it works, go on with the same command.")
     return None
+
+
+def _no_place(error: BaseException) -> str:
+    """Why nothing can be written where the user has named a place, empty where that is not it."""
+    if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # as pathlib says it
+        return f"{error}. Name another place."
+    if not isinstance(error, OSError) or not error.filename:
+        return ""
+    if error.errno in _FORBIDDEN:
+        return f"{error.filename}: {_said(error)}. Allow writing there, or name another place."
+    said = "is there, and is no folder" if error.errno == errno.EEXIST else f"cannot be used: {_said(error)}"
+    return f"{error.filename}: {said}. Name another place." if error.errno in _NO_PLACE else ""
 
 
 def is_machine(error: BaseException) -> bool:
