@@ -11,8 +11,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, RESOURCE_ALREADY_EXISTS, ErrorCode
 from mlflow.tracking.default_experiment import registry
 from mlflow.tracking.default_experiment.abstract_context import DefaultExperimentProvider
+from mlflow.utils.validation import _validate_experiment_name
 
 from fracture.errors import ConfigError
+from fracture.trouble import explained
 
 NAME = "fracture-classifier"
 _DEFAULT = "0"  # MLflow's own
@@ -41,25 +43,51 @@ def settle() -> None:
     """See that the experiment of new runs is there, before anything is decoded.
 
     Raises:
-        ConfigError: it was deleted, or there is none of that id.
+        ConfigError: it was deleted, there is none of that id, or none can be called so.
         MlflowException: the store does not answer, or refuses.
     """
     if not any(isinstance(one, OwnExperiment) for one in registry._default_experiment_provider_registry):
         registry._default_experiment_provider_registry.register(OwnExperiment)  # run without having been installed
-    name, number = (os.environ.get(f"MLFLOW_EXPERIMENT_{word}") for word in ("NAME", "ID"))
-    attached = bool(os.environ.get("MLFLOW_RUN_ID"))  # then the experiment of that run counts
+    name, number = _given("NAME"), _given("ID")
+    given = " ".join(f"MLFLOW_EXPERIMENT_{word}={value}" for word, value in (("NAME", name), ("ID", number)) if value)
+    try:
+        _check(_named(name, number))
+        if not name:
+            _settle_own(number)
+    except MlflowException as error:
+        if not given or explained(error) is not None:
+            raise
+        raise ConfigError(f"{given}: {error.message}") from error
+
+
+def _given(word: str) -> str:
+    """What the user says of the experiment; an empty variable, which MLflow would take for a name, is unset."""
+    value = os.environ.get(f"MLFLOW_EXPERIMENT_{word}", "")
+    if not value:
+        os.environ.pop(f"MLFLOW_EXPERIMENT_{word}", None)
+    return value
+
+
+def _named(name: str, number: str) -> Experiment | None:
+    """The experiment that the user names, None where there is none yet; with a run, that of the run counts."""
     client = mlflow.MlflowClient()
-    if number and not attached:
-        try:
-            _check(client.get_experiment(number))
-        except MlflowException as error:
-            raise ConfigError(f"MLFLOW_EXPERIMENT_ID={number}: {error.message}") from error
-    elif name:
-        _check(client.get_experiment_by_name(name))
-    elif not number:
-        _own[str(mlflow.get_tracking_uri())] = _find_or_make()
-    elif client.get_experiment(number).name == NAME:
-        _own[str(mlflow.get_tracking_uri())] = number
+    if name:
+        _validate_experiment_name(name)
+    called = client.get_experiment_by_name(name) if name else None
+    if not number or os.environ.get("MLFLOW_RUN_ID"):
+        return called
+    found = client.get_experiment(number)
+    if name and (called is None or called.experiment_id != found.experiment_id):
+        raise ConfigError(
+            f"MLFLOW_EXPERIMENT_NAME={name} MLFLOW_EXPERIMENT_ID={number}: these are two experiments; unset one of them"
+        )
+    return found
+
+
+def _settle_own(number: str) -> None:
+    """Note which experiment is used where none is named; ``number`` may be what ``mlflow run`` has chosen so."""
+    if not number or mlflow.MlflowClient().get_experiment(number).name == NAME:
+        _own[str(mlflow.get_tracking_uri())] = number or _find_or_make()
 
 
 def option() -> list[str]:

@@ -71,6 +71,15 @@ def test_a_deleted_experiment_is_named_with_what_brings_it_back(
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "12345")
     with pytest.raises(ConfigError, match="MLFLOW_EXPERIMENT_ID=12345"):
         store.connect()
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "x" * 501)
+    with pytest.raises(ConfigError, match=r"MLFLOW_EXPERIMENT_NAME=x+ .*maximum length"):
+        store.connect()
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "another")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "0")
+    with pytest.raises(ConfigError, match="two experiments; unset one"):
+        store.connect()
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "")
+    store.connect()
 
 
 @pytest.mark.slow
