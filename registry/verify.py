@@ -10,6 +10,7 @@ from fracture.errors import ConfigError
 from fracture.monitoring import use
 from fracture.monitoring.use import FLOORS, TAG
 from fracture.progress import Terminal
+from fracture.tracking import store
 from registry import check, origin, thresholds
 from registry.lines import Line, cut
 from registry.standing import Standing
@@ -59,7 +60,11 @@ def verify(registry: Registry, terminal: Terminal, *, repair: bool = False) -> l
             terminal.say(f"repaired: {finding.what}")
     for note in _notes(registry, standing):
         terminal.say(note)
-    if not findings:
+    if not standing.exists and not standing.lines:
+        terminal.say(
+            f"{registry.name}: nothing was ever registered by this name in {store.shown()}: nothing to compare."
+        )
+    elif not findings:
         terminal.say(f"{registry.name}: aliases, history, versions and the runs they were made from agree.")
     return findings
 

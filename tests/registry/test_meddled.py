@@ -525,6 +525,15 @@ def test_names_are_looked_at_before_all_else(verb: str, name: str, ask: Ask) -> 
     assert set(Path.cwd().iterdir()) == before, "not even a store is made"
 
 
+def test_a_name_that_nothing_was_registered_by(d: Deployed, ask: Ask) -> None:
+    code, said = ask("verify", "--name", "bonse")
+    assert (code, "agree" in said, "bonse: nothing was ever registered by this name in sqlite" in said) == (
+        0,
+        False,
+        True,
+    )
+
+
 def test_what_is_no_version(d: Deployed, ask: Ask) -> None:
     for version in ("abc", "0", "-1", "²", "9" * 30, "77"):
         code, said = ask("show", "--name", NAME, "--", version)
