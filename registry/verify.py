@@ -14,7 +14,7 @@ from fracture.tracking import store
 from registry import check, origin, thresholds
 from registry.lines import Line, cut
 from registry.standing import Standing
-from registry.versions import Registry
+from registry.versions import MODEL, Registry
 
 _PACKAGE = "models:/m-"  # how the source of a version begins that a promotion has registered
 
@@ -42,11 +42,14 @@ def verify(registry: Registry, terminal: Terminal, *, repair: bool = False) -> l
             version that is gone is taken off its aliases by a line of the history.
 
     Raises:
-        ConfigError: the model was renamed.
+        ConfigError: the model was renamed, or nothing was ever registered by a name that is not the usual one.
     """
     standing = registry.look()
     if why := registry.renamed(standing):
         raise ConfigError(why)
+    if not standing.exists and not standing.lines:
+        terminal.say(f"{_nothing(registry.name)}: nothing to compare.")
+        return []
     findings = [Finding(damage.what, registry.history.repair) for damage in standing.damage]
     if findings and repair:  # first: all else is read from it
         registry.history.repair()
@@ -60,13 +63,21 @@ def verify(registry: Registry, terminal: Terminal, *, repair: bool = False) -> l
             terminal.say(f"repaired: {finding.what}")
     for note in _notes(registry, standing):
         terminal.say(note)
-    if not standing.exists and not standing.lines:
-        terminal.say(
-            f"{registry.name}: nothing was ever registered by this name in {store.shown()}: nothing to compare."
-        )
-    elif not findings:
+    if not findings:
         terminal.say(f"{registry.name}: aliases, history, versions and the runs they were made from agree.")
     return findings
+
+
+def _nothing(name: str) -> str:
+    """That no model was ever called so, which only the usual name may be.
+
+    Raises:
+        ConfigError: somebody has typed another one, and means a model that is there.
+    """
+    said = f"{name}: nothing was ever registered by this name in {store.shown()}"
+    if name != MODEL:
+        raise ConfigError(f"{said}. Check the name and MLFLOW_TRACKING_URI; `mlflow ui` lists what is registered.")
+    return said
 
 
 def _of_aliases(registry: Registry, standing: Standing) -> list[Finding]:

@@ -116,7 +116,7 @@ def of_labels(labels: dict[str, Change], limits: Limits) -> list[Check]:
 
 
 def of_change(name: str, title: str, found: Change | None, limit: float) -> Check:
-    """Whether a figure changed by more than ``limit``."""
+    """Whether a figure changed by more than ``limit``; too few where its interval is wider than ± twice that."""
     if found is None or found.now.groups < FEWEST:
         return Check(
             name, title, "too few", f"{found.now.groups if found else 0} independent answers, {FEWEST} are needed"
@@ -126,9 +126,13 @@ def of_change(name: str, title: str, found: Change | None, limit: float) -> Chec
         f"{_shown(found.before)} before, {_shown(found.now)} now, a change of {change:+.3f} "
         f"[{found.low:+.3f}, {found.high:+.3f}]"
     )
-    beyond = abs(found.nearer) > limit
-    said += f"; it is drift where the whole interval is beyond {limit:g}"
-    return Check(name, title, "drift" if beyond else "ok", said)
+    if abs(found.nearer) > limit:
+        status: Literal["drift", "too few", "ok"] = "drift"
+    elif (found.high - found.low) / 2 > 2 * limit:
+        status, said = "too few", f"{said}; an interval of at most ± {2 * limit:g} is needed"
+    else:
+        status = "ok"
+    return Check(name, title, status, f"{said}; it is drift where the whole interval is beyond {limit:g}")
 
 
 def of_errors(rows: Sequence[Record], limits: Limits) -> Check:

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import re
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ _KINDS = {
 _JSON = ("probabilities", "traits")
 _PLAIN = re.compile(r"[\w+]+://[^:/@]*:[^@]*[\s/?#'\"<>][^@]*@")  # a password that no message could leave out
 _PATIENCE = 5  # seconds that a connection or a lock is waited for
+_TRIES, _PAUSE = 10, 0.1  # of making the tables, and seconds between them
 _AT_ONCE = 2000  # rows that are read together
 
 
@@ -126,21 +128,35 @@ class DatabaseLog:
 
     def _open(self, make: bool) -> None:
         try:
+            self._engine.connect().close()
             if make:
-                try:
-                    self._table.metadata.create_all(self._engine)
-                except DBAPIError:  # another process was making it at the same moment
-                    self._table.metadata.create_all(self._engine)
+                self._make()
             with self._engine.connect() as link:
                 link.execute(sa.select(self._table.c.id).limit(1))
-            self._there = self._columns(make)
+            self._there = self._columns()
         except OperationalError as error:
             raise ConfigError(f"{self._shown}: does not answer as a log: {sentence(error)}") from None
         except SQLAlchemyError as error:
             raise ConfigError(f"{self._shown}: holds no log: {sentence(error)}") from None
 
-    def _columns(self, make: bool) -> tuple[str, ...]:
-        """The columns that there are; those that a table of an earlier version lacks are added by who writes.
+    def _make(self) -> None:
+        """Make the tables and columns that are missing; again where another server does so at the same moment."""
+        for left in reversed(range(_TRIES)):
+            try:
+                self._table.metadata.create_all(self._engine)
+                there = self._columns()
+                with self._engine.begin() as link:
+                    for name in (one for one in NAMES if one not in there):
+                        kind = self._table.c[name].type.compile(self._engine.dialect)
+                        link.execute(sa.text(f'ALTER TABLE {TABLE} ADD COLUMN "{name}" {kind}'))
+                return
+            except DBAPIError:
+                if not left:
+                    raise
+                time.sleep(_PAUSE)
+
+    def _columns(self) -> tuple[str, ...]:
+        """The columns that there are; a table of an earlier version lacks some until somebody writes to it.
 
         Raises:
             ConfigError: one is missing that every version had.
@@ -149,13 +165,7 @@ class DatabaseLog:
         missing = [name for name in NAMES if name not in known]
         if lost := sorted(set(missing) - LATER):
             raise ConfigError(f"{self._shown}: holds no log: {TABLE} has no column {', '.join(lost)}")
-        if not make:
-            return tuple(name for name in NAMES if name in known)
-        with self._engine.begin() as link:
-            for name in missing:
-                kind = self._table.c[name].type.compile(self._engine.dialect)
-                link.execute(sa.text(f'ALTER TABLE {TABLE} ADD COLUMN "{name}" {kind}'))
-        return NAMES
+        return tuple(name for name in NAMES if name in known)
 
 
 def _checked(address: str, shown: str) -> sa.URL:

@@ -17,10 +17,11 @@ from fracture.data.audit import confound
 from fracture.data.audit.traits import NAMES, rounded
 from fracture.errors import ConfigError
 from fracture.evaluation.intervals import share
-from fracture.evidence import Estimate
+from fracture.evidence import Estimate, wilson
 from fracture.evidence.verdict import Rule, decide
 from fracture.monitoring import limits, power
 from fracture.monitoring.change import change, mean, moved
+from fracture.monitoring.checks import of_change
 from fracture.monitoring.drift import Drift, judge
 from fracture.monitoring.folder import FolderLog
 from fracture.monitoring.page import render
@@ -123,6 +124,20 @@ def test_few_answers_are_said_to_be_few(n: int, base: Reference) -> None:
     assert f"{needed:,} are needed" in render(found)
     assert "`" not in render(found), "commands are set as such"
     assert replace(found, version="").named == found.model, "one that is not registered has no version"
+
+
+def test_a_change_that_so_few_answers_cannot_tell_is_not_called_ok() -> None:
+    before, now = Estimate(value=0.3, low=0.2, high=0.4, n=80, groups=80), wilson_of(4, 14)
+    found = of_change("referred", "Referred", change(before, now), 0.1)
+    assert found.status == "too few"
+    assert "an interval of at most ± 0.2 is needed" in found.sentence
+    assert of_change("referred", "Referred", change(before, wilson_of(70, 240)), 0.1).status == "ok"
+    assert of_change("referred", "Referred", change(before, wilson_of(22, 24)), 0.1).status == "drift"
+
+
+def wilson_of(count: int, n: int) -> Estimate:
+    low, high = wilson(count / n, n)
+    return Estimate(value=count / n, low=low, high=high, n=n, groups=n)
 
 
 def test_a_reference_without_traits_and_features_compares_no_images(base: Reference) -> None:

@@ -21,7 +21,7 @@ from registry import champion, check, evidence, load, origin
 from registry.__main__ import cli
 from registry.lines import replay
 from registry.standing import WITHDRAWN
-from registry.versions import Registry
+from registry.versions import MODEL, Registry
 from tests.registry.conftest import use
 from tests.registry.deployed import NAME, Deployed, deploy, enter
 
@@ -525,13 +525,11 @@ def test_names_are_looked_at_before_all_else(verb: str, name: str, ask: Ask) -> 
     assert set(Path.cwd().iterdir()) == before, "not even a store is made"
 
 
-def test_a_name_that_nothing_was_registered_by(d: Deployed, ask: Ask) -> None:
-    code, said = ask("verify", "--name", "bonse")
-    assert (code, "agree" in said, "bonse: nothing was ever registered by this name in sqlite" in said) == (
-        0,
-        False,
-        True,
-    )
+@pytest.mark.parametrize(("name", "code"), [("bonse", 2), (MODEL, 0)])
+def test_a_name_that_nothing_was_registered_by(name: str, code: int, d: Deployed, ask: Ask) -> None:
+    found, said = ask("verify", "--name", name)
+    assert (found, "agree" in said) == (code, False), "who types a name means a model that is there"
+    assert f"{name}: nothing was ever registered by this name in sqlite" in said
 
 
 def test_what_is_no_version(d: Deployed, ask: Ask) -> None:
