@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
 
-from fracture.data.manifest import read_csv
+from fracture.data.manifest import Manifest, read_csv
 from fracture.errors import ConfigError, FractureError
 from fracture.evaluation import predictions
+from fracture.evaluation.predictions import Predictions
 from fracture.evidence import EnsembleResults, EvaluationResults, FoldMeanResults, Judged, Results, read_results
 from fracture.models import checkpoint
 from fracture.runs.fold_mean import as_test
@@ -168,6 +169,18 @@ def _checkpoint(place: Path, there: set[str], tags: Mapping[str, str]) -> list[s
     return []
 
 
+def _answers(place: Path, manifest: Manifest, split: str, found: list[str]) -> Predictions:
+    """The answers to a split; ``found`` is told where they are to other images.
+
+    Raises:
+        FractureError: the file is damaged.
+    """
+    answered = predictions.read(place / f"predictions_{split}.csv")
+    if set(answered.sha256) != {row.sha256 for row in manifest.rows if row.split == split}:
+        found.append(f"predictions_{split}.csv is not of the images of the {split} split")
+    return answered
+
+
 def _disagreements(place: Path, results: Judged) -> list[str]:
     """Whether manifest, predictions and results are of the same data, and the results what the predictions say."""
     found = []
@@ -188,9 +201,9 @@ def _disagreements(place: Path, results: Judged) -> list[str]:
         other = {row.sha256 for row in manifest.rows if row.split != "test"}
         if shared := len(test & other):
             found.append(f"{shared} test images are in another split too")
-        answered = predictions.read(place / "predictions_test.csv")
-        if set(answered.sha256) != test:
-            found.append("predictions_test.csv is not of the images of the test split")
+        if (place / "predictions_val.csv").exists():
+            _answers(place, manifest, "val", found)
+        answered = _answers(place, manifest, "test", found)
         right = float((answered.logits.argmax(axis=1) == answered.labels).mean())
         said = results.splits["test"].metrics["accuracy"].value
         if said is None or abs(right - said) > _ROUNDING:

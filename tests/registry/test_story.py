@@ -30,7 +30,7 @@ from fracture.runs.evaluate import evaluate
 from fracture.runs.reference import reference_of
 from fracture.runs.session import Session
 from fracture.tracking import artifacts, query
-from registry import champion, check, gates, package, promote, thresholds
+from registry import champion, check, evidence, gates, package, promote, thresholds
 from registry.lines import replay
 from registry.loading import load
 from registry.verify import verify
@@ -236,3 +236,10 @@ def test_what_cannot_be_promoted_is_said(sqlite_only: None, runs: list[str]) -> 
         pass
     with pytest.raises(GateError, match=r"whole: \d problems"):
         promote.promote(empty.info.run_id, DEMO, "research", {}, registry, screen)
+    answers = Path(mlflow.get_run(runs[0]).info.artifact_uri.removeprefix("file://")) / "predictions_val.csv"
+    whole = answers.read_text()
+    answers.write_text("".join(whole.splitlines(keepends=True)[:-1]))
+    (said,) = evidence.read(runs[0]).disagreements
+    answers.write_text(whole)
+    assert said == "predictions_val.csv is not of the images of the val split"
+    assert not evidence.read(runs[0]).disagreements
