@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fracture.runs import launch
-from fracture.tracking import experiment
 
 _PROGRAMS = {"main": "fracture train", "tune": "python -m tuning", "regroup": "fracture prepare"}
 
@@ -20,6 +19,8 @@ def command_line(values: Mapping[str, str], attached: bool, entry: str = "main")
         entry: name of the entry point.
     """
     if attached:
+        from fracture.tracking import experiment  # brings mlflow, which the help does without
+
         given = [f"-P {name}={_quoted(value)}" for name, value in values.items()]
         where = [] if entry == "main" else [f"-e {entry}"]
         return " ".join(["mlflow run", launch.project(), *where, *_manager(), *experiment.option(), *given])

@@ -10,10 +10,10 @@ from mlflow.entities import Experiment, LifecycleStage
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, RESOURCE_ALREADY_EXISTS, ErrorCode
 from mlflow.tracking.default_experiment import registry
-from mlflow.tracking.default_experiment.abstract_context import DefaultExperimentProvider
 from mlflow.utils.validation import _validate_experiment_name
 
 from fracture.errors import ConfigError
+from fracture.tracking.provider import OwnExperiment
 from fracture.trouble import explained
 
 NAME = "fracture-classifier"
@@ -21,17 +21,14 @@ _DEFAULT = "0"  # MLflow's own
 _own: dict[str, str] = {}  # id by the address of the store
 
 
-class OwnExperiment(DefaultExperimentProvider):  # type: ignore[misc]
-    """What MLflow asks where the user names no experiment; an entry point makes ``mlflow run`` ask it too."""
+def is_settled() -> bool:
+    """Whether this process has settled for the project's own experiment in this store."""
+    return str(mlflow.get_tracking_uri()) in _own
 
-    def in_context(self) -> bool:
-        """Whether this is a command of the project, or ``mlflow run`` of it."""
-        return str(mlflow.get_tracking_uri()) in _own or any(map(_is_project, _asked_to_run()))
 
-    def get_experiment_id(self) -> str:
-        """The id of the experiment, which is made where it is not there yet."""
-        address = str(mlflow.get_tracking_uri())
-        return _own.get(address) or _find_or_make()
+def own() -> str:
+    """The id of the project's own experiment, which is made where it is not there yet."""
+    return _own.get(str(mlflow.get_tracking_uri())) or _find_or_make()
 
 
 def current() -> str:
@@ -128,10 +125,11 @@ def _check(found: Experiment | None) -> None:
         )
 
 
-def _asked_to_run() -> list[Path]:
-    """The folders that the command line of ``mlflow run`` names; none in another process."""
+def is_asked_to_run() -> bool:
+    """Whether this process is ``mlflow run`` of a folder that holds this project."""
     program, *given = sys.argv or [""]
-    return [Path(one) for one in given[1:]] if Path(program).stem == "mlflow" and given[:1] == ["run"] else []
+    is_mlflow = Path(program).stem == "mlflow" or Path(program).parts[-2:] == ("mlflow", "__main__.py")
+    return is_mlflow and given[:1] == ["run"] and any(_is_project(Path(one)) for one in given[1:])
 
 
 def _is_project(folder: Path) -> bool:

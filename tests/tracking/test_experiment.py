@@ -12,6 +12,7 @@ from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, RESOURCE_ALREADY_EXI
 
 from fracture.errors import ConfigError
 from fracture.tracking import experiment, store
+from fracture.tracking.provider import OwnExperiment
 
 PROJECT = Path(experiment.__file__).parents[2]
 
@@ -86,6 +87,7 @@ def test_whoever_may_make_none_uses_default_and_whoever_comes_second_finds_it(
     [
         (["mlflow", "run", str(PROJECT)], True),
         (["/usr/bin/mlflow", "run", "-P", "model=swin", str(PROJECT)], True),
+        (["/usr/lib/python3/site-packages/mlflow/__main__.py", "run", str(PROJECT)], True),
         (["mlflow", "run", "."], False),
         (["mlflow", "run", "https://example.org/project.git"], False),
         (["mlflow", "ui", str(PROJECT)], False),
@@ -97,12 +99,12 @@ def test_mlflow_run_of_the_project_asks_for_it(
     command: list[str], ours: bool, client: mlflow.MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", command)
-    assert experiment.OwnExperiment().in_context() is ours
+    assert OwnExperiment().in_context() is ours
 
 
 def test_an_entry_point_tells_mlflow_of_it() -> None:
     (found,) = entry_points(group="mlflow.default_experiment_provider")
-    assert found.load() is experiment.OwnExperiment
+    assert found.load() is OwnExperiment
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,13 @@
 """What is kept of an image is small, survives storage, and does not depend on how the image was turned over."""
 
+import contextlib
 import subprocess
 import sys
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fracture.data.demo import render_patient
@@ -69,11 +70,13 @@ def test_storage_gives_back_what_it_got(keypoints: int, height: int, width: int,
 
 @given(st.integers(0, 10_000), st.integers(1, 255))
 @settings(deadline=None, max_examples=60)
-def test_a_damaged_byte_is_noticed(place: int, change: int) -> None:
-    packed = bytearray(made_up(5, 30, 20).to_bytes())
+@example(14, 8)  # a header of deflate that reads the same
+def test_a_damaged_byte_is_noticed_or_harmless(place: int, change: int) -> None:
+    whole = made_up(5, 30, 20).to_bytes()
+    packed = bytearray(whole)
     packed[place % len(packed)] ^= change
-    with pytest.raises(ValueError, match="damaged signature"):
-        Signature.from_bytes(bytes(packed))
+    with contextlib.suppress(ValueError):
+        assert Signature.from_bytes(bytes(packed)).to_bytes() == whole
 
 
 @pytest.mark.parametrize("packed", [b"", b"FSIG", made_up(5, 30, 20).to_bytes()[:-9], b"x" * 500])
