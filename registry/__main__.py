@@ -176,6 +176,7 @@ def verify(repair: bool, name: str) -> None:
     from registry import verify as verification
 
     registry, terminal = _registry(name), Terminal()
+    verification.check_known(registry)
     left = verification.verify(registry, terminal, repair=repair)
     if repair:
         left = verification.verify(registry, terminal)

@@ -32,6 +32,22 @@ class Finding:
     fix: Callable[[], object] | None = None
 
 
+def check_known(registry: Registry) -> None:
+    """Refuse a name that somebody has typed and that nothing was ever registered by.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    standing = registry.look()
+    if registry.name != MODEL and not standing.exists and not standing.lines:
+        way = "Check the name and MLFLOW_TRACKING_URI; `mlflow ui` lists what is registered."
+        raise ConfigError(f"{_nothing(registry)}. {way}")
+
+
+def _nothing(registry: Registry) -> str:
+    return f"{registry.name}: nothing was ever registered by this name in {store.shown()}"
+
+
 def verify(registry: Registry, terminal: Terminal, *, repair: bool = False) -> list[Finding]:
     """Find what was moved, deleted or edited by hand, what a crash has left, and runs that were overwritten.
 
@@ -42,13 +58,13 @@ def verify(registry: Registry, terminal: Terminal, *, repair: bool = False) -> l
             version that is gone is taken off its aliases by a line of the history.
 
     Raises:
-        ConfigError: the model was renamed, or nothing was ever registered by a name that is not the usual one.
+        ConfigError: the model was renamed.
     """
     standing = registry.look()
     if why := registry.renamed(standing):
         raise ConfigError(why)
     if not standing.exists and not standing.lines:
-        terminal.say(f"{_nothing(registry.name)}: nothing to compare.")
+        terminal.say(f"{_nothing(registry)}: nothing to compare.")
         return []
     findings = [Finding(damage.what, registry.history.repair) for damage in standing.damage]
     if findings and repair:  # first: all else is read from it
@@ -66,18 +82,6 @@ def verify(registry: Registry, terminal: Terminal, *, repair: bool = False) -> l
     if not findings:
         terminal.say(f"{registry.name}: aliases, history, versions and the runs they were made from agree.")
     return findings
-
-
-def _nothing(name: str) -> str:
-    """That no model was ever called so, which only the usual name may be.
-
-    Raises:
-        ConfigError: somebody has typed another one, and means a model that is there.
-    """
-    said = f"{name}: nothing was ever registered by this name in {store.shown()}"
-    if name != MODEL:
-        raise ConfigError(f"{said}. Check the name and MLFLOW_TRACKING_URI; `mlflow ui` lists what is registered.")
-    return said
 
 
 def _of_aliases(registry: Registry, standing: Standing) -> list[Finding]:
