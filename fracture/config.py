@@ -5,22 +5,16 @@ The command line, MLproject and the parameters logged to a run are derived from 
 The run command: ``mlflow run . -P model=convnextv2`` or ``fracture train --model convnextv2``.
 """
 
-import difflib
-import re
 import sys
-from collections.abc import Iterable, Mapping
-from types import UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from fracture.errors import ConfigError
+from fracture.allowed_values import allowed, parse_model
 from fracture.files import expanded
 from fracture.rules import REFER_ERROR, SET_COVERAGE, YOUDEN, RuleText, Wanted
 
-M = TypeVar("M", bound=BaseModel)
-_LIMITS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 Auto = Literal["auto"]
 Pixels = Annotated[int, Field(ge=32, le=1024)]
 Count = Annotated[int, Field(ge=1, le=10_000)]
@@ -42,6 +36,7 @@ class TrainConfig(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    AUTO_TOO: ClassVar = BY_RECIPE
 
     # what is trained
     model: str = Field(
@@ -255,40 +250,8 @@ class TrainConfig(BaseModel):
 
 
 def parse(values: Mapping[str, Any], command: str = "fracture train") -> TrainConfig:
-    """Make the configuration of a training run; see `parse_model`."""
+    """Make the configuration of a training run; see `allowed_values.parse_model`."""
     return parse_model(TrainConfig, values, command)
-
-
-def parse_model(model: type[M], values: Mapping[str, Any], command: str) -> M:
-    """Make a configuration of strings or values, as they come from a command line or a file.
-
-    Args:
-        model: which configuration.
-        values: by name; what is left out takes its default.
-        command: as the user calls it, for the hint.
-
-    Raises:
-        ConfigError: every unknown name and every value out of range, at once.
-    """
-    made, problems = validated(model, values)
-    if made is None:
-        raise refused(problems, command)
-    return made
-
-
-def validated(model: type[M], values: Mapping[str, Any], more: Iterable[str] = ()) -> tuple[M | None, list[str]]:
-    """A configuration, or None and what is wrong with each value; ``more`` names are known beside the model's own."""
-    try:
-        return model.model_validate(dict(values)), []
-    except ValidationError as error:
-        known = list(dict.fromkeys([*model.model_fields, *more]))
-        return None, [_explain(dict(problem), known, model) for problem in error.errors(include_url=False)]
-
-
-def refused(problems: Iterable[str], command: str) -> ConfigError:
-    """The failure that tells all problems at once, and where to read on."""
-    hint = f"`{command} --help` lists every parameter with its range."
-    return ConfigError("\n".join([*dict.fromkeys(problems), hint]))
 
 
 def absolute(config: TrainConfig) -> TrainConfig:
@@ -296,12 +259,6 @@ def absolute(config: TrainConfig) -> TrainConfig:
     words = {"data": {"demo"}, "weights": {"auto", "hub", "none"}, "cache_dir": {"auto"}}
     paths = {name: value for name, value in config if name in words and value not in words[name]}
     return config.model_copy(update={name: str(expanded(value).absolute()) for name, value in paths.items()})
-
-
-def nearest(word: str, known: list[str]) -> str:
-    """A sentence with the names nearest to a mistyped one, empty where none is near."""
-    close = difflib.get_close_matches(word, known, n=5, cutoff=0.5)
-    return f"Nearest: {', '.join(close)}." if close else ""
 
 
 def defaults() -> dict[str, str]:
@@ -331,68 +288,10 @@ def changed(config: TrainConfig) -> dict[str, str]:
     return {name: value for name, value in as_text(config).items() if value != standard[name]}
 
 
-def _explain(problem: dict[str, Any], known: list[str], model: type[BaseModel]) -> str:
-    place = [str(part) for part in problem["loc"]]
-    if not place:
-        return str(problem["msg"]).removeprefix("Value error, ")
-    name = place[0]
-    if problem["type"] == "extra_forbidden":
-        return f"{name}: no such parameter. {nearest(name, known)}".rstrip()
-    said = problem["msg"].removeprefix("Value error, ")
-    if said == problem["msg"] and (words := _must_be(model, name)):  # else in a library's words, for each type in turn
-        said = f"must be {words}"
-    return f"{name}={problem['input']}: {said[0].lower()}{said[1:]}"
-
-
-def _must_be(model: type[BaseModel], name: str) -> str:
-    """What a knob takes, as the end of a sentence; empty for any text. ``auto`` is one where a recipe may choose."""
-    ranges, words = _parts(model.model_fields[name])
-    if model is TrainConfig and name in BY_RECIPE and "auto" not in words:
-        words = ["auto", *words]
-    kind = "whole number" if re.search(r"\bint\b", str(model.model_fields[name].annotation)) else "number"
-    listed = [f"a {kind} ({ranges})"] if ranges else []
-    several = f"one of {', '.join(words)}" if len(words) > 1 else "".join(words)
-    return " or ".join([*listed, *([several] if words else [])])
-
-
-def allowed(field: FieldInfo) -> str:
-    """The values that a knob takes, in words: its choices, or its range; empty for any text."""
-    ranges, words = _parts(field)
-    return " or ".join(filter(None, [ranges, ", ".join(words)]))
-
-
-def range_of(field: FieldInfo) -> str:
-    """The range of a number, as ``at least 1``; empty where it has none."""
-    return _parts(field)[0]
-
-
-def _parts(field: FieldInfo) -> tuple[str, list[str]]:
-    """The range of a knob and the words that it takes."""
-    ranges, words = "", list[str]()
-    several = get_origin(field.annotation) in (Union, UnionType)
-    for kind in get_args(field.annotation) if several else [field.annotation]:
-        plain, limits = (get_args(kind)[0], get_args(kind)[1].metadata) if get_origin(kind) is Annotated else (kind, [])
-        if get_origin(plain) is Literal:
-            words += map(str, get_args(plain))
-        elif plain is bool:
-            words += ["true", "false"]
-        elif plain in (int, float):
-            ranges = _range([*field.metadata, *limits])
-    return ranges, words
-
-
 def default_of(model: type[BaseModel], name: str) -> str:
     """A knob's default for people: ``auto (0.0001)`` where the seed's recipe has that value."""
     text, own = as_text(model.model_construct(set()))[name], spelt(model.model_fields[name].default)
     return text if text == own else f"{text} ({own})"
-
-
-def _range(limits: Iterable[Any]) -> str:
-    """``from 1 to 20``, ``above 0, up to 1`` and the like."""
-    found = {name: value for limit in limits for name in _LIMITS if (value := getattr(limit, name, None)) is not None}
-    if {"ge", "le"} <= found.keys():
-        return f"{found['ge']:,} to {found['le']:,}"
-    return ", ".join(f"{words} {found[name]:,}" for name, words in _LIMITS.items() if name in found)
 
 
 def page() -> str:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from fracture import config
+from fracture.allowed_values import allowed, nearest
 from fracture.commands import options
-from fracture.config import TrainConfig, as_text, defaults, nearest, parse
+from fracture.config import TrainConfig, as_text, defaults, parse
 from fracture.data.cache import folder_of
 from fracture.errors import ConfigError
 
@@ -232,7 +233,7 @@ def test_help_shows_defaults_and_what_is_allowed() -> None:
     ],
 )
 def test_what_is_allowed_is_said_in_words(name: str, words: str) -> None:
-    assert config.allowed(TrainConfig.model_fields[name]) == words
+    assert allowed(TrainConfig.model_fields[name]) == words
 
 
 def test_a_default_that_was_typed_is_told_from_one_that_was_not() -> None:

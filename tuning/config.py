@@ -5,7 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from fracture.config import TrainConfig, as_text, refused, validated
+from fracture.allowed_values import refused, validated
+from fracture.config import TrainConfig, as_text
 
 FURTHER = {"weight_decay": 0.2, "label_smoothing": 0.2, "drop_path": 0.4}  # upper ends of ranges that begin at 0
 _COMMAND = "python -m tuning"

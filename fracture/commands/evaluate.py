@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
+from fracture.allowed_values import parse_model
 from fracture.commands.options import given, options_of
-from fracture.config import parse_model
 from fracture.evaluation.config import EvaluateConfig
 from fracture.progress import Terminal
 from fracture.runs.attached import accounted

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
+from fracture.allowed_values import parse_model
 from fracture.commands.options import given, options_of
-from fracture.config import parse_model
 from fracture.progress import Terminal
 from fracture.training.memory.config import MemoryConfig
 

@@ -8,7 +8,8 @@ import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from fracture.config import BY_RECIPE, default_of, range_of
+from fracture.allowed_values import range_of
+from fracture.config import BY_RECIPE, default_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 _METAVARS = {str: "TEXT", int: "INT", float: "FLOAT", bool: "true|false"}

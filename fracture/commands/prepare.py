@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
+from fracture.allowed_values import parse_model
 from fracture.commands.options import given, options_of
-from fracture.config import parse_model
 from fracture.data.exclusions import Exclusion, reasons, write_exclusions
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.prepare import Prepared, prepare, write

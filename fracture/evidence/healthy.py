@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fracture.config import nearest
+from fracture.allowed_values import nearest
 from fracture.errors import ConfigError
 
 AUTO, NONE = "auto", "none"

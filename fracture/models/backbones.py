@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from fracture.config import TrainConfig, nearest
+from fracture.allowed_values import nearest
+from fracture.config import TrainConfig
 from fracture.errors import ConfigError
 from fracture.models import sizes
 from fracture.models.adapt import adapt

@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from fracture.config import BY_RECIPE, TrainConfig, as_text, defaults, validated
+from fracture.allowed_values import validated
+from fracture.config import BY_RECIPE, TrainConfig, as_text, defaults
 from fracture.errors import ConfigError
 from fracture.models.backbones import Backbone, solvable
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from fracture.config import nearest
+from fracture.allowed_values import nearest
 from fracture.data.inspection.inspected import Inspection
 from fracture.data.prepare import reviewed
 from fracture.data.prepare.records import Record

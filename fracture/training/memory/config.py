@@ -11,7 +11,7 @@ class MemoryConfig(BaseModel):
     """What the table is made for.
 
     Raises:
-        pydantic.ValidationError: a value out of its range; `fracture.config.parse_model` turns it into a ConfigError.
+        pydantic.ValidationError: a value out of its range; `parse_model` turns it into a ConfigError.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
