@@ -55,6 +55,11 @@ def located(path: Path) -> Iterator[None]:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
 
 
+def is_deleted(error: sqlite3.Error) -> bool:
+    """Whether a SQLite file was deleted while it was open, as by `fracture cache --clear`: nothing is wrong with it."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY_DBMOVED
+
+
 def expanded(path: Path | str) -> Path:
     """A path with the home folder in place of ``~``; where nobody knows that folder, as of ``~name``, as it was."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib raises a RuntimeError there

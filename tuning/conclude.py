@@ -88,7 +88,7 @@ def importances(own: optuna.Study) -> dict[str, float]:
 
 
 def publish(summary: Summary, own: optuna.Study, run: TrackedRun) -> None:
-    """Put tables, pictures and the best values on the study's run."""
+    """Put tables, pictures and the best values on the study's run; figures that another process has told, once."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_json(folder / SUMMARY, summary.model_dump(mode="json"))
@@ -98,9 +98,9 @@ def publish(summary: Summary, own: optuna.Study, run: TrackedRun) -> None:
         run.evidence(folder, only=sorted(path.name for path in folder.iterdir()))
     states = {f"trials_{state.lower()}": float(count) for state, count in summary.states.items()}
     values = {f"best_{name}": value for name, value in summary.best_values.items()}
-    run.metrics(
-        states | values | {f"best_{summary.metric}": summary.best_value}, step=max(t.number for t in own.trials)
-    )
+    best, step = f"best_{summary.metric}", sum(one.state.is_finished() for one in own.trials) - 1
+    if step not in run.logged_steps(best):
+        run.metrics(states | values | {best: summary.best_value}, step=step)
     run.describe(markdown(summary))
 
 

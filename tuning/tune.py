@@ -244,8 +244,9 @@ def _finish(opened: Opened, task: Task, attached: bool, goes_on: str, terminal: 
     try:
         found = study.best(own)
         best = task.with_values(dict(found.params)) if found else task.config
-        summary = conclude.summarise(own, kept, resume_command.command_line(_told(best), attached))
-        conclude.publish(summary, own, run)
+        with storage.turn(opened.storage, own.study_name):  # the same command may come to its end at the same moment
+            summary = conclude.summarise(own, kept, resume_command.command_line(_told(best), attached))
+            conclude.publish(summary, own, run)
         conclude.show(summary, own, terminal)
         if tracked.holds(run.id) != summary.best_trial:
             terminal.warn(

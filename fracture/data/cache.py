@@ -4,6 +4,7 @@ An entry is a folder named by the digest of what it holds: the contents of the f
 preprocessing. It is built under a temporary name and renamed; a lock keeps two processes from building the same one.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -11,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from fracture.files import expanded
 from fracture.trouble import is_machine, need
 
 _OWN = ("images", "demo", "near", "archives", "signatures*", "inspections*", "timings.json", "memory")
+_ATTEMPTS = 3  # at what another process may delete meanwhile
 _ARRAY, _INDEX = "images.npy", "index.json"
 Progress = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
 
@@ -85,14 +88,20 @@ def open_cache(paths: Sequence[Path], size: int, folder: Path, progress: Progres
         raise UnreadableImagesError(missing | _undecodable([path for path in paths if path not in missing], report))
     unique = sorted(set(sha256))
     entry = folder / "images" / _key(unique, size)
-    entry.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{entry}.lock"):
-        built = not _is_whole(entry, len(unique), size)
-        if built:
-            _build(entry, _files(sha256, paths), size, report)
     place = {digest: i for i, digest in enumerate(unique)}
     position = np.array([place[digest] for digest in sha256], np.int64)
-    return _mapped(position, tuple(sha256), entry, built)
+    for left in reversed(range(_ATTEMPTS)):
+        try:
+            entry.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{entry}.lock"):
+                built = not _is_whole(entry, len(unique), size)
+                if built:
+                    _build(entry, _files(sha256, paths), size, report)
+                return _mapped(position, tuple(sha256), entry, built)
+        except FileNotFoundError:  # somebody clears the cache at this moment
+            if not left:
+                raise
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _mapped(position: npt.NDArray[np.int64], sha256: tuple[str, ...], entry: Path, built: bool) -> Cached:
@@ -101,8 +110,16 @@ def _mapped(position: npt.NDArray[np.int64], sha256: tuple[str, ...], entry: Pat
 
 def usage(folder: Path) -> tuple[int, int]:
     """Number of files and bytes below the cache folder."""
-    files = [path for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
-    return len(files), sum(path.stat().st_size for path in files)
+    sizes = [size for path in folder.rglob("*") if (size := _size(path)) is not None] if folder.is_dir() else []
+    return len(sizes), sum(sizes)
+
+
+def _size(path: Path) -> int | None:
+    """Of a file in bytes; None of anything else, and of what was deleted just now."""
+    try:
+        return path.stat().st_size if path.is_file() else None
+    except FileNotFoundError:
+        return None
 
 
 def clear(folder: Path) -> int:
@@ -113,13 +130,22 @@ def clear(folder: Path) -> int:
     before = usage(folder)[1]
     for name in _OWN:
         for entry in folder.glob(name):
-            if entry.is_dir():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
-    if folder.is_dir() and not any(folder.iterdir()):
+            _delete(entry)
+    with suppress(OSError):  # it is not empty, or gone
         folder.rmdir()
-    return before - usage(folder)[1]
+    return max(0, before - usage(folder)[1])
+
+
+def _delete(entry: Path) -> None:
+    """Delete a file or a folder, which others may write to or delete at the same moment."""
+    for left in reversed(range(_ATTEMPTS)):
+        try:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink(missing_ok=True)
+        except OSError as error:
+            if not left or error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                raise
+        else:
+            return
 
 
 def _hash_files(paths: Sequence[Path], report: Progress) -> tuple[list[str], dict[Path, str]]:

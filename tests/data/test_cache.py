@@ -4,10 +4,12 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,8 @@ import pytest
 from fracture.data import cache
 from fracture.data.cache import UnreadableImagesError, clear, default_folder, open_cache, usage
 from fracture.data.images import decode, letterbox
+from fracture.data.inspection.inspect import open_file
+from fracture.data.inspection.store import InspectionStore
 from fracture.trouble import explained
 
 ROOT = Path(__file__).parents[2]
@@ -191,6 +195,45 @@ def test_usage_and_clearing(files: list[Path], folder: Path) -> None:
     assert clear(folder) == size
     assert not folder.exists()
     assert open_cache(files, 48, folder).built
+
+
+def test_what_is_cleared_meanwhile_is_built_again(
+    files: list[Path], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = np.load, []
+
+    def load(path: Path, **named: Any) -> Any:
+        calls.append(path)
+        if len(calls) == 1:
+            clear(folder)
+        return real(path, **named)
+
+    monkeypatch.setattr(np, "load", load)
+    assert len(open_cache(files, 48, folder).pixels) == 30
+    assert len(calls) == 2
+
+
+def test_inspections_that_are_cleared_meanwhile_are_lost_only(files: list[Path], folder: Path) -> None:
+    store = InspectionStore(folder)
+    found = open_file(files[0], b"key", sign=False)[0]
+    for _ in range(2):
+        clear(folder)
+        assert store.read({found.sha256}) == {}
+        store.write([found])
+    assert store.read({found.sha256}) == {found.sha256: found}
+
+
+def test_two_may_clear_at_once(files: list[Path], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_cache(files, 48, folder)
+    real = shutil.rmtree
+
+    def rmtree(path: Path, **named: Any) -> None:
+        real(path)
+        real(path, **named)  # gone: as if another process had been quicker
+
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    assert clear(folder) > 0
+    assert not folder.exists()
 
 
 def test_where_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

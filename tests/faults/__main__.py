@@ -33,12 +33,13 @@ _PACKAGES = ("torch", "timm", "mlflow", "optuna")
     "--verb", "only", multiple=True, type=click.Choice(sorted({*VERBS, *AT_ONCE})), help="only this one; once for each"
 )
 @click.option("--pairs", "at_once", is_flag=True, help="every two verbs at once on one store")
+@click.option("--skip", default=0, help="so many pairs of the order of --seed were tried before")
 @click.option("--outage", "away", default=0.0, help="seconds for which the tracking server of a training is killed")
 @click.option("--fuzz", default=0, help="broken inputs, over all readers")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("faults.json"), show_default=True)
 def main(
-    kills: int, only: tuple[str, ...], at_once: bool, away: float, fuzz: int, seed: int, out: Path
+    kills: int, only: tuple[str, ...], at_once: bool, skip: int, away: float, fuzz: int, seed: int, out: Path
 ) -> None:  # fmt: skip
     """Put faults into real commands; tables are printed, and kept beside FILE. Exit code 1: something was lost."""
     began = time.monotonic()
@@ -55,7 +56,7 @@ def main(
     found: Rows = {}
     folder = tempfile.mkdtemp(prefix="faults-")  # not one that deletes itself at exit: each child exits, too
     try:
-        for kind, one in _faults(Path(folder), (kills, only, at_once, away, fuzz), seed, out):
+        for kind, one in _faults(Path(folder), (kills, only, at_once, skip, away, fuzz), seed, out):
             found.setdefault(kind, []).append(vars(one))
             if one.problems:
                 click.echo(f"{one}", err=True)
@@ -69,14 +70,14 @@ def main(
 
 
 def _faults(
-    folder: Path, wanted: tuple[int, tuple[str, ...], bool, float, int], seed: int, out: Path
+    folder: Path, wanted: tuple[int, tuple[str, ...], bool, int, float, int], seed: int, out: Path
 ) -> Iterator[tuple[str, Fault]]:
     """One after the other, with its kind; so that nothing is lost when this command itself is stopped."""
-    count, only, at_once, away, fuzz = wanted
+    count, only, at_once, skip, away, fuzz = wanted
     world = World(folder)
     yield from (("kills", one) for one in kill(count, seed, world, tuple(name for name in only if name in VERBS)))
     if at_once:
-        yield from (("pairs", pair) for pair in pairs(seed, world, only))
+        yield from (("pairs", pair) for pair in pairs(seed, world, only, skip))
     if away:
         yield "outage", outage(away, folder / "outage")
     if fuzz:

@@ -191,6 +191,8 @@ def test_a_study_and_its_continuation(store_root: Path, tmp_path: Path, split_im
     assert len({str(t.params) for t in study_of(tmp_path).trials}) == 4
     assert "4 of 4 trials are finished" in tune(tmp_path, split_images, trials=4)
     assert len(children(parent())) == 4
+    told = mlflow.MlflowClient().get_metric_history(run.info.run_id, "best/val_loss")
+    assert [metric.step for metric in told] == [2, 3], "what three and four trials came to, each once"
 
 
 @pytest.mark.slow

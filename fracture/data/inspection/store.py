@@ -2,8 +2,8 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ from fracture.data.audit import traits
 from fracture.data.images import PREPROCESSING_VERSION
 from fracture.data.inspection.identity import Identity
 from fracture.data.inspection.inspected import Inspection
-from fracture.files import located
+from fracture.files import is_deleted, located
 
 _VERSION = f"{PREPROCESSING_VERSION}.{traits.VERSION}.2"
+
+_TABLE = "CREATE TABLE IF NOT EXISTS inspections (version TEXT, sha256 TEXT, value TEXT, PRIMARY KEY (version, sha256))"
 
 
 class InspectionStore:
@@ -22,20 +24,19 @@ class InspectionStore:
 
     def __init__(self, cache_dir: Path) -> None:
         self._path = cache_dir / "inspections.sqlite"
-        cache_dir.mkdir(parents=True, exist_ok=True)
         try:
-            self._create()
+            self._begin()
         except sqlite3.OperationalError:
             raise  # a lock held too long: not the file's damage
         except sqlite3.DatabaseError:
             self._path.unlink()
-            self._create()
+            self._begin()
 
     def read(self, digests: set[str]) -> dict[str, Inspection]:
         """Those that are there, by digest."""
         found: dict[str, Inspection] = {}
         listed = sorted(digests)
-        with closing(sqlite3.connect(self._path, timeout=60)) as database:
+        with self._opened() as database:
             for start in range(0, len(listed), 500):
                 part = listed[start : start + 500]
                 marks = ",".join("?" * len(part))
@@ -48,15 +49,25 @@ class InspectionStore:
     def write(self, inspections: Sequence[Inspection]) -> None:
         """Keep these."""
         rows = [(_VERSION, one.sha256, json.dumps(asdict(one))) for one in inspections]
-        with located(self._path), closing(sqlite3.connect(self._path, timeout=60)) as database, database:
+        with self._opened() as database:
             database.executemany("INSERT OR REPLACE INTO inspections VALUES (?, ?, ?)", rows)
 
-    def _create(self) -> None:
-        with located(self._path), closing(sqlite3.connect(self._path, timeout=60)) as database, database:
-            database.execute(
-                "CREATE TABLE IF NOT EXISTS inspections"
-                " (version TEXT, sha256 TEXT, value TEXT, PRIMARY KEY (version, sha256))"
-            )
+    def _begin(self) -> None:
+        with self._opened():
+            pass
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        """The file with its table; what is written to one that is deleted meanwhile is lost, as in any cache."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with located(self._path), closing(sqlite3.connect(self._path, timeout=60)) as database:
+            try:
+                with database:
+                    database.execute(_TABLE)
+                    yield database
+            except sqlite3.OperationalError as error:
+                if not is_deleted(error):
+                    raise
 
 
 def _inspection(held: dict[str, Any]) -> Inspection:

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 from fracture.data.near_duplicates.signatures import VERSION, Signature
-from fracture.files import located
+from fracture.files import is_deleted, located
 
 _WAIT = 60.0  # seconds to wait for another process that is writing
 _AT_ONCE = 500  # hashes in one query; SQLite's older builds allow 999
@@ -78,16 +78,22 @@ class SignatureStore:
 
     @contextmanager
     def _renewed(self) -> Iterator[None]:
-        """Set a damaged file aside and begin a new one; what the block was about is lost, as in any cache."""
+        """Set a damaged file aside and begin a new one; what the block was about is lost, as in any cache.
+
+        So it is where another process has deleted the file.
+        """
         try:
             with located(self.path):
                 yield
-        except sqlite3.OperationalError:
-            raise  # a full disk, a lock held too long: not the file's damage
-        except sqlite3.DatabaseError:
+        except sqlite3.DatabaseError as error:
+            deleted = is_deleted(error)
+            if isinstance(error, sqlite3.OperationalError) and not deleted:
+                raise  # a full disk, a lock held too long: not the file's damage
             self._connection.close()
             with suppress(FileNotFoundError):  # another process was quicker
-                self.path.replace(self.path.with_suffix(".damaged"))
+                if not deleted:
+                    self.path.replace(self.path.with_suffix(".damaged"))
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(self.path, timeout=_WAIT)
             with self._connection:
                 self._connection.execute(_TABLE)

@@ -1,5 +1,6 @@
 """Signatures outlive the process; whatever is damaged is made again."""
 
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -73,6 +74,16 @@ def test_a_file_damaged_in_the_middle_is_begun_anew(tmp_path: Path) -> None:
         assert len(store.get_many(digests)) < 300
         store.put_many({digest: made_up(1) for digest in digests})
         assert len(store.get_many(digests)) == 300
+
+
+def test_a_file_that_is_deleted_meanwhile_is_begun_anew(tmp_path: Path) -> None:
+    with SignatureStore(tmp_path / "cache") as store:
+        store.put("aa", made_up(1))
+        shutil.rmtree(tmp_path / "cache")
+        store.put("bb", made_up(2))  # lost, as in any cache
+        store.put("cc", made_up(3))
+        assert set(store.get_many(["aa", "cc"])) == {"cc"}
+    assert [path.suffix for path in store.path.parent.iterdir()] == [".sqlite"], "nothing was damaged"
 
 
 def test_two_open_stores_see_each_other(tmp_path: Path) -> None:
