@@ -31,7 +31,7 @@ class Log(Protocol):
         """Keep the answers of ``served`` to some images; never waits and never raises."""
 
     def correct(self, image: str, label: str, by: str, served: Served) -> str:
-        """Keep what a reader says that an image is, while ``served`` answers.
+        """Keep what a reader says that an image is, to which ``served`` has answered.
 
         Returns:
             What went wrong in one sentence, empty where it is stored.

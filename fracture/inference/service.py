@@ -5,13 +5,14 @@ import base64
 import hashlib
 import queue
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from threading import Event, Semaphore
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import HTTPException
 
@@ -25,6 +26,19 @@ from fracture.inference.request import Limits, PredictRequest
 from fracture.inference.study import answer_study
 
 _SHORT = ("title", "version", "model", "weights_sha256")  # said with every answer
+_REMEMBERED = 10_000  # images whose model is remembered, for readers who correct an answer later
+
+
+class Answerer(NamedTuple):
+    """What is remembered of the model that answered to an image; not the model, whose memory is to be free again.
+
+    Attributes:
+        served: what its answers are logged as.
+        classes: what it tells apart.
+    """
+
+    served: Served
+    classes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -47,6 +61,11 @@ class Model:
         return cls(predictor, known.page(about, predictor.sidecar), known.served(about, predictor.sidecar))
 
     @property
+    def answerer(self) -> Answerer:
+        """What a correction of its answers needs to know."""
+        return Answerer(self.served, tuple(self.predictor.sidecar.classes))
+
+    @property
     def short(self) -> dict[str, str]:
         """What is said of it with every answer."""
         return {name: self.facts[name] for name in _SHORT}
@@ -64,6 +83,7 @@ class Service:
         self.following: Callable[[], dict[str, object]] | None = None
         self._decoding, self._maps = ThreadPoolExecutor(2, "decoding"), ThreadPoolExecutor(1, "maps")
         self._slots = Semaphore(limits.waiting)  # of requests from decoding to heat map
+        self._answered: OrderedDict[str, Answerer] = OrderedDict()
 
     def take(self, predictor: Predictor, about: About) -> None:
         """Answer with another model from the next request on; what has begun is finished by the one that began it."""
@@ -91,11 +111,23 @@ class Service:
                 self.log.put(files, [answer for _, answer in found], seconds, served=model.served)
                 for row, digest in zip(rows, digests, strict=True):
                     row |= {"sha256": digest} if digest else {}
+                self._remember(digests, model.answerer)
             if request.heat or request.radiograph:
                 work = partial(_add_pictures, model.predictor, request, found, rows)
                 await asyncio.get_running_loop().run_in_executor(self._maps, work)
         study = {"study": _of_study(model.predictor, [answer for _, answer in found])} if request.study else {}
         return {**model.short, "answers": rows} | study
+
+    def answered_by(self, digest: str) -> Answerer:
+        """The model that last answered to an image of this digest; the one that answers now where none is known."""
+        return self._answered.get(digest) or self.model.answerer
+
+    def _remember(self, digests: list[str], answerer: Answerer) -> None:
+        for digest in filter(None, digests):
+            self._answered[digest] = answerer
+            self._answered.move_to_end(digest)
+        while len(self._answered) > _REMEMBERED:
+            self._answered.popitem(last=False)
 
     def close(self) -> None:
         """Answer those who wait, then stop."""

@@ -121,11 +121,12 @@ def _add_predict(app: FastAPI, service: Service) -> None:
 def _add_feedback(app: FastAPI, service: Service) -> None:
     @app.post("/feedback", summary="What an image really is, by a reader", openapi_extra=openapi.FEEDBACK)
     async def feedback(request: Request) -> JSONResponse:
-        log, model = service.log, service.model
+        log = service.log
         if log is None:
             raise HTTPException(404, "this server keeps no log of its answers: fracture serve --log")
-        said = await correction.read(request, model.predictor.sidecar.classes)
-        if problem := await asyncio.to_thread(log.correct, said["sha256"], said["label"], said["by"], model.served):
+        said = await correction.read(request, lambda digest: service.answered_by(digest).classes)
+        served = service.answered_by(said["sha256"]).served
+        if problem := await asyncio.to_thread(log.correct, said["sha256"], said["label"], said["by"], served):
             raise HTTPException(503, f"not kept: {problem}")
         return JSONResponse({"kept": True, **said})
 

@@ -144,7 +144,7 @@ class AnswerLog:
             image: its digest.
             label: its true class.
             by: who says so.
-            served: the model that answers now.
+            served: the model that answered to it.
 
         Returns:
             What went wrong in one sentence, empty where it is stored.

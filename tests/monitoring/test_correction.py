@@ -112,6 +112,19 @@ def test_what_a_reader_says_is_in_the_log_with_who_said_it(
     assert (kept.model, kept.version, kept.weights) == ("bones", "3", answering.sidecar.weights_sha256)
 
 
+def test_an_answer_is_corrected_in_the_classes_of_the_model_that_gave_it(
+    asked: TestClient, place: Place, answering: Predictor
+) -> None:
+    old = answer(asked)["sha256"]
+    sidecar = answering.sidecar.model_copy(update={"classes": ["a", "b", "c"], "weights_sha256": "f" * 64})
+    asked.app.state.service.take(Predictor(answering.module, sidecar), replace(ABOUT, version="4"))  # type: ignore[attr-defined]
+    said = {"sha256": old, "label": "no_fracture", "by": "me"}
+    assert asked.post("/feedback", json=said).status_code == 200
+    unknown = asked.post("/feedback", json=said | {"sha256": "b" * 64})
+    assert (unknown.status_code, unknown.json()["detail"]) == (400, "label: one of a, b, c")
+    assert [(one.version, one.weights) for one in place.corrections()] == [("3", answering.sidecar.weights_sha256)]
+
+
 GOOD = {"sha256": "a" * 64, "label": "no_fracture", "by": "me"}
 
 

@@ -37,7 +37,6 @@ async function start() {
   at("tested").textContent = model.figures.length ? `On ${model.tested}. Other hospitals, devices and patients may give other figures.` : "Not known: the model was loaded without the run that trained it."
   at("figures").querySelector("table").hidden = !model.figures.length
   at("docs").hidden = Boolean(token)
-  at("truth").replaceChildren(new Option("Choose", ""), ...model.classes.map(name => new Option(words(name), name)))
   at("by").value = sessionStorage.getItem("by") || ""
   if (studies.length && !shown) select(studies.at(-1))
 }
@@ -118,6 +117,8 @@ function show(study) {
 
 function showTruth(study) {
   at("correct").hidden = !model.feedback || !study.answer?.sha256 || Boolean(study.answer.error)
+  const classes = Object.keys(study.answer?.probabilities || {})  // of the model that answered, which another may have replaced
+  at("truth").replaceChildren(new Option("Choose", ""), ...classes.map(name => new Option(words(name), name)))
   at("truth").value = study.truth || ""
   at("kept").textContent = study.truth ? `Kept: ${words(study.truth)}.` : ""
 }
