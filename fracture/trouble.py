@@ -105,6 +105,51 @@ def need(folder: Path, size: int, what: str) -> None:
         )
 
 
+def check_out(*files: Path, folder: Path | None = None) -> None:
+    """See that what ``--out`` names can be written, before the work that it is to hold; nothing is left behind.
+
+    Args:
+        files: that are to be written, or written anew; the first is the one that was named.
+        folder: that files are to be written into; made later if missing.
+
+    Raises:
+        ConfigError: a file is a folder or the other way round, or nothing can be written there.
+        Interrupted: the disk is full.
+    """
+    named = folder or files[0]
+    for path in (folder,) if folder else files:
+        try:
+            why = _misplaced(path, is_folder=path is folder)
+        except OSError as error:
+            if error.errno in _FULL:
+                raise
+            why = f"nothing can be written there: {_said(error)}"
+        if why:
+            which = "" if path == named else f" ({path.name} is written beside it)"
+            raise ConfigError(f"--out {named}: {why}{which}. Name another place.")
+
+
+def _misplaced(path: Path, *, is_folder: bool) -> str:
+    """Why a file or folder cannot be where it is wanted, empty where it can.
+
+    Raises:
+        OSError: nothing can be written there, or it cannot be called so.
+    """
+    (path.parent / f".{path.name}.{os.getpid()}.part").exists()  # as it is called at first; an error where too long
+    if path.is_dir() and not is_folder:
+        return "is a folder, and a file is to be written"
+    if path.exists() and not (is_folder or path.is_file()):
+        return "is a device, which a file would replace"
+    if path.exists() and is_folder and not path.is_dir():
+        return "is there, and is no folder"
+    start = path.absolute() if is_folder else path.absolute().parent
+    place = next(one for one in (start, *start.parents) if one.exists())
+    if not place.is_dir():
+        return f"{place} is no folder"
+    with tempfile.TemporaryFile(dir=place):
+        return ""
+
+
 def _no_space(error: OSError) -> str:
     path = Path(os.fsdecode(error.filename)) if error.filename else _fullest()
     if error.errno == errno.EFBIG:

@@ -9,6 +9,7 @@ from fracture import __main__ as command_line
 from fracture.commands.options import WholeSentences, by_option
 from fracture.errors import ConfigError, GateError
 from fracture.progress import Terminal
+from fracture.trouble import check_out
 from registry.names import checked
 
 if TYPE_CHECKING:
@@ -202,6 +203,7 @@ def export(form: str, variant: str, bound: float, out: Path, model: str) -> None
     from registry import loading
 
     exporting.check_variant(form, variant)
+    check_out(folder=out)
     terminal = Terminal()
     registry, version = loading.find(model, terminal.warn)
     predictor = loading.open_version(registry, version)
@@ -229,6 +231,7 @@ def predict(sources: tuple[Path, ...], out: Path, by: str, model: str) -> None:
     from fracture.inference.study_table import Questions
     from registry import loading
 
+    check_out(out, out.with_name(f"{out.name}.model"))
     questions, terminal = Questions.read(sources, by), Terminal()
     predictor = loading.open_version(*loading.find(model, terminal.warn))
     with terminal.working() as progress:

@@ -11,6 +11,7 @@ from fracture.commands.options import given, options_of
 from fracture.data.audit.config import AuditConfig
 from fracture.progress import Terminal
 from fracture.runs import attached
+from fracture.trouble import check_out
 
 if TYPE_CHECKING:
     from fracture.data.inspection.inspect import Progress
@@ -39,11 +40,13 @@ def command(data: Path, out: Path, **values: str | None) -> None:
     Exit code 0: no leakage; 3: leakage, and the message names the command that fixes it.
     """
     config = parse_model(AuditConfig, given(values), "fracture audit")
-    if _RUN.fullmatch(str(data)) and not data.exists():
+    of_run = bool(_RUN.fullmatch(str(data))) and not data.exists()
+    out = Path("label_review.csv" if of_run else "audit.json") if out == _AUTO else out
+    check_out(out, out.with_suffix(".png" if of_run else ".html"))
+    if of_run:
         with attached.accounted("audit"):
-            _review(str(data), Path("label_review.csv") if out == _AUTO else out)
+            _review(str(data), out)
         return
-    out = Path("audit.json") if out == _AUTO else out
     from fracture.data.audit.audit import audit_manifest, write_report  # heavy imports only once the values are right
     from fracture.data.cache import folder_of
     from fracture.runs.audit import refuse, show_audit

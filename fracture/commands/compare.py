@@ -9,6 +9,7 @@ from fracture.commands.options import given, options_of
 from fracture.evaluation.config import CompareConfig
 from fracture.progress import Terminal
 from fracture.runs import attached
+from fracture.trouble import check_out
 
 
 @click.command()
@@ -23,6 +24,7 @@ def command(runs: tuple[str, ...], out: Path, **values: str | None) -> None:
     """
     with attached.accounted("compare"):
         config = parse_model(CompareConfig, given(values), "fracture compare")
+        check_out(folder=out)
         from fracture.runs.compare import compare_runs  # heavy imports only once the values are right
         from fracture.tracking import store
 

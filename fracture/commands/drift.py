@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from fracture.progress import Terminal
+from fracture.trouble import check_out
 
 
 @click.command()
@@ -27,5 +28,6 @@ def command(log: str, against: str, since: str, thresholds: str, out: Path) -> N
     begin = window.begin(since)
     chosen = limits.read(limits.DEFAULT if thresholds == "default" else Path(thresholds))
     with attached.accounted("drift"):
+        check_out(folder=out)
         store.connect()
         drift(log, against, begin, chosen, out, Terminal())

@@ -9,6 +9,7 @@ from fracture.commands.options import given, options_of
 from fracture.evaluation.config import EvaluateConfig
 from fracture.progress import Terminal
 from fracture.runs.attached import accounted
+from fracture.trouble import check_out
 
 
 @click.command()
@@ -24,6 +25,7 @@ def command(target: str, data: str, out: Path, **values: str | None) -> None:
     """
     with accounted("evaluate"):
         config = parse_model(EvaluateConfig, given(values), "fracture evaluate")
+        check_out(folder=out)
         from fracture.runs.evaluate import evaluate  # heavy imports only once the values are right
         from fracture.tracking import store
 

@@ -6,6 +6,7 @@ import click
 
 from fracture.commands.options import Int
 from fracture.progress import Terminal
+from fracture.trouble import check_out
 
 _PATH = click.Path(path_type=Path)
 
@@ -36,6 +37,8 @@ def command(
 
     begin, terminal = window.begin("all" if corrected else since), Terminal()
     with attached.accounted("feedback"):
+        if not corrected:
+            check_out(out)
         store.connect()
         said = feedback.read(corrected) if corrected else []
         found = open_window(log, against, begin, {one.sha256 for one in said if one.sha256})

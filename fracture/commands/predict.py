@@ -9,6 +9,7 @@ import click
 from fracture.commands.options import by_option, log_options
 from fracture.errors import ConfigError
 from fracture.progress import Terminal
+from fracture.trouble import check_out
 
 _PATH = click.Path(path_type=Path)
 
@@ -26,6 +27,7 @@ def command(
     """Answer to images with the model of a run, a .pth or models:/NAME@ALIAS; bad files are listed, not fatal."""
     if dicom_sr and by != "image":
         raise ConfigError(f"--dicom-sr writes a report an image; it cannot be combined with --by {by}")
+    check_out(out, out.with_name(f"{out.name}.model"))
     from fracture.inference import dicom_out  # heavy imports only once the values are right
     from fracture.inference.study_table import Questions
     from fracture.runs import answering, logged

@@ -13,6 +13,7 @@ from fracture.errors import ConfigError, DataError
 from fracture.files import expanded
 from fracture.progress import Terminal
 from fracture.runs import attached
+from fracture.trouble import check_out
 
 _SOURCE = click.Path(path_type=Path)
 _KINDS = {"archive": "an archive"}
@@ -39,6 +40,7 @@ def command(sources: tuple[Path, ...], out: Path, regroup: Path | None, **values
         raise ConfigError(f"out={out}: must end in .csv")
     if out.resolve() in {expanded(source).resolve() for source in (*sources, *((regroup,) if regroup else ()))}:
         raise ConfigError(f"out={out}: is a source too, and would be overwritten; give another --out")
+    check_out(out, out.with_suffix(".excluded.csv"), out.with_suffix(".json"))
     config = parse_model(PrepareConfig, given(values), "fracture prepare")
     terminal = Terminal()
     with attached.accounted("prepare"):
