@@ -13,6 +13,7 @@ from fracture.evaluation.paired import Paired, compare
 from fracture.evaluation.sample import Decisions, Sample
 from fracture.evidence import metric_title, read_results
 from fracture.progress import Terminal
+from fracture.tracking import artifacts
 from registry import check, origin, thresholds
 from registry.lines import Line
 from registry.standing import Standing
@@ -232,7 +233,8 @@ def _sample(registry: Registry, version: str, folder: Path) -> tuple[Sample, lis
     made = registry.version(version)
     place = origin.answers(registry.name, made, folder)
     results = read_results((place / "results.json").read_bytes())
-    found = predictions.read(place / "predictions_test.csv")
+    with artifacts.named(place, f"version {version}"):
+        found = predictions.read(place / "predictions_test.csv")
     order = sorted(range(len(found.sha256)), key=lambda i: found.sha256[i])
     sample = Sample(found.logits[order], found.labels[order], found.classes, Decisions.of(results))
     return sample, [found.groups[i] or f"alone {i}" for i in order], results.test_digest

@@ -117,7 +117,7 @@ def _ask(local: Path, probe: str) -> tuple[dict[str, float] | None, str]:
         cwd=local.parent, env=env, capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     if done.returncode:
-        return None, (done.stderr.strip().splitlines() or ["it did not load"])[-1]
+        return None, (done.stderr.strip().splitlines() or ["it did not load"])[-1].replace(str(local), "its package")
     return dict(json.loads(done.stdout.strip().splitlines()[-1])), ""
 
 

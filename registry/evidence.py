@@ -160,7 +160,8 @@ def _checkpoint(place: Path, there: set[str], tags: Mapping[str, str]) -> list[s
     if not {"best.pth", "best.json"} <= there:
         return []
     try:
-        _, sidecar = checkpoint.load(place / "best.pth")
+        with artifacts.named(place):
+            _, sidecar = checkpoint.load(place / "best.pth")
     except FractureError as error:
         return [f"the weights do not load: {error}"]
     tagged = tags.get("fracture.weights_sha256", "")
@@ -175,7 +176,8 @@ def _answers(place: Path, manifest: Manifest, split: str, found: list[str]) -> P
     Raises:
         FractureError: the file is damaged.
     """
-    answered = predictions.read(place / f"predictions_{split}.csv")
+    with artifacts.named(place):
+        answered = predictions.read(place / f"predictions_{split}.csv")
     if set(answered.sha256) != {row.sha256 for row in manifest.rows if row.split == split}:
         found.append(f"predictions_{split}.csv is not of the images of the {split} split")
     return answered
@@ -190,7 +192,8 @@ def _disagreements(place: Path, results: Judged) -> list[str]:
             "judged: its members read other sizes, or other numbers; train them at one size"
         )
     try:
-        manifest = read_csv(place / "manifest.csv")
+        with artifacts.named(place):
+            manifest = read_csv(place / "manifest.csv")
         if manifest.digest() != results.data_digest:
             found.append(f"manifest.csv is of data {manifest.digest()}, the results are of {results.data_digest}")
         if isinstance(results, FoldMeanResults):

@@ -16,7 +16,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 from PIL import Image
 
-from fracture.errors import ConfigError, FractureError
+from fracture.errors import ConfigError, FractureError, Interrupted
 from fracture.inference.predictor import Predictor
 from fracture.models import checkpoint
 from fracture.monitoring import reference
@@ -51,7 +51,8 @@ def package(run_id: str) -> str:
         artifacts.fetch(run_id, ("best.pth", "best.json"), place)
         if not (place / "best.pth").is_file():
             raise ConfigError(why_no_model(run_id))
-        module, sidecar = checkpoint.load(place / "best.pth")
+        with artifacts.named(place, f"run {run_id}"):
+            module, sidecar = checkpoint.load(place / "best.pth")
         pins = [f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS]
         key = digest([*files_of(ROOT / "fracture"), SERVED], ROOT, sidecar.model_dump_json(), *pins)
         if made := _packaged(run_id, key):
@@ -75,6 +76,8 @@ def _add_reference(run_id: str, folder: Path) -> None:
     """What drift will be measured against travels with the model; a run without it is packaged all the same."""
     try:
         found, features = reference_of(run_id)
+    except Interrupted:
+        raise  # the store is away, which says nothing of the reference
     except FractureError as error:
         LOG.warning("the package takes no reference along: %s", error)
         return

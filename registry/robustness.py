@@ -43,7 +43,8 @@ def measure(run_id: str) -> dict[str, float]:
     """
     with tempfile.TemporaryDirectory() as folder:
         artifacts.fetch(run_id, ("best.pth", "best.json"), Path(folder))
-        predictor = Predictor(*checkpoint.load(Path(folder) / "best.pth"))
+        with artifacts.named(Path(folder), f"run {run_id}"):
+            predictor = Predictor(*checkpoint.load(Path(folder) / "best.pth"))
     known = validation.read(run_id, IMAGES)
     images = [Image.fromarray(decode(path.read_bytes())) for path in known.paths]
     found = {}

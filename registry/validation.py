@@ -28,7 +28,8 @@ def read(run_id: str, most: int) -> Validation:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         artifacts.fetch(query.trained_by(run_id), ("manifest.csv", "config.json"), place)
-        manifest = read_csv(place / "manifest.csv")
+        with artifacts.named(place, f"run {run_id}"):
+            manifest = read_csv(place / "manifest.csv")
         root = Path(read_kept(Record, place / "config.json", run_id).data_root)
     rows = [row for row in manifest.rows if row.split == "val"] or list(manifest.rows)  # the mean of folds has none
     rows = [rows[i * len(rows) // most] for i in range(most)] if len(rows) > most else rows

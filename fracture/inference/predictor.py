@@ -146,7 +146,7 @@ class Predictor:
         checkpoint.same_preprocessing(called, sidecar)
         if checkpoint.weights_sha256(state) != sidecar.weights_sha256:
             raise ConfigError(f"{called}: the weights are not those that {SIDECAR} names")
-        predictor = cls(checkpoint.rebuild(sidecar, state), sidecar)
+        predictor = cls(checkpoint.rebuild(called, sidecar, state), sidecar)
         predictor.features = features.load(folder)
         return predictor
 

@@ -16,7 +16,7 @@ from fracture.evidence.healthy import completed
 from fracture.evidence.verdict import Rule
 from fracture.files import replacing
 from fracture.models import backbones
-from fracture.models.ensemble import Ensemble, Member
+from fracture.models.ensemble import Ensemble, Mean, Member, Side, Std, Temperature
 
 SAME_PREPROCESSING = frozenset({1, 2})  # what 2 changed are files that were decoded wrongly; models of 1 go on
 
@@ -33,17 +33,17 @@ class Sidecar(BaseModel):
     healthy: str | None = Field(
         None, description="the class without a fracture; every other one counts as a fracture; null: none is known"
     )
-    image_size: int = Field(description="side of the letterboxed square in pixels")
+    image_size: Side = Field(description="side of the letterboxed square in pixels")
     scales: tuple[float, ...] = Field((), description="sides that a pyramid head reads; empty: the backbone's own head")
-    mean: tuple[float, ...] = Field(description="subtracted per channel from pixels in 0 to 1")
-    std: tuple[float, ...] = Field(description="divided by per channel")
+    mean: Mean = Field(description="subtracted per channel from pixels in 0 to 1")
+    std: Std = Field(description="divided by per channel")
     preprocessing_version: int = Field(PREPROCESSING_VERSION, description="of decoding and letterboxing")
     parameters: int = Field(description="number of parameters")
     weights_sha256: str = Field(description="digest of names and values of all tensors")
     epoch: int = Field(description="the epoch it was chosen at, from 1")
     synthetic: bool = Field(description="trained on rendered images: no medical meaning at all")
     license: str = Field(description="of the weights that training started from")
-    temperature: float = Field(1.0, description="logits are divided by it before the softmax")
+    temperature: Temperature = Field(1.0, description="logits are divided by it before the softmax")
     fracture_threshold: float | None = Field(
         None, description="a fracture is reported from this calibrated probability of any fracture on"
     )
@@ -139,7 +139,7 @@ def load(path: Path) -> tuple[nn.Module, Sidecar]:
     if found != sidecar.weights_sha256:
         raise ConfigError(f"{path}: holds weights {found[:12]}, its sidecar names {sidecar.weights_sha256[:12]}")
     same_preprocessing(path, sidecar)
-    return rebuild(sidecar, state), sidecar
+    return rebuild(path, sidecar, state), sidecar
 
 
 def same_preprocessing(name: Path | str, sidecar: Sidecar) -> None:
@@ -155,10 +155,20 @@ def same_preprocessing(name: Path | str, sidecar: Sidecar) -> None:
         )
 
 
-def rebuild(sidecar: Sidecar, state: Mapping[str, torch.Tensor]) -> nn.Module:
-    """The model that a sidecar describes with its tensors, on the CPU and in evaluation mode."""
-    model = build(sidecar)
-    model.load_state_dict(state)
+def rebuild(name: Path | str, sidecar: Sidecar, state: Mapping[str, torch.Tensor]) -> nn.Module:
+    """The model that a sidecar describes with its tensors, on the CPU and in evaluation mode.
+
+    Raises:
+        ConfigError: there is no such model, or the tensors are of another.
+    """
+    try:
+        model = build(sidecar)
+        model.load_state_dict(state)
+    except ConfigError as error:
+        raise ConfigError(f"{name}: its sidecar names what cannot be built: {error}") from error
+    except RuntimeError as error:
+        what = f"{sidecar.model} of {len(sidecar.classes)} classes"
+        raise ConfigError(f"{name}: the weights are not of the {what} that its sidecar names") from error
     return model.eval()
 
 

@@ -1,6 +1,7 @@
 """An ensemble as one network: the calibrated probabilities of its members, averaged with weights."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,6 +14,13 @@ TINY = 1e-12  # of a probability, before its logarithm
 PLAIN = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)  # mean and std of an ensemble's input: each member has its own
 
 
+_Number = Annotated[float, Field(allow_inf_nan=False)]
+Side = Annotated[int, Field(ge=1, le=4096)]  # of the squares that a network reads, in pixels
+Mean = Annotated[tuple[_Number, ...], Field(min_length=3, max_length=3)]  # per channel
+Std = Annotated[tuple[Annotated[_Number, Field(gt=0)], ...], Field(min_length=3, max_length=3)]
+Temperature = Annotated[_Number, Field(gt=0)]
+
+
 class Member(BaseModel):
     """One network of an ensemble, as the sidecar holds it."""
 
@@ -21,11 +29,11 @@ class Member(BaseModel):
     run: str = Field(description="id of the run that trained it")
     weight: float = Field(description="of its probabilities, fitted on validation; all are of sum 1")
     model: str = Field(description="timm's name with its tag")
-    image_size: int = Field(description="side of the square that it reads; a larger one is made smaller for it")
+    image_size: Side = Field(description="side of the square that it reads; a larger one is made smaller for it")
     scales: tuple[float, ...] = Field((), description="as of a single model")
-    mean: tuple[float, ...] = Field(description="as of a single model")
-    std: tuple[float, ...] = Field(description="as of a single model")
-    temperature: float = Field(description="its own, before averaging")
+    mean: Mean = Field(description="as of a single model")
+    std: Std = Field(description="as of a single model")
+    temperature: Temperature = Field(description="its own, before averaging")
     license: str = Field(description="of the weights that its training started from")
 
 

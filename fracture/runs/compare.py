@@ -14,6 +14,7 @@ from fracture.evaluation import predictions
 from fracture.evaluation.config import CompareConfig
 from fracture.evaluation.figures.costs import Point, cost_figure
 from fracture.evaluation.paired import Paired, compare
+from fracture.evaluation.predictions import Predictions
 from fracture.evaluation.sample import Decisions, Sample
 from fracture.evidence import Estimate, Judged
 from fracture.evidence.healthy import NONE
@@ -55,6 +56,15 @@ class Entry:
     def name(self) -> str:
         """Short and unlike that of other runs."""
         return f"{self.run.name} ({self.run.id[:6]})"
+
+    def answers(self) -> Predictions:
+        """Its answers to the test split.
+
+        Raises:
+            DataError: they are damaged.
+        """
+        with artifacts.named(self.folder, f"run {self.run.id}"):
+            return predictions.read(self.folder / "predictions_test.csv")
 
     def parameter(self, name: str) -> str:
         """What the run was trained with: the recipe's choice, where it chose."""
@@ -230,7 +240,7 @@ def _point(entry: Entry, metric: str) -> Point:
 
 def _paired(first: Entry, second: Entry) -> Paired | None:
     """The two on the images that both have judged, in one order."""
-    one, other = (predictions.read(entry.folder / "predictions_test.csv") for entry in (first, second))
+    one, other = first.answers(), second.answers()
     place = {digest: i for i, digest in enumerate(other.sha256)}
     if one.classes != other.classes or any(digest not in place for digest in one.sha256):
         LOG.warning("%s and %s have other classes or images: not compared", first.name, second.name)

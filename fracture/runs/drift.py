@@ -87,7 +87,7 @@ def find_reference(name: str) -> Reference | None:
         return reference_of(name)[0]
     if not name.startswith("models:/"):
         return None
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, artifacts.named(Path(folder), name):
         found = references.read(artifacts.fetch_model(name, Path(folder)))
     run_id = query.run_of_model(name)
     return found or (reference_of(run_id)[0] if query.is_there(run_id) else None)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from fracture.data.manifest import Manifest, read_csv
+from fracture.data.manifest import Manifest
 from fracture.errors import ConfigError
 from fracture.evaluation import predictions
 from fracture.evaluation.decide import Answers, Fitted, describe, fit_decisions
@@ -31,9 +31,11 @@ from fracture.progress import Terminal
 from fracture.rules import USUAL
 from fracture.runs import resume_command
 from fracture.runs.delivery import accounted_judging
+from fracture.runs.target import read_manifest
 from fracture.tracking import artifacts, environment, query, store
 from fracture.tracking.run import TrackedRun
 from fracture.training import execution
+from fracture.training.conclude import read_probe
 
 _KEPT = ("manifest.csv", "config.json")  # of the data, which all members share
 _NAMES = ("best.pth", "best.json", "results.json", "predictions_val.csv", "predictions_test.csv", "probe.npz", *_KEPT)
@@ -81,7 +83,7 @@ def ensemble(run_ids: Sequence[str], terminal: Terminal) -> EnsembleResults:
     with tempfile.TemporaryDirectory() as folder:
         members = [_member(run_id, Path(folder) / run_id) for run_id in dict.fromkeys(run_ids)]
         _check(members)
-        manifest = read_csv(members[0].folder / "manifest.csv")
+        manifest = read_manifest(members[0].run_id, members[0].folder, members[0].results.data_digest)
         again = resume_command.command_line({"resume": "{run}"}, store.attached_run_id() is not None)
         run = TrackedRun.begin(f"ensemble of {len(members)}", "ensemble", watched=False)
         with accounted_judging(run, terminal, again) as out:
@@ -116,10 +118,12 @@ def _member(run_id: str, folder: Path) -> Member:
             f"run {run_id}: holds no {', '.join(sorted(missing))}; only finished training runs can be mixed"
         )
     results = read_kept(Results, folder / "results.json", run_id)
-    network, sidecar = checkpoint.load(folder / "best.pth")
+    with artifacts.named(folder, f"run {run_id}"):
+        network, sidecar = checkpoint.load(folder / "best.pth")
+        read_probe(folder / "probe.npz")  # what is damaged is told before a run begins
+        answers = {split: predictions.read(folder / f"predictions_{split}.csv") for split in ("val", "test")}
     if sidecar.weights_sha256 != results.weights_sha256:
         raise ConfigError(f"run {run_id}: best.pth holds other weights than those that its results are of")
-    answers = {split: predictions.read(folder / f"predictions_{split}.csv") for split in ("val", "test")}
     return Member(run_id, run.tags, results, network, sidecar, answers, folder)
 
 
@@ -245,8 +249,7 @@ def _probe(members: Sequence[Member], mixed: npt.NDArray[np.float64], out: Path)
         The largest difference of a probability from ``mixed``: the kept answers, the first of them to these images.
     """
     largest = max(members, key=lambda member: member.sidecar.image_size)
-    with np.load(largest.folder / "probe.npz") as kept:
-        images = kept["images"]
+    images = read_probe(largest.folder / "probe.npz")
     logits = Predictor(*checkpoint.load(out / "best.pth")).logits(images)
     np.savez(out / "probe.npz", images=images, logits=logits)
     return float(np.abs(softmax(logits) - softmax(mixed[: len(images)])).max())

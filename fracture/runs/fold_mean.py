@@ -24,6 +24,7 @@ from fracture.models import checkpoint
 from fracture.models.backbones import last_layer
 from fracture.tracking import environment
 from fracture.training import execution
+from fracture.training.conclude import read_probe
 
 NAMES = ("best.pth", "best.json", "probe.npz", "config.json")  # of each fold, beside its results
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -160,8 +161,7 @@ def _probe(folds: Sequence[Path], out: Path) -> float:
     Raises:
         ConfigError: it is large.
     """
-    with np.load(folds[0] / "probe.npz") as kept:
-        images = kept["images"]
+    images = read_probe(folds[0] / "probe.npz")
     logits = Predictor(*checkpoint.load(out / "best.pth")).logits(images)
     each = [Predictor(*checkpoint.load(fold / "best.pth")).logits(images) for fold in folds]
     difference = float(np.abs(softmax(logits) - softmax(np.mean(each, axis=0))).max())

@@ -109,7 +109,9 @@ def _gather(parent: TrackedRun, config: TrainConfig, folder: Path) -> FoldResult
             place = folder / str(fold)
             place.mkdir()
             artifacts.fetch(run.info.run_id, _OF_FOLD, place)
-            contents.append(Counter((row.sha256, row.label) for row in read_csv(place / "manifest.csv").rows))
+            with artifacts.named(place, f"run {run.info.run_id}"):
+                contents.append(Counter((row.sha256, row.label) for row in read_csv(place / "manifest.csv").rows))
+                predictions.read(place / "predictions_test.csv")  # whole, before its lines are taken
             if contents[-1] != contents[0]:
                 raise DataError(
                     f"fold {fold} was trained on other images or labels than fold 0: the data has changed between them",

@@ -13,6 +13,7 @@ from fracture.runs.lifetime import accounted
 from fracture.runs.record import Record, moved, read_record
 from fracture.runs.session import Session
 from fracture.runs.states import held_state
+from fracture.runs.target import why_no_model
 from fracture.tracking import artifacts, query
 from fracture.tracking.run import TrackedRun
 from fracture.training import execution, fit, state
@@ -68,8 +69,9 @@ def train_longer(run_id: str, epochs: int, session: Session, data: str = "") -> 
         DataError: the data has changed since.
     """
     with tempfile.TemporaryDirectory() as place:
-        origin = _find(run_id, Path(place))
-        _check(origin, epochs)
+        with artifacts.named(Path(place), f"run {run_id}"):
+            origin = _find(run_id, Path(place))
+            _check(origin, epochs)
         return _train(origin, _longer(moved(origin.record, data), epochs), session)
 
 
@@ -83,6 +85,9 @@ def _find(run_id: str, place: Path) -> Origin:
     if query.status_of(run_id) == "FINISHED":
         artifacts.fetch(run_id, ("config.json", "results.json", HEADS, *_BEST, *_KEPT), place)
         results = read_kept(Results, place / "results.json", run_id)
+        if not (place / fit.BEST).is_file():
+            raise ConfigError(why_no_model(run_id))
+        checkpoint.load(place / fit.BEST)  # what is damaged is told before a run begins
         if results.refit:
             _as_selected(place)
         best = results.best_epoch

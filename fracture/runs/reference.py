@@ -46,8 +46,9 @@ def reference_of(run_id: str) -> tuple[Reference, Features | None]:
         there = {path.name for path in artifacts.fetch(run_id, names, place)}
         if not {"best.pth", "predictions_test.csv"} <= there:
             raise ConfigError(f"run {run_id}: holds no model with test answers, so there is no reference of it")
-        predictor = Predictor(*checkpoint.load(place / "best.pth"))
-        answers = [predictions.read(place / name) for name in _KINDS if name in there]
+        with artifacts.named(place, f"run {run_id}"):
+            predictor = Predictor(*checkpoint.load(place / "best.pth"))
+            answers = [predictions.read(place / name) for name in _KINDS if name in there]
         root = _root(run_id, place)
     basis = f"{' and '.join(_KINDS[name] for name in _KINDS if name in there)} answers of run {run_id}"
     paths = [root / path for one in answers for path in one.paths]

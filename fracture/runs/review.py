@@ -60,7 +60,8 @@ def review_run(run_id: str, out: Path) -> tuple[Review, list[Path]]:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         artifacts.fetch(run_id, [*_ANSWERS, "manifest.csv", "config.json"], place)
-        found = review_folder(place)
+        with artifacts.named(place, f"run {run_id}"):
+            found = review_folder(place)
         if found is None:
             names = " or ".join(_ANSWERS)
             raise ConfigError(f"run {run_id}: has no {names}, so there is nothing to rank labels by; train one run")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import nn
 
-from fracture.data.manifest import read_csv
+from fracture.data.manifest import Manifest, read_csv
 from fracture.errors import ConfigError
 from fracture.files import expanded
 from fracture.inference.predictor import WEIGHTS, Predictor
@@ -47,21 +47,21 @@ def find(name: str, folder: Path) -> Target:
         ConfigError: no such run or file, or it holds no checkpoint.
     """
     path = expanded(name)
-    if path.suffix == ".pth" or path.exists():
+    if path.suffix == ".pth" or (path.exists() and not name.startswith("models:/")):
         place = path / "best.pth" if path.is_dir() else path
-    elif name.startswith("models:/"):
+        return Target(name, place, *checkpoint.load(place), _beside(place.with_name("manifest.csv")))
+    if name.startswith("models:/"):
         fetched = artifacts.fetch_model(name, folder)
         packaged = Predictor.load(fetched, name)
         place = next(fetched.rglob(WEIGHTS))
         run_id = query.run_of_model(name)
         return Target(name, place, packaged.module, packaged.sidecar, *_origin(run_id, folder))
-    else:
-        artifacts.fetch(name, _NAMES, folder)
-        place = folder / "best.pth"
-        if not place.is_file():
-            raise ConfigError(why_no_model(name))
+    artifacts.fetch(name, _NAMES, folder)
+    place = folder / "best.pth"
+    if not place.is_file():
+        raise ConfigError(why_no_model(name))
+    with artifacts.named(folder, f"run {name}"):
         return Target(name, place, *checkpoint.load(place), *_origin(name, folder))
-    return Target(name, place, *checkpoint.load(place), _trained_on(place.with_name("manifest.csv")))
 
 
 def why_no_model(run_id: str) -> str:
@@ -74,6 +74,8 @@ def why_no_model(run_id: str) -> str:
         "group": "it is the parent of several runs: name one of those below it",
         "pointer": f"run {run.tags.get('fracture.resumed_by', '')} goes on in its place: name that",
     }
+    if run.kind == "train" and run.status == "FINISHED":
+        kinds["train"] = "it is finished, so the file was deleted since: bring it back, or name another run"
     why = kinds.get(run.kind, "only a finished training run or an ensemble of such does")
     return f"run {run_id}: holds no best.pth; {why}"
 
@@ -86,11 +88,32 @@ def _origin(run_id: str, folder: Path) -> tuple[frozenset[str] | None, str]:
     if not query.is_there(trained_by):
         return None, ""
     place.mkdir()
-    artifacts.fetch(trained_by, ("manifest.csv",), place)
-    return _trained_on(place / "manifest.csv"), trained_by
+    if not artifacts.fetch(trained_by, ("manifest.csv",), place):
+        return None, trained_by
+    digest = query.tags_of(trained_by).get("fracture.data_digest", "")
+    return _learned(read_manifest(trained_by, place, digest)), trained_by
 
 
-def _trained_on(manifest: Path) -> frozenset[str] | None:
-    if not manifest.is_file():
-        return None
-    return frozenset(row.sha256 for row in read_csv(manifest).rows if row.split in ("train", "val"))
+def read_manifest(run_id: str, folder: Path, digest: str) -> Manifest:
+    """The manifest of a run that was brought to a folder, held against the digest of its data where that is known.
+
+    Raises:
+        ConfigError: it is of other data: rows were lost, or added.
+        DataError: it is damaged.
+    """
+    with artifacts.named(folder, f"run {run_id}"):
+        manifest = read_csv(folder / "manifest.csv")
+    if digest not in ("", manifest.digest()):
+        raise ConfigError(
+            f"run {run_id}: its manifest.csv is not of the data that it has learned from; bring it back, or name "
+            "another run"
+        )
+    return manifest
+
+
+def _beside(path: Path) -> frozenset[str] | None:
+    return _learned(read_csv(path)) if path.is_file() else None
+
+
+def _learned(manifest: Manifest) -> frozenset[str]:
+    return frozenset(row.sha256 for row in manifest.rows if row.split in ("train", "val"))

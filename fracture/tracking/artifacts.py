@@ -2,14 +2,15 @@
 
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-from fracture.errors import ConfigError
+from fracture.errors import ConfigError, FractureError
 from fracture.tracking import query
 from fracture.trouble import explained
 
@@ -46,6 +47,21 @@ def fetch_model(uri: str, folder: Path) -> Path:
     except (MlflowException, OSError) as error:
         _raise_full(error, folder)
         raise explained(error) or ConfigError(f"{uri}: cannot be read from the registry: {error}") from error
+
+
+@contextmanager
+def named(folder: Path, name: str = "") -> Iterator[None]:
+    """Name a run, or nothing, in place of the folder that its files were brought to, which is gone when somebody reads.
+
+    Raises:
+        FractureError: as in the block, with the name.
+    """
+    try:
+        yield
+    except FractureError as error:
+        said = str(error).replace(f"{folder}{os.sep}", f"{name}: " if name else "")
+        error.args = (said.replace(str(folder), name),)
+        raise
 
 
 def _raise_full(error: Exception, folder: Path) -> None:

@@ -1,5 +1,6 @@
 """The end of a run: the best weights, read back from disk, judged on validation and, once, on the test split."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import nn
 from fracture.data.batches import Normalize
 from fracture.data.dataset import Dataset, Indices
 from fracture.data.manifest import write_csv
+from fracture.errors import ConfigError
 from fracture.evaluation import predictions
 from fracture.evaluation.decide import Answers, Fitted, describe, fit_decisions
 from fracture.evaluation.judge import judge, judge_slices
@@ -99,7 +101,7 @@ def selected(folder: Path) -> tuple[nn.Module, checkpoint.Sidecar]:
         return checkpoint.load(best)
     sidecar = checkpoint.read_sidecar(before.with_suffix(".pth"))
     state = torch.load(best, map_location="cpu", weights_only=True)  # of before or after: one layer differs
-    model = checkpoint.rebuild(sidecar, state)
+    model = checkpoint.rebuild(best, sidecar, state)
     start_head(model, heads.selected)
     return model, sidecar
 
@@ -170,6 +172,19 @@ def _studies(job: Job, logits: npt.NDArray[np.float32], fitted: Fitted) -> Studi
     indices, dataset = job.indices("test"), job.dataset
     rows = [dataset.manifest.rows[i] for i in indices]
     return judge_studies(rows, logits, dataset.labels[indices], dataset.classes, fitted.decisions)
+
+
+def read_probe(path: Path) -> npt.NDArray[np.uint8]:
+    """The images that `write_probe` has kept, [n, size, size].
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    try:
+        with path.open("rb") as file, np.load(file) as kept:  # numpy leaves a damaged file open
+            return np.asarray(kept["images"])
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ConfigError(f"{path}: cannot be read as a probe: {type(error).__name__}") from error
 
 
 def write_probe(

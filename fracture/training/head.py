@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from fracture.errors import ConfigError
 from fracture.files import replacing
 from fracture.models.backbones import normalises_batches
 from fracture.models.pyramid import Pyramid
@@ -107,11 +109,20 @@ class Heads:
 
 
 def read_heads(folder: Path) -> Heads | None:
-    """What `fit_probe` has left in ``folder``; None where no head was fitted again."""
-    if not (folder / HEADS).is_file():
+    """What `fit_probe` has left in ``folder``; None where no head was fitted again.
+
+    Raises:
+        ConfigError: it is damaged.
+    """
+    path = folder / HEADS
+    if not path.is_file():
         return None
-    with np.load(folder / HEADS) as kept:
-        return Heads(probe.Layer(kept["weight"], kept["bias"]), probe.Layer(kept["refit_weight"], kept["refit_bias"]))
+    try:
+        with path.open("rb") as file, np.load(file) as kept:
+            first, again = (probe.Layer(kept[f"{of}weight"], kept[f"{of}bias"]) for of in ("", "refit_"))
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ConfigError(f"{path}: cannot be read as heads: {type(error).__name__}") from error
+    return Heads(first, again)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Saved models: back as they were, and refused when the file is not the one that its sidecar names."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,23 @@ def tampered(path: Path) -> None:
     torch.save(state, path)
 
 
+def edited(**values: Any) -> Callable[[Path], object]:
+    def edit(path: Path) -> None:
+        place = path.with_suffix(".json")
+        place.write_text(json.dumps(json.loads(place.read_text()) | values))
+
+    return edit
+
+
 DAMAGE = {
+    "sidecar of another model": (edited(model="test_resnet"), "not of the test_resnet of 3 classes"),
+    "sidecar of fewer classes": (edited(classes=["a", "b"]), "not of the test_efficientnet.r160_in1k of 2 classes"),
+    "sidecar of no model": (edited(model="nonsense"), "names what cannot be built: model=nonsense: no such backbone"),
+    "no side": (edited(image_size=0), "image_size"),
+    "a side that no memory holds": (edited(image_size=10**7), "image_size"),
+    "one channel": (edited(mean=[0.5]), "mean"),
+    "a deviation of zero": (edited(std=[0, 1, 1]), "std"),
+    "a temperature of zero": (edited(temperature=0), "temperature"),
     "a value changed": (tampered, "holds weights .*, its sidecar names"),
     "weights gone": (lambda path: path.unlink(), "no such file"),
     "weights cut": (lambda path: path.write_bytes(path.read_bytes()[:-5000]), "cannot be read as weights"),

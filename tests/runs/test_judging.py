@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +17,12 @@ from fracture.evaluation import predictions
 from fracture.evaluation.config import CompareConfig
 from fracture.evaluation.metrics import softmax
 from fracture.evidence import Results
-from fracture.runs import answering
+from fracture.runs import answering, longer
 from fracture.runs.compare import compare_runs
 from fracture.runs.ensemble import ensemble
 from fracture.runs.evaluate import evaluate
+from fracture.runs.reference import reference_of
+from fracture.runs.session import Session
 from fracture.tables import DOUBTED
 from fracture.tracking import artifacts, query
 from registry import card, evidence, gates, package, thresholds
@@ -184,6 +187,46 @@ def test_a_run_without_a_model_says_where_one_is(store_root: Path, tags: dict[st
     for ask in (evidence.read, package.package, lambda run_id: answering.find(run_id, store_root)):
         with pytest.raises(ConfigError, match=message):
             ask(run.info.run_id)
+
+
+ASK: dict[str, Callable[[list[str], Path], object]] = {
+    "answer": lambda runs, out: answering.find(runs[0], out),
+    "ensemble": lambda runs, out: ensemble(runs, terminal()),
+    "compare": lambda runs, out: compare_runs(runs, CompareConfig(), out, terminal()),
+    "longer": lambda runs, out: longer.train_longer(runs[0], 9, Session(terminal(), None, "")),
+    "package": lambda runs, out: package.package(runs[0]),
+    "reference": lambda runs, out: reference_of(runs[0]),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "cut", "asked"),
+    [
+        ("best.pth", None, ("answer", "ensemble", "longer", "package")),
+        ("best.pth", 1000, ("answer", "ensemble", "longer", "package", "reference")),
+        ("best.json", None, ("answer", "ensemble", "longer", "package", "reference")),
+        ("best.json", 10, ("answer", "ensemble", "longer", "package", "reference")),
+        ("manifest.csv", 12, ("answer", "ensemble")),
+        ("manifest.csv", -80, ("answer", "ensemble")),  # whole lines are gone
+        ("probe.npz", 300, ("ensemble",)),
+        ("predictions_test.csv", 300, ("ensemble", "compare", "reference")),
+    ],
+)
+def test_a_damaged_file_is_named_with_its_run(
+    runs: list[str], tmp_path: Path, name: str, cut: int | None, asked: tuple[str, ...]
+) -> None:
+    place = Path(mlflow.get_run(runs[0]).info.artifact_uri.removeprefix("file://")) / name
+    whole = place.read_bytes()
+    place.unlink() if cut is None else place.write_bytes(whole[:cut].rpartition(b"\n")[0] if cut < 0 else whole[:cut])
+    try:
+        for ask in asked:
+            (tmp_path / ask).mkdir()
+            with pytest.raises((ConfigError, DataError), match=f"^run {runs[0]}: .*{re.escape(name)}") as told:
+                ASK[ask](runs, tmp_path / ask)
+            assert "/tmp" not in str(told.value)
+            assert str(tmp_path) not in str(told.value)
+    finally:
+        place.write_bytes(whole)
 
 
 def test_runs_on_other_data_are_neither_mixed_nor_ranked(
