@@ -25,14 +25,15 @@ from tests.benchmarks.machine import machine
 
 def ask(port: int, body: bytes) -> int:
     """Status of one request, -1 where the connection failed."""
-    link = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    link, began = http.client.HTTPConnection("127.0.0.1", port, timeout=60), time.perf_counter()
     try:
         link.request("POST", "/predict", body, {"content-type": "application/json"})
         reply = link.getresponse()
         reply.read()
         return reply.status
     except (OSError, http.client.HTTPException) as error:
-        print(f"failed: {error!r}", file=sys.stderr)
+        at, after = time.strftime("%H:%M:%S"), time.perf_counter() - began
+        print(f"failed at {at} after {after:.1f} s: {error!r}", file=sys.stderr)
         return -1
     finally:
         link.close()
