@@ -28,6 +28,8 @@ COPY = "fracture.line."  # of the registered model, and a number
 _LINE, _SETTLED, _SEAL, _NUMBER = "fracture.line", "fracture.settled", "fracture.seal", "fracture.number"
 _KNOWN = "fracture.changed"  # of a line that was changed by hand, has no copy, and was seen by `verify --repair`
 _SOURCE = "history:/line"  # a version must name one; no store looks for it, unlike models:/..., which may be deleted
+_DIGITS = 9  # of the number of a line
+_AT_ONCE = 1000  # writers at most that know the same newest line
 _REASON = 2000  # characters kept of a reason
 _LENGTH = 4900  # characters of a copy: PostgreSQL takes 5000
 
@@ -184,19 +186,36 @@ def copies_of(model: RegisteredModel | None) -> dict[int, Entry]:
     """The copies of lines that a registered model holds, by number; those that were edited are left out."""
     found = {}
     for key, value in (model.tags if model else {}).items():
+        number = _decimal(key.removeprefix(COPY)) if key.startswith(COPY) else 0
         seal, _, text = value.partition(" ")
-        entry = parse(text) if key.startswith(COPY) and key.removeprefix(COPY).isdecimal() else None
-        if entry is not None and entry.seal == seal:
-            found[int(key.removeprefix(COPY))] = entry
+        entry = parse(text) if number else None
+        if entry is not None and entry.seal == seal and entry.after < number <= entry.after + _AT_ONCE:
+            found[number] = entry
     return found
 
 
+def _decimal(text: str) -> int:
+    """A number that is written in decimal digits and may be that of a line; 0 where it is none."""
+    return int(text) if text.isdecimal() and len(text) <= _DIGITS else 0
+
+
 def _kept(versions: list[ModelVersion], copies: dict[int, Entry]) -> _Kept:
+    read = [(one, parse(one.tags.get(_LINE, ""))) for one in sorted(versions, key=lambda one: int(one.version))]
+    numbers = frozenset(int(one.version) for one, _ in read)
+    known = max(numbers | copies.keys(), default=0)
+    places = [(_brought_back(one, entry, known) or int(one.version), one, entry) for one, entry in read]
+    own = {number for number, one, _ in places if number == int(one.version)}
     held: dict[int, tuple[ModelVersion, Entry | None]] = {}
-    for one in sorted(versions, key=lambda one: int(one.version)):
-        number = one.tags.get(_NUMBER, "")
-        held.setdefault(int(number if number.isdecimal() else one.version), (one, parse(one.tags.get(_LINE, ""))))
-    return _Kept(held, copies, frozenset(int(one.version) for one in versions))
+    for number, one, entry in places:
+        is_taken = number in own and number != int(one.version)  # the line is there: it was not brought back
+        held.setdefault(int(one.version) if is_taken else number, (one, entry))
+    return _Kept(held, copies, numbers)
+
+
+def _brought_back(version: ModelVersion, entry: Entry | None, known: int) -> int:
+    """The number of the line that a version brings back, 0 for none: one that no line can have was set by hand."""
+    number = _decimal(version.tags.get(_NUMBER, ""))
+    return number if (entry.after if entry else 0) < number <= known else 0
 
 
 def _damage(kept: _Kept) -> list[Damage]:

@@ -52,6 +52,14 @@ def tag_line(number: str, key: str, value: str) -> Meddle:
     return lambda d, client: client.set_model_version_tag(d.registry.history.name, number, key, value)
 
 
+def copy_of_line(number: str, to: str) -> Meddle:
+    def do(d: Deployed, client: mlflow.MlflowClient) -> None:
+        text = client.get_registered_model(NAME).tags[f"fracture.line.{number}"]
+        client.set_registered_model_tag(NAME, f"fracture.line.{to}", text)
+
+    return do
+
+
 def edit_line(number: str, old: str, new: str) -> Meddle:
     def do(d: Deployed, client: mlflow.MlflowClient) -> None:
         text = client.get_model_version(d.registry.history.name, number).tags["fracture.line"]
@@ -206,6 +214,12 @@ HARMLESS: dict[str, Meddle] = {
     "the package's entry deleted": lambda d, client: client.delete_logged_model(d.models[2]),
     "a run's files deleted": lambda d, client: shutil.rmtree(client.get_run(d.runs[1]).info.artifact_uri),
     "a copy": lambda d, client: client.copy_model_version(f"models:/{NAME}/2", NAME),
+    "a line with the number of another": tag_line("4", "fracture.number", "2"),
+    "a line with the number of none": tag_line("5", "fracture.number", "4"),
+    "a line with a number that nobody counts to": tag_line("5", "fracture.number", "9" * 12),
+    "a line with a number that Python does not read": tag_line("5", "fracture.number", "9" * 4500),
+    "a line with an odd number": tag_line("5", "fracture.number", "\u00b2"),
+    "a copy with a number that nobody counts to": copy_of_line("5", "999999999"),
     "a description": lambda d, client: client.update_model_version(NAME, "2", "mine"),
 }
 FURTHER = {"previous deleted", "all versions deleted", "an alias deleted", "a digest edited", "a tag edited",
