@@ -70,7 +70,7 @@ def patiently(path: Path | None, opened: Callable[[], T]) -> T:
 
 
 def _changed_lately(path: Path) -> bool:
-    return path.exists() and time.time() - path.stat().st_mtime < _AT_WORK
+    return path.is_file() and time.time() - path.stat().st_mtime < _AT_WORK
 
 
 def _half_made(path: Path) -> bool:

@@ -1,6 +1,7 @@
 """The store: where runs are kept, made ready before the first one."""
 
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -22,10 +23,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from fracture.errors import ConfigError, Interrupted
 from fracture.privacy import who, without_secrets
 from fracture.tracking import creation, experiment
+from fracture.tracking.address import why_no_address
 from fracture.tracking.moved import follow_move
 from fracture.trouble import is_silent, sentence
 
 _SQLITE = "sqlite:///"
+_NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)  # what a database was to lie in
 _RETRIES = "3"  # of a server that does not answer, in about 15 seconds; MLflow itself would try for four minutes
 _FETCHED = re.compile(r"tmp[a-z0-9_]{8}")  # what tempfile.mkdtemp calls a folder
 
@@ -71,6 +74,8 @@ def connect() -> str:
     if not os.environ.get("MLFLOW_TRACKING_URI") and root != Path.cwd():
         mlflow.set_tracking_uri(f"{_SQLITE}{root / 'mlflow.db'}")
     uri = str(mlflow.get_tracking_uri())
+    if why := why_no_address(uri):
+        raise ConfigError(without_secrets(f"MLFLOW_TRACKING_URI={uri}: {why}."))
     try:
         # a new store puts its artifacts below the current folder
         with _alone(uri), contextlib.chdir(root), _little_patience():
@@ -79,9 +84,11 @@ def connect() -> str:
             creation.patiently(path, lambda: mlflow.MlflowClient().get_experiment("0"))
             _say_moved(path)
             experiment.settle()
-    except (MlflowException, SQLAlchemyError) as error:
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_FOLDER:
+            raise
         said = without_secrets(f"the tracking store {uri} cannot be used: {sentence(error)}")
-        if is_silent(error) and database(uri) is None:
+        if is_silent(error) and database(uri) is None and not uri.startswith("databricks"):  # which wants to be set up
             raise Interrupted(f"{said}\nCheck MLFLOW_TRACKING_URI; once it answers, give the same command.") from None
         raise ConfigError(f"{said}\nCheck MLFLOW_TRACKING_URI.") from None  # what it came from shows passwords
     return uri

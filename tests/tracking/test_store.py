@@ -11,6 +11,7 @@ import pytest
 
 from fracture.errors import ConfigError
 from fracture.tracking import store
+from fracture.tracking.address import why_no_address
 from fracture.tracking.moved import follow_move
 
 CREATE = "from fracture.tracking import store; print(store.connect())"
@@ -156,6 +157,39 @@ def test_artifacts_that_were_put_elsewhere_on_purpose_stay_there(tmp_path: Path)
         (tmp_path / "mlruns" / "0").mkdir(parents=True)
         (tmp_path / "gone" / "mlruns").mkdir(parents=True)
         assert follow_move(place) == "", "it exists"
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("   ", "names a folder of files"), ("mlruns", "names a folder of files"), ("file:r", "a folder of files"),
+        ("sqlite:///", "names no file"), ("sqlite://", "names no file"), ("sqlite:///:memory:", "names no file"),
+        ("sqlite://mlflow.db", "a file comes after three slashes"), ("htpp://127.0.0.1:5000", "MLflow knows no 'htpp'"),
+        ("http://", "names no host"), ("http://127.0.0.1:99999", "Port out of range"), ("http://h:x", "Port could not"),
+        ("http://user:geheim@host:x", r"MLFLOW_TRACKING_URI=http://\*\*\*@host:x: "),
+        ("sqlite:///mlflow.db", ""), ("sqlite:////a/b%20c.db?timeout=9", ""), ("http://127.0.0.1:5000", ""),
+        ("https://user:password@host/path", ""), ("postgresql+psycopg2://u:p@host:5432/db", ""), ("databricks", ""),
+        ("databricks://profile", ""), ("mysql+pymysql://u@h/db", ""),
+    ],
+)  # fmt: skip
+def test_an_address_that_is_none_is_told_before_it_is_asked(
+    uri: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not said:
+        assert why_no_address(uri) == ""
+        return
+    monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: uri)
+    with pytest.raises(ConfigError, match=said) as told:
+        store.connect()
+    assert "Allowed: sqlite:///mlflow.db" in str(told.value)
+    assert "geheim" not in str(told.value)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_database_below_a_file_is_told_with_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: "sqlite:////dev/null/x.db")
+    with pytest.raises(ConfigError, match=r"x.db cannot be used: .*Not a directory(.|\n)*Check MLFLOW_TRACKING_URI"):
+        store.connect()
 
 
 def test_a_server_that_does_not_answer_is_exit_6(tmp_path: Path) -> None:
