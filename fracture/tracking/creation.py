@@ -1,6 +1,7 @@
 """The first start: a store is made whole under another name; one that somebody else is making is waited for."""
 
 import contextlib
+import errno
 import os
 import sqlite3
 import time
@@ -33,6 +34,8 @@ def create(path: Path) -> None:
 
     Its artifacts go below the current folder, as MLflow does it by itself.
     """
+    if path.is_dir():  # which MLflow would try to open for minutes
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,7 @@ from fracture.tracking.moved import follow_move
 from fracture.trouble import is_silent, sentence
 
 _SQLITE = "sqlite:///"
-_NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)  # what a database was to lie in
+_NO_FOLDER = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR)  # what a database was to lie in
 _RETRIES = "3"  # of a server that does not answer, in about 15 seconds; MLflow itself would try for four minutes
 _FETCHED = re.compile(r"tmp[a-z0-9_]{8}")  # what tempfile.mkdtemp calls a folder
 

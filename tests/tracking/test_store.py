@@ -186,9 +186,12 @@ def test_an_address_that_is_none_is_told_before_it_is_asked(
     assert not any(tmp_path.iterdir())
 
 
-def test_a_database_below_a_file_is_told_with_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: "sqlite:////dev/null/x.db")
-    with pytest.raises(ConfigError, match=r"x.db cannot be used: .*Not a directory(.|\n)*Check MLFLOW_TRACKING_URI"):
+@pytest.mark.parametrize(("path", "said"), [("/dev/null/x.db", "Not a directory"), (".", "Is a directory")])
+def test_a_database_that_can_be_no_file_is_told_with_the_variable(
+    path: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: f"sqlite:///{path}")
+    with pytest.raises(ConfigError, match=rf"cannot be used: .*{said}(.|\n)*Check MLFLOW_TRACKING_URI"):
         store.connect()
 
 
