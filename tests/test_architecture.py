@@ -9,7 +9,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("fracture", "tuning", "registry")
-BASE = frozenset({"errors", "rules", "config", "evidence", "files", "privacy", "progress", "tables", "trouble"})
+BASE = frozenset(
+    {"errors", "rules", "allowed_values", "config", "evidence", "files", "privacy", "progress", "tables", "trouble"}
+)
 ABOVE = {  # what each folder of fracture may import beside itself and BASE
     "data": set(),
     "models": {"data"},
@@ -26,11 +28,12 @@ ABOVE = {  # what each folder of fracture may import beside itself and BASE
 BASE_ORDER = {  # who of BASE may import whom
     "errors": set(),
     "rules": set(),
-    "config": {"errors", "files", "rules"},
+    "allowed_values": {"errors"},
+    "config": {"errors", "files", "rules", "allowed_values"},
     "files": {"errors"},
     "privacy": set(),
     "trouble": {"errors", "privacy"},
-    "evidence": {"errors", "rules", "config"},
+    "evidence": {"errors", "rules", "allowed_values", "config"},
     "progress": {"errors", "config", "evidence", "files", "privacy", "tables"},
     "tables": {"evidence", "files", "privacy"},
 }

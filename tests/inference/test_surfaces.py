@@ -65,7 +65,7 @@ def predictors(draw: st.DrawFn) -> Predictor:
     )
     sidecar = Sidecar(
         model="test", classes=tuple(classes), healthy=draw(st.none() | st.sampled_from(classes)), image_size=32,
-        mean=(0.5,), std=(0.5,), parameters=1, weights_sha256="0", epoch=1, synthetic=False, license="none",
+        mean=(0.5,) * 3, std=(0.5,) * 3, parameters=1, weights_sha256="0", epoch=1, synthetic=False, license="none",
         temperature=draw(st.floats(0.2, 5)), fracture_threshold=draw(st.none() | st.floats(0, 1)),
         refer_below=draw(st.none() | st.floats(0, 1)),
     )  # fmt: skip
@@ -144,7 +144,7 @@ def test_judging_counts_what_is_said(predictor: Predictor) -> None:
 
 def test_the_predictions_of_a_run_say_what_is_decided(tmp_path: Path) -> None:
     sidecar = Sidecar(
-        model="test", classes=("fracture", "normal"), healthy="normal", image_size=32, mean=(0.5,), std=(0.5,),
+        model="test", classes=("fracture", "normal"), healthy="normal", image_size=32, mean=(0.5,) * 3, std=(0.5,) * 3,
         parameters=1, weights_sha256="0", epoch=1, synthetic=False, license="none", fracture_threshold=0.1,
         refer_below=0.6,
     )  # fmt: skip
