@@ -115,7 +115,7 @@ def _signature(classes: tuple[str, ...]) -> ModelSignature:
     outputs = [ColSpec("string", "decision"), ColSpec("string", "label"), *shares,
                ColSpec("boolean", "fracture", required=False),
                ColSpec("double", "fracture_probability", required=False),
-               ColSpec("string", "possible", required=False), ColSpec("string", "sure", required=False),
+               ColSpec("string", "possible", required=False), ColSpec("string", "possible_in_words", required=False),
                ColSpec("boolean", "refer"), ColSpec("string", "reason"), ColSpec("string", "error"),
                ColSpec("string", "heat_map", required=False)]  # fmt: skip
     params = ParamSchema([ParamSpec("heat_map", "boolean", default=False)])

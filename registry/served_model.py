@@ -13,7 +13,7 @@ from fracture.inference.inputs import from_base64
 from fracture.inference.predictor import Predictor
 
 _FIRST = ("decision", "label")
-_LAST = ("fracture", "fracture_probability", "possible", "sure", "refer", "reason", "error")
+_LAST = ("fracture", "fracture_probability", "possible", "possible_in_words", "refer", "reason", "error")
 
 
 class FractureClassifier(PythonModel):  # type: ignore[misc]

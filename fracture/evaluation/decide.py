@@ -72,7 +72,7 @@ class Fitted:
     def rule(self, classes: tuple[str, ...]) -> Rule:
         """What one image is decided by."""
         point, referral = self.operating_point, self.referral
-        return Rule(classes, self.healthy, point.fracture_threshold, referral.refer_below, self.sets.thresholds)
+        return Rule(classes, self.healthy, point.fracture_threshold, referral.refer_below, self.sets)
 
 
 def fit_decisions(answers: Answers, wanted: Wanted = USUAL) -> Fitted:

@@ -29,7 +29,7 @@ class Decisions:
         fracture_threshold: on the probability of any fracture; None where there is none.
         refer_below: probability of the predicted class below which a person must look; None where there is none.
         healthy: the class without a fracture; None where none is known.
-        sets: of each class, the probability from which it cannot be ruled out: [classes], or in cross-fitting [n,
+        sets: of each class, the probability from which it remains possible: [classes], or in cross-fitting [n,
             classes]; None where there are none.
     """
 
@@ -65,7 +65,7 @@ class Decisions:
 
 def thresholds_of(rule: Rule) -> Floats | None:
     """The thresholds of a rule's sets in the order of its classes."""
-    return None if rule.sets is None else np.array([rule.sets[name] for name in rule.classes])
+    return None if rule.sets is None else np.array([rule.sets.thresholds[name] for name in rule.classes])
 
 
 class Sample:
@@ -122,11 +122,11 @@ class Sample:
         return columns
 
     def _set_columns(self, thresholds: Floats) -> Floats:
-        """Size, whether single, whether sure of a fracture; then by class, whether it is held and the own."""
+        """Size, whether single, whether of a fracture and without the healthy class; by class whether held, the own."""
         held, k = members(self.probabilities, thresholds), len(self.names)
         own = np.eye(k)[self.labels]
-        sure = np.zeros(len(held)) if self.healthy is None else (self.labels != self.healthy) & ~held[:, self.healthy]
-        first = np.stack([held.sum(axis=1), held.sum(axis=1) == 1, sure], axis=1)
+        broken = np.zeros(len(held)) if self.healthy is None else (self.labels != self.healthy) & ~held[:, self.healthy]
+        first = np.stack([held.sum(axis=1), held.sum(axis=1) == 1, broken], axis=1)
         return np.concatenate([first, own * held, own], axis=1).astype(np.float64)
 
     def _build_rankings(self) -> dict[str, tuple[Ranking, npt.NDArray[np.intp]]]:
@@ -172,11 +172,11 @@ class Sample:
         return found | self._areas(weights)
 
     def _measure_sets(self, sums: Floats, total: Floats) -> dict[str, Floats]:
-        size, single, sure = sums[:, :3].T
+        size, single, broken = sums[:, :3].T
         held, own = np.split(sums[:, 3:], 2, axis=1)
         found = {"set_size": ratio(size, total), "set_single_share": ratio(single, total)}
         if self.healthy is not None:
-            found["set_fracture_share"] = ratio(sure, total - own[:, self.healthy])
+            found["set_fracture_share"] = ratio(broken, total - own[:, self.healthy])
         return found | {f"set_coverage_{name}": ratio(held[:, k], own[:, k]) for k, name in enumerate(self.names)}
 
     def _areas(self, weights: Floats) -> dict[str, Floats]:

@@ -1,4 +1,4 @@
-"""Sets of classes that cannot be ruled out, each of which is in the set of its own images as often as is wanted.
+"""Sets of classes that remain possible, each of which is in the set of its own images as often as is wanted.
 
 Class-conditional (Mondrian) split conformal prediction (Vovk et al. 2005; Vovk 2012): a class belongs to the set from a
 probability on that all but a share of its own images reach. Marginal sets, one threshold for all classes, keep the

@@ -70,7 +70,7 @@ class Referral(BaseModel):
 
 
 class Sets(BaseModel):
-    """From which probability on each class cannot be ruled out."""
+    """From which probability on each class remains possible."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -102,7 +102,7 @@ class Decided(BaseModel):
         "over groups and of Wilson's",
     )
     unmet: tuple[str, ...] = Field((), description="what was wanted and is not possible, with what is")
-    sets: Sets | None = Field(None, description="classes that cannot be ruled out; null: from before there were any")
+    sets: Sets | None = Field(None, description="classes that remain possible; null: from before there were any")
 
     @property
     def wanted(self) -> Wanted:

@@ -96,9 +96,9 @@ METRICS = {
     "any_fracture_auroc": "area under the ROC curve of the probability of any fracture, 1 - that of the healthy class",
     "answered_share": "share of images that are not referred to a person",
     "answered_accuracy": "accuracy among them",
-    "set_size": "mean number of classes that cannot be ruled out, at the coverage wanted of each",
+    "set_size": "mean number of classes that remain possible, at the coverage wanted of each",
     "set_single_share": "share of images with a single such class",
-    "set_fracture_share": "share of fractures whose set has no healthy class: a fracture is sure, be the kind or not",
+    "set_fracture_share": "share of fractures of which only kinds of fracture remain possible, one or several",
 }
 CLASS_METRICS = {
     "precision_": "share of images predicted to be of the class that are",

@@ -149,7 +149,7 @@ class Judged(BaseModel):
     @property
     def rule(self) -> Rule:
         """What one image is decided by."""
-        sets = self.decisions.sets.thresholds if self.decisions and self.decisions.sets else None
+        sets = self.decisions.sets if self.decisions else None
         return Rule(
             self.classes, self.healthy, self.operating_point.fracture_threshold, self.referral.refer_below, sets
         )  # fmt: skip

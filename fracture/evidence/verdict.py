@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from fracture.evidence.decisions import Sets
 from fracture.evidence.healthy import NO_HEALTHY_CLASS
 
 Said = Literal["fracture reported", "no fracture reported", "class reported", "a person must look"]
@@ -27,14 +28,14 @@ class Rule:
         healthy: the class without a fracture, None where none is known.
         fracture_threshold: a fracture is reported from this probability of any fracture on; None: none is known.
         refer_below: a person must look below this probability of the most probable class; None: always.
-        sets: by class, the probability of it from which it cannot be ruled out; None: nothing was settled.
+        sets: from which probability on each class remains possible; None: nothing was settled.
     """
 
     classes: tuple[str, ...]
     healthy: str | None
     fracture_threshold: float | None
     refer_below: float | None
-    sets: Mapping[str, float] | None = None
+    sets: Sets | None = None
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,9 @@ class Verdict:
         fracture: whether one is reported at the operating point, whoever must look besides; None without one.
         fracture_probability: of any fracture; None where no class is known to be healthy.
         reason: why a person must look, empty where nobody has to.
-        possible: the classes that cannot be ruled out, in order; empty where nothing was settled.
-        sure: what is sure by these and what is not, in words; it never goes beyond what ``fracture`` and ``label`` say,
-            and where a person must look it calls nothing sure.
+        possible: the classes that remain possible, in order; empty where nothing was settled.
+        possible_in_words: these in a sentence, with the coverage that they were fitted for. "Only" is said of them as
+            far as ``fracture`` and ``label`` say the same, and never where a person must look.
     """
 
     decision: Said
@@ -60,7 +61,7 @@ class Verdict:
     fracture_probability: float | None
     reason: str
     possible: tuple[str, ...] = ()
-    sure: str = ""
+    possible_in_words: str = ""
 
 
 def decide(rule: Rule, probabilities: Sequence[float], doubt: str = "") -> Verdict:
@@ -82,8 +83,8 @@ def decide(rule: Rule, probabilities: Sequence[float], doubt: str = "") -> Verdi
     reason = doubt or _why_look(rule, max(probabilities), lacks_point=rule.healthy is not None and fracture is None)
     said = {True: REPORTED, False: NOT_REPORTED, None: CLASS_REPORTED}[fracture]
     label = _kind(rule, shares, kinds, fracture)
-    possible, sure = ((), "") if doubt or rule.sets is None else _possible(rule, shares, label, fracture, reason)
-    return Verdict(LOOK if reason else said, label, fracture, any_fracture, reason, possible, sure)
+    verdict = Verdict(LOOK if reason else said, label, fracture, any_fracture, reason)
+    return verdict if doubt or rule.sets is None else _with_possible(verdict, rule, rule.sets, shares)
 
 
 def explained(rule: Rule) -> list[str]:
@@ -111,31 +112,28 @@ def _kind(rule: Rule, shares: dict[str, float], kinds: Sequence[str], fracture: 
     return max(kinds if fracture else rule.classes, key=shares.__getitem__)
 
 
-def _possible(
-    rule: Rule, shares: Mapping[str, float], label: str, fracture: bool | None, reason: str
-) -> tuple[tuple[str, ...], str]:
-    """The classes that cannot be ruled out, the most probable one always among them, and what is sure by that."""
-    assert rule.sets is not None
+def _with_possible(verdict: Verdict, rule: Rule, sets: Sets, shares: Mapping[str, float]) -> Verdict:
+    """The verdict with the classes that remain possible; the most probable one always does."""
     top = max(shares.values())
-    fits = [name for name in rule.classes if shares[name] >= rule.sets[name]]
+    fits = [name for name in rule.classes if shares[name] >= sets.thresholds[name]]
     possible = tuple(name for name in rule.classes if name in fits or shares[name] == top)
-    if reason:  # a person must look: nothing beside that is called sure
-        return possible, f"possible: {' or '.join(possible)}" if fits else "nothing is sure: none of the classes fits"
-    return possible, _sure(rule, possible, label, fracture)
+    at = f"at {100 * sets.coverage:g}% coverage"
+    words = _remaining(rule, verdict, possible, at) if fits or not verdict.reason else f"no class fits {at}"
+    return replace(verdict, possible=possible, possible_in_words=words)
 
 
-def _sure(rule: Rule, possible: Sequence[str], label: str, fracture: bool | None) -> str:
-    """What a set of classes says, as far as the decision says the same."""
-    listed, alone = " or ".join(possible), tuple(possible) == (label,)
+def _remaining(rule: Rule, verdict: Verdict, possible: Sequence[str], at: str) -> str:
+    """What the possible classes say, as far as the decision says the same."""
+    listed = " or ".join(possible)
+    if verdict.reason:  # a person must look: what would take something from that is not said
+        return f"possible {at}: {listed}"
+    if tuple(possible) == (verdict.label,):
+        return f"the only class that remains possible {at}: {listed}"
     if rule.healthy is None:
-        return f"{label}: sure" if alone else f"which class: not sure ({listed})"
-    if rule.healthy not in possible and fracture is not False:
-        if len(rule.classes) == 2:  # there is one kind only
-            return "a fracture: sure"
-        return f"a fracture: sure; which kind: {f'sure ({label})' if alone else f'not ({listed})'}"
-    if alone and label == rule.healthy:
-        return "no fracture: sure"
-    return f"fracture or not: not sure ({listed})"
+        return f"several classes remain possible {at}: {listed}"
+    if rule.healthy not in possible and verdict.fracture:
+        return f"only kinds of fracture remain possible {at}: {listed}"
+    return f"whether there is a fracture is open {at}: {listed}"
 
 
 def _why_look(rule: Rule, largest: float, *, lacks_point: bool) -> str:

@@ -171,7 +171,7 @@ def _evaluations(answer: Answer) -> "Sequence[sr.QualitativeEvaluation]":
 
 
 def _comments(answer: Answer) -> "list[sr.TextContentItem]":
-    said = (NOTICE, answer.reason and f"A person must look: {answer.reason}", answer.sure)
+    said = (NOTICE, answer.reason and f"A person must look: {answer.reason}", answer.possible_in_words)
     kind = sr.RelationshipTypeValues.CONTAINS
     return [sr.TextContentItem(codes.DCM.Comment, text, kind) for text in said if text]
 

@@ -22,10 +22,11 @@ _ANSWER: dict[str, Any] = {
     "probabilities": {"type": "object", "additionalProperties": {"type": "number"}, "description": "by class"},
     "refer": {"type": "boolean", "description": "whether a person must look"},
     "reason": {**_TEXT, "description": "why a person must look, empty where nobody has to"},
-    "possible": {"type": "array", "items": _TEXT, "description": "the classes that cannot be ruled out"},
-    "sure": {
+    "possible": {"type": "array", "items": _TEXT, "description": "the classes that remain possible"},
+    "possible_in_words": {
         **_TEXT,
-        "description": "what is sure by these classes and what is not, as 'a fracture: sure; which kind: not'",
+        "description": "these in a sentence, as 'only kinds of fracture remain possible at 90% coverage: A or B'; "
+        "coverage: of each class at least 90 of 100 images have it among their possible classes",
     },
     "error": {**_TEXT, "description": "why there is no answer, empty where there is one"},
     "sha256": {**_TEXT, "description": "names the image in POST /feedback; where the server keeps a log"},

@@ -58,8 +58,8 @@ class Answer:
         probabilities: calibrated, by class.
         refer: whether a person must look.
         reason: why, empty where nobody has to.
-        possible, sure: the classes that cannot be ruled out, and what is sure by them, in words; empty where nothing
-            was settled, or the image is unlike a radiograph. See `fracture.evidence.verdict`.
+        possible, possible_in_words: the classes that remain possible, and what they say; empty where nothing was
+            settled, or the image is unlike a radiograph. See `fracture.evidence.verdict`.
         error: why there is no answer; a person must look then, and everything else is empty.
         seen: for a log, None where nobody watches; no part of what is said.
     """
@@ -73,7 +73,7 @@ class Answer:
     reason: str = ""
     error: str = ""
     possible: tuple[str, ...] = ()
-    sure: str = ""
+    possible_in_words: str = ""
     seen: Seen | None = field(default=None, repr=False, compare=False)
 
     def said(self) -> dict[str, Any]:

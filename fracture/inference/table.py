@@ -15,7 +15,7 @@ from fracture.files import as_text, located, replacing
 from fracture.inference.predictor import Answer, Predictor
 
 FIRST = ("path", "decision", "label")
-LAST = ("fracture", "fracture_probability", "possible", "sure", "refer", "reason", "error")
+LAST = ("fracture", "fracture_probability", "possible", "possible_in_words", "refer", "reason", "error")
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def row(name: str, answer: Answer, classes: Sequence[str]) -> list[object]:
     fracture = "" if answer.fracture is None else str(answer.fracture).lower()
     any_fracture = "" if answer.fracture_probability is None else f"{answer.fracture_probability:.6f}"
     said = [" ".join(text.split()) for text in (answer.reason, answer.error)]
-    sets = [" | ".join(answer.possible), answer.sure]
+    sets = [" | ".join(answer.possible), answer.possible_in_words]
     first = [name, answer.decision, answer.label]
     return [*first, *shares, fracture, any_fracture, *sets, str(answer.refer).lower(), *said]
 

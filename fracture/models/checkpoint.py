@@ -63,7 +63,7 @@ class Sidecar(BaseModel):
     @property
     def rule(self) -> Rule:
         """What one image is decided by."""
-        sets = self.decisions.sets.thresholds if self.decisions and self.decisions.sets else None
+        sets = self.decisions.sets if self.decisions else None
         return Rule(self.classes, self.healthy, self.fracture_threshold, self.refer_below, sets)
 
     def decided_by(

@@ -7,7 +7,11 @@ from fracture.evaluation.decide import Answers, describe, fit_decisions
 from fracture.evaluation.judge import judge
 from fracture.evaluation.metrics import softmax
 from fracture.evaluation.sets import fit_sets, members
+from fracture.evidence.decisions import Sets
 from fracture.evidence.verdict import LOOK, Rule, decide
+from fracture.inference.openapi import _ANSWER
+from fracture.inference.predictor import Answer
+from fracture.inference.table import LAST
 from fracture.rules import Wanted
 
 CLASSES = ("comminuted", "none", "simple")
@@ -28,8 +32,8 @@ def test_each_class_is_held_as_often_as_is_promised() -> None:
         given = drawn(seed)
         fitted = fit_decisions(given, Wanted(set_coverage=0.9))
         shares = softmax(new.logits / fitted.calibration.temperature)
-        sets = members(shares, np.array([fitted.sets.thresholds[name] for name in CLASSES]))
-        held.append([sets[new.labels == k, k].mean() for k in range(3)])
+        held_by = members(shares, np.array([fitted.sets.thresholds[name] for name in CLASSES]))
+        held.append([held_by[new.labels == k, k].mean() for k in range(3)])
         own = np.sort(softmax(given.logits / fitted.calibration.temperature)[np.arange(300), given.labels])
         marginal.append((shares[new.labels == 0, 0] >= own[int(0.1 * 301) - 1]).mean())
     assert np.mean(held, axis=0) == pytest.approx([0.9] * 3, abs=0.03)
@@ -67,59 +71,92 @@ def test_what_is_expected_and_what_the_test_shows() -> None:
     assert not any("set_coverage" in line for line in decided.promises())
     new = drawn(2)
     found = judge(new.logits, new.labels, new.groups, CLASSES, fitted.decisions).metrics
-    sets = members(softmax(new.logits / fitted.calibration.temperature), fitted.decisions.sets)  # type: ignore[arg-type]
-    assert found["set_coverage_simple"].value == pytest.approx(sets[new.labels == 2, 2].mean())
+    held_by = members(softmax(new.logits / fitted.calibration.temperature), fitted.decisions.sets)  # type: ignore[arg-type]
+    assert found["set_coverage_simple"].value == pytest.approx(held_by[new.labels == 2, 2].mean())
     assert found["set_coverage_simple"].n == (new.labels == 2).sum()
-    assert found["set_size"].value == pytest.approx(sets.sum(1).mean())
-    assert found["set_single_share"].value == pytest.approx((sets.sum(1) == 1).mean())
-    assert found["set_fracture_share"].value == pytest.approx((~sets[new.labels != 1, 1]).mean())
+    assert found["set_size"].value == pytest.approx(held_by.sum(1).mean())
+    assert found["set_single_share"].value == pytest.approx((held_by.sum(1) == 1).mean())
+    assert found["set_fracture_share"].value == pytest.approx((~held_by[new.labels != 1, 1]).mean())
 
 
-RULE = Rule(CLASSES, "none", 0.5, 0.4, {"comminuted": 0.2, "none": 0.3, "simple": 0.5})
+def sets(thresholds: dict[str, float], coverage: float = 0.9) -> Sets:
+    """Of these thresholds."""
+    return Sets(coverage=coverage, thresholds=thresholds, n={})
+
+
+RULE = Rule(CLASSES, "none", 0.5, 0.4, sets({"comminuted": 0.2, "none": 0.3, "simple": 0.5}))
 
 
 @pytest.mark.parametrize(
-    ("shares", "possible", "sure"),
+    ("shares", "possible", "words"),
     [
-        ((0.40, 0.05, 0.55), ("comminuted", "simple"), "a fracture: sure; which kind: not (comminuted or simple)"),
-        ((0.80, 0.10, 0.10), ("comminuted",), "a fracture: sure; which kind: sure (comminuted)"),
-        ((0.05, 0.90, 0.05), ("none",), "no fracture: sure"),
-        ((0.30, 0.50, 0.20), ("comminuted", "none"), "fracture or not: not sure (comminuted or none)"),
-        ((0.19, 0.29, 0.49), ("simple",), "a fracture: sure; which kind: sure (simple)"),  # the most probable always is
-        ((0.25, 0.28, 0.45), ("comminuted", "simple"), "a fracture: sure; which kind: not (comminuted or simple)"),
-        ((0.02, 0.51, 0.47), ("none",), "no fracture: sure"),
+        (
+            (0.40, 0.05, 0.55),
+            ("comminuted", "simple"),
+            "only kinds of fracture remain possible at 90% coverage: comminuted or simple",
+        ),
+        ((0.80, 0.10, 0.10), ("comminuted",), "the only class that remains possible at 90% coverage: comminuted"),
+        ((0.05, 0.90, 0.05), ("none",), "the only class that remains possible at 90% coverage: none"),
+        (
+            (0.30, 0.50, 0.20),
+            ("comminuted", "none"),
+            "whether there is a fracture is open at 90% coverage: comminuted or none",
+        ),
+        (
+            (0.19, 0.29, 0.49),
+            ("simple",),
+            "the only class that remains possible at 90% coverage: simple",
+        ),  # the most probable does
+        (
+            (0.25, 0.28, 0.45),
+            ("comminuted", "simple"),
+            "only kinds of fracture remain possible at 90% coverage: comminuted or simple",
+        ),
+        ((0.02, 0.51, 0.47), ("none",), "the only class that remains possible at 90% coverage: none"),
     ],
 )
 def test_what_a_set_says_never_goes_beyond_the_decision(
-    shares: tuple[float, ...], possible: tuple[str, ...], sure: str
+    shares: tuple[float, ...], possible: tuple[str, ...], words: str
 ) -> None:
     found = decide(RULE, shares)
-    assert (found.possible, found.sure) == (possible, sure)
+    assert (found.possible, found.possible_in_words) == (possible, words)
     contrary = decide(Rule(CLASSES, "none", 0.99, 0.4, RULE.sets), shares)
-    assert "a fracture: sure" not in contrary.sure, "where no fracture is reported none is sure"
+    assert contrary.fracture is False
+    assert "fracture remain" not in contrary.possible_in_words, (
+        "where none is reported, it is not said that only one is left"
+    )
     referred = decide(Rule(CLASSES, "none", 0.5, 0.99, RULE.sets), shares)
     assert referred.possible == possible
-    said = (f"possible: {' or '.join(possible)}", "nothing is sure: none of the classes fits")
-    assert referred.sure in said, "where a person must look nothing is called sure"
+    said = (f"possible at 90% coverage: {' or '.join(possible)}", "no class fits at 90% coverage")
+    assert referred.possible_in_words in said, "where a person must look it is not said that only this is left"
+
+
+def test_the_words_for_a_set_name_its_coverage_and_call_nothing_sure() -> None:
+    found = decide(Rule(CLASSES, "none", 0.5, 0.0, sets(dict.fromkeys(CLASSES, 0.3), 0.975)), (0.1, 0.1, 0.8))
+    assert found.possible_in_words == "the only class that remains possible at 97.5% coverage: simple"
+    assert "sure" not in {*Answer().said(), *_ANSWER, *LAST}
 
 
 def test_without_a_healthy_class_without_sets_and_in_doubt() -> None:
+    unknown = Rule(CLASSES, None, None, 0.4, RULE.sets)
+    open_words = decide(unknown, (0.4, 0.05, 0.55)).possible_in_words
+    assert open_words == "several classes remain possible at 90% coverage: comminuted or simple"
     assert (
-        decide(Rule(CLASSES, None, None, 0.4, RULE.sets), (0.4, 0.05, 0.55)).sure
-        == "which class: not sure (comminuted or simple)"
+        decide(unknown, (0.1, 0.1, 0.8)).possible_in_words
+        == "the only class that remains possible at 90% coverage: simple"
     )
-    assert decide(Rule(CLASSES, None, None, 0.4, RULE.sets), (0.1, 0.1, 0.8)).sure == "simple: sure"
-    two = Rule(("broken", "whole"), "whole", 0.5, 0.4, {"broken": 0.3, "whole": 0.3})
-    assert decide(two, (0.9, 0.1)).sure == "a fracture: sure", "there is one kind only"
     before = decide(Rule(CLASSES, "none", 0.5, 0.4), (0.4, 0.05, 0.55))
-    assert (before.possible, before.sure) == ((), "")
+    assert (before.possible, before.possible_in_words) == ((), "")
     doubted = decide(RULE, (0.05, 0.9, 0.05), "in colour")
-    assert (doubted.decision, doubted.possible, doubted.sure) == (LOOK, (), "")
+    assert (doubted.decision, doubted.possible, doubted.possible_in_words) == (LOOK, (), "")
 
 
-def test_where_none_fits_nothing_is_sure_unless_the_answer_stands() -> None:
-    strict = Rule(CLASSES, "none", 0.5, 0.9, dict.fromkeys(CLASSES, 0.95))
-    assert decide(strict, (0.0, 0.06, 0.94)).sure == "a fracture: sure; which kind: sure (simple)"
+def test_where_no_class_fits_the_most_probable_remains_unless_a_person_must_look() -> None:
+    strict = Rule(CLASSES, "none", 0.5, 0.9, sets(dict.fromkeys(CLASSES, 0.95)))
+    assert (
+        decide(strict, (0.0, 0.06, 0.94)).possible_in_words
+        == "the only class that remains possible at 90% coverage: simple"
+    )
     referred = decide(strict, (0.1, 0.2, 0.7))
     assert (referred.decision, referred.possible) == (LOOK, ("simple",))
-    assert referred.sure == "nothing is sure: none of the classes fits"
+    assert referred.possible_in_words == "no class fits at 90% coverage"

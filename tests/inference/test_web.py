@@ -215,7 +215,7 @@ def test_a_table_goes_on_where_it_was_cut(predictor: Predictor, tmp_path: Path) 
     first = out.read_text()
     assert first.splitlines()[0] == (
         "path,decision,label,comminuted_fracture,no_fracture,simple_fracture,fracture,fracture_probability,"
-        "possible,sure,refer,reason,error"
+        "possible,possible_in_words,refer,reason,error"
     )
     out.write_bytes(out.read_bytes()[:-30])
     again = table.write(predictor, paths, out, lambda *_: None)

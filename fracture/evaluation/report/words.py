@@ -39,9 +39,10 @@ def summary(results: Judged, audit: Mapping[str, Any] | None) -> list[str]:
                 f"It is so in about {_of_100(recall)} of 100 images of \u201c{_plain(name)}\u201d (n = {recall.n})."
                 + _but(recall)
             )
-    if _known(sure := found.get("set_fracture_share")):
-        healthy = f"\u201c{_plain(results.healthy or '')}\u201d"
-        lines.append(f"In about {_of_100(sure)} of 100 fractures the class {healthy} can be ruled out.")
+    sets = results.decisions.sets if results.decisions else None
+    if sets and _known(share := found.get("set_fracture_share")):
+        at = f"at {100 * sets.coverage:g}% coverage"
+        lines.append(f"Of 100 fractures, about {_of_100(share)} have only kinds of fracture as possible classes, {at}.")
     return lines
 
 
@@ -155,10 +156,10 @@ def _referral(results: Judged) -> str:
     share, right = (results.splits["test"].metrics.get(name) for name in ("answered_share", "answered_accuracy"))
     if not _known(share):
         return "How many images it answers without a person is not known here."
-    sure = f", of which about {_of_100(right)} are right" if _known(right) else ""
+    right_share = f", of which about {_of_100(right)} are right" if _known(right) else ""
     return (
         f"Answered without a person, from a probability of {results.referral.refer_below:.2f} on, are about "
-        f"{_of_100(share)} of 100 images{sure}."
+        f"{_of_100(share)} of 100 images{right_share}."
     )
 
 

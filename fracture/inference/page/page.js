@@ -109,7 +109,7 @@ function show(study) {
   at("said").className = answer ? TONES[answer.decision] : ""
   at("decision").textContent = answer ? `${SIGNS[TONES[answer.decision]]} ${sentence(answer.decision)}` : "Reading …"
   at("reason").textContent = answer ? why(answer) : ""
-  at("sure").textContent = answer?.sure ? `${sentence(words(answer.sure))}.` : ""
+  at("possible").textContent = answer?.possible_in_words ? `${sentence(words(answer.possible_in_words))}.` : ""
   showPictures(study)
   showShares(answer)
   showTruth(study)
