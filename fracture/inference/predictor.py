@@ -62,6 +62,7 @@ class Answer:
             settled, or the image is unlike a radiograph. See `fracture.evidence.verdict`.
         error: why there is no answer; a person must look then, and everything else is empty.
         seen: for a log, None where nobody watches; no part of what is said.
+        sure: ``possible_in_words`` under the name by which models packaged before December 2026 read it; not said.
     """
 
     decision: Said = LOOK
@@ -75,11 +76,16 @@ class Answer:
     possible: tuple[str, ...] = ()
     possible_in_words: str = ""
     seen: Seen | None = field(default=None, repr=False, compare=False)
+    sure: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Give the old name its value."""
+        object.__setattr__(self, "sure", self.possible_in_words)
 
     def said(self) -> dict[str, Any]:
         """As plain values, for whoever called."""
         values = asdict(self)
-        del values["seen"]
+        del values["seen"], values["sure"]
         return values
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 
 from fracture.data.images import decode, letterbox
 from fracture.errors import ConfigError
-from fracture.inference.predictor import Predictor
+from fracture.inference.predictor import Answer, Predictor
 from fracture.models import backbones, checkpoint
 from tests.small_model import CLASSES, encoded, small
 
@@ -165,3 +166,13 @@ def test_real_radiographs_are_not_unlike_themselves(predictor: Predictor, real_d
     images = sorted((real_data / "xray3").rglob("*.jpg"))[::25]
     reasons = {answer.reason for answer in predictor.predict(images)}
     assert not [reason for reason in reasons if reason and "not sure" not in reason]
+
+
+def test_what_models_packaged_earlier_read_of_an_answer_is_there() -> None:
+    """Their served_model.py is a file of theirs, and takes these names from `asdict`."""
+    answer = Answer(possible_in_words="possible at 90% coverage: a or b")
+    read = ("decision", "label", "fracture", "fracture_probability", "probabilities", "possible", "sure", "refer",
+            "reason", "error")  # fmt: skip
+    assert set(read) <= asdict(answer).keys()
+    assert asdict(answer)["sure"] == answer.possible_in_words
+    assert "sure" not in answer.said()
