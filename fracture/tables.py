@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
@@ -33,15 +34,37 @@ def shown(estimate: Estimate) -> str:
 
 def table_of(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> Table | Group:
     """Rows of figures, right, and of texts, left; each row a block of lines where its longest words do not fit."""
+    widths = _widths(columns, rows, console.width)
+    if widths is None:
+        return _stacked(title, columns, rows)
     made = Table(title=Text(title), title_justify="left", title_style="bold")
-    for i, column in enumerate(columns):
+    for i, (column, width) in enumerate(zip(columns, widths, strict=True)):
         text = i == 0 or any(len(row[i]) > _SENTENCE for row in rows)
-        figures = i > 0 and all(row[i][:1] in "+-0123456789" for row in rows)  # "" is in every text
-        made.add_column(Text(column), justify="left" if text else "right", overflow="fold", no_wrap=figures)
+        made.add_column(Text(column), justify="left" if text else "right", overflow="fold", width=width)
     for row in rows:
         made.add_row(*map(Text, row))
-    fits = made.__rich_measure__(console, console.options).minimum <= console.width
-    return made if fits else _stacked(title, columns, rows)
+    return made
+
+
+def _widths(columns: Sequence[str], rows: Sequence[Sequence[str]], room: int) -> list[int] | None:
+    """Of columns in which no word and no figure is broken: what is left goes to the longer texts; None: no room."""
+    least, most = [], []
+    for i, column in enumerate(columns):
+        cells = [row[i] for row in rows]
+        figures = i > 0 and all(cell[:1] in "+-0123456789" for cell in cells)  # "" is in every text
+        words = [word for text in (column, *cells) for word in text.split()]
+        least.append(max(map(cell_len, [*words, *(cells if figures else ()), ""])))
+        most.append(max(cell_len(text) for text in (column, *cells)))
+    left = room - (3 * len(columns) + 1) - sum(least)  # a frame and a space on either side
+    if left < 0:
+        return None
+    wanted = sum(most) - sum(least)
+    return [low + (high - low) * min(left, wanted) // max(wanted, 1) for low, high in zip(least, most, strict=True)]
+
+
+def counted(n: int, what: str) -> str:
+    """``1 epoch``, ``2 epochs``."""
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
 
 
 def _stacked(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Group:
@@ -49,7 +72,10 @@ def _stacked(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) 
     lines, width = [Text(title, "bold")], max(map(len, columns))
     for first, *others in rows:
         lines.append(Text(first, "bold"))
-        lines += [Text(f"  {column:{width}}  {cell}") for column, cell in zip(columns[1:], others, strict=True) if cell]
+        inner = " " * (len(first) - len(first.lstrip()))  # a fold stays below its parent
+        lines += [
+            Text(f"{inner}  {column:{width}}  {cell}") for column, cell in zip(columns[1:], others, strict=True) if cell
+        ]
     return Group(*lines)
 
 

@@ -60,6 +60,18 @@ def test_no_name_in_a_table_is_cut_however_narrow(width: int, block: bool) -> No
     assert ("third" in screen) != block, "a block leaves out what is empty"
 
 
+@pytest.mark.parametrize("width", [40, 80, 90, 100, 110, 200])
+def test_no_word_in_a_table_is_broken(width: int) -> None:
+    """Neither the longest text nor a figure beside it is cut into letters, while there is room for whole words."""
+    terminal = Terminal(Console(file=io.StringIO(), width=width))
+    name, model, test = "linear probe, tf_efficientnet_lite0 on demo", "tf_efficientnet_lite0", "0.856 [0.5, 1.0]"
+    rows = [[name, model, test, "21", "1.78"], ["an ensemble", f"ensemble of {model}", test, "9", ""]]
+    terminal.table("T", ["run", "model", "test macro_f1", "images", "train img/s"], rows)
+    words = terminal.console.file.getvalue().split()  # type: ignore[attr-defined]
+    assert words.count(model) == 3
+    assert {*name.split(), *test.split()} <= {*words}
+
+
 def test_figures_stand_right_and_sentences_left() -> None:
     terminal = Terminal(Console(file=io.StringIO(), width=120))
     sentence = "a sentence that is much longer than any figure is"

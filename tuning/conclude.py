@@ -109,17 +109,18 @@ def show(summary: Summary, own: optuna.Study, terminal: Terminal) -> None:
     rows = [_cells(one) for one in study.ranked(own)[:_SHOWN]]
     counts = ", ".join(f"{count} {state.lower()}" for state, count in summary.states.items() if count)
     names = list(summary.best_values)
-    terminal.table(
-        f"Study {summary.study}: {counts}", ["trial", summary.metric, *names, "epochs", "s", "GiB", "predicted"], rows
-    )
+    columns = ["trial", summary.metric, *names, "epochs", "seconds", "GiB taken", "GiB predicted"]
+    terminal.table(f"Study {summary.study}: {counts}", columns, rows)
     if summary.importances:
         shares = ", ".join(f"{name} {share:.2f}" for name, share in summary.importances.items())
         terminal.say(f"Share of the variance explained: {shares} (fANOVA over complete trials).")
     else:
-        terminal.say(f"What matters is not told: too few complete trials ({_LEAST} are needed), or all alike.")
+        terminal.say(
+            f"Which knob matters is not known: fewer than {_LEAST} trials are complete, or all came out alike."
+        )
     terminal.say(
-        "The best value is that of the best of many trials on validation, and so is optimistic; no trial has opened "
-        f"the test split.\nTrain with the best values:\n  {summary.command}"
+        "The best of many trials on validation looks better than it is; no trial has seen the test split.\n"
+        f"Train with the best values:\n  {summary.command}"
     )
 
 

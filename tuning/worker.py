@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial
 from fracture.errors import FractureError, Interrupted
 from fracture.progress import LOG, Terminal, Working
 from fracture.runs.delivery import PATIENCE
+from fracture.tables import counted
 from fracture.tracking import liveness
 from fracture.tracking.run import TrackedRun
 from fracture.training import fit
@@ -266,13 +267,13 @@ def line(ended: FrozenTrial, own: optuna.Study, trials: int, metric: str) -> str
     reason = f"  ({costs['reason'].splitlines()[0]})" if costs.get("reason") else ""
     return (
         f"trial {ended.number} ({have.finished} of {trials}) {ended.state.name.lower()}  {value} ({top})  {values}  "
-        f"{costs.get('epochs', 0):.0f} epochs  {costs.get('seconds', 0):.1f} s  {memory}{reason}"
+        f"{counted(int(costs.get('epochs', 0)), 'epoch')}  {costs.get('seconds', 0):.1f} s  {memory}{reason}"
     )
 
 
 def _why(kind: str, reason: str, epochs: int) -> str:
     if kind == "pruned":
-        return f"pruned after {epochs} epochs: others did better by then"
+        return f"pruned after {counted(epochs, 'epoch')}: others did better by then"
     return {"memory": f"did not fit: {reason}", "diverged": f"diverged: {reason}"}.get(kind, "")
 
 

@@ -175,7 +175,11 @@ def _report(table: list[Entry], config: CompareConfig, terminal: Terminal) -> di
     digest, metric = table[0].results.test_digest, config.metric
     _check_metric(table, metric)
     differing = [name for name in names(config) if len({entry.parameter(name) for entry in table}) > 1]
-    same = [f"{name} {table[0].parameter(name)}" for name in names(config) if name not in differing]
+    same = [
+        f"{name} {table[0].parameter(name)}"
+        for name in names(config)
+        if name not in differing and table[0].parameter(name)
+    ]
     columns = ["run", "model", f"val {metric}", f"test {metric}", "images", *differing, *_COSTS.values()]
     runs = "1 run" if len(table) == 1 else f"{len(table)} runs, sorted by val {metric}"
     doubted = any(entry.estimate("test", metric).caution for entry in table)

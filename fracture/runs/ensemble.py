@@ -85,7 +85,8 @@ def ensemble(run_ids: Sequence[str], terminal: Terminal) -> EnsembleResults:
         _check(members)
         manifest = read_manifest(members[0].run_id, members[0].folder, members[0].results.data_digest)
         again = resume_command.command_line({"resume": "{run}"}, store.attached_run_id() is not None)
-        run = TrackedRun.begin(f"ensemble of {len(members)}", "ensemble", watched=False)
+        short = ", ".join(member.run_id[:6] for member in members)
+        run = TrackedRun.begin(f"ensemble of {len(members)}: {short}", "ensemble", watched=False)
         with accounted_judging(run, terminal, again) as out:
             out.mkdir()
             results = _judge(members, manifest, out)

@@ -27,6 +27,7 @@ from fracture.runs.report import make_report
 from fracture.runs.show import Reporter, show_dataset, show_healthy, show_plan, show_refit
 from fracture.runs.states import held_state, state_root
 from fracture.runs.subject import subject_of
+from fracture.tables import counted
 from fracture.tracking import environment, query, store
 from fracture.tracking.outbox import only_delivery_is_left
 from fracture.tracking.run import TrackedRun
@@ -36,6 +37,12 @@ from fracture.training.conclude import conclude
 from fracture.training.head import FittedProbe, fit_probe
 from fracture.training.memory.job import plan_memory, write_measured
 from fracture.training.watch import Watch
+
+_IN_NAMES = {  # the knobs that tell runs apart, the most telling first, and what they are called in a run's name
+    "fold": "fold", "lr": "lr", "batch_size": "batch", "seed": "seed", "image_size": "size", "weights": "weights",
+    "optimizer": "optimizer", "batch_norm": "batch norm", "features": "features", "operating": "operating",
+    "refer_error": "refer error",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -377,12 +384,9 @@ def _changes(job: fit.Job) -> dict[str, str]:
 
 def _name(config: TrainConfig, given: TrainConfig, backbone: backbones.Backbone, data: str) -> str:
     """What was given of what tells runs apart, then model and data: MLflow's table of runs cuts a name short."""
-    values = as_text(given)
-
-    def set_here(**words: str) -> list[str]:
-        return [f"{word} {values[name]}" for name, word in words.items() if values[name] != defaults()[name]]
-
+    values, usual = as_text(given), defaults()
+    first = [f"{word} {Path(values[name]).name}" for name, word in _IN_NAMES.items() if values[name] != usual[name]]
     probed = ["linear probe"] if config.head == "probe" else []
-    first = set_here(fold="fold", lr="lr", batch_size="batch", seed="seed")
     model = f"{backbone.nickname.split('.')[0]} on {data}"
-    return ", ".join([*first[:1], *probed, *first[1:], model, *set_here(epochs="epochs")])
+    epochs = [counted(int(values["epochs"]), "epoch")] if values["epochs"] != usual["epochs"] else []
+    return ", ".join([*first, *probed, model, *epochs])

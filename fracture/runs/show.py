@@ -8,6 +8,7 @@ from fracture.evidence import Results
 from fracture.evidence.healthy import Healthy
 from fracture.progress import Terminal
 from fracture.runs.record import replan
+from fracture.tables import counted
 from fracture.tracking.run import TrackedRun
 from fracture.training.execution import hardware
 from fracture.training.fit import Job
@@ -62,13 +63,19 @@ def show_plan(job: Job, terminal: Terminal) -> None:
     machine = f"{plan.device} ({hardware(plan.device)}), {plan.threads} threads"
     terminal.say(f"Plan: {machine}, {plan.precision}, {plan.memory_format}.")
     if plan.reasons:
-        terminal.say("\n".join(["Why:", *(f"  {name}: {reason}" for name, reason in plan.reasons.items())]))
+        terminal.say("\n".join(["Why:", *(f"  {_reason(name, why)}" for name, why in plan.reasons.items())]))
+
+
+def _reason(name: str, why: str) -> str:
+    """Why a knob has its value; some say its name and value themselves."""
+    return why if why.startswith(f"{name}=") else f"{name}: {why}"
 
 
 def _steps(job: Job) -> str:
     plan, config = job.plan, job.config
     parts = f" in {plan.accumulation} parts" if plan.accumulation > 1 else ""
-    return f"{config.optimizer}, lr {config.lr:g}, batch {config.batch_size}{parts}, at most {plan.epochs} epochs, "
+    most = counted(plan.epochs, "epoch")
+    return f"{config.optimizer}, lr {config.lr:g}, batch {config.batch_size}{parts}, at most {most}, "
 
 
 def _show_memory(job: Job, terminal: Terminal) -> None:
