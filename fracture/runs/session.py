@@ -385,7 +385,8 @@ def _changes(job: fit.Job) -> dict[str, str]:
 def _name(config: TrainConfig, given: TrainConfig, backbone: backbones.Backbone, data: str) -> str:
     """What was given of what tells runs apart, then model and data: MLflow's table of runs cuts a name short."""
     values, usual = as_text(given), defaults()
-    first = [f"{word} {Path(values[name]).name}" for name, word in _IN_NAMES.items() if values[name] != usual[name]]
+    values["weights"] = Path(values["weights"]).name
+    first = [f"{word} {values[name]}" for name, word in _IN_NAMES.items() if values[name] != usual[name]]
     probed = ["linear probe"] if config.head == "probe" else []
     model = f"{backbone.nickname.split('.')[0]} on {data}"
     epochs = [counted(int(values["epochs"]), "epoch")] if values["epochs"] != usual["epochs"] else []

@@ -52,6 +52,9 @@ def newest() -> Run:
         (("lr", 0.0003),): "lr 0.0003, test_resnet on xray3",
         (("folds", 5), ("fold", 2), ("lr", 0.0003)): "fold 2, lr 0.0003, test_resnet on xray3",
         (("head", "probe"), ("seed", 3)): "seed 3, linear probe, test_resnet on xray3",
+        (("operating", "cost:10/1"), ("weights", "here/w.pth")): (
+            "weights w.pth, operating cost:10/1, test_resnet on xray3"
+        ),
         (("batch_size", 32), ("epochs", 7)): "batch 32, test_resnet on xray3, 7 epochs",
         (("head", "probe"), ("batch_norm", "mixed"), ("refer_error", 0.3), ("epochs", 1)): (
             "batch norm mixed, refer error 0.3, linear probe, test_resnet on xray3, 1 epoch"
