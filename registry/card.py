@@ -36,9 +36,7 @@ def render(evidence: Evidence, gates: Sequence[Gate], use: str) -> str:
         f"- one image through the model alone: {_known(evidence.latency_ms, 'ms')}",
         f"- weights: {_known(results.checkpoint_mib, 'MiB')}",
         f"- memory of a process that answers, libraries included: {_known(evidence.memory_mib, 'MiB')}", "",
-        "## Disturbed", "", f"Accuracy on validation{_again(training)}, " + (
-            ", ".join(f"{name}: {value:.3f}" for name, value in evidence.robustness.items()) or "not measured"
-        ) + ".", "",
+        "## Disturbed", "", f"Accuracy on validation{_again(training)}: {_disturbed(evidence)}.", "",
         "## Limits", *(f"- {line}" for line in limits(results, audit)), "",
         "## Gates", "", "| gate | state | figure | threshold | |", "|---|---|---|---|---|",
         *(f"| {g.name} | {g.state} | {g.figure} | {g.threshold} | {g.note} |" for g in gates), "",
@@ -51,10 +49,16 @@ def render(evidence: Evidence, gates: Sequence[Gate], use: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _disturbed(evidence: Evidence) -> str:
+    """What is left of the accuracy by each disturbance."""
+    named = {name.replace("none", "undisturbed"): value for name, value in evidence.robustness.items()}
+    return ", ".join(f"{value:.3f} ({name})" for name, value in named.items()) or "not measured"
+
+
 def _again(training: Trained) -> str:
     """That the images of validation are no longer new to the model, where they are not."""
     learned = isinstance(training, FoldMeanResults) or (isinstance(training, Results) and training.refit)
-    return ", which its head has learned from since," if learned else ""
+    return ", which its head has learned from since" if learned else ""
 
 
 def _made(training: Trained) -> str:
@@ -77,11 +81,12 @@ def _decisions(results: Judged) -> list[str]:
         else f"No threshold for reporting a fracture: {point.note or point.rule}.",
         f"Below a probability of {refer:.3f} of the predicted class a person must look."
         if refer is not None
-        else f"Every image is referred to a person: {referral.note}.",
+        else f"Every image is referred to a person: {referral.note.removesuffix('; every image is referred')}.",
     ]
     if found is None:
         return [*lines, "What that rests on was not recorded."]
-    return [*lines, f"Decided on {found.basis}.", *found.promises(), *(f"{sentence}." for sentence in found.unmet)]
+    unmet = [f"{sentence[0].upper()}{sentence[1:]}." for sentence in found.unmet if sentence != referral.note]
+    return [*lines, f"Decided on {found.basis}.", *found.promises(), *unmet]
 
 
 def _figures(results: Judged) -> list[str]:

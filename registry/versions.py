@@ -20,6 +20,10 @@ THRESHOLDS = "fracture.thresholds"  # digest of what the gates held it against
 WEIGHTS = "fracture.weights_sha256"
 _VERDICT = ("fracture.gates", "fracture.waived", "fracture.use", "fracture.package_sha256", THRESHOLDS)  # of a version
 _DESCRIPTION = 5000  # characters
+_WHAT = (
+    "Fracture classifiers of bone radiographs, a version each; its description is its model card. @champion is in use, "
+    "@candidate has passed the gates, @previous is what a rollback returns to. Research software, not a medical device."
+)
 _MORE = "\n\nThe whole card is model_card.md, beside the model and on its run.\n"
 
 
@@ -75,7 +79,7 @@ class Registry:
         for left in self.look().unentered:
             if is_of(left, model_uri, tags):
                 return str(left.version)
-        make_model(self._client, self.name)
+        make_model(self._client, self.name, _WHAT)
         model_id = model_uri.removeprefix("models:/")
         make = partial(self._client.create_model_version, self.name, model_uri, run_id, tags, model_id=model_id)
         return str(patiently(partial(make, description=_shortened(description))).version)

@@ -14,6 +14,7 @@ _SOURCES: dict[str, str] = {
     "folds": "the test answers of all folds",
     "local": "local images",
 }
+IN_TRAINING = "decided in training"  # a note: where the thresholds of an evaluation come from
 SENSITIVITY, SPECIFICITY = "any_fracture_sensitivity", "any_fracture_specificity"
 ANSWERED, ERROR = "answered_share", "answered_error"
 SET_COVERAGE_OF = "set_coverage_"  # and the class

@@ -1,6 +1,9 @@
 """The audit before training: its findings on the screen, and whether they refuse."""
 
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +17,7 @@ from fracture.progress import LOG, Terminal
 from fracture.runs import attached, resume_command
 from fracture.tracking import store
 
+VERDICTS = ("clean", "confounded", "leaking")  # the worst last
 _STYLES = {"ok": "green", "note": "cyan", "warning": "yellow", "leak": "bold red", "skipped": "dim"}
 
 
@@ -83,3 +87,9 @@ def refuse(report: AuditReport, data: str) -> None:
         name = expanded(data).resolve().with_suffix("").name
         fix = resume_command.regroup_line(data, f"{name}.regrouped.csv", store.attached_run_id() is not None)
         raise DataError(report.problems(), f"To fix it: {fix}")
+
+
+def worst_audit(paths: Iterable[Path]) -> Mapping[str, Any] | None:
+    """The worst of several audit.json; those that are not there were not audited, None where none was."""
+    found: list[Mapping[str, Any]] = [json.loads(path.read_bytes()) for path in paths if path.is_file()]
+    return max(found, key=lambda one: VERDICTS.index(one["verdict"]), default=None)

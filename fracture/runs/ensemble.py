@@ -29,7 +29,8 @@ from fracture.models.ensemble import PLAIN, Ensemble
 from fracture.models.ensemble import Member as Part
 from fracture.progress import Terminal
 from fracture.rules import USUAL
-from fracture.runs import resume_command
+from fracture.runs import ensemble_report, resume_command
+from fracture.runs.audit import VERDICTS
 from fracture.runs.delivery import accounted_judging
 from fracture.runs.target import read_manifest
 from fracture.tracking import artifacts, environment, query, store
@@ -40,7 +41,6 @@ from fracture.training.conclude import read_probe
 _KEPT = ("manifest.csv", "config.json")  # of the data, which all members share
 _NAMES = ("best.pth", "best.json", "results.json", "predictions_val.csv", "predictions_test.csv", "probe.npz", *_KEPT)
 _COMMIT = "mlflow.source.git.commit"
-_VERDICTS = ("clean", "confounded", "leaking")  # of audits, the worst last
 _LARGE = 0.01  # difference of a probability that is worth a sentence
 
 
@@ -90,6 +90,8 @@ def ensemble(run_ids: Sequence[str], terminal: Terminal) -> EnsembleResults:
         with accounted_judging(run, terminal, again) as out:
             out.mkdir()
             results = _judge(members, manifest, out)
+            audits = [member.folder / "audit.json" for member in members]
+            run.describe(ensemble_report.write(results, predictions.read(out / "predictions_test.csv"), audits, out))
             _log(run, members, results)
     terminal.say(f"Healthy class: {results.healthy or NONE}, as the runs name it.")
     shares = [[m.run_id, m.results.model, f"{results.members[m.run_id]:.3f}"] for m in members]
@@ -113,7 +115,7 @@ def _member(run_id: str, folder: Path) -> Member:
     if inner := run.tags.get("fracture.members"):
         raise ConfigError(f"run {run_id} is an ensemble itself; name its members instead: {inner.replace(',', ' ')}")
     folder.mkdir()
-    found = {path.name for path in artifacts.fetch(run_id, _NAMES, folder)}
+    found = {path.name for path in artifacts.fetch(run_id, (*_NAMES, "audit.json"), folder)}
     if missing := set(_NAMES) - found:
         raise ConfigError(
             f"run {run_id}: holds no {', '.join(sorted(missing))}; only finished training runs can be mixed"
@@ -268,11 +270,12 @@ def _log(run: TrackedRun, members: Sequence[Member], results: EnsembleResults) -
         **audited([member.tags for member in members]),
     })  # fmt: skip
     run.judged(results)
+    run.take_inputs(members[0].run_id)
 
 
 def audited(tags: Sequence[Mapping[str, str]]) -> dict[str, str]:
     """What audits of the data have found, by the tags of runs that share it: the worst; ``off`` where nobody looked."""
-    verdicts = [verdict for one in tags if (verdict := one.get("fracture.audit", "off")) in _VERDICTS]
+    verdicts = [verdict for one in tags if (verdict := one.get("fracture.audit", "off")) in VERDICTS]
     confounded = [one.get("fracture.confounded", "") for one in tags]
-    found = {"fracture.audit": max(verdicts, key=_VERDICTS.index) if verdicts else "off"}
+    found = {"fracture.audit": max(verdicts, key=VERDICTS.index) if verdicts else "off"}
     return found | ({"fracture.confounded": "true" if "true" in confounded else "false"} if any(confounded) else {})

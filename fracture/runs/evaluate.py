@@ -18,9 +18,11 @@ from fracture.evaluation import predictions
 from fracture.evaluation.config import EvaluateConfig
 from fracture.evaluation.decide import Answers
 from fracture.evaluation.judge import judge, judge_slices
+from fracture.evaluation.report.words import summary
 from fracture.evaluation.sample import Decisions, thresholds_of
 from fracture.evaluation.studies import judge_studies
 from fracture.evidence import Calibration, EvaluationResults, OperatingPoint, Referral, SplitResults, metric_title
+from fracture.evidence.decisions import IN_TRAINING
 from fracture.evidence.healthy import NO_HEALTHY_CLASS, NONE
 from fracture.files import replacing, write_json
 from fracture.models.checkpoint import Sidecar
@@ -29,6 +31,7 @@ from fracture.rules import USUAL
 from fracture.runs import refit, resume_command
 from fracture.runs import target as targets
 from fracture.runs.delivery import accounted_judging, copy_evidence
+from fracture.runs.inputs import log_inputs
 from fracture.runs.report import make_report
 from fracture.runs.subject import Subject
 from fracture.runs.target import Target
@@ -93,6 +96,7 @@ def evaluate(name: str, data: str, config: EvaluateConfig, out: Path, terminal: 
         with accounted_judging(run, terminal, again) as kept:
             results = judge_target(target, chosen, config, out, terminal)
             _log(run, results, config, data, target.trained_by)
+            log_inputs(run, chosen.manifest, ["test"])
             copy_evidence(out, kept)
             terminal.results(results)
     if config.refit_decisions:
@@ -169,7 +173,7 @@ def judge_target(
     results = _results(target, chosen, logits, latency, seen, found)
     write_json(out / "results.json", results.model_dump(mode="json"))
     subject = Subject(
-        title=f"{sidecar.model} on {manifest.name}",
+        title=f"{sidecar.model} on {manifest.name}: results of an evaluation",
         model=model,
         sidecar=sidecar,
         plan=plan,
@@ -273,16 +277,16 @@ def _taken_here(found: refit.Refit) -> dict[str, Any]:
 
 def _taken_in_training(sidecar: Sidecar) -> dict[str, Any]:
     reason, known = "none was chosen" if sidecar.healthy else NO_HEALTHY_CLASS, sidecar.decisions
-    note = "decided in training" if known else sidecar.decided or "nothing was decided in training"
+    note = IN_TRAINING if known else sidecar.decided or "nothing was decided in training"
     return {
         "calibration": Calibration(temperature=sidecar.temperature, note=note),
         "operating_point": OperatingPoint(
-            fracture_threshold=sidecar.fracture_threshold, rule="decided in training",
+            fracture_threshold=sidecar.fracture_threshold, rule=IN_TRAINING,
             note="" if sidecar.fracture_threshold is not None else reason,
         ),
         "referral": Referral(
             refer_below=sidecar.refer_below, wanted_error=known.refer_error if known else None,
-            note="decided in training",
+            note=IN_TRAINING,
         ),
         "decisions": known,
     }  # fmt: skip
@@ -306,3 +310,4 @@ def _log(
     if config.refit_decisions:
         run.tag({"fracture.refit_of": trained_by})
     run.judged(results)
+    run.describe("\n".join(f"- {line}" for line in summary(results, None)))

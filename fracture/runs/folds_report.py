@@ -1,9 +1,6 @@
 """report.html of the parent of folds: all out-of-fold answers together, and every metric over the folds."""
 
-import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from fracture.config import TrainConfig, as_text, defaults
 from fracture.data.manifest import read_csv
@@ -15,9 +12,8 @@ from fracture.evidence import FoldMeanResults, FoldResults, Judged
 from fracture.evidence.results import OutOfFold
 from fracture.files import replacing
 from fracture.runs import fold_mean
+from fracture.runs.audit import worst_audit
 from fracture.runs.report import answer_figures
-
-_VERDICTS = ("clean", "confounded", "leaking")  # the worst last
 
 
 def write(config: TrainConfig, found: FoldResults, answers: Answers, fitted: Fitted, place: Path, again: str) -> Path:
@@ -36,8 +32,9 @@ def write(config: TrainConfig, found: FoldResults, answers: Answers, fitted: Fit
     drawn = answer_figures(results, shares, answers.labels, answers.owned)
     usual = defaults()
     contents = Contents(
-        f"{found.model.split('.')[0]} on {found.data}, {len(found.runs)} folds: what they prove", results,
-        {name: png(draw()) for name, draw in drawn.items()}, audit=_audit(place, len(found.runs)),
+        f"{found.model.split('.')[0]} on {found.data}, {len(found.runs)} folds: results", results,
+        {name: png(draw()) for name, draw in drawn.items()},
+        audit=worst_audit([place / str(fold) / "audit.json" for fold in range(len(found.runs))]),
         settings={name: value for name, value in as_text(config).items() if value != usual[name]},
         reproduce=[again], folds=found,
     )  # fmt: skip
@@ -62,10 +59,3 @@ def _pooled(found: FoldResults, answers: Answers, fitted: Fitted, place: Path) -
         calibration=fitted.calibration, operating_point=fitted.operating_point, referral=fitted.referral,
         decisions=found.decisions, folds=len(found.runs),
     )  # fmt: skip
-
-
-def _audit(place: Path, folds: int) -> Mapping[str, Any] | None:
-    """The worst of the folds' audits; None where nobody looked."""
-    paths = [place / str(fold) / "audit.json" for fold in range(folds)]
-    found: Sequence[Mapping[str, Any]] = [json.loads(path.read_bytes()) for path in paths if path.is_file()]
-    return max(found, key=lambda one: _VERDICTS.index(one["verdict"]), default=None)

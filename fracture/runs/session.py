@@ -11,7 +11,6 @@ from fracture.data import cache
 from fracture.data.audit.audit import write_report
 from fracture.data.audit.report import AuditReport
 from fracture.data.dataset import Dataset, Source, open_dataset, read, resized
-from fracture.data.manifest import SPLITS
 from fracture.errors import ConfigError, DataError
 from fracture.evidence import Results
 from fracture.evidence.healthy import AUTO, NONE, find_healthy, recorded_healthy
@@ -21,6 +20,7 @@ from fracture.models import weights as initial_weights
 from fracture.progress import Terminal
 from fracture.runs.audit import audit_before_training
 from fracture.runs.delivery import take_up
+from fracture.runs.inputs import log_inputs
 from fracture.runs.lifetime import accounted, say_done
 from fracture.runs.record import Record, moved, read_record, write_record
 from fracture.runs.report import make_report
@@ -320,7 +320,7 @@ def record_run(run: TrackedRun, job: fit.Job) -> None:
     resolved = {f"recipe.{name}": value for name, value in job.plan.recipe.items()}
     run.params(given | resolved | plan.params())
     run.tag(_tags(job))
-    _log_inputs(run, job)
+    log_inputs(run, job.dataset.manifest)
     write_record(job.folder, record)  # last of what is needed: a run with it can go on
     run.metrics(plan.memory(), step=0)
 
@@ -347,23 +347,6 @@ def _audit_tags(report: AuditReport | None) -> dict[str, str]:
     if report is None:
         return {"fracture.audit": "off"}
     return {"fracture.audit": report.verdict, "fracture.confounded": str(report.confounded).lower()}
-
-
-def _log_inputs(run: TrackedRun, job: fit.Job) -> None:
-    manifest = job.dataset.manifest
-    for split in SPLITS:
-        rows = [
-            {
-                "path": manifest.relative(row),
-                "label": row.label,
-                "group": row.group,
-                "source": row.source,
-                "sha256": row.sha256,
-            }
-            for row in manifest.rows
-            if row.split == split
-        ]
-        run.dataset(rows, name=manifest.name, source=str(manifest.root), digest=manifest.digest(split), split=split)
 
 
 def _publish(run: TrackedRun, job: fit.Job, results: Results) -> None:

@@ -117,7 +117,7 @@ def subject_of(run_id: str, job: fit.Job, results: Results) -> Subject:
         facts["trains longer"] = f"run {job.continues}"
         reproduce = f"fracture train --resume {job.continues} --epochs {job.plan.epochs}"
     return Subject(
-        title=f"{job.backbone.name.split('.')[0]} on {results.data}: what it proves",
+        title=f"{job.backbone.name.split('.')[0]} on {results.data}: results",
         model=job.plan.place(model),
         sidecar=sidecar,
         plan=job.plan,

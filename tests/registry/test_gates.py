@@ -151,7 +151,7 @@ def test_kinds_of_fracture_alone_pass_and_the_gate_says_what_is_missing() -> Non
 def test_the_card_and_the_version_name_the_healthy_class() -> None:
     evidence = replace(GOOD, results=two_classes(PAIR, "normal"))
     judged = gates.judge(evidence, LIMITS, "research")
-    assert "of which normal counts as healthy" in card.render(evidence, judged, "research")
+    assert "\u201cnormal\u201d is the healthy class" in card.render(evidence, judged, "research")
     assert promote.tags(evidence, judged, "research")["fracture.healthy"] == "normal"
 
 

@@ -90,6 +90,7 @@ def test_the_whole_story(runs: list[str], folder: Path) -> None:
     described = registry.version(first.version)
     assert "brightness tells the classes apart" in described.tags["fracture.waived"]
     assert "not a medical device" in described.description
+    assert "@champion is in use" in mlflow.MlflowClient().get_registered_model(registry.name).description
 
     assert champion.challenge(registry, screen).champion == ""
     second = promote.promote(runs[1], DEMO, "research", waive, registry, screen)

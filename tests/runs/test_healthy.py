@@ -47,7 +47,7 @@ def test_a_run_says_records_and_uses_its_healthy_class(store_root: Path, data: P
     for name in ("sensitivity", "specificity", "auroc"):
         assert results.splits["test"].metrics[f"any_fracture_{name}"].value is not None
     page = mlflow.artifacts.load_text(f"{mlflow.get_run(run_id).info.artifact_uri}/report.html")
-    assert "of which normal counts as healthy" in page
+    assert "\u201cnormal\u201d is the healthy class" in page
     artifacts.fetch(run_id, ["best.pth", "best.json", "config.json"], tmp_path / "run")
     sidecar = read_sidecar(tmp_path / "run" / "best.pth")
     assert (sidecar.healthy, sidecar.fracture_threshold) == ("normal", results.operating_point.fracture_threshold)

@@ -118,6 +118,10 @@ def test_an_ensemble_is_fitted_on_validation_and_judged_like_a_run(runs: list[st
     assert {found.test_digest} == {member.test_digest for member in members.values()}
     assert found.latency_ms == pytest.approx(sum(member.latency_ms or 0 for member in members.values()))
     run = query.finished(["ensemble"])[0]
+    kept = mlflow.MlflowClient().get_run(run.id)
+    assert "the healthy class" in kept.data.tags["mlflow.note.content"]
+    assert len(kept.inputs.dataset_inputs) == 3, "the splits of its members"
+    assert f"fracture ensemble {' '.join(runs)}" in artifacts.fetch(run.id, ["report.html"], tmp_path)[0].read_text()
     assert run.tags["fracture.members"].split(",") == runs
     artifacts.fetch(run.id, ["predictions_val.csv", "predictions_test.csv"], tmp_path)
     for split in ("val", "test"):

@@ -5,6 +5,7 @@ from typing import Any
 
 from fracture.evaluation.calibration import FEW
 from fracture.evidence import Estimate, EvaluationResults, FoldMeanResults, Judged
+from fracture.evidence.decisions import IN_TRAINING
 from fracture.evidence.healthy import NO_HEALTHY_CLASS
 from fracture.evidence.results import OutOfFold
 from fracture.evidence.verdict import explained
@@ -36,7 +37,7 @@ def summary(results: Judged, audit: Mapping[str, Any] | None) -> list[str]:
         recall = found[f"recall_{name}"]
         if _known(recall):
             lines.append(
-                f"It is so in about {_of_100(recall)} of 100 images of \u201c{_plain(name)}\u201d (n = {recall.n})."
+                f"Of 100 images of \u201c{_plain(name)}\u201d it is so in about {_of_100(recall)} (n = {recall.n})."
                 + _but(recall)
             )
     sets = results.decisions.sets if results.decisions else None
@@ -90,7 +91,7 @@ _SAID = ("accuracy", "balanced_accuracy", "any_fracture_sensitivity", "any_fract
 
 
 def _healthy(results: Judged) -> str:
-    return f", of which {_plain(results.healthy)} counts as healthy" if results.healthy else ""
+    return f"; \u201c{_plain(results.healthy)}\u201d is the healthy class" if results.healthy else ""
 
 
 def _fractures(results: Judged) -> str:
@@ -149,6 +150,8 @@ def _audited(results: Judged, audit: Mapping[str, Any] | None) -> list[str]:
 
 def _all_referred(results: Judged) -> str:
     note = results.referral.note or "no threshold was fitted"
+    if note == IN_TRAINING:
+        return f"A person must look at every image, as was {note}."
     return f"A person must look at every image: {note.removesuffix('; every image is referred')}."
 
 
