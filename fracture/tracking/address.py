@@ -7,6 +7,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking._tracking_service.utils import _tracking_store_registry
 
 _USUAL = "sqlite:///mlflow.db (a file in the current folder) or http://HOST:PORT (a tracking server)"
+_HOSTED = ("databricks", "databricks-uc", "uc")
 _IN_MEMORY = ("sqlite://", "sqlite:///", "sqlite:///:memory:")
 
 
@@ -17,7 +18,9 @@ def why_no_address(uri: str) -> str:
         port = parts.port
     except ValueError as error:
         return f"{error}. Allowed: {_USUAL}"
-    scheme = (parts.scheme or ("databricks" if uri == "databricks" else "")).split("+")[0]
+    if uri.partition(":")[0] in _HOSTED:
+        return ""
+    scheme = parts.scheme.split("+")[0]
     why = ""
     if scheme in ("", "file"):
         why = "" if MLFLOW_ALLOW_FILE_STORE.get() else "it names a folder of files, which MLflow writes to no more"

@@ -74,8 +74,9 @@ def connect() -> str:
     if not os.environ.get("MLFLOW_TRACKING_URI") and root != Path.cwd():
         mlflow.set_tracking_uri(f"{_SQLITE}{root / 'mlflow.db'}")
     uri = str(mlflow.get_tracking_uri())
-    if why := why_no_address(uri):
-        raise ConfigError(without_secrets(f"MLFLOW_TRACKING_URI={uri}: {why}."))
+    for name, address in (("TRACKING", uri), ("REGISTRY", str(mlflow.get_registry_uri()))):
+        if why := why_no_address(address):
+            raise ConfigError(without_secrets(f"MLFLOW_{name}_URI={address}: {why}."))
     try:
         # a new store puts its artifacts below the current folder
         with _alone(uri), contextlib.chdir(root), _little_patience():

@@ -186,6 +186,14 @@ def test_an_address_that_is_none_is_told_before_it_is_asked(
     assert not any(tmp_path.iterdir())
 
 
+def test_so_is_that_of_a_registry_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlflow, "get_registry_uri", lambda: "htpp://host")
+    with pytest.raises(ConfigError, match=r"^MLFLOW_REGISTRY_URI=htpp://host: MLflow knows no 'htpp'"):
+        store.connect()
+    assert not any(tmp_path.iterdir())
+    assert why_no_address("databricks-uc") == ""
+
+
 @pytest.mark.parametrize(("path", "said"), [("/dev/null/x.db", "Not a directory"), (".", "Is a directory")])
 def test_a_database_that_can_be_no_file_is_told_with_the_variable(
     path: str, said: str, monkeypatch: pytest.MonkeyPatch
