@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -73,8 +74,19 @@ def mlflow_run(studio: Studio) -> Image.Image:
     """A run's metrics, epoch by epoch, in the MLflow UI."""
     run = studio.run(*COMPARED[0])
     with studio.mlflow() as address:
-        studio.visit(f"{address}/#/experiments/{studio.experiment(run)}/runs/{run}/model-metrics", 1280, 860)
+        studio.visit(f"{address}/#/experiments/{studio.experiment(run)}/runs/{run}/model-metrics", 1280, 1040)
         studio.wait_for("document.querySelectorAll('.main-svg').length > 3")
+        studio.browser.find_element("css selector", "input[placeholder='Search metric charts']").send_keys(
+            r"^(train|val)/"
+        )
+        time.sleep(3)  # remembered
+        studio.browser.refresh()  # where charts were moved, some wait for ever
+        studio.wait_for("document.querySelectorAll('.js-line').length > 2")
+        time.sleep(3)  # the charts move to their places
+        studio.browser.execute_script(
+            "document.head.append(Object.assign(document.createElement('style'), {textContent: arguments[0]}))",
+            ".modebar { display: none }",  # which a mouse shows
+        )
         return studio.shot()
 
 

@@ -21,6 +21,10 @@ from tests import chromium
 from tests.mlflow_server import free_port, start_server
 
 ROOT = Path(__file__).resolve().parents[2]
+_MLFLOW = {  # what a reader chooses in the MLflow UI, as it remembers that
+    "mlflow.workflowType_v1": "machine_learning", "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": True,
+    "mlflow.assistant.panelOpen_v1": False,
+}  # fmt: skip
 PATIENCE = 600.0  # seconds that a page or a server may take
 
 
@@ -76,9 +80,12 @@ class Studio:
 
     @contextmanager
     def mlflow(self) -> Iterator[str]:
-        """The MLflow server on the store; its address."""
+        """The MLflow server on the store; its address. The browser shows model training, without the assistant."""
         server, address = start_server(self.folder)
         try:
+            self.visit(address, 1280, 860)
+            for key, value in _MLFLOW.items():
+                self.browser.execute_script("localStorage.setItem(...arguments)", key, json.dumps(value))
             yield address
         finally:
             server.terminate()
