@@ -95,7 +95,7 @@ def study_table(found: Studies) -> Table:
 def result_tables(results: Judged) -> list[Table]:
     """By class, in all, and what was taken for what."""
     test = results.splits["test"]
-    title = f"Test: {test.n} images, 95 % intervals by group" + (
+    title = f"Test: {test.n} images, 95% intervals by group" + (
         ", SYNTHETIC: rendered images in the test or in training" if results.synthetic else ""
     )
     overall = Table(title=title, title_justify="left", title_style="bold")

@@ -94,7 +94,7 @@ def _figures(results: Judged) -> list[str]:
     test = results.splits["test"]
     groups = test.metrics["accuracy"].groups
     return [
-        f"{test.n} images, {groups} groups; 95 % intervals.", "", "| metric | value |", "|---|---|",
+        f"{test.n} images, {groups} groups; 95% intervals.", "", "| metric | value |", "|---|---|",
         *(f"| {name.replace('_', ' ')} | {shown(found)} |" for name, found in test.metrics.items()), "",
     ]  # fmt: skip
 

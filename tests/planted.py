@@ -84,7 +84,7 @@ def _crop_sides(pixels: Grey, rng: np.random.Generator) -> Grey:
 
 
 def _crop_random(pixels: Grey, rng: np.random.Generator) -> Grey:
-    """Keep 90 % of either side at a random place."""
+    """Keep 90% of either side at a random place."""
     height, width = pixels.shape
     keep_y, keep_x = round(0.9 * height), round(0.9 * width)
     top, left = rng.integers(0, height - keep_y + 1), rng.integers(0, width - keep_x + 1)
@@ -92,7 +92,7 @@ def _crop_random(pixels: Grey, rng: np.random.Generator) -> Grey:
 
 
 def _affine(pixels: Grey, rng: np.random.Generator) -> Grey:
-    """Up to 8 degrees, 10 % of zoom, 0.1 of shear and 5 % of shift, all at once."""
+    """Up to 8 degrees, 10% of zoom, 0.1 of shear and 5% of shift, all at once."""
     height, width = pixels.shape
     matrix = np.asarray(cv2.getRotationMatrix2D(_centre(pixels), rng.uniform(-8, 8), rng.uniform(0.9, 1.1)))
     shear = rng.uniform(-0.1, 0.1)
@@ -108,7 +108,7 @@ def _noise(pixels: Grey, rng: np.random.Generator) -> Grey:
 
 
 def _text(pixels: Grey, rng: np.random.Generator) -> Grey:
-    """Two lines of text and a solid marker, together about 5 % of the picture, at random places."""
+    """Two lines of text and a solid marker, together about 5% of the picture, at random places."""
     marked = pixels.copy()
     height, width = marked.shape
     scale, thickness = width / 400, max(1, round(width / 200))

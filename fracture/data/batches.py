@@ -1,7 +1,7 @@
 """Batches on the device: augmentation and normalisation of grey uint8 squares, whole batches at a time.
 
 Nothing here can delete a fracture: no cropping, no erasing, hardly any zoom into the image. What may leave it is the
-rim: 4 % of the side at an edge and 10 % in a corner at worst. Every random number comes from the generator given, so
+rim: 4% of the side at an edge and 10% in a corner at worst. Every random number comes from the generator given, so
 that a batch is the same whatever was drawn before. Nothing here waits for a GPU.
 """
 

@@ -15,7 +15,7 @@ from fracture.evidence import Controls
 Pixels = npt.NDArray[np.uint8]
 Answers = Callable[[Pixels], Floats]  # uint8 [n, size, size] to logits [n, classes]
 
-BORDER = 0.2  # of the side, on every side: the frame is then 64 % of the area, the centre 36 %
+BORDER = 0.2  # of the side, on every side: the frame is then 64% of the area, the centre 36%
 _GREYS = (0, 64, 128, 192, 255)
 
 

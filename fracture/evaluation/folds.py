@@ -11,7 +11,7 @@ LEAST = 3  # folds: of two the interval is wider than the metric's whole range
 
 
 def over_folds(values: Sequence[float], ratio: float) -> tuple[float, float, float]:
-    """Mean and 95 % interval of a metric over folds: the corrected resampled t-test (Nadeau and Bengio 2003).
+    """Mean and 95% interval of a metric over folds: the corrected resampled t-test (Nadeau and Bengio 2003).
 
     The folds' training sets overlap, so that the plain standard error would be far too small.
 

@@ -1,4 +1,4 @@
-"""Every metric of a split with its 95 % interval, from one bootstrap over groups."""
+"""Every metric of a split with its 95% interval, from one bootstrap over groups."""
 
 from collections.abc import Hashable, Iterator, Sequence
 
@@ -38,7 +38,7 @@ def estimate(
     rounds: int = ROUNDS,
     seed: int = 0,
 ) -> dict[str, Estimate]:
-    """Every metric with a 95 % percentile interval.
+    """Every metric with a 95% percentile interval.
 
     The bootstrap draws whole groups with replacement, since images of one patient are no independent evidence
     (Davison and Hinkley 1997, section 3.8). That of the calibration errors is shifted onto the value, for resampling

@@ -18,7 +18,7 @@ class Difference:
 
     Attributes:
         value: on all images.
-        low, high: 95 % percentile interval, both models judged on the same resampled groups.
+        low, high: 95% percentile interval, both models judged on the same resampled groups.
     """
 
     value: float

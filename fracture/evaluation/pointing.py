@@ -76,7 +76,7 @@ def energy_inside(maps: Floats, masks: Masks) -> Floats:
 
 
 def mean(values: Floats, groups: Sequence[str]) -> Estimate:
-    """A mean over images with its 95 % percentile bootstrap interval over groups."""
+    """A mean over images with its 95% percentile bootstrap interval over groups."""
     names, member = np.unique(np.array(groups), return_inverse=True)
     sums = np.zeros((len(names), 2))
     np.add.at(sums, member, np.stack([values, np.ones(len(values))], axis=1))

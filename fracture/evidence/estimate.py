@@ -6,12 +6,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Estimate(BaseModel):
-    """One metric with its 95 % interval; absent metrics have a reason in place of a value."""
+    """One metric with its 95% interval; absent metrics have a reason in place of a value."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     value: float | None = Field(description="the metric on all images; null when it is not defined")
-    low: float | None = Field(description="lower end of the 95 % percentile bootstrap interval over groups")
+    low: float | None = Field(description="lower end of the 95% percentile bootstrap interval over groups")
     high: float | None = Field(description="upper end of it")
     n: int = Field(description="images that it was computed from")
     groups: int = Field(description="groups (patients, originals) that were resampled")
@@ -20,7 +20,7 @@ class Estimate(BaseModel):
 
 
 def wilson(share: float, n: int) -> tuple[float, float]:
-    """The 95 % score interval of a share of ``n`` (Wilson 1927, doi 10.1080/01621459.1927.10502953).
+    """The 95% score interval of a share of ``n`` (Wilson 1927, doi 10.1080/01621459.1927.10502953).
 
     A bootstrap's has no width where all are alike; this one has. Of none everything is possible.
     """

@@ -51,7 +51,7 @@ class FoldEstimate(BaseModel):
 
     value: float | None = Field(description="mean over the folds; null when one cannot tell it")
     low: float | None = Field(
-        description="lower end of the 95 % interval of the corrected resampled t-test; null of two folds "
+        description="lower end of the 95% interval of the corrected resampled t-test; null of two folds "
         "and where it holds all of 0 to 1"
     )
     high: float | None = Field(description="upper end of it; not cut off at the metric's own range")
@@ -93,7 +93,7 @@ class Controls(BaseModel):
     n: int = Field(description="images of the test split that were tried")
     whole: dict[str, Estimate] = Field(description="accuracy and balanced_accuracy on them as they are")
     centre_hidden: dict[str, Estimate] = Field(
-        description="the same with the inner 60 % of each side black: near chance, if the model looks at the bone"
+        description="the same with the inner 60% of each side black: near chance, if the model looks at the bone"
     )
     border_hidden: dict[str, Estimate] = Field(description="the same with all but that centre black")
     centre_hidden_probability: dict[str, float] = Field(description="mean probability of each class without the centre")

@@ -24,7 +24,7 @@ class Figure:
 
     Attributes:
         name: in words.
-        value, low, high: with its 95 % interval.
+        value, low, high: with its 95% interval.
         n: images.
         caution: why the interval cannot be taken at its word, empty where it can.
     """

@@ -17,8 +17,8 @@ class Change:
     """A figure before and now.
 
     Attributes:
-        before, now: each with its 95 % interval.
-        low, high: the 95 % interval of the difference.
+        before, now: each with its 95% interval.
+        low, high: the 95% interval of the difference.
     """
 
     before: Estimate
@@ -63,7 +63,7 @@ def change(before: Estimate, now: Estimate) -> Change | None:
 
 
 def mean(values: npt.NDArray[np.float64], groups: Sequence[Hashable]) -> Estimate:
-    """The mean of values [n] and its 95 % interval, from the means of the groups [n]."""
+    """The mean of values [n] and its 95% interval, from the means of the groups [n]."""
     places = {group: i for i, group in enumerate(dict.fromkeys(groups))}
     member = np.array([places[group] for group in groups], np.int64)
     count = len(places)

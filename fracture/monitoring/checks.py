@@ -103,7 +103,7 @@ def of_features(reference: Reference, rows: Sequence[Record], limits: Limits) ->
     far = np.array([float(row.distance or 0) > bound for row in known])
     found = share(far, np.ones(len(known), np.bool_), [row.group for row in known])
     return _of_level(
-        "features", title, found, limits.probe.unlike, f"farther than {bound:.2f}, of which 5 % are expected"
+        "features", title, found, limits.probe.unlike, f"farther than {bound:.2f}, of which 5% are expected"
     )
 
 

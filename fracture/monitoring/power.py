@@ -16,7 +16,7 @@ def spread_of_auc(auc: float, first: int, second: int) -> float:
 
 
 def power(images: int, reference: int, auc: float, floor: float) -> float:
-    """Probability that the 95 % interval of a true ``auc`` lies above ``floor``; optimistic, for trees learn from them.
+    """Probability that the 95% interval of a true ``auc`` lies above ``floor``; optimistic, for trees learn from them.
 
     Args:
         images: independent ones.

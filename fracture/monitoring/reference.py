@@ -48,7 +48,7 @@ class Reference(BaseModel):
     confidence: tuple[float, ...] = Field(description="largest probability, of `MOST` images at most")
     confidence_histogram: tuple[int, ...] = Field(description="of all images, bins of equal width from 0 to 1")
     trait_names: tuple[str, ...] = Field((), description="empty where the images were not there")
-    trait_quantiles: dict[str, tuple[float, ...]] = Field({}, description="at 0, 5, 25, 50, 75, 95 and 100 %")
+    trait_quantiles: dict[str, tuple[float, ...]] = Field({}, description="at 0, 5, 25, 50, 75, 95 and 100%")
     distance_quantiles: tuple[float, ...] = Field((), description="likewise, of the features' distance, cross-fitted")
     sample: Sample = Sample()
 

@@ -183,7 +183,7 @@ def _report(table: list[Entry], config: CompareConfig, terminal: Terminal) -> di
     columns = ["run", "model", f"val {metric}", f"test {metric}", "images", *differing, *_COSTS.values()]
     runs = "1 run" if len(table) == 1 else f"{len(table)} runs, sorted by val {metric}"
     doubted = any(entry.estimate("test", metric).caution for entry in table)
-    title = f"Test data {digest}: {runs}; intervals are 95 %, by group" + (f"; {DOUBTED}" if doubted else "")
+    title = f"Test data {digest}: {runs}; intervals are 95%, by group" + (f"; {DOUBTED}" if doubted else "")
     alike = f"{'Of all' if len(table) > 1 else 'Settings'}: {', '.join(same)}. " if same else ""
     terminal.table(title, columns, [_cells(entry, config.metric, differing) for entry in table], alike + _UNITS)
     _show_studies(table, metric, terminal)
@@ -264,7 +264,7 @@ def _show_pair(first: Entry, second: Entry, pair: Paired, terminal: Terminal) ->
         for name, d in pair.differences.items()
     ]
     title = f"{first.name} less {second.name}: {pair.n} images, {pair.groups} groups, paired bootstrap"
-    terminal.table(title, ["test metric", "difference", "95 % interval", "clear of 0"], rows)
+    terminal.table(title, ["test metric", "difference", "95% interval", "clear of 0"], rows)
     terminal.say(
         f"Only the first is right on {pair.only_first} images, only the second on {pair.only_second}: "
         f"McNemar p = {pair.mcnemar:.3f} (exact; takes images for independent)."

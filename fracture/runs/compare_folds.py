@@ -69,7 +69,7 @@ def show(families: "dict[str, list[Entry]]", config: CompareConfig, terminal: Te
     doubted = any(one.caution for one in every)
     terminal.table(
         "Cross-validation: each parent with its folds", columns, rows,
-        "In brackets 95 % intervals: of a parent over its folds (corrected resampled t-test), of a fold by group. Only "
+        "In brackets 95% intervals: of a parent over its folds (corrected resampled t-test), of a fold by group. Only "
         "parents of the same data and folds can be compared." + (f" {DOUBTED}." if doubted else ""),
     )  # fmt: skip
     return found

@@ -183,7 +183,7 @@ def _show(found: FoldResults, terminal: Terminal) -> None:
         text += "" if one.low is None else f" [{one.low:.3f}, {one.high:.3f}]"
         each = " ".join("-" if value is None else f"{value:.3f}" for value in one.folds)
         rows.append([metric_title(name), text, each, str(one.n)])
-    of = "mean and 95 % interval of the corrected resampled t-test"
+    of = "mean and 95% interval of the corrected resampled t-test"
     title = f"{len(found.runs)} folds: {of if len(found.runs) >= LEAST else 'mean; too few folds for an interval'}"
     terminal.table(title, ["test", "mean", "each fold", "n"], rows)
     if found.decisions is not None:

@@ -16,7 +16,7 @@ def summary(results: Results, plan: dict[str, str], license_: str) -> str:
         _warnings(results),
         f"**{results.model}** on *{results.data}*: "
         f"macro-F1 {_shown(test.metrics['macro_f1'])}, balanced accuracy {_shown(test.metrics['balanced_accuracy'])} "
-        f"on {test.n} test images (95 % intervals).",
+        f"on {test.n} test images (95% intervals).",
         "",
         _per_class(results),
         "",

@@ -3,7 +3,7 @@
     python -m tests.benchmarks.decisions --data FOLDER [FOLDER] --weights FILE
 
 Each FOLDER is one of classes; a SOURCES.csv in it with the columns file and group keeps groups together. Of every set
-100 splits by group (70 % train, 15 % validation, 15 % test) are made. In each the linear probe that training solves
+100 splits by group (70% train, 15% validation, 15% test) are made. In each the linear probe that training solves
 (224 px, C by cross-validation) learns from train and answers to test; thresholds for ``refer_error`` and
 ``sensitivity`` are fitted on its answers to validation, as they were before, and on out-of-fold answers to train and
 validation, as they are. "By chance" is the share of splits that would be above twice the promise if the error were

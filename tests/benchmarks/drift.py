@@ -99,7 +99,7 @@ def draw(
 
 
 def _answers(labels: list[str], names: list[str], rng: np.random.Generator) -> np.ndarray:
-    """Probabilities of each class, [images, classes]: that of the true one is the largest in 80 % of the images."""
+    """Probabilities of each class, [images, classes]: that of the true one is the largest in 80% of the images."""
     said = [names.index(one) if rng.random() < 0.8 else int(rng.integers(len(names))) for one in labels]
     scores = rng.normal(size=(len(labels), len(names))) + 3 * np.eye(len(names))[said]
     return np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)

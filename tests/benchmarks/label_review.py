@@ -7,7 +7,7 @@ labels is flipped, at random (to any other class) or by class (each class always
 confused). Then the linear probe that training solves (224 px; its C chosen on the flipped labels) answers every image
 out of fold, and images are ranked as label_review.csv ranks them. Given are the AUROC of "this label was flipped" and
 how many of the first 20 were; beside it how many a random order would find. Labels that were wrong before count as
-right here, so that every figure is a lower bound. Intervals: 2.5 and 97.5 % quantiles over the repetitions.
+right here, so that every figure is a lower bound. Intervals: 2.5 and 97.5% quantiles over the repetitions.
 """
 
 import argparse

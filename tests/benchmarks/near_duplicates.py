@@ -152,7 +152,7 @@ def print_recall(planted: Planted, signatures: Sequence[Signature], options: arg
     usual, large = duplicate_threshold(len(signatures)), duplicate_threshold(LARGE_POOL)
     index = Index(signatures)
     print(f"\nPool of {len(signatures):,} images, {options.queries} copies a change, seed {options.seed}\n")
-    print(f"| change | n | found, t = {usual:.2f} [95 %] | review list too, t = {usual - REVIEW_MARGIN:.2f} |", end="")
+    print(f"| change | n | found, t = {usual:.2f} [95%] | review list too, t = {usual - REVIEW_MARGIN:.2f} |", end="")
     print(f" t of 20,000 images = {large:.2f} | goal | |\n|---|---|---|---|---|---|---|")
     for change, copies in planted.items():
         scores = list(own_scores(copies, index, signatures))
@@ -160,7 +160,7 @@ def print_recall(planted: Planted, signatures: Sequence[Signature], options: arg
         low, high = wilson(sum(s >= usual for s in scores) / len(scores), len(scores))
         goal = GOALS[change]
         print(f"| {change} | {len(scores)} | {shares[0]:.1%} [{low:.1%}, {high:.1%}] | {shares[1]:.1%} |", end="")
-        print(f" {shares[2]:.1%} | {goal} % | {'met' if 100 * shares[0] >= goal else '**missed**'} |", flush=True)
+        print(f" {shares[2]:.1%} | {goal}% | {'met' if 100 * shares[0] >= goal else '**missed**'} |", flush=True)
 
 
 def own_scores(

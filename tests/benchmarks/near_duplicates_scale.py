@@ -1,4 +1,4 @@
-"""Seconds and memory of the near-duplicate search against the number of images: demo images with 5 % planted copies.
+"""Seconds and memory of the near-duplicate search against the number of images: demo images with 5% planted copies.
 
 python -m tests.benchmarks.near_duplicates_scale --images 1000 5000 20530 --folder /somewhere/to/keep/20,000/renders
 """

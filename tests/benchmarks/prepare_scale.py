@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.prepare_scale --images 1000 5000 20530 --folder /somewhere/to/keep/20,000/renders
 
-Demo images with 5 % planted copies, each beside its original's class. Every command is a process of its own, the
+Demo images with 5% planted copies, each beside its original's class. Every command is a process of its own, the
 first with an empty cache; the audit reads what prepare has kept; "again" repeats both with the cache as it is.
 """
 

@@ -128,7 +128,7 @@ def judge(found: predictions.Predictions) -> dict[str, float]:
 
 
 def report(scores: dict[str, list[dict[str, float]]], data: str) -> None:
-    """Means over folds with 95 % intervals, and the differences from the first recipe, fold by fold.
+    """Means over folds with 95% intervals, and the differences from the first recipe, fold by fold.
 
     Intervals are those of the corrected resampled t-test (Nadeau and Bengio 2003): the folds share training images.
     """

@@ -92,7 +92,7 @@ def report(task: Task, seeds: Sequence[int], ingredients: Sequence[Ingredient]) 
     """One row an ingredient: its metrics, and its gain over the plain probe on the same folds."""
     sizes = ", ".join(f"{(task.labels == k).sum()} {name}" for k, name in enumerate(task.classes))
     print(f"### {task.name}: {sizes}, {len(set(task.groups))} groups, {len(seeds)} x {FOLDS} folds")
-    print(f"AUC: {task.pair[0]} against {task.pair[1]}. Gains over the plain probe with 95 % intervals.\n")
+    print(f"AUC: {task.pair[0]} against {task.pair[1]}. Gains over the plain probe with 95% intervals.\n")
     print("| ingredient | " + " | ".join(f"{m} | gain" for m in METRICS[:3]) + f" | {METRICS[3]} | CPU s |")
     print("|---" * (2 + 2 * 3 + 1) + "|")
     plain: Floats | None = None
@@ -157,7 +157,7 @@ def score(logits: Floats, test: Integers, task: Task) -> Floats:
 
 
 def _gain(gains: Floats) -> str:
-    """Mean and 95 % interval of paired differences over folds, each test a quarter of its training set."""
+    """Mean and 95% interval of paired differences over folds, each test a quarter of its training set."""
     if not gains.any():
         return "-"
     mean, low, high = over_folds(gains.tolist(), 1 / (FOLDS - 1))
@@ -215,10 +215,10 @@ INGREDIENTS = (
     Ingredient("the pyramid, mean of two probes, C by cross-validation", _PYRAMID, tuned(2)),
     Ingredient("the same, augmented copies of the training images beside them", _COPIES, copied(answered=False)),
     Ingredient("the same, the answer a mean over augmented copies too", _COPIES, copied(answered=True)),
-    *(Ingredient(f"the same, {way[-3:].strip()} % mixed statistics", (f"{way} ",), tuned(2)) for way in MIXED),
+    *(Ingredient(f"the same, {way[-3:].strip()}% mixed statistics", (f"{way} ",), tuned(2)) for way in MIXED),
     Ingredient("the recipe: the same, statistics by cross-validation", (*_PYRAMID, *_MIXED), chosen),
-    Ingredient("50 % mixed, augmented copies of training images beside them", _MIXED_COPIES, copied(answered=False)),
-    Ingredient("50 % mixed, the answer a mean over augmented copies too", _MIXED_COPIES, copied(answered=True)),
+    Ingredient("50% mixed, augmented copies of training images beside them", _MIXED_COPIES, copied(answered=False)),
+    Ingredient("50% mixed, the answer a mean over augmented copies too", _MIXED_COPIES, copied(answered=True)),
     Ingredient("shrunk linear discriminant", _PLAIN, discriminant),
     Ingredient("64 whitened components", _PLAIN, whitened),
     Ingredient("Gaussian support vector machine", _PLAIN, curved),

@@ -3,7 +3,7 @@
     python -m tests.benchmarks.refit --data FOLDER --pair comminuted_fracture simple_fracture --weights FILE
 
 FOLDER is one of classes; a SOURCES.csv in it with the columns file and group keeps groups together. Of the images
-outside a test fold, 80 % of all, 15 % of all are put aside for validation. Ways: the head that is selected, of training
+outside a test fold, 80% of all, 15% of all are put aside for validation. Ways: the head that is selected, of training
 alone; the same fitted on training and validation together, as ``refit=true`` does; the mean of the five heads that
 answer out of fold, which is one linear head too. All of them are decided about by out-of-fold answers. Gains are over
 the first, with the corrected intervals of `tests.benchmarks.recipe_frozen`.
@@ -114,7 +114,7 @@ def measure(logits: Floats, test: Integers, task: Task) -> Floats:
 
 
 def promise(found: Sequence[Kept], *, share: bool = True) -> str:
-    """Mean of what breaks a promise of 5 %, share of the folds above twice that, and what is answered."""
+    """Mean of what breaks a promise of 5%, share of the folds above twice that, and what is answered."""
     there = [one for one in found if one.n and np.isfinite(one.broken)]
     broken = np.array([one.broken for one in there])
     cells = [f"{broken.mean():.1%}", f"{(broken > 0.1 + 1e-9).mean():.0%}"]

@@ -34,7 +34,7 @@ def main() -> None:
     options = parser.parse_args()
     processor = platform.processor() or platform.machine()
     print(f"threshold {THRESHOLD}, scikit-learn {sklearn.__version__}, {processor}")
-    print("| what is told apart | classes | n | AUC [95 %] | confounded |\n|---|---|---|---|---|")
+    print("| what is told apart | classes | n | AUC [95%] | confounded |\n|---|---|---|---|---|")
     rows, values = _load(options.data)
     labels, groups = [row["cls"] for row in rows], [row["group"] for row in rows]
     for seed in range(3):

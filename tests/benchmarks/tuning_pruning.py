@@ -1,7 +1,7 @@
 """Epochs that pruning saves: heads on frozen features of real radiographs, with the study's own sampler and pruners.
 
 `python -m tests.benchmarks.tuning_pruning --data FOLDER --weights FILE` tunes learning rate and batch of a linear head
-for validation log-loss. An unpruned study sets the mark: its best, within 1 %. Counted is what it takes to reach it.
+for validation log-loss. An unpruned study sets the mark: its best, within 1%. Counted is what it takes to reach it.
 """
 
 import argparse

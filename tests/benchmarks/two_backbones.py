@@ -62,7 +62,7 @@ def report(first: Task, second: Task, seeds: range) -> None:
     """One row a way: its metrics, and its gain over the first backbone on the same folds."""
     sizes = ", ".join(f"{(first.labels == k).sum()} {name}" for k, name in enumerate(first.classes))
     print(f"### {first.name}: {sizes}, {len(set(first.groups))} groups, {len(seeds)} x {FOLDS} folds")
-    print(f"AUC: {first.pair[0]} against {first.pair[1]}. Gains over {MODEL} with 95 % intervals.\n")
+    print(f"AUC: {first.pair[0]} against {first.pair[1]}. Gains over {MODEL} with 95% intervals.\n")
     print("| the recipe with | " + " | ".join(f"{m} | gain" for m in METRICS[:3]) + f" | {METRICS[3]} | CPU s |")
     print("|---" * (2 + 2 * 3 + 1) + "|")
     inputs = {MODEL: one(first.views), SECOND: one(second.views), "one head on both": joined(first.views, second.views)}

@@ -125,7 +125,7 @@ def test_folds_test_every_image_once_and_tear_no_group(images: Path) -> None:
         found = opened(path, folds=4, fold=fold).manifest.rows
         tested += [row.sha256 for row in found if row.split == "test"]
         assert len({(row.group, row.split) for row in found}) == 15
-        assert Counter(row.split for row in found)["val"] in range(3, 7), "15 % of all, not of the rest"
+        assert Counter(row.split for row in found)["val"] in range(3, 7), "15% of all, not of the rest"
     assert sorted(tested) == sorted(row.sha256 for row in found)
 
 

@@ -93,7 +93,7 @@ def test_the_interval_of_accuracy_is_about_the_binomial_one() -> None:
 
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
-    """95 % nominal; 200 repetitions with 100 groups of two images that agree, so plus or minus 3 %."""
+    """95% nominal; 200 repetitions with 100 groups of two images that agree, so plus or minus 3%."""
     hits = 0
     for seed in range(200):
         logits, labels = noisy(100, 0.75, 1000 + seed)

@@ -15,7 +15,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.model_selection import StratifiedGroupKFold
 
 THRESHOLD = 0.80
-"""An AUC whose 95 % interval lies wholly above this confounds a pair of classes; docs/audit.md says why this value."""
+"""An AUC whose 95% interval lies wholly above this confounds a pair of classes; docs/audit.md says why this value."""
 
 FOLDS = 5
 TREES = 100
@@ -33,7 +33,7 @@ class PairProbe:
     Attributes:
         first, second: the classes.
         auc: area under the ROC curve of the out-of-fold scores; 0.5 is chance.
-        low, high: its 95 % interval, from resampling groups.
+        low, high: its 95% interval, from resampling groups.
         n_first, n_second: images of each class.
         families: the same area from one family of traits alone, by name.
         confounded: the whole interval lies above the threshold.

@@ -82,7 +82,7 @@ class Inflation:
     Attributes:
         split: ``val`` or ``test``.
         related, total: images with a relative in train, and all.
-        share, low, high: the share with its 95 % Wilson interval.
+        share, low, high: the share with its 95% Wilson interval.
     """
 
     split: str

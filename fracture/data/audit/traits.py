@@ -84,7 +84,7 @@ def _dpi(value: Any) -> float:
 
 
 def _of_border(grey: Grey) -> list[float]:
-    """Mean and spread of a band of 2 % along each side, and how much of the bands is quite black or quite white."""
+    """Mean and spread of a band of 2% along each side, and how much of the bands is quite black or quite white."""
     height, width = grey.shape
     across, along = max(1, height // 50), max(1, width // 50)
     bands = [grey[:across], grey[-across:], grey[:, :along], grey[:, -along:]]

@@ -42,7 +42,7 @@ class Match:
     """How well one image covers the other.
 
     Attributes:
-        score: mean correlation of fine detail over the better 80 % of the overlap, a little more for inliers that lie
+        score: mean correlation of fine detail over the better 80% of the overlap, a little more for inliers that lie
             all over it and less for few places; at most 1.
         inliers: keypoints that agree on the affine transform.
     """

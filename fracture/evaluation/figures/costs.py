@@ -28,7 +28,7 @@ def cost_figure(points: Sequence[Point], metric: str) -> Figure:
             for number, point in enumerate(points):
                 cost = point.latency_ms if "latency" in label else point.checkpoint_mib
                 _draw(axis, point, cost, number)
-            axis.set(xscale="log", xlabel=label, ylabel=f"test {plain(metric)}, 95 % interval")
+            axis.set(xscale="log", xlabel=label, ylabel=f"test {plain(metric)}, 95% interval")
             axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             axis.xaxis.set_minor_formatter(NullFormatter())

@@ -17,7 +17,7 @@ _GRID = np.linspace(0, 1, 101)
 def ranking_figure(
     probabilities: Floats, labels: Integers, groups: list[str], classes: tuple[str, ...], metrics: dict[str, Estimate]
 ) -> Figure:
-    """Each class against the rest: ROC on the left, precision and recall on the right, 95 % bands by group."""
+    """Each class against the rest: ROC on the left, precision and recall on the right, 95% bands by group."""
     member = np.unique(np.array(groups), return_inverse=True)[1]
     with styled():
         made, (roc, precision) = figure(2, 1, 4.8, 4.2)

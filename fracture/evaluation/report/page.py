@@ -66,8 +66,8 @@ CAPTIONS = {
     "training": "How training went; the dotted line is the epoch that was chosen, on validation.",
     "confusion": "Confusion matrix: true classes in rows, the most probable class in columns. The operating point may "
     "decide otherwise.",
-    "rankings": "How well each class is told from the rest, whatever the threshold. Bands are 95 %, by group.",
-    "reliability": "Whether a probability of 80 % is right in 80 of 100 cases: on the dotted line it is. Areas are "
+    "rankings": "How well each class is told from the rest, whatever the threshold. Bands are 95%, by group.",
+    "reliability": "Whether a probability of 80% is right in 80 of 100 cases: on the dotted line it is. Areas are "
     "numbers of images.",
     "rejection": "What is gained by referring the images of the lowest confidence to a person: share right among the "
     "others.",

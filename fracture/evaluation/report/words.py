@@ -195,7 +195,7 @@ def _of_100(found: Estimate | None, *, wrong: bool = False) -> str:
     assert found.high is not None
     ends = (1 - found.high, 1 - found.low) if wrong else (found.low, found.high)
     value = 1 - found.value if wrong else found.value
-    return f"{100 * value:.0f} (95 % interval {100 * ends[0]:.0f} to {100 * ends[1]:.0f})"
+    return f"{100 * value:.0f} (95% interval {100 * ends[0]:.0f} to {100 * ends[1]:.0f})"
 
 
 def _plain(name: str) -> str:
