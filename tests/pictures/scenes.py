@@ -16,7 +16,7 @@ from rich.text import Text
 from fracture.data import demo
 from fracture.data.manifest import read_csv
 from tests.benchmarks.demo_set import sheet
-from tests.pictures.studio import Studio
+from tests.pictures.studio import Studio, until
 
 LITE = ("fracture", "train", "--model", "tf_efficientnet_lite0")
 PROBE = (*LITE, "--demo-images", "600", "--head", "probe", "--trained", "head", "--batch-norm", "pretrained",
@@ -76,13 +76,11 @@ def mlflow_run(studio: Studio) -> Image.Image:
     with studio.mlflow() as address:
         studio.visit(f"{address}/#/experiments/{studio.experiment(run)}/runs/{run}/model-metrics", 1280, 1040)
         studio.wait_for("document.querySelectorAll('.main-svg').length > 3")
-        studio.browser.find_element("css selector", "input[placeholder='Search metric charts']").send_keys(
-            r"^(train|val)/"
-        )
+        box = studio.browser.find_element("css selector", "input[placeholder='Search metric charts']")
+        box.send_keys(r"^(train|val)/")
         time.sleep(3)  # remembered
-        studio.browser.refresh()  # where charts were moved, some wait for ever
-        studio.wait_for("document.querySelectorAll('.js-line').length > 2")
-        time.sleep(3)  # the charts move to their places
+        studio.browser.refresh()  # charts that move to other places may wait for ever
+        until(lambda: _charts_are_drawn(studio), "the charts")
         studio.browser.execute_script(
             "document.head.append(Object.assign(document.createElement('style'), {textContent: arguments[0]}))",
             ".modebar { display: none }",  # which a mouse shows
@@ -90,13 +88,32 @@ def mlflow_run(studio: Studio) -> Image.Image:
         return studio.shot()
 
 
+def _charts_are_drawn(studio: Studio) -> bool:
+    """Whether none that is seen still waits. A headless browser draws as it is looked at."""
+    studio.shot()
+    return bool(
+        studio.browser.execute_script(
+            "return document.querySelectorAll('.js-line').length > 2"
+            " && ![...document.querySelectorAll('.du-bois-light-spin')]"
+            ".some(one => one.getBoundingClientRect().top < innerHeight)"
+        )
+    )
+
+
 def mlflow_compare(studio: Studio) -> Image.Image:
     """Three runs on the compare page of the MLflow UI."""
+    from selenium.webdriver.common.keys import Keys
+
     runs = [studio.run(*words) for words in COMPARED]
     with studio.mlflow() as address:
         chosen = f"runs={json.dumps(runs)}&experiments={json.dumps([studio.experiment(runs[0])])}"
         studio.visit(f"{address}/#/compare-runs?{chosen}", 1280, 860)
         studio.wait_for("document.querySelectorAll('.main-svg').length")
+        metrics = studio.browser.find_elements("css selector", "input[role=combobox]")[1]
+        metrics.send_keys(Keys.BACKSPACE, "best/val_macro_f1", Keys.ENTER, Keys.ESCAPE)  # not the first of all
+        studio.wait_for(
+            "[...document.querySelectorAll('.axis-title')].some(one => one.textContent.startsWith('best/'))"
+        )
         return studio.shot()
 
 
