@@ -179,7 +179,7 @@ def verify(repair: bool, name: str) -> None:
     registry, terminal = _registry(name), Terminal()
     verification.check_known(registry)
     left = verification.verify(registry, terminal, repair=repair)
-    if repair:
+    if repair and left:
         left = verification.verify(registry, terminal)
     if left:
         way = "a person must decide" if repair else "`python -m registry verify --repair` repairs what can be"
