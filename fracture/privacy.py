@@ -5,6 +5,7 @@
 
 import getpass
 import hashlib
+import io
 import os
 import platform
 import re
@@ -83,20 +84,26 @@ def who() -> str:
 
 @contextmanager
 def guarded_streams() -> Iterator[None]:
-    """Whatever is printed, by any library, goes out without secrets."""
+    """Whatever is printed, by any library, goes out without secrets, and no character of it ends the command."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = _Guarded(before[0]), _Guarded(before[1])
-    try:
-        yield
-    finally:
-        sys.stdout, sys.stderr = before
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:  # in the place of a stream that is closed
+        sys.stdout, sys.stderr = _Guarded(before[0] or nowhere), _Guarded(before[1] or nowhere)
+        try:
+            yield
+        finally:
+            sys.stdout, sys.stderr = before
 
 
 class _Guarded:
-    """A text stream that writes all but secrets, and is otherwise the stream that it wraps."""
+    """A text stream that writes all but secrets, and is otherwise the stream that it wraps.
+
+    For what its encoding lacks, as ASCII does under LANG=C, it writes a question mark or an escape.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace" if stream.encoding.lower().startswith("utf") else "replace")
 
     def write(self, text: str) -> int:
         self._stream.write(without_secrets(text))

@@ -1,5 +1,6 @@
 """Passwords, tokens, login names and home folders: nowhere but where they belong."""
 
+import io
 import os
 import subprocess
 import sys
@@ -180,3 +181,25 @@ def test_no_verb_tells_a_password_a_login_name_or_the_home_folder(
         if path.is_relative_to(kept):
             assert LOGIN.encode() not in content, path
             assert str(home).encode() not in content, path
+
+
+@pytest.mark.parametrize(
+    ("encoding", "written"),
+    [("ascii", "?a? ??\n"), ("cp1252", "\u201ca\u201d \u2020?\n"), ("utf-8", "\u201ca\u201d \u2020\\udcff\n")],
+)
+def test_no_character_ends_a_command(encoding: str, written: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding, write_through=True))
+    with privacy.guarded_streams():
+        print("\u201ca\u201d \u2020\udcff")
+    assert raw.getvalue().decode(encoding) == written
+
+
+def test_a_closed_stream_is_written_to_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    with privacy.guarded_streams():
+        print("a")
+        print("b", file=sys.stderr)
+        sys.stdout.flush()
+    assert sys.stdout is None
