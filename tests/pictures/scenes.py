@@ -28,7 +28,7 @@ COMPARED = (
     (*EPOCHS, "--lr", "0.002", "--weights", "none"),
 )
 STUDY = ("tuning", "--model", "tf_efficientnet_lite0", "--demo-images", "240", "--image-size", "64", "--epochs", "4",
-         "--trials", "20", "--threads", "1")  # fmt: skip
+         "--trials", "20", "--threads", "1", "--pruner", "none")  # fmt: skip
 MEMORY = ("fracture", "train", "--model", "convnextv2", "--weights", "none", "--demo-images", "30", "--epochs", "1",
           "--precision", "bf16", "--memory-format", "contiguous", "--memory-limit-gib", "4")  # fmt: skip
 CLEARED, CURSOR = "\x1b[2K", re.compile(r"\x1b\[(\?25[lh]|1A)")  # what a display that moves leaves in a pipe
@@ -125,7 +125,7 @@ def memory(studio: Studio) -> Image.Image:
 def tuning(studio: Studio) -> Image.Image:
     """The four pictures of a study, two in a row."""
     run = studio.run(*STUDY)
-    names = ("history", "slices", "importances", "parallel_coordinates")
+    names = ("history", "slice", "importances", "parallel")
     return _tiled([Image.open(studio.artifact(run, f"{name}.png")) for name in names])
 
 
