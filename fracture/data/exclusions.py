@@ -37,8 +37,8 @@ def reasons(excluded: Sequence[Exclusion]) -> list[tuple[str, int]]:
 
 
 def write_exclusions(excluded: Sequence[Exclusion], path: Path) -> None:
-    """Write one CSV row each: ``path,reason,label,source``."""
-    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+    """Write one CSV row each: ``path,reason,label,source``; bytes of a name that are no UTF-8 as escapes."""
+    with replacing(path) as part, part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.writer(file)
         writer.writerow(["path", "reason", "label", "source"])
         writer.writerows([one.path, one.reason, one.label, one.source] for one in excluded)
