@@ -70,7 +70,9 @@ def run(command: click.Command, name: str) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until training watches for both itself
     with guarded_streams():
         if (encoding := sys.getfilesystemencoding()) != "utf-8":
-            click.echo(f"File names are read as {encoding} here; set PYTHONUTF8=1 if they hold other letters.", err=True)
+            click.echo(
+                f"File names are read as {encoding} here; set PYTHONUTF8=1 if they hold other letters.", err=True
+            )
         _run(command, name)
 
 
