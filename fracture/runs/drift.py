@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fracture.data.audit.traits import figure, words
 from fracture.errors import ConfigError, DataError, GateError
 from fracture.files import replacing, write_json
 from fracture.monitoring import reference as references
@@ -122,7 +123,7 @@ def drift(log: str, against: str, since: str, limits: Limits, out: Path, termina
     _show(found, terminal)
     _keep(found, log, _write(found, out), terminal)
     if found.drifted:
-        said = "\n".join(f"- {check.title}: {check.sentence}" for check in found.drifted)
+        said = "\n".join(f"- {check.title} {check.sentence}" for check in found.drifted)
         raise GateError(f"{found.named}: drift\n{said}\n`fracture feedback LOG` says what to look at.")
     if found.not_compared:
         raise ConfigError(f"{found.named}: whether the images drift is not known: {found.not_compared}")
@@ -162,11 +163,14 @@ def _named(row: Record) -> str:
 
 def _show(found: Drift, terminal: Terminal) -> None:
     rows = [[check.title, check.status, check.sentence] for check in found.checks]
-    title = f"{found.named}: {found.answers:,} answers since {found.first}, against {found.against}"
-    terminal.table(title, ["question", "", ""], rows)
+    title = f"{found.named}: {found.answers:,} answers since {found.first[:16]}, against {found.against}"
+    terminal.table(title, ["question", "status", "answer"], rows)
     if found.moved:
-        first = ", ".join(f"{one.trait} {one.before:.3g} to {one.now:.3g}" for one in found.moved[:5])
-        terminal.say(f"{len(found.moved)} traits moved, most of all {first}")
+        first = "; ".join(
+            f"{words(one.trait)}, {figure(one.trait, one.before)} to {figure(one.trait, one.now)}"
+            for one in found.moved[:5]
+        )
+        terminal.say(f"{len(found.moved)} traits differ (medians of the reference and now), most of all: {first}")
     terminal.say(f"{found.verdict.capitalize()}.")
 
 

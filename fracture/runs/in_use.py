@@ -10,7 +10,7 @@ from fracture.tracking import query
 
 def in_use(row: Record) -> Check:
     """What is known of the model of a row in use, held against the floors that it was promoted above."""
-    title = "Is it still right often enough, by what people said?"
+    title = "Is it still right often enough, by the labels that came back?"
     tags = query.tags_of_version(row.model, row.version) if row.version else {}
     if TAG not in tags or FLOORS not in tags:
         return Check("in use", title, "unknown", "no labels came back; `fracture feedback LOG` says what to look at")
@@ -18,4 +18,4 @@ def in_use(row: Record) -> Check:
         low = use.read(tags[TAG]).below(use.floors_of(tags[FLOORS]))
     except ConfigError as error:
         return Check("in use", title, "unknown", str(error))
-    return Check("in use", title, "drift" if low else "ok", "; ".join(low) or "nothing is below its floor")
+    return Check("in use", title, "drift" if low else "ok", "; ".join(low) or "no figure is below its floor")

@@ -92,6 +92,12 @@ def test_images_of_every_kind_are_decoded(tmp_path: Path, name: str) -> None:
     assert len(found.phash) == 16
 
 
+def test_each_trait_has_words_of_its_own() -> None:
+    assert len({traits.words(name) for name in traits.NAMES}) == len(traits.NAMES)
+    assert traits.figure("log2_pixels", 20.0) == "1,048,576", "pixels, not their logarithm"
+    assert traits.figure("spread", 12.345) == "12.3"
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_broken_files_are_told_in_words(tmp_path: Path, name: str) -> None:
     make, reason = BAD[name]

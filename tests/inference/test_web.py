@@ -311,6 +311,10 @@ def test_the_page_answers_in_a_browser(browser: Any, served: Any, address: str, 
     assert sizes[0] == sizes[1], "the map lies in the frame of the radiograph"
     assert sizes[0][0] == 300
     assert "Not read" in shown("images")
+    second = browser.find_elements("css selector", "#images button")[1]
+    second.send_keys("\n")
+    assert browser.switch_to.active_element.get_attribute("aria-current") == "true", "the keyboard stays in the list"
+    assert "y.txt" in shown("name")
     assert "test_resnet" in shown("about")
     phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)

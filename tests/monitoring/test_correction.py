@@ -204,7 +204,7 @@ def test_corrections_are_no_drift_whatever_they_say() -> None:
     said = {rows[i].image: replace(SAID, image=rows[i].image, label=CLASSES[i % 3]) for i in range(9)}
     found = of_corrections(rows, said)
     assert found.status == "ok"
-    assert "9 images were looked at by a reader, 6 are of another class" in found.sentence
+    assert "they looked at 9 images and corrected 6" in found.sentence
     assert of_corrections(rows, {}).status == "unknown"
 
 
@@ -228,7 +228,7 @@ def test_feedback_and_drift_count_corrections(
     (found,) = [
         one for one in json.loads(Path("drift/drift.json").read_text())["checks"] if one["name"] == "corrections"
     ]
-    assert found["sentence"].startswith("3 images were looked at by a reader, 2 are of another class than was said")
+    assert found["sentence"].startswith("they looked at 3 images and corrected 2")
     assert cli("feedback", "log", *common, "--count", "4") == 0
     assert "of them have the label that a reader gave" in " ".join(capsys.readouterr().out.split())
     with Path("review.csv").open(newline="") as file:

@@ -28,6 +28,33 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "border": _BORDER,
     "histogram": _HISTOGRAM,
 }
+_WORDS = {  # for people
+    "log2_width": "width in pixels",
+    "log2_height": "height in pixels",
+    "log2_aspect": "width over height",
+    "log2_pixels": "pixels",
+    "jpeg": "is a JPEG",
+    "png": "is a PNG",
+    "dicom": "is a DICOM",
+    "channels": "colour channels",
+    "deep": "has more than 8 bits",
+    "log2_bytes_per_pixel": "bytes a pixel",
+    "exif": "has EXIF",
+    "icc": "has a colour profile",
+    "dpi": "resolution (dpi)",
+    "luma_mean": "JPEG table of brightness, mean",
+    "luma_first": "JPEG table of brightness, first value",
+    "chroma_mean": "JPEG table of colour, mean",
+    "sampling": "JPEG colour sampling",
+    "progressive": "is a progressive JPEG",
+    "border_black": "black share of the border",
+    "border_white": "white share of the border",
+    "black": "black share of the image",
+    "white": "white share of the image",
+    "levels": "grey levels used",
+    "mean": "mean brightness",
+    "spread": "spread of brightness",
+}
 NAMES: tuple[str, ...] = tuple(name for names in FAMILIES.values() for name in names)
 _NO_TABLES = [0.0, 0.0, 0.0, -1.0, 0.0]
 VERSION = 1  # raise it whenever a trait changes: stored inspections carry it
@@ -47,6 +74,23 @@ def rounded(values: Iterable[float]) -> tuple[float, ...]:
     Whoever compares kept traits must have rounded both alike: trees tell 9.1235 from 9.1234.
     """
     return tuple(float(f"{round(float(value), 6):.5g}") for value in values)
+
+
+def words(name: str) -> str:
+    """What a trait is, for a person."""
+    place, _, what = name.rpartition("_")
+    if place in _SIDES:
+        return f"{place} border, {what} of brightness"
+    if place == "bin":
+        width = 256 // _BINS
+        return f"share of brightness {int(what) * width} to {int(what) * width + width - 1}"
+    return _WORDS[name]
+
+
+def figure(name: str, value: float) -> str:
+    """The value of a trait, for a person: pixels, not their logarithm."""
+    plain = 2**value if name.startswith("log2_") else value
+    return f"{plain:,.0f}" if abs(plain) >= 100 else f"{plain:.3g}"
 
 
 def columns(family: str) -> list[int]:

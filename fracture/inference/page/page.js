@@ -15,10 +15,10 @@ const ask = (path, options = {}) => fetch(path, {...options, headers: {...option
 
 async function start() {
   const reply = await ask("model")
-  at("ask-token").hidden = reply.status !== 401
+  askToken(reply.status === 401)
   if (!reply.ok) return
   model = await reply.json()
-  at("model").textContent = [model.title, model.date].filter(Boolean).join(", ")
+  at("model").textContent = [model.title, model.date.replaceAll("-", "\u2011")].filter(Boolean).join(", ")  // no line ends in a date
   at("synthetic").hidden = !model.synthetic
   at("rule").replaceChildren(...model.rule.map(line => made("li", line)))
   const facts = [["Model", model.model], ["Name", model.title], ["Made", model.date], ["Run", model.run],
@@ -39,6 +39,14 @@ async function start() {
   at("docs").hidden = Boolean(token)
   at("by").value = sessionStorage.getItem("by") || ""
   if (studies.length && !shown) select(studies.at(-1))
+}
+
+function askToken(needed) {
+  const asked = !at("ask-token").hidden
+  at("ask-token").hidden = !needed
+  at("token-problem").textContent = needed && token ? "This server has another token." : ""
+  if (needed) at("token").focus()
+  else if (asked) at("file").focus()  // a keyboard goes on where the form was
 }
 
 async function add(files) {
@@ -67,6 +75,7 @@ async function predict(file) {
   form.append("radiograph", "true")
   try {
     const reply = await ask("predict", {method: "POST", body: form}), body = await reply.json()
+    if (reply.status === 401) askToken(true)
     if (!reply.ok) throw new Error(body.detail)
     if (["title", "version", "weights_sha256"].some(name => body[name] !== model[name])) await start()  // another model answers now
     return body.answers[0]
@@ -77,6 +86,7 @@ async function predict(file) {
 }
 
 function list() {
+  const focused = [...at("images").querySelectorAll("button")].indexOf(document.activeElement)  // by the keyboard
   at("images").replaceChildren(...studies.map(study => {
     const item = made("li"), button = made("button"), text = made("span"), answer = study.answer
     const thumb = made(answer?.radiograph ? "img" : "span", "", "thumb")
@@ -91,6 +101,7 @@ function list() {
     item.append(button)
     return item
   }))
+  if (focused >= 0) at("images").querySelectorAll("button")[focused].focus({preventScroll: true})
 }
 
 function select(study) {
