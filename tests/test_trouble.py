@@ -18,7 +18,8 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, TEMPORARILY_UN
 from sqlalchemy.exc import OperationalError
 
 from fracture import trouble
-from fracture.data import cache
+from fracture.data import cache, demo
+from fracture.data.demo import write_demo
 from fracture.data.inspection import inspect
 from fracture.errors import ConfigError, FractureError, Interrupted
 from fracture.files import replacing, write_json
@@ -111,6 +112,19 @@ def test_a_full_disk_leaves_the_old_file_whole_and_names_it(small_disk: Path, wr
     found = explained(full.value)
     assert isinstance(found, Interrupted)
     assert str(found).startswith(f"{path}: No space left on device: ")
+
+
+def test_demo_images_name_the_folder_that_has_no_room_for_them(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Interrupted, match=f"{small_disk}: demo images need 11 MiB and 6 MiB are free: 5 MiB are miss"):
+        write_demo(small_disk / "demo", 200, 0)
+    (small_disk / "other").write_bytes(bytes(5 * MIB))
+    monkeypatch.setattr(demo, "need", lambda *_: None)  # the room goes meanwhile
+    with pytest.raises(OSError, match="No space left") as full:
+        write_demo(small_disk / "demo", 27, 0)
+    assert str(explained(full.value)).startswith(f"{small_disk / 'demo'}: No space left on device: ")
+    assert not any(path.is_dir() for path in small_disk.iterdir()), "nothing half done is left"
 
 
 TRAIN = ("--model", "test_resnet", "--image-size", "32", "--epochs", "2", "--batch-size", "8", "--threads", "1",

@@ -22,9 +22,12 @@ from fracture.data.inspection.pool import workers_of
 from fracture.data.phantom.patient import draw_patient
 from fracture.data.phantom.view import draw_view
 from fracture.errors import ConfigError, DataError
+from fracture.files import located
+from fracture.trouble import need
 
 VERSION: int = 1
 CLASSES: tuple[str, ...] = ("comminuted_fracture", "no_fracture", "simple_fracture")
+_BYTES = 60_000  # of an image, a little more than on average
 MIN_IMAGES = 27  # three patients a class at up to three views each: one for every split
 NOTICE = "synthetic radiograph, not a patient"
 COLUMNS = ("path", "label", "group", "source", "description")
@@ -137,11 +140,13 @@ def _build(folder: Path, record: Record, progress: Callable[[int], None] | None)
     for leftover in (work, damaged):
         if leftover.exists():
             shutil.rmtree(leftover)
+    need(folder.parent, int(record["images"]) * _BYTES, "demo images")
     work.mkdir()
     try:
-        rows = _write_images(work, int(record["seed"]), int(record["images"]), progress)
-        _write_manifest(work / "manifest.csv", rows)
-        _write_flushed(work / RECORD, json.dumps(record, indent=1) + "\n")
+        with located(folder):
+            rows = _write_images(work, int(record["seed"]), int(record["images"]), progress)
+            _write_manifest(work / "manifest.csv", rows)
+            _write_flushed(work / RECORD, json.dumps(record, indent=1) + "\n")
         if folder.exists():
             folder.rename(damaged)
         work.rename(folder)

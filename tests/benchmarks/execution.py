@@ -27,6 +27,8 @@ def main() -> None:
     parser.add_argument("--model", default="tf_efficientnet_lite0")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--precision", nargs="+", choices=("fp32", "bf16"), default=("fp32", "bf16"))
+    parser.add_argument("--memory-format", nargs="+", choices=list(execution.FORMATS), default=list(execution.FORMATS))
     parser.add_argument("--compile", action="store_true", help="compiled steps too, which takes minutes")
     options = parser.parse_args()
     backbone = backbones.find(options.model)
@@ -35,7 +37,7 @@ def main() -> None:
     execution.apply_threads(plan)
     torch.manual_seed(0)
     model = backbones.build(backbone, 3, size=plan.image_size)
-    kinds = itertools.product(("fp32", "bf16"), execution.FORMATS, (False, True) if options.compile else (False,))
+    kinds = itertools.product(options.precision, options.memory_format, {False, options.compile})
     ways = {kind: step(model, plan, *kind) for kind in kinds}
     seconds: dict[tuple[str, str, bool], list[float]] = {kind: [] for kind in ways}
     losses: dict[tuple[str, str, bool], float] = {}
@@ -44,11 +46,15 @@ def main() -> None:
             took, loss = one()
             seconds[kind].append(took)
             losses.setdefault(kind, loss)
-    print("| precision | memory format | compiled | first step | step, median | smallest | loss |\n" + "|---" * 7 + "|")
+    heads = ("precision", "memory format", "compiled", "first step", "step, median", "speed over the first row", "loss")
+    print("| " + " | ".join(heads) + " |\n" + "|---" * len(heads) + "|")
+    base = next(iter(seconds.values()))[1:]
     for (precision, form, compiled), (first, *rest) in seconds.items():
+        ratios = [one / own for one, own in zip(base, rest, strict=True)]
         print(
             f"| {precision} | {form} | {'yes' if compiled else 'no'} | {first:.2f} s | {statistics.median(rest):.2f} s "
-            f"| {min(rest):.2f} s | {losses[precision, form, compiled]:.4f} |"
+            f"| {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) "
+            f"| {losses[precision, form, compiled]:.4f} |"
         )
     print(f"\n{backbone.name}, batch {options.batch}, n = {options.rounds} rounds. {machine()}")
 
