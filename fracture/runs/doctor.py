@@ -25,6 +25,7 @@ from fracture.tracking import leftovers, query, store
 from fracture.tracking.environment import PACKAGES
 from fracture.training import execution
 from fracture.training.memory.limit import find_limit
+from fracture.trouble import explained
 
 Status = Literal["ok", "note", "problem"]
 _LITTLE, _LOW = 1.0, 5.0  # GiB of free disk: too little for a checkpoint with its state, and soon too little
@@ -65,7 +66,9 @@ def _safely(look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
         yield from (replace(one, said=shareable(one.said), fix=shareable(one.fix)) for one in look())
     except Exception as error:  # noqa: BLE001 - the other looks still tell something
         name = getattr(look, "__name__", "look").strip("_<>")
-        yield Finding(name, "problem", f"{type(error).__name__}: {error}", "report this with the lines above")
+        known = explained(error)  # as a disk that is full or only to be read
+        said, _, fix = str(known or f"{type(error).__name__}: {error}").partition(". ")
+        yield Finding(name, "problem", shareable(said), fix or "report this with the lines above")
 
 
 def _versions() -> Iterator[Finding]:

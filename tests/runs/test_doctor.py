@@ -1,5 +1,6 @@
 """What killed processes leave, and the doctor who finds it."""
 
+import errno
 import json
 import math
 import os
@@ -245,8 +246,13 @@ def test_a_look_that_fails_hides_no_other(monkeypatch: pytest.MonkeyPatch, store
     def broken() -> None:
         raise OSError("no such thing")
 
+    def read_only() -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), "there/mlruns")
+
     monkeypatch.setattr(doctor.backbones, "find", lambda _: broken())
+    monkeypatch.setattr(doctor.store, "connect", read_only)
     found = {one.name: one for one in doctor.examine()}
     assert found["weights"].status == "problem"
     assert "OSError: no such thing" in found["weights"].said
-    assert found["store"].status == "ok"
+    assert (found["store"].said, found["store"].status) == ("there/mlruns: Read-only file system", "problem")
+    assert found["store"].fix == "Allow writing there, or name another place."
