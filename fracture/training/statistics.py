@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fracture.models.backbones import batch_norms
 
-SHARE = 0.5  # of the training images' statistics; docs/recipe.md has what others are worth
+SHARE = 0.5  # of the training images' statistics; docs/recipe-measurements.md has what others are worth
 
 
 def mix_statistics(model: nn.Module, batches: Iterable[Tensor], share: float = SHARE) -> None:
