@@ -13,7 +13,7 @@ from fracture.training.memory.dry_run import Tape, between, record
 from fracture.training.memory.replay import play_evaluation, play_steps
 from fracture.training.memory.spec import GIB, Prediction, StepSpec
 
-# docs/memory.md says where these allowances come from
+# docs/memory-measurements.md says where these allowances come from
 CPU_GIB = 1.2  # of the interpreter and the libraries
 _SHARE = {"cuda": 0.03, "cpu": 0.18}  # of what the allocator holds: cuDNN, oneDNN, what lies between
 
