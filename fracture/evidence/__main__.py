@@ -30,6 +30,17 @@ from fracture.evidence.results import (
 )
 from fracture.evidence.studies import Studies
 
+_CONTENTS = """\
+| I want | look at |
+|---|---|
+| a file of a run | [artifacts](#artifacts) |
+| to search runs | [tags](#tags), [parameters](#parameters) |
+| a curve | [metrics of each epoch](#metrics-of-each-epoch) |
+| a figure of the test with its interval | `splits.test.metrics` of [results.json](#resultsjson) |
+| the thresholds | `operating_point` and `referral` of [results.json](#resultsjson) |
+| the figures of a cross-validation | [folds.json](#foldsjson) |
+| whether the model looks at the bone | [controls.json](#controlsjson) |"""
+
 
 def page() -> str:
     """docs/evidence.md."""
@@ -39,31 +50,41 @@ def page() -> str:
 def _run() -> list[str]:
     """What is on a run, and the metrics that MLflow shows."""
     return [
-        "# The evidence of a run",
-        "What training leaves on a run, and what evaluation, tuning and the registry may rely on. "
-        "Written by `python -m fracture.evidence > docs/evidence.md`; schema version " + f"{SCHEMA_VERSION}.",
+        "# The files, tags and metrics of a run",
+        "Which file or field holds a result? This page lists all of them, for people who read them with programs. "
+        "People who want to read results open `report.html`; what the figures mean is in "
+        "[evaluation.md](evaluation.md).",
+        "```sh\nmlflow artifacts download --run-id RUN --artifact-path results.json --dst-path .\n```",
+        _CONTENTS,
+        "This page is written by `python -m fracture.evidence > docs/evidence.md`; schema version "
+        f'{SCHEMA_VERSION}. "Probe images" are those of probe.npz, "sidecar" is best.json; the other terms are '
+        "explained [here](index.md#words).",
         "## Artifacts",
         _table("file", ARTIFACTS),
-        "Not kept on the run: the full training state (weights, optimiser, schedule, random generators, position). It "
-        "lies in `mlruns/state/<run id>` until the run succeeds.",
-        "On the parent of the runs of `folds`, which also has `test_<name>`, `test_<name>_low` and `test_<name>_high`:",
+        "The full training state (weights, optimiser, schedule, random generators, position) is not an artifact. It is "
+        "in `mlruns/state/<run id>` until the run succeeds.",
+        "With `folds`, the parent run has these, and the metrics `test_<name>`, `test_<name>_low` and "
+        "`test_<name>_high`:",
         _table("file", FOLD_ARTIFACTS),
-        "Where the folds' heads were fitted and stayed, also what the registry needs of a run, of these heads' mean: "
+        "If the folds' models are linear probes that were not fine-tuned, the parent also has a model, the mean of "
+        "their "
+        "heads, and the files that the registry needs: "
         + ", ".join(f"`{name}`" for name in FOLD_MEAN_ARTIFACTS)
-        + ". Their test, and predictions_test.csv, are the out-of-fold answers to all images.",
+        + ". Its test results and predictions_test.csv are the out-of-fold answers to all images.",
         "## Tags",
         _table("tag", TAGS),
         "A study's runs also have `fracture.study`, `fracture.trial`, `fracture.trial_state` and `fracture.best_trial` "
         "([tuning.md](tuning.md)); promotion adds `model_card.md`, `promotion.json` and, where it refuses, the tag "
         "`fracture.refused` ([registry.md](registry.md)).",
-        "## Metrics, once an epoch",
+        "## Metrics of each epoch",
         _table("metric", EPOCH_METRICS),
-        "On CUDA also `peak_allocated_gib`, what was in tensors at most; memory.json puts both beside the prediction.",
-        "At the end come `test_<name>` for every metric of the test split below, `best_val_<name>` of the chosen "
+        "On CUDA also `peak_allocated_gib`, the most that was in tensors; memory.json has both beside the prediction.",
+        "After training: `test_<name>` for every metric of the test split below, `best_val_<name>` of the selected "
         "epoch, `best_epoch`, `latency_ms`, `checkpoint_mib` and `temperature`. System metrics (`system/...`) are "
         "MLflow's own.",
-        "MLflow has sections, `val/macro_f1` for `val_macro_f1`: `train/`, `val/`, `best/`, `test/`, `cost/`. "
-        "Runs of earlier versions have the plain names; every command reads both.",
+        "In MLflow metrics are in sections: `val/macro_f1` for `val_macro_f1`, and so on (`train/`, `val/`, `best/`, "
+        "`test/`, "
+        "`cost/`). Runs of earlier versions have the plain names; every command reads both.",
     ]
 
 
@@ -71,24 +92,25 @@ def _results() -> list[str]:
     """What results.json holds."""
     return [
         "## results.json",
-        "Of a training run; that of `fracture evaluate` and of an ensemble has fields of its own in place of the last.",
+        "Of a training run. `fracture evaluate` and ensembles have other fields from `weights_origin` on, listed "
+        "below.",
         _fields(Results),
-        "Of an evaluation, beside those that it shares with a run:",
+        "Fields of an evaluation only:",
         _own_fields(EvaluationResults),
-        "Of an ensemble:",
+        "Fields of an ensemble only:",
         _own_fields(EnsembleResults),
-        "Of the mean of the heads of all folds, on their parent:",
+        "Fields of the mean of the heads of all folds only, on their parent run:",
         _own_fields(FoldMeanResults),
         "### splits.<val, test>",
         _fields(SplitResults),
         "### studies",
         _fields(Studies),
         "### metrics.<name>",
-        "Averages and single numbers: "
+        "Of all classes together: "
         + _names(METRICS)
-        + ". With a class's name behind: "
+        + ". Followed by the name of a class: "
         + _names(CLASS_METRICS)
-        + ". For two classes of fracture: `<one>_vs_<other>_auroc`, among the images of the two.",
+        + ". For two classes of fracture: `<one>_vs_<other>_auroc`, on the images of these two classes.",
         _table("metric", METRICS | CLASS_METRICS),
         _fields(Estimate),
     ]
@@ -113,8 +135,10 @@ def _other_files() -> list[str]:
         "### metrics.<name> of folds.json",
         _fields(FoldEstimate),
         "## Parameters",
-        "Every knob of `fracture train` under its own name, as given; what the recipe chose: `recipe.<name>`; what was "
-        "resolved for the machine: `plan.<name>`; what a linear probe came to, in cross-validation: `probe.<name>`.",
+        "Every [parameter](parameters.md) of `fracture train` under its own name, as given. What the recipe chose is "
+        "`recipe.<name>`, what was chosen for the machine `plan.<name>`, and what cross-validation chose for a linear "
+        "probe "
+        "`probe.<name>`.",
     ]
 
 

@@ -32,10 +32,10 @@ class Calibration(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     temperature: float = Field(1.0, description="logits are divided by it before the softmax")
-    n: int = Field(0, description="images that it was fitted on, 0 where it was decided elsewhere")
-    log_loss_before: float | None = Field(None, description="on them, as the model answers")
-    log_loss_after: float | None = Field(None, description="on them, with the temperature")
-    note: str = Field("", description="why it is 1, or what it rests on")
+    n: int = Field(0, description="images that it was fitted on; 0 if that was elsewhere")
+    log_loss_before: float | None = Field(None, description="log-loss on them without the temperature")
+    log_loss_after: float | None = Field(None, description="log-loss on them with the temperature")
+    note: str = Field("", description="why it is 1, or a limit of the fit")
 
 
 class OperatingPoint(BaseModel):
@@ -45,11 +45,12 @@ class OperatingPoint(BaseModel):
 
     fracture_threshold: float | None = Field(
         None,
-        description="on the calibrated probability of any fracture, 1 - that of the healthy class; null: none",
+        description="a fracture is reported from this calibrated probability of any fracture (1 - that of the healthy "
+        "class); null: there is none",
     )
     rule: str = Field(description="how it was chosen")
-    n: int = Field(0, description="images that it was fitted on, 0 where it was decided elsewhere")
-    note: str = Field("", description="why there is none, and what could be had")
+    n: int = Field(0, description="images that it was fitted on; 0 if that was elsewhere")
+    note: str = Field("", description="why there is none, and the nearest possible value")
 
 
 class Referral(BaseModel):
@@ -58,16 +59,20 @@ class Referral(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     refer_below: float | None = Field(
-        None, description="calibrated probability of the predicted class; null: no threshold keeps the error, refer all"
+        None,
+        description="a person must look below this calibrated probability of the predicted class; null: always, "
+        "because no "
+        "threshold keeps the error",
     )
-    wanted_error: float | None = Field(None, description="error rate wanted among the images that are answered")
-    n: int = Field(0, description="images that it was fitted on, 0 where it was decided elsewhere")
-    answered: float | None = Field(None, description="share of them that is answered")
+    wanted_error: float | None = Field(None, description="error rate allowed among the images that are answered")
+    n: int = Field(0, description="images that it was fitted on; 0 if that was elsewhere")
+    answered: float | None = Field(None, description="share of these images that is answered")
     error: float | None = Field(
         None,
-        description="error rate among those, the very images that chose it: what is to be expected is in decisions",
+        description="error rate among those. They were used for fitting; the expected error on new images is in "
+        "decisions",
     )
-    note: str = Field("", description="why there is none, and what could be had")
+    note: str = Field("", description="why there is none, and the nearest possible value")
 
 
 class Sets(BaseModel):
@@ -75,12 +80,16 @@ class Sets(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    coverage: float = Field(SET_COVERAGE, description="share wanted of the images of each class whose set holds it")
-    thresholds: dict[str, float] = Field(
-        description="by class: it is in the set from this calibrated probability of it on; 0: in every set"
+    coverage: float = Field(
+        SET_COVERAGE, description="share of each class's images that must have it among their possible classes"
     )
-    n: dict[str, int] = Field(description="by class: its images, which chose the threshold")
-    unmet: tuple[str, ...] = Field((), description="classes that are in every set, with what could be had")
+    thresholds: dict[str, float] = Field(
+        description="by class: it remains possible from this calibrated probability of it; 0: for every image"
+    )
+    n: dict[str, int] = Field(description="by class: its images that the threshold was fitted on")
+    unmet: tuple[str, ...] = Field(
+        (), description="classes that remain possible for every image, with the nearest possible coverage"
+    )
 
 
 class Decided(BaseModel):
@@ -92,18 +101,22 @@ class Decided(BaseModel):
         description="out_of_fold: answers to train and validation by heads that had not seen the image; validation; "
         "folds: the test answers of all folds; local: labelled images of the place where the model is to be used"
     )
-    images: int = Field(description="of those, how many")
-    groups: int = Field(description="their groups (patients, originals)")
-    operating: str = Field(YOUDEN, description="the rule of the operating point that was wanted")
-    refer_error: float = Field(REFER_ERROR, description="the error wanted among the images that are answered")
+    images: int = Field(description="number of those images")
+    groups: int = Field(description="number of their groups (patients, originals)")
+    operating: str = Field(YOUDEN, description="the rule that was wanted for the operating point")
+    refer_error: float = Field(REFER_ERROR, description="the error that was allowed among the images that are answered")
     expected: dict[str, Estimate] = Field(
         {},
         description=f"{SENSITIVITY}, {SPECIFICITY}, {ANSWERED}, {ERROR} and {SET_COVERAGE_OF}<class> of such "
-        "thresholds on images that did not choose them, by cross-fitting; the interval is the wider of a bootstrap's "
-        "over groups and of Wilson's",
+        "thresholds on images that they were not fitted on, by cross-fitting; the interval is the wider of a "
+        "bootstrap over groups and Wilson's",
     )
-    unmet: tuple[str, ...] = Field((), description="what was wanted and is not possible, with what is")
-    sets: Sets | None = Field(None, description="classes that remain possible; null: from before there were any")
+    unmet: tuple[str, ...] = Field(
+        (), description="what was wanted and is not possible, with the nearest possible value"
+    )
+    sets: Sets | None = Field(
+        None, description="thresholds of the classes that remain possible; null: not recorded yet"
+    )
 
     @property
     def wanted(self) -> Wanted:

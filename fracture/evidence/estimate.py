@@ -10,13 +10,13 @@ class Estimate(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    value: float | None = Field(description="the metric on all images; null when it is not defined")
+    value: float | None = Field(description="the metric on all images; null if it is not defined")
     low: float | None = Field(description="lower end of the 95% percentile bootstrap interval over groups")
     high: float | None = Field(description="upper end of it")
-    n: int = Field(description="images that it was computed from")
-    groups: int = Field(description="groups (patients, originals) that were resampled")
+    n: int = Field(description="number of images")
+    groups: int = Field(description="number of groups (patients, originals)")
     reason: str = Field("", description="why value is null")
-    caution: str = Field("", description="why the interval is not to be taken at its word, as with very few groups")
+    caution: str = Field("", description="why the interval cannot be believed, as with very few groups")
 
 
 def wilson(share: float, n: int) -> tuple[float, float]:

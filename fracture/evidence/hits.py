@@ -15,12 +15,15 @@ class Hits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    n: int = Field(description="images: of a class with a fracture, with a box around one")
-    groups: int = Field(description="groups that they are of")
-    labels: tuple[str, ...] = Field(description="of the boxes that count; others, such as text and metal, do not")
+    n: int = Field(description="number of images of a fracture class with a box around a fracture")
+    groups: int = Field(description="number of their groups")
+    labels: tuple[str, ...] = Field(
+        description="labels of the boxes that count; others, such as text and metal, do not"
+    )
     pointing: dict[str, Estimate] = Field(
-        description="share of images whose brightest place lies in a box or within 15 pixels of 384 beside it "
+        description="share of images where the brightest place of the map is in a box, or at most 15 pixels of 384 "
+        "beside it "
         "(pointing game, Zhang et al. 2018)"
     )
     energy: dict[str, Estimate] = Field(description="mean share of a map's weight in the boxes (Wang et al. 2020)")
-    area: float = Field(description="mean share of the image's area in the boxes: the energy of a flat map")
+    area: float = Field(description="mean share of the image's area in the boxes, which is the energy of a flat map")

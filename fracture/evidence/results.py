@@ -49,12 +49,12 @@ class FoldEstimate(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    value: float | None = Field(description="mean over the folds; null when one cannot tell it")
+    value: float | None = Field(description="mean over the folds; null if a fold has no value")
     low: float | None = Field(
-        description="lower end of the 95% interval of the corrected resampled t-test; null of two folds "
-        "and where it holds all of 0 to 1"
+        description="lower end of the 95% interval of the corrected resampled t-test; null for two folds, "
+        "and if it would contain all of 0 to 1"
     )
-    high: float | None = Field(description="upper end of it; not cut off at the metric's own range")
+    high: float | None = Field(description="upper end of it; it may reach beyond the metric's range")
     n: int = Field(description="images tested, over all folds")
     folds: tuple[float | None, ...] = Field(description="its value in each fold")
 
@@ -66,18 +66,19 @@ class FoldResults(BaseModel):
 
     model: str = Field(description="timm's name with its tag")
     classes: tuple[str, ...] = Field(description="in the order of the model's outputs")
-    healthy: str | None = Field(None, description="the class without a fracture, in all folds; null: none is known")
+    healthy: str | None = Field(None, description="the class without a fracture, in all folds; null: not known")
     data: str = Field(description="name of the data")
     synthetic: bool = Field(description="true when the images are rendered")
     runs: tuple[str, ...] = Field(description="ids of the folds' runs, in order")
     metrics: dict[str, FoldEstimate] = Field(description="by name, without the split's prefix")
-    calibration: Calibration | None = Field(None, description="the temperature that the answers of all folds decide")
-    operating_point: OperatingPoint | None = Field(None, description="likewise")
-    referral: Referral | None = Field(None, description="likewise")
+    calibration: Calibration | None = Field(None, description="the temperature, fitted on the answers of all folds")
+    operating_point: OperatingPoint | None = Field(None, description="fitted on the same answers")
+    referral: Referral | None = Field(None, description="fitted on the same answers")
     decisions: Decided | None = Field(
-        None, description="what the three rest on, for a model made as each fold's was; each fold's run has its own"
+        None,
+        description="what the three were fitted on, for a model trained as the folds were; each fold's run has its own",
     )
-    seconds: float = Field(description="training, all folds")
+    seconds: float = Field(description="training time of all folds, in seconds")
 
     @model_validator(mode="before")
     @classmethod
@@ -91,22 +92,22 @@ class Controls(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     n: int = Field(description="images of the test split that were tried")
-    whole: dict[str, Estimate] = Field(description="accuracy and balanced_accuracy on them as they are")
+    whole: dict[str, Estimate] = Field(description="accuracy and balanced_accuracy on the unchanged images")
     centre_hidden: dict[str, Estimate] = Field(
-        description="the same with the inner 60% of each side black: near chance, if the model looks at the bone"
+        description="the same with the inner 60% of each side black: near chance if the model looks at the bone"
     )
-    border_hidden: dict[str, Estimate] = Field(description="the same with all but that centre black")
-    centre_hidden_probability: dict[str, float] = Field(description="mean probability of each class without the centre")
+    border_hidden: dict[str, Estimate] = Field(description="the same with everything except that centre black")
+    centre_hidden_probability: dict[str, float] = Field(
+        description="mean probability of each class with the centre hidden"
+    )
     blank_probability: dict[str, float] = Field(description="mean probability of each class on evenly grey images")
-    border_share: float | None = Field(
-        description="share of the maps' weight outside the centre; 0.64 if they were flat"
-    )
+    border_share: float | None = Field(description="share of the maps' weight outside the centre; a flat map has 0.64")
     random_weights_correlation: float | None = Field(
-        description="mean rank correlation with the maps of random weights (Adebayo et al. 2018): near 0 is right"
+        description="mean rank correlation with the maps of random weights (Adebayo et al. 2018): near 0 is good"
     )
-    maps: int = Field(description="activation maps that the last two are from")
+    maps: int = Field(description="number of activation maps behind the last two figures")
     boxes: Hits | None = Field(
-        None, description="whether maps hit the boxes that the manifest has around fractures; null: it has none"
+        None, description="whether maps hit the boxes around fractures in the manifest; null: it has no boxes"
     )
 
 
@@ -119,30 +120,31 @@ class Judged(BaseModel):
     model: str = Field(description="timm's name with its tag")
     classes: tuple[str, ...] = Field(description="in the order of the logits")
     healthy: str | None = Field(
-        None, description="the class without a fracture; every other one counts as a fracture; null: none is known"
+        None, description="the class without a fracture; every other class counts as a fracture; null: not known"
     )
-    synthetic: bool = Field(description="rendered images, judged or learned from: no medical meaning")
+    synthetic: bool = Field(description="whether images of training or test are rendered: no medical meaning")
     data: str = Field(description="name of the data set")
-    data_digest: str = Field(description="of all images")
-    test_digest: str = Field(description="of the test split")
-    weights_sha256: str = Field(description="of the chosen weights")
-    calibration: Calibration = Field(description="the temperature that all probabilities here are made with")
-    operating_point: OperatingPoint = Field(description="from when on a fracture is reported")
-    referral: Referral = Field(description="when a person must look")
+    data_digest: str = Field(description="digest of all images")
+    test_digest: str = Field(description="digest of the test split")
+    weights_sha256: str = Field(description="digest of the chosen weights")
+    calibration: Calibration = Field(description="the temperature behind all probabilities in this file")
+    operating_point: OperatingPoint = Field(description="from which probability a fracture is reported")
+    referral: Referral = Field(description="below which probability a person must look")
     decisions: Decided | None = Field(
-        None, description="what the three rest on; null where they were decided elsewhere, or before this was recorded"
+        None, description="what the three were fitted on; null if that was elsewhere, or not recorded yet"
     )
     splits: dict[str, SplitResults] = Field(description="by name; the test split was used once, after training")
     slices: dict[str, dict[str, SplitResults]] = Field(
         {},
-        description="of the test split, by column of the manifest and value of five images or more, where there are 2 "
-        "to 20 values",
+        description="results of parts of the test split: by column of the manifest, then by value of five images or "
+        "more; "
+        "columns with 2 to 20 such values",
     )
     studies: Studies | None = Field(
-        None, description="the test split with one answer a study; null where each image is one, or from before"
+        None, description="the test split with one answer a study; null if each image is a study, or not recorded yet"
     )
     latency_ms: float | None = Field(
-        None, description="median time of one image through the model alone, on the plan's device, in milliseconds"
+        None, description="median time of one image through the model alone, on the device of the run, in milliseconds"
     )
     checkpoint_mib: float | None = Field(None, description="size of the weights' file")
 
@@ -163,30 +165,31 @@ class Judged(BaseModel):
 class Results(Judged):
     """results.json of a training run."""
 
-    weights_origin: str = Field(description="hub, package, file or random")
-    select_metric: str = Field(description="what chose the epoch, on validation")
-    best_epoch: int = Field(description="from 1")
+    weights_origin: str = Field(description="where the initial weights are from: hub, package, file or random")
+    select_metric: str = Field(description="the validation metric that selected the epoch")
+    best_epoch: int = Field(description="the selected epoch, counted from 1")
     refit: int = Field(
         0,
-        description="images of training and validation together that the head was fitted on again after selection, "
-        "which splits.val is of; 0: it was not",
+        description="training and validation images that the linear probe was fitted on again after selection; 0: it "
+        "was "
+        "not. splits.val is of the model before that",
     )
     epochs: int = Field(description="epochs trained")
     stopped_early: bool = Field(description="whether early stopping ended it")
-    history: tuple[dict[str, float], ...] = Field(description="per-epoch metrics, first epoch first")
+    history: tuple[dict[str, float], ...] = Field(description="metrics of each epoch, the first epoch first")
     seconds: float = Field(description="training time over all sessions, in seconds")
 
 
 class EvaluationResults(Judged):
     """results.json of `fracture evaluate`."""
 
-    evaluated: str = Field(description="the run, registered model or file whose model was judged")
+    evaluated: str = Field(description="the run, registered model or file that was evaluated")
     split: str = Field(description="which images: test, val, train or all; the results are under splits.test")
     seen_in_training: int | None = Field(
-        None, description="images that it was trained on or chosen by; null where nobody knows"
+        None, description="images that the model was trained on or selected with; null if unknown"
     )
     before: dict[str, Estimate] = Field(
-        {}, description="with refit_decisions: the metrics of these images under the decisions that the model came with"
+        {}, description="with refit_decisions: the metrics of these images with the model's old thresholds"
     )
 
 
@@ -195,13 +198,14 @@ class EnsembleResults(Judged):
 
     members: dict[str, float] = Field(description="weight of each run's probabilities, fitted on validation")
     weights_origin: str = Field(
-        "", description="of the members' initial weights: hub, package, file or random; of several, each"
+        "", description="where the members' initial weights are from: hub, package, file or random"
     )
-    select_metric: str = Field("", description="what chose the members' epochs, on validation; of several, each")
+    select_metric: str = Field("", description="the validation metrics that selected the members' epochs")
     difference: float | None = Field(
         None,
-        description="largest difference of a probability, on the probe's images, between the network of the ensemble "
-        "and the members' kept answers, which are judged here",
+        description="largest difference of a probability, on the images of probe.npz, between the network of the "
+        "ensemble "
+        "and the members' kept answers, which are evaluated here",
     )
 
 
@@ -211,11 +215,12 @@ class FoldMeanResults(Judged):
     splits.test is of all images, each answered by the head of a fold that had not learned from it.
     """
 
-    folds: int = Field(description="whose heads are averaged")
-    weights_origin: str = Field(description="hub, package, file or random")
-    select_metric: str = Field(description="what chose the epoch, on validation, in every fold")
+    folds: int = Field(description="number of folds whose heads are averaged")
+    weights_origin: str = Field(description="where the initial weights are from: hub, package, file or random")
+    select_metric: str = Field(description="the validation metric that selected the epoch of every fold")
     difference: float = Field(
-        description="largest difference of a probability, on the probe's images, from the mean of the folds' answers"
+        description="largest difference of a probability, on the images of probe.npz, from the mean of the folds' "
+        "answers"
     )
 
 
@@ -225,7 +230,7 @@ class OutOfFold(Judged):
     splits.test is of all images, each answered by the model of a fold that had not learned from it.
     """
 
-    folds: int = Field(description="whose answers these are")
+    folds: int = Field(description="number of folds whose answers these are")
 
 
 AnyResults = Results | EvaluationResults | EnsembleResults | FoldMeanResults
@@ -241,11 +246,11 @@ def read_kept(kind: type[M], path: Path, run_id: str) -> M:
     try:
         return kind.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
-        raise ConfigError(f"run {run_id}: holds no {path.name}; bring it back, or name another run") from error
+        raise ConfigError(f"run {run_id}: has no {path.name}; restore it, or name another run") from error
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"run {run_id}: its {path.name} was damaged, or is of another version of this project; bring it back, or "
-            "name another run"
+            f"run {run_id}: its {path.name} is damaged, or was written by another version of this project; restore "
+            "it, or name another run"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""What a split shows where all images of a study, or of a group, are answered once."""
+"""Results of a split with one answer for all images of a study, or of a group."""
 
 from typing import Literal
 
@@ -15,19 +15,23 @@ class Studies(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    by: By = Field(description="what is answered once: the manifest's column study within a group, else the group")
-    n: int = Field(description="studies that are judged; an image without a study is one of its own")
-    several: int = Field(description="of them, those of several images")
-    images: int = Field(description="of all of them")
+    by: By = Field(description="what gets one answer: the manifest's column study within a group, else the group")
+    n: int = Field(description="number of studies; an image without a study is one of its own")
+    several: int = Field(description="number of studies with several images")
+    images: int = Field(description="images of all studies")
     mixed: int = Field(
-        description="studies left out, whose images have labels that make no single one: two kinds of fracture, or two "
-        "classes where none is healthy; one kind beside healthy images counts as that kind"
+        description="studies that were left out because their images have contradictory labels: two kinds of "
+        "fracture, or two "
+        "classes where none is healthy. One kind of fracture beside healthy images counts as that kind"
     )
     counts: dict[str, int] = Field(description="studies per class")
-    rule: str = Field(MEAN_LOGITS, description="how images become one answer; it was settled before, not chosen here")
+    rule: str = Field(
+        MEAN_LOGITS, description="how the images' answers are combined; fixed in advance, not chosen by these figures"
+    )
     metrics: dict[str, Estimate] = Field(
-        description="as of splits.test, of studies, by that rule; under the decisions that were taken for images"
+        description="the metrics of splits.test over studies, by that rule, with the thresholds that were fitted for "
+        "images"
     )
     others: dict[str, dict[str, Estimate]] = Field(
-        description=f"the first of these metrics by other rules: {MEAN_PROBABILITIES}; {HIGHEST}, whose answer is taken"
+        description=f"the first of these metrics by other rules: {MEAN_PROBABILITIES}; {HIGHEST}"
     )

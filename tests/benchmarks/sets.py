@@ -38,7 +38,9 @@ def main() -> None:
     parser.add_argument("--coverage", type=float, default=0.9)
     options = parser.parse_args()
     options.kept.mkdir(parents=True, exist_ok=True)
-    print("| data | thresholds | class | coverage | in the lowest tenth of the splits | possible classes | single class |")
+    print(
+        "| data | thresholds | class | coverage | in the lowest tenth of the splits | possible classes | single class |"
+    )
     print("|---" * 7 + "|")
     with threadpool_limits(1):
         for folder in options.data:

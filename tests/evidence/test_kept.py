@@ -13,7 +13,7 @@ from fracture.evidence import Results, read_kept
 def test_damaged_results_are_told_with_the_run(text: str | None, tmp_path: Path) -> None:
     if text is not None:
         (tmp_path / "results.json").write_text(text)
-    with pytest.raises(ConfigError, match=r"^run abc: (its|holds no) results\.json.*name another run"):
+    with pytest.raises(ConfigError, match=r"^run abc: (its|has no) results\.json.*name another run"):
         read_kept(Results, tmp_path / "results.json", "abc")
 
 

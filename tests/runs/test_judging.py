@@ -95,9 +95,9 @@ def test_what_cannot_be_judged_is_said(runs: list[str], tmp_path: Path, make_ima
         pass
     with pytest.raises(ConfigError, match=r"holds no best.pth; only a finished training run"):
         evaluate(empty.info.run_id, str(other), QUICK, out, terminal())
-    with pytest.raises(ConfigError, match=r"holds no .*results.json"):
+    with pytest.raises(ConfigError, match=r"has no .*results.json"):
         compare_runs([empty.info.run_id], CompareConfig(), out, terminal())
-    with pytest.raises(ConfigError, match=r"holds no .*results.json"):
+    with pytest.raises(ConfigError, match=r"has no .*results.json"):
         ensemble([empty.info.run_id, runs[0]], terminal())
 
 
