@@ -16,9 +16,9 @@ from rich.console import Console
 import fracture
 from fracture import commands
 from fracture.errors import FractureError
+from fracture.failures import explained
 from fracture.files import as_lines
 from fracture.privacy import guarded_streams, without_secrets
-from fracture.trouble import explained
 
 
 class Verbs(click.Group):

@@ -8,12 +8,12 @@ import click
 from fracture import __main__ as command_line
 from fracture.commands.options import WholeSentences, by_option
 from fracture.errors import ConfigError, GateError
+from fracture.failures import check_output
 from fracture.progress import Terminal
-from fracture.trouble import check_out
 from registry.names import checked
 
 if TYPE_CHECKING:
-    from registry.standing import Standing
+    from registry.model_status import ModelStatus
     from registry.versions import Registry
 
 
@@ -81,23 +81,23 @@ def promote(
 def list_versions(name: str) -> None:
     """Show all versions with their aliases and figures."""
     registry, terminal = _registry(name), Terminal()
-    standing = registry.look()
-    if not standing.there and not standing.lines:
+    status = registry.look()
+    if not status.there and not status.lines:
         terminal.say(_nothing(registry))
         return
 
     def state(version: str) -> str:
-        aliases = [f"@{alias}" for alias, real in standing.real.items() if real == version]
-        return " ".join([*aliases, *(["rolled back"] if version in standing.withdrawn else [])])
+        aliases = [f"@{alias}" for alias, real in status.real.items() if real == version]
+        return " ".join([*aliases, *(["rolled back"] if version in status.withdrawn else [])])
 
     columns = {"weights_sha256": 12, "use": 20, "waived": 200}
     rows = [
         [number, state(number), str(one.run_id), one.tags.get("balanced_accuracy", ""),
          *(one.tags.get(f"fracture.{tag}", "")[:most] for tag, most in columns.items())]
-        for number, one in sorted(standing.there.items(), key=lambda item: -int(item[0]))
+        for number, one in sorted(status.there.items(), key=lambda item: -int(item[0]))
     ]  # fmt: skip
     terminal.table(name, ["version", "aliases", "run", "balanced accuracy", "weights", "use", "waived"], rows)
-    _warn(registry, standing, terminal)
+    _warn(registry, status, terminal)
 
 
 @cli.command()
@@ -106,18 +106,18 @@ def list_versions(name: str) -> None:
 def show(version: str, name: str) -> None:
     """Show the card of VERSION, by default of the champion, and the history."""
     registry, terminal = _registry(name), Terminal()
-    standing = registry.look()
-    chosen = version or standing.real.get("champion") or standing.real.get("candidate", "")
+    status = registry.look()
+    chosen = version or status.real.get("champion") or status.real.get("candidate", "")
     if chosen:
         terminal.say(str(registry.version(chosen).description))
     rows = [
         [str(line.number), said.when, said.who, said.action, said.before or "none", said.version,
-         ("does not count, another was quicker: " if line.number in standing.state.void else "") + said.reason]
-        for line in standing.lines for said in [line.entry]
+         ("does not count, another was quicker: " if line.number in status.state.void else "") + said.reason]
+        for line in status.lines for said in [line.entry]
     ]  # fmt: skip
     if rows or chosen:
         terminal.table("History", ["", "when", "who", "action", "from", "to", "reason"], rows)
-    _warn(registry, standing, terminal)
+    _warn(registry, status, terminal)
     if not chosen:
         raise ConfigError(_nothing(registry, "nothing is @champion or @candidate" if rows else ""))
 
@@ -128,14 +128,14 @@ def _nothing(registry: "Registry", why: str = "") -> str:
     return f"{registry.name}: {why}; `python -m registry promote{registry.option}` makes a candidate"
 
 
-def _warn(registry: "Registry", standing: "Standing", terminal: Terminal) -> None:
+def _warn(registry: "Registry", status: "ModelStatus", terminal: Terminal) -> None:
     """Say what was moved, edited or deleted by hand, what was cut short, and what was rolled back."""
-    whole = registry.renamed(standing) or registry.deleted(standing)
-    open_lines = standing.astray if standing.open_lines else []
-    for what in (whole,) if whole else (*standing.by_hand, *open_lines, *standing.gone.values()):
+    whole = registry.renamed(status) or registry.deleted(status)
+    open_lines = status.misplaced_aliases if status.open_lines else []
+    for what in (whole,) if whole else (*status.by_hand, *open_lines, *status.gone.values()):
         terminal.warn(f"{what}; `python -m registry verify{registry.option}` says what repairs it")
-    for version in standing.withdrawn:
-        terminal.warn(standing.why_withdrawn(version))
+    for version in status.withdrawn:
+        terminal.warn(status.why_withdrawn(version))
 
 
 @cli.command()
@@ -203,7 +203,7 @@ def export(form: str, variant: str, bound: float, out: Path, model: str) -> None
     from registry import loading
 
     exporting.check_variant(form, variant)
-    check_out(folder=out)
+    check_output(folder=out)
     terminal = Terminal()
     registry, version = loading.find(model, terminal.warn)
     predictor = loading.open_version(registry, version)
@@ -231,7 +231,7 @@ def predict(sources: tuple[Path, ...], out: Path, by: str, model: str) -> None:
     from fracture.inference.study_table import Questions
     from registry import loading
 
-    check_out(out, out.with_name(f"{out.name}.model"))
+    check_output(out, out.with_name(f"{out.name}.model"))
     questions, terminal = Questions.read(sources, by), Terminal()
     predictor = loading.open_version(*loading.find(model, terminal.warn))
     with terminal.working() as progress:

@@ -16,7 +16,7 @@ from fracture.progress import Terminal
 from fracture.tracking import artifacts
 from registry import check, origin, thresholds
 from registry.lines import Line
-from registry.standing import Standing
+from registry.model_status import ModelStatus
 from registry.versions import THRESHOLDS, Registry
 
 _SHOWN = ("balanced_accuracy", "macro_f1", "latency_ms", "memory_mib", "checkpoint_mib")
@@ -62,21 +62,21 @@ def challenge(
         GateError: it loses, its files are not those that were promoted, it passed less than the champion had to, or it
             was rolled back.
     """
-    standing = registry.ready(terminal.warn)
-    begun = _cut_short(standing, "champion")
-    candidate, champion = version or standing.aliases["candidate"], standing.aliases["champion"]
+    status = registry.ready(terminal.warn)
+    begun = _cut_short(status, "champion")
+    candidate, champion = version or status.aliases["candidate"], status.aliases["champion"]
     if begun is not None and begun.entry.version == champion:
         terminal.say(f"Version {champion} is @champion: the challenge that was cut short is finished.")
         return Contest(champion, begun.entry.before, None, True, begun.entry.reason)
     if not candidate:
         raise ConfigError(
             f"{registry.name}: nothing is @candidate; `python -m registry promote{registry.option}` makes one"
-            f"{_bad(standing)}"
+            f"{_bad(status)}"
         )
     if candidate == champion:
         raise ConfigError(f"{registry.name}: version {candidate} is champion already")
-    _may_come_back(registry, standing, candidate, although)
-    opponent = champion or standing.aliases["previous"]
+    _may_come_back(registry, status, candidate, although)
+    opponent = champion or status.aliases["previous"]
     if problem := _unfit(registry, candidate, opponent):
         raise GateError(f"version {candidate} cannot challenge: {problem}")
     contest = _first(candidate) if not opponent else _judge(registry, candidate, opponent, margin)
@@ -85,7 +85,7 @@ def challenge(
         raise GateError(f"version {candidate} does not replace the champion, version {opponent}: {contest.sentence}")
     gates = registry.version(candidate).tags.get("fracture.gates", "")
     reason = contest.sentence + (f"; although: {although}" if although else "")
-    registry.move("champion", candidate, standing.champion, reason, gates)
+    registry.move("champion", candidate, status.champion, reason, gates)
     terminal.say(f"Version {candidate} is @champion" + (f", version {champion} @previous." if champion else "."))
     return contest
 
@@ -107,19 +107,19 @@ def rollback(registry: Registry, reason: str, terminal: Terminal, version: str =
         ConfigError: there is no previous one, or another process made another champion meanwhile.
         GateError: it does not load, or it was rolled back and nobody says why it may come back.
     """
-    standing = registry.ready(terminal.warn)
-    begun = _cut_short(standing, "rollback")
-    wanted, champion = version or standing.aliases["previous"], standing.aliases["champion"]
+    status = registry.ready(terminal.warn)
+    begun = _cut_short(status, "rollback")
+    wanted, champion = version or status.aliases["previous"], status.aliases["champion"]
     if begun is not None and begun.entry.version == champion:
         terminal.say(f"Version {champion} is @champion again: the rollback that was cut short is finished.")
         return begun
     if not wanted:
-        raise ConfigError(f"{registry.name}: nothing is @previous, so there is nothing to roll back to{_bad(standing)}")
+        raise ConfigError(f"{registry.name}: nothing is @previous, so there is nothing to roll back to{_bad(status)}")
     if wanted == champion:
         raise ConfigError(f"{registry.name}: version {wanted} is champion already")
-    back = wanted in standing.withdrawn
-    _may_come_back(registry, standing, wanted, although)
-    if not back and wanted not in standing.earlier:
+    back = wanted in status.withdrawn
+    _may_come_back(registry, status, wanted, although)
+    if not back and wanted not in status.earlier:
         raise ConfigError(
             f"{registry.name}: version {wanted} was never champion, so there is no way back to it; `python -m registry "
             f"challenge{registry.option} --version {wanted}` holds it against the champion"
@@ -128,27 +128,27 @@ def rollback(registry: Registry, reason: str, terminal: Terminal, version: str =
         raise GateError(f"version {wanted} cannot come back, the champion stays: {problem}")
     gates = registry.version(wanted).tags.get("fracture.gates", "")
     said = "; ".join(part for part in (reason, f"although: {although}" if although else "") if part)
-    line = registry.move("champion" if back else "rollback", wanted, standing.champion, said or NO_REASON, gates)
+    line = registry.move("champion" if back else "rollback", wanted, status.champion, said or NO_REASON, gates)
     fate = "is @previous" if back else "comes back by name only"
     terminal.say(f"Version {wanted} is @champion again" + (f"; version {champion} {fate}." if champion else "."))
     return line
 
 
-def _may_come_back(registry: Registry, standing: Standing, version: str, although: str) -> None:
+def _may_come_back(registry: Registry, status: ModelStatus, version: str, although: str) -> None:
     """Stop a version that does not exist, or that was rolled back and is not said to be good after all."""
     registry.version(version)
-    if version in standing.withdrawn and not although:
-        raise GateError(f"{registry.name}: {standing.why_withdrawn(version)}")
+    if version in status.withdrawn and not although:
+        raise GateError(f"{registry.name}: {status.why_withdrawn(version)}")
 
 
-def _bad(standing: Standing) -> str:
+def _bad(status: ModelStatus) -> str:
     """What to add where nothing can be deployed but what was rolled back or deleted."""
-    return "".join(f". {why}" for why in (*standing.gone.values(), *map(standing.why_withdrawn, standing.withdrawn)))
+    return "".join(f". {why}" for why in (*status.gone.values(), *map(status.why_withdrawn, status.withdrawn)))
 
 
-def _cut_short(standing: Standing, action: str) -> Line | None:
+def _cut_short(status: ModelStatus, action: str) -> Line | None:
     """The last line of the history, where it is of this action and its writer did not come to the end."""
-    lines = standing.lines
+    lines = status.lines
     return lines[-1] if lines and not lines[-1].settled and lines[-1].entry.action == action else None
 
 

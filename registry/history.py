@@ -18,11 +18,11 @@ from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from fracture.errors import ConfigError
+from fracture.failures import explained
 from fracture.privacy import shareable, who
-from fracture.trouble import explained
 from registry.lines import SCHEMA, Entry, Line, lost, parse
 from registry.names import HISTORY
-from registry.patience import ABSENT, FULL, PATIENCE, make_model, model_of, patiently, pause, versions_of
+from registry.retries import ABSENT, FULL, PATIENCE, make_model, model_of, pause, versions_of, with_retries
 
 COPY = "fracture.line."  # of the registered model, and a number
 _LINE, _SETTLED, _SEAL, _NUMBER = "fracture.line", "fracture.settled", "fracture.seal", "fracture.number"
@@ -54,7 +54,7 @@ class Damage:
 
 
 @dataclass(frozen=True)
-class Told:
+class HistoryContents:
     """What a history tells.
 
     Attributes:
@@ -87,7 +87,7 @@ class History:
         self.model, self.name = name, f"{name}{HISTORY}"
         self._client = mlflow.MlflowClient()
 
-    def read(self) -> Told:
+    def read(self) -> HistoryContents:
         """All of it; an entry that was sent twice counts once."""
         model = model_of(self._client, self.model)  # read first: a line written meanwhile must not look deleted
         kept = _kept(versions_of(self._client, self.name), copies_of(model))
@@ -102,7 +102,7 @@ class History:
                 found.setdefault(entry.token, Line(number, entry, settled, created))
         lines = tuple(found.values())
         uncopied = (line for line in lines if line.settled and line.entry.action != "lost")
-        return Told(
+        return HistoryContents(
             lines, tuple(wrong.values()), tuple(line for line in uncopied if line.number not in kept.copies), model
         )
 
@@ -140,7 +140,7 @@ class History:
         """Keep a copy on the registered model; one that was deleted needs none."""
         key, text = f"{COPY}{line.number}", f"{line.entry.seal} {line.entry.text}"
         try:
-            patiently(partial(self._client.set_registered_model_tag, self.model, key, text))
+            with_retries(partial(self._client.set_registered_model_tag, self.model, key, text))
         except MlflowException as error:
             if error.error_code not in ABSENT:
                 raise
@@ -160,7 +160,7 @@ class History:
 
     def _tag(self, version: str, tags: Mapping[str, str]) -> None:
         for name, value in tags.items():
-            patiently(partial(self._client.set_model_version_tag, self.name, version, name, value))
+            with_retries(partial(self._client.set_model_version_tag, self.name, version, name, value))
 
     def _write(self, entry: Entry, tags: dict[str, str]) -> ModelVersion:
         """Send an entry until it is there, however often the store is too busy."""

@@ -48,16 +48,16 @@ def find(name: str, warn: Callable[[str], object]) -> tuple[Registry, str]:
     if not at:
         model, _, version = model.rpartition("/")
     registry = Registry(model or MODEL)
-    standing = registry.look()
+    status = registry.look()
     chosen = registry.alias(alias) if at else version
-    for what in standing.astray:
+    for what in status.misplaced_aliases:
         if what.startswith(f"@{alias} "):
             warn(what)
-    if chosen in standing.withdrawn:
-        warn(standing.why_withdrawn(chosen))
-    if chosen in standing.there:
+    if chosen in status.withdrawn:
+        warn(status.why_withdrawn(chosen))
+    if chosen in status.there:
         return registry, chosen
-    why = registry.renamed(standing) or registry.deleted(standing) or standing.gone.get(alias, "")
+    why = registry.renamed(status) or registry.deleted(status) or status.gone.get(alias, "")
     raise ConfigError(
         f"{name}: no such version of {registry.name}{f': {why}' if why else ''}. Name one as @champion, @candidate, a "
         f"number, NAME@ALIAS or NAME/NUMBER; `python -m registry list{registry.option}` shows all"

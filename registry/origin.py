@@ -13,10 +13,10 @@ from mlflow.exceptions import MlflowException
 
 from fracture.errors import ConfigError, GateError
 from fracture.evidence import read_results
+from fracture.failures import explained
 from fracture.files import replacing
 from fracture.models.checkpoint import read_sidecar
 from fracture.tracking import artifacts, query
-from fracture.trouble import explained
 from registry.check import JUDGED
 
 TAG = "fracture.made_from"  # of a version: what its run's files were when it was promoted

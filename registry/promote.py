@@ -21,7 +21,7 @@ from registry import card, check, evidence, gates, origin, package, robustness
 from registry.check import CARD
 from registry.evidence import Evidence
 from registry.gates import Gate
-from registry.standing import Standing
+from registry.model_status import ModelStatus
 from registry.thresholds import Thresholds
 from registry.versions import THRESHOLDS, WEIGHTS, Registry, is_of
 
@@ -96,7 +96,7 @@ def promote(
     return Promotion(version, uri, judged)
 
 
-def may_be_promoted(run_id: str, standing: Standing, terminal: Terminal) -> None:
+def may_be_promoted(run_id: str, status: ModelStatus, terminal: Terminal) -> None:
     """The checks that cost nothing, before those that cost a minute.
 
     Raises:
@@ -107,12 +107,12 @@ def may_be_promoted(run_id: str, standing: Standing, terminal: Terminal) -> None
     if origin.run_state(run_id) == "deleted":
         raise ConfigError(origin.deleted(run_id))
     decided_anew = query.trained_by(run_id) != run_id
-    for version in standing.bad(run_id, run.tags.get(WEIGHTS, "")):
-        why = f"run {run_id} is the model of a bad version: {standing.why_withdrawn(version)}"
-        if version in standing.withdrawn and not decided_anew:
+    for version in status.withdrawn_with(run_id, run.tags.get(WEIGHTS, "")):
+        why = f"run {run_id} is the model of a bad version: {status.why_withdrawn(version)}"
+        if version in status.withdrawn and not decided_anew:
             raise GateError(why)
         terminal.warn(why)
-    for made in standing.there.values():
+    for made in status.there.values():
         if made.run_id == run_id and (why := origin.overwritten(made, origin.ANSWERS)):
             raise GateError(f"{why}; train anew and promote that run")
 
@@ -129,9 +129,9 @@ def enter(
     made_from = origin.as_tag(_keep(found, judged, text, uri) | origin.digests(found.run_id))
     about = tags(found, judged, use) | {THRESHOLDS: thresholds.digest, FLOORS: thresholds.floors.model_dump_json()}
     about |= {origin.TAG: made_from} if made_from else {}
-    standing = registry.look()
-    before = standing.aliases["candidate"]
-    if before and is_of(standing.there[before], uri, about):
+    status = registry.look()
+    before = status.aliases["candidate"]
+    if before and is_of(status.there[before], uri, about):
         return before  # an earlier promotion got as far as the history
     version = registry.register(uri, found.run_id, about, text)
     waived = [gate.name for gate in judged if gate.state == "waived"]

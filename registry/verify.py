@@ -13,7 +13,7 @@ from fracture.progress import Terminal
 from fracture.tracking import store
 from registry import check, origin, thresholds
 from registry.lines import Line, cut
-from registry.standing import Standing
+from registry.model_status import ModelStatus
 from registry.versions import MODEL, Registry
 
 _PACKAGE = "models:/m-"  # how the source of a version begins that a promotion has registered
@@ -38,8 +38,8 @@ def check_known(registry: Registry) -> None:
     Raises:
         ConfigError: it is one.
     """
-    standing = registry.look()
-    if registry.name != MODEL and not standing.exists and not standing.lines:
+    status = registry.look()
+    if registry.name != MODEL and not status.exists and not status.lines:
         way = "Check the name and MLFLOW_TRACKING_URI; `mlflow ui` lists what is registered."
         raise ConfigError(f"{_nothing(registry)}. {way}")
 
@@ -60,34 +60,34 @@ def verify(registry: Registry, terminal: Terminal, *, repair: bool = False) -> l
     Raises:
         ConfigError: the model was renamed.
     """
-    standing = registry.look()
-    if why := registry.renamed(standing):
+    status = registry.look()
+    if why := registry.renamed(status):
         raise ConfigError(why)
-    if not standing.exists and not standing.lines:
+    if not status.exists and not status.lines:
         terminal.say(f"{_nothing(registry)}: nothing to compare.")
         return []
-    findings = [Finding(damage.what, registry.history.repair) for damage in standing.damage]
+    findings = [Finding(damage.what, registry.history.repair) for damage in status.damage]
     if findings and repair:  # first: all else is read from it
         registry.history.repair()
-        standing = registry.look()
-    findings += [*_of_aliases(registry, standing), *_of_versions(registry, standing), *_cut_short(standing)]
-    findings += [Finding(what) for what in _fallen(standing)]
+        status = registry.look()
+    findings += [*_of_aliases(registry, status), *_of_versions(registry, status), *_cut_short(status)]
+    findings += [Finding(what) for what in _fallen(status)]
     for finding in findings:
         terminal.warn(finding.what)
         if repair and finding.fix is not None:
             finding.fix()
             terminal.say(f"repaired: {finding.what}")
-    for note in _notes(registry, standing):
+    for note in _notes(registry, status):
         terminal.say(note)
     if not findings:
         terminal.say(f"{registry.name}: aliases, history, versions and the runs they were made from agree.")
     return findings
 
 
-def _of_aliases(registry: Registry, standing: Standing) -> list[Finding]:
+def _of_aliases(registry: Registry, status: ModelStatus) -> list[Finding]:
     """Aliases that do not point where the history says, and lines that were cut short."""
-    astray = [Finding(what, registry.follow) for what in standing.astray]
-    return [*astray, *(Finding(cut(line), partial(_finish, registry, line)) for line in standing.open_lines)]
+    misplaced_aliases = [Finding(what, registry.follow) for what in status.misplaced_aliases]
+    return [*misplaced_aliases, *(Finding(cut(line), partial(_finish, registry, line)) for line in status.open_lines)]
 
 
 def _finish(registry: Registry, line: Line) -> None:
@@ -95,35 +95,33 @@ def _finish(registry: Registry, line: Line) -> None:
     registry.history.settle(line)
 
 
-def _of_versions(registry: Registry, standing: Standing) -> list[Finding]:
+def _of_versions(registry: Registry, status: ModelStatus) -> list[Finding]:
     """What is wrong with the versions that the history points to, and with their runs."""
-    if (what := registry.deleted(standing)) and any(standing.state.aliases.values()):
+    if (what := registry.deleted(status)) and any(status.state.aliases.values()):
         return [Finding(what, partial(_all_removed, registry))]
-    named = standing.state.aliases
+    named = status.state.aliases
     found = [
-        Finding(f"{what}; {standing.way_out(alias)}", partial(_removed, registry, named[alias], "it was deleted"))
-        for alias, what in standing.gone.items()
+        Finding(f"{what}; {status.next_step(alias)}", partial(_removed, registry, named[alias], "it was deleted"))
+        for alias, what in status.gone.items()
     ]
-    pointed = {number: alias for alias, number in reversed(standing.aliases.items()) if number}
+    pointed = {number: alias for alias, number in reversed(status.aliases.items()) if number}
     for number, alias in pointed.items():  # each once: a candidate that has won is the champion too
-        found += _of_version(registry, standing, alias, standing.there[number])
+        found += _of_version(registry, status, alias, status.there[number])
     return found
 
 
-def _of_version(registry: Registry, standing: Standing, alias: str, version: ModelVersion) -> list[Finding]:
+def _of_version(registry: Registry, status: ModelStatus, alias: str, version: ModelVersion) -> list[Finding]:
     """Its tags against those that the history holds, its files against their digest, its run against what it was."""
     number, run_id = str(version.version), str(version.run_id)
-    found = [
-        Finding(what, partial(registry.set_tags, number, standing.edited[number])) for what in standing.edits(number)
-    ]
+    found = [Finding(what, partial(registry.set_tags, number, status.edited[number])) for what in status.edits(number)]
     state = origin.run_state(run_id)
     if state == "deleted":
         found.append(Finding(f"version {number}: {origin.deleted(run_id)}", partial(origin.restore, run_id)))
-    version.tags.update(standing.promised(number))
+    version.tags.update(status.promised(number))
     if why := check.changed(registry.name, version):
         alone = why.startswith(check.GONE) and (state == "gone" or origin.is_reachable(run_id))  # not the whole store
         fix = partial(_removed, registry, number, why) if alone else None
-        way = standing.way_out(alias) + ("" if alone else "; what cannot be brought back may be deleted in MLflow")
+        way = status.next_step(alias) + ("" if alone else "; what cannot be brought back may be deleted in MLflow")
         found.append(Finding(f"@{alias}, version {number}: {why}; {way}", fix))
     if state != "gone" and (why := _overwritten(version)):
         found.append(Finding(f"@{alias}: {why}; the package itself is checked apart from this"))
@@ -148,10 +146,10 @@ def _all_removed(registry: Registry) -> None:
         _removed(registry, named[0], "the registered model was deleted")
 
 
-def _fallen(standing: Standing) -> list[str]:
+def _fallen(status: ModelStatus) -> list[str]:
     """What people said of the champion in use, where that has fallen below a floor that it was promoted above."""
-    champion = standing.aliases["champion"]
-    held: dict[str, str] = standing.there[champion].tags if champion in standing.there else {}
+    champion = status.aliases["champion"]
+    held: dict[str, str] = status.there[champion].tags if champion in status.there else {}
     if TAG not in held:
         return []
     try:
@@ -159,7 +157,7 @@ def _fallen(standing: Standing) -> list[str]:
         low = use.read(held[TAG]).below(floors)
     except ConfigError as error:
         return [f"@champion, version {champion}: {error}"]
-    return [f"@champion, version {champion}: {what}; {standing.way_out('champion')}" for what in low]
+    return [f"@champion, version {champion}: {what}; {status.next_step('champion')}" for what in low]
 
 
 def _floors() -> dict[str, float]:
@@ -167,38 +165,38 @@ def _floors() -> dict[str, float]:
     return dict(thresholds.read(thresholds.DEFAULT).floors.model_dump())
 
 
-def _cut_short(standing: Standing) -> list[Finding]:
+def _cut_short(status: ModelStatus) -> list[Finding]:
     """Versions that nobody has entered in the history."""
     return [
         Finding(
             f"version {one.version} was registered but never became @candidate: the promotion of run {one.run_id} was "
-            f"cut short or is under way; `python -m registry promote{standing.option} {one.run_id}`, given as it was "
+            f"cut short or is under way; `python -m registry promote{status.option} {one.run_id}`, given as it was "
             "then, finishes it; else delete the version in MLflow"
         )
-        for one in standing.unentered if not _by_hand(one, standing)
+        for one in status.unrecorded if not _by_hand(one, status)
     ]  # fmt: skip
 
 
-def _by_hand(version: ModelVersion, standing: Standing) -> str:
+def _by_hand(version: ModelVersion, status: ModelStatus) -> str:
     """What to say of a version that no promotion has registered, empty of one that a promotion has."""
     number = version.version
     if "fracture.gates" not in version.tags:
         return f"version {number} was registered by hand and has passed no gate; it takes no part"
     if version.source and not version.source.startswith(_PACKAGE):  # by copy_model_version, tags and all
-        again = f"`python -m registry challenge{standing.option} --version {number}`"
+        again = f"`python -m registry challenge{status.option} --version {number}`"
         return f"version {number} is a copy of {version.source}, made by hand; it takes no part but by {again}"
     return ""
 
 
-def _notes(registry: Registry, standing: Standing) -> list[str]:
+def _notes(registry: Registry, status: ModelStatus) -> list[str]:
     """What is good to know and wrong for nobody."""
-    by_hand = [_by_hand(one, standing) for one in standing.unentered]
-    pointed = {number: standing.there[number] for number in standing.aliases.values() if number}
+    by_hand = [_by_hand(one, status) for one in status.unrecorded]
+    pointed = {number: status.there[number] for number in status.aliases.values() if number}
     lost = [
         f"version {number}: {what}; the version itself holds what it needs"
         for number, version in pointed.items() if version.run_id and (what := _lost(version))
     ]  # fmt: skip
-    return [*filter(None, [registry.deleted(standing), *by_hand]), *lost]
+    return [*filter(None, [registry.deleted(status), *by_hand]), *lost]
 
 
 def _lost(version: ModelVersion) -> str:

@@ -8,12 +8,12 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from fracture.errors import ConfigError
-from fracture.trouble import explained
+from fracture.failures import explained
 from registry.history import History, copies_of
 from registry.lines import Line, replay
+from registry.model_status import WITHDRAWN, ModelStatus, compare_with_history
 from registry.names import checked, is_number
-from registry.patience import ABSENT, make_model, models_of, patiently, versions_of
-from registry.standing import WITHDRAWN, Standing, hold_against
+from registry.retries import ABSENT, make_model, models_of, versions_of, with_retries
 
 MODEL = "fracture-classifier"
 THRESHOLDS = "fracture.thresholds"  # digest of what the gates held it against
@@ -48,7 +48,7 @@ class Registry:
     def alias(self, alias: str) -> str:
         """The version that an alias points to in the store, empty for none."""
         try:
-            return str(patiently(partial(self._client.get_model_version_by_alias, self.name, alias)).version)
+            return str(with_retries(partial(self._client.get_model_version_by_alias, self.name, alias)).version)
         except MlflowException as error:
             if error.error_code in ABSENT:
                 return ""
@@ -76,20 +76,20 @@ class Registry:
 
     def register(self, model_uri: str, run_id: str, tags: dict[str, str], description: str) -> str:
         """Register a packaged model as a new version; one that a promotion cut short has left is taken up again."""
-        for left in self.look().unentered:
+        for left in self.look().unrecorded:
             if is_of(left, model_uri, tags):
                 return str(left.version)
         make_model(self._client, self.name, _WHAT)
         model_id = model_uri.removeprefix("models:/")
         make = partial(self._client.create_model_version, self.name, model_uri, run_id, tags, model_id=model_id)
-        return str(patiently(partial(make, description=_shortened(description))).version)
+        return str(with_retries(partial(make, description=_shortened(description))).version)
 
-    def look(self) -> Standing:
+    def look(self) -> ModelStatus:
         """Its state: what there is and what the history says of it."""
-        standing = hold_against(self.history.read(), self.versions(), self.option)
-        if standing.astray and not standing.open_lines:  # by hand, or another process was moving: look again
-            standing = hold_against(self.history.read(), self.versions(), self.option)
-        return standing
+        status = compare_with_history(self.history.read(), self.versions(), self.option)
+        if status.misplaced_aliases and not status.open_lines:  # by hand, or another process was moving: look again
+            status = compare_with_history(self.history.read(), self.versions(), self.option)
+        return status
 
     def move(self, action: str, version: str, before: str, reason: str, gates: str = "") -> Line:
         """Add a line to the history and let the aliases follow.
@@ -110,22 +110,22 @@ class Registry:
             )
         return line
 
-    def follow(self) -> Standing:
+    def follow(self) -> ModelStatus:
         """Point the aliases to where the history says, until it has not grown meanwhile.
 
         Whoever writes an alias last reads the history after that, so that any number of processes at once end with
         aliases that agree with all lines.
         """
-        standing = self.look()
+        status = self.look()
         while True:
-            self._point(standing)
+            self._point(status)
             newer = self.look()
-            if [line.number for line in newer.lines] == [line.number for line in standing.lines]:
+            if [line.number for line in newer.lines] == [line.number for line in status.lines]:
                 self._mark(newer)
                 return newer
-            standing = newer
+            status = newer
 
-    def ready(self, warn: Callable[[str], object] = lambda _: None) -> Standing:
+    def ready(self, warn: Callable[[str], object] = lambda _: None) -> ModelStatus:
         """Finish what was cut short, before something new begins; how it stood.
 
         Args:
@@ -134,37 +134,37 @@ class Registry:
         Raises:
             ConfigError: somebody has moved or edited something by hand: nothing is built upon that.
         """
-        standing = self.look()
-        if why := self.renamed(standing):
+        status = self.look()
+        if why := self.renamed(status):
             raise ConfigError(why)
-        if standing.by_hand:
-            listed = "\n".join(standing.by_hand)
+        if status.by_hand:
+            listed = "\n".join(status.by_hand)
             raise ConfigError(f"{listed}\n`python -m registry verify --repair{self.option}` brings it back")
-        if standing.open_lines or standing.behind:
+        if status.open_lines or status.aliases_differ:
             self.follow()
-            for line in standing.open_lines:
+            for line in status.open_lines:
                 self.history.settle(line)
-        for line in standing.uncopied:
+        for line in status.uncopied:
             self.history.keep(line)
-        for what in (*(f"finished: {one}" for one in standing.astray), *standing.gone.values()):
+        for what in (*(f"finished: {one}" for one in status.misplaced_aliases), *status.gone.values()):
             warn(what)
-        return standing
+        return status
 
-    def renamed(self, standing: Standing) -> str:
+    def renamed(self, status: ModelStatus) -> str:
         """One sentence where the model has another name by now, empty where it has not."""
-        if standing.exists or not standing.lines:
+        if status.exists or not status.lines:
             return ""
-        tokens = {line.entry.token for line in standing.lines}
+        tokens = {line.entry.token for line in status.lines}
         for model in models_of(self._client):
             if tokens & {copy.token for copy in copies_of(model).values()}:
                 return (f"{self.name} was renamed to {model.name}: go on with --name {model.name}, whose `verify "
                         f"--repair` takes the history along, or rename it back")  # fmt: skip
         return ""
 
-    def deleted(self, standing: Standing) -> str:
+    def deleted(self, status: ModelStatus) -> str:
         """One sentence where the whole model was deleted but its history is left, empty where it is there."""
-        moves = [line for line in standing.lines if line.entry.action in ("candidate", "champion", "rollback")]
-        if standing.exists or not moves:
+        moves = [line for line in status.lines if line.entry.action in ("candidate", "champion", "rollback")]
+        if status.exists or not moves:
             return ""
         last = moves[-1].entry
         return (f"{self.name} was deleted, with all its versions; the last move of its history is {last.action}, "
@@ -173,26 +173,26 @@ class Registry:
     def set_tags(self, version: str, tags: dict[str, str]) -> None:
         """Write tags of a version."""
         for name, value in tags.items():
-            patiently(partial(self._client.set_model_version_tag, self.name, version, name, value))
+            with_retries(partial(self._client.set_model_version_tag, self.name, version, name, value))
 
-    def _point(self, standing: Standing) -> None:
+    def _point(self, status: ModelStatus) -> None:
         """Point aliases to where they belong and do not yet; one that belongs nowhere is removed."""
-        for alias, version in standing.aliases.items():
-            real = standing.real.get(alias, "")
+        for alias, version in status.aliases.items():
+            real = status.real.get(alias, "")
             if version and version != real:
-                patiently(partial(self._client.set_registered_model_alias, self.name, alias, version))
+                with_retries(partial(self._client.set_registered_model_alias, self.name, alias, version))
             elif real and not version:
-                patiently(partial(self._client.delete_registered_model_alias, self.name, alias))
+                with_retries(partial(self._client.delete_registered_model_alias, self.name, alias))
 
-    def _mark(self, standing: Standing) -> None:
+    def _mark(self, status: ModelStatus) -> None:
         """Write on each version that was rolled back why, for those who look at it in MLflow."""
-        for number, version in standing.there.items():
-            said = standing.withdrawn[number].entry if number in standing.withdrawn else None
+        for number, version in status.there.items():
+            said = status.withdrawn[number].entry if number in status.withdrawn else None
             why = f"{said.when} by {said.who}: {said.reason}" if said else ""
             if why and version.tags.get(WITHDRAWN) != why:
                 self.set_tags(number, {WITHDRAWN: why})
             elif WITHDRAWN in version.tags and not why:
-                patiently(partial(self._client.delete_model_version_tag, self.name, number, WITHDRAWN))
+                with_retries(partial(self._client.delete_model_version_tag, self.name, number, WITHDRAWN))
 
 
 def is_of(version: ModelVersion, model_uri: str, tags: dict[str, str]) -> bool:

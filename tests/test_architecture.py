@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("fracture", "tuning", "registry")
 BASE = frozenset(
-    {"errors", "rules", "allowed_values", "config", "evidence", "files", "privacy", "progress", "tables", "trouble"}
+    {"errors", "rules", "allowed_values", "config", "evidence", "files", "privacy", "progress", "tables", "failures"}
 )
 ABOVE = {  # what each folder of fracture may import beside itself and BASE
     "data": set(),
@@ -32,7 +32,7 @@ BASE_ORDER = {  # who of BASE may import whom
     "config": {"errors", "files", "rules", "allowed_values"},
     "files": {"errors"},
     "privacy": set(),
-    "trouble": {"errors", "privacy"},
+    "failures": {"errors", "privacy"},
     "evidence": {"errors", "rules", "allowed_values", "config"},
     "progress": {"errors", "config", "evidence", "files", "privacy", "tables"},
     "tables": {"evidence", "files", "privacy"},

@@ -6,7 +6,7 @@ from fracture.__main__ import run
 from fracture.commands.options import Int, WholeSentences, given, options_of
 from fracture.config import TrainConfig, absolute
 from fracture.progress import Terminal
-from fracture.runs.attached import accounted
+from fracture.runs.attached import tag_attached_run
 from tuning.config import TuneConfig, defaults, parse_tuning, shared_knobs
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
@@ -23,7 +23,7 @@ def cli(context: click.Context, /, **values: str | None) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    with accounted("tune"):
+    with tag_attached_run("tune"):
         tuning, config = parse_tuning(given(values))
         from fracture.tracking import store  # heavy imports only once the values are right
         from tuning.tune import tune

@@ -17,13 +17,13 @@ from optuna.study import StudyDirection
 from fracture.config import TrainConfig, changed, parse, seeds
 from fracture.data.audit.report import AuditReport
 from fracture.errors import ConfigError, Interrupted
+from fracture.failures import explained
 from fracture.progress import Terminal
 from fracture.runs import gpus, resume_command
 from fracture.runs.session import Session
 from fracture.tracking import store
 from fracture.tracking.run import TrackedRun
 from fracture.training.memory.limit import find_limit
-from fracture.trouble import explained
 from tuning import conclude, process, record, storage, study, tracked
 from tuning.budget import Verdict, judge_batches
 from tuning.config import TuneConfig, powers_of_two

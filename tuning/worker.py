@@ -17,6 +17,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 
 from fracture.errors import FractureError, Interrupted
+from fracture.failures import explained
 from fracture.progress import LOG, Terminal, Working
 from fracture.runs.delivery import PATIENCE
 from fracture.tables import counted
@@ -24,7 +25,6 @@ from fracture.tracking import liveness
 from fracture.tracking.run import TrackedRun
 from fracture.training import fit
 from fracture.training.memory.plan import MemoryPlan
-from fracture.trouble import explained
 from tuning import process, storage, study, tracked, trial
 from tuning.messages import Batch, Epoch, Outcome, Planned
 from tuning.process import Stop

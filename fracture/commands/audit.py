@@ -9,9 +9,9 @@ import click
 from fracture.allowed_values import parse_model
 from fracture.commands.options import given, options_of
 from fracture.data.audit.config import AuditConfig
+from fracture.failures import check_output
 from fracture.progress import Terminal
 from fracture.runs import attached
-from fracture.trouble import check_out
 
 if TYPE_CHECKING:
     from fracture.data.inspection.inspect import Progress
@@ -42,9 +42,9 @@ def command(data: Path, out: Path, **values: str | None) -> None:
     config = parse_model(AuditConfig, given(values), "fracture audit")
     of_run = bool(_RUN.fullmatch(str(data))) and not data.exists()
     out = Path("label_review.csv" if of_run else "audit.json") if out == _AUTO else out
-    check_out(out, out.with_suffix(".png" if of_run else ".html"))
+    check_output(out, out.with_suffix(".png" if of_run else ".html"))
     if of_run:
-        with attached.accounted("audit"):
+        with attached.tag_attached_run("audit"):
             _review(str(data), out)
         return
     from fracture.data.audit.audit import audit_manifest, write_report  # heavy imports only once the values are right
@@ -53,7 +53,7 @@ def command(data: Path, out: Path, **values: str | None) -> None:
 
     cache_dir = folder_of(config.cache_dir)
     terminal = Terminal()
-    with attached.accounted("audit"):
+    with attached.tag_attached_run("audit"):
         with terminal.working() as progress:
             report = audit_manifest(_open(data, cache_dir, progress), cache_dir, progress, config)
         paths = write_report(report, out)

@@ -7,9 +7,9 @@ import click
 from fracture.allowed_values import parse_model
 from fracture.commands.options import given, options_of
 from fracture.evaluation.config import CompareConfig
+from fracture.failures import check_output
 from fracture.progress import Terminal
 from fracture.runs import attached
-from fracture.trouble import check_out
 
 
 @click.command()
@@ -22,9 +22,9 @@ def command(runs: tuple[str, ...], out: Path, **values: str | None) -> None:
     Sorted by validation, since choosing by the test would wear it out. Runs judged on different test data are never
     ranked against each other.
     """
-    with attached.accounted("compare"):
+    with attached.tag_attached_run("compare"):
         config = parse_model(CompareConfig, given(values), "fracture compare")
-        check_out(folder=out)
+        check_output(folder=out)
         from fracture.runs.compare import compare_runs  # heavy imports only once the values are right
         from fracture.tracking import store
 

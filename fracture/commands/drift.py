@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
+from fracture.failures import check_output
 from fracture.progress import Terminal
-from fracture.trouble import check_out
 
 
 @click.command()
@@ -27,7 +27,7 @@ def command(log: str, against: str, since: str, thresholds: str, out: Path) -> N
 
     begin = window.begin(since)
     chosen = limits.read(limits.DEFAULT if thresholds == "default" else Path(thresholds))
-    with attached.accounted("drift"):
-        check_out(folder=out)
+    with attached.tag_attached_run("drift"):
+        check_output(folder=out)
         store.connect()
         drift(log, against, begin, chosen, out, Terminal())

@@ -3,7 +3,7 @@
 import click
 
 from fracture.progress import Terminal
-from fracture.runs.attached import accounted
+from fracture.runs.attached import tag_attached_run
 
 
 @click.command()
@@ -13,7 +13,7 @@ def command(runs: tuple[str, ...]) -> None:
 
     Nothing is trained: the answers that the runs have kept are mixed, judged like any run's, and logged as a run.
     """
-    with accounted("ensemble"):
+    with tag_attached_run("ensemble"):
         from fracture.runs.ensemble import ensemble
         from fracture.tracking import store
 

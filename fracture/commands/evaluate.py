@@ -7,9 +7,9 @@ import click
 from fracture.allowed_values import parse_model
 from fracture.commands.options import given, options_of
 from fracture.evaluation.config import EvaluateConfig
+from fracture.failures import check_output
 from fracture.progress import Terminal
-from fracture.runs.attached import accounted
-from fracture.trouble import check_out
+from fracture.runs.attached import tag_attached_run
 
 
 @click.command()
@@ -23,9 +23,9 @@ def command(target: str, data: str, out: Path, **values: str | None) -> None:
     Temperature, operating point and referral are those that were decided in training; --refit-decisions takes new ones
     on these images and keeps the weights.
     """
-    with accounted("evaluate"):
+    with tag_attached_run("evaluate"):
         config = parse_model(EvaluateConfig, given(values), "fracture evaluate")
-        check_out(folder=out)
+        check_output(folder=out)
         from fracture.runs.evaluate import evaluate  # heavy imports only once the values are right
         from fracture.tracking import store
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from fracture.commands.options import Int
+from fracture.failures import check_output
 from fracture.progress import Terminal
-from fracture.trouble import check_out
 
 _PATH = click.Path(path_type=Path)
 
@@ -36,9 +36,9 @@ def command(
     from fracture.tracking import store
 
     begin, terminal = window.begin("all" if corrected else since), Terminal()
-    with attached.accounted("feedback"):
+    with attached.tag_attached_run("feedback"):
         if not corrected:
-            check_out(out)
+            check_output(out)
         store.connect()
         said = feedback.read(corrected) if corrected else []
         found = open_window(log, against, begin, {one.sha256 for one in said if one.sha256})

@@ -6,8 +6,8 @@ import click
 
 from fracture.commands.options import WholeSentences
 from fracture.errors import ConfigError, DataError
+from fracture.failures import check_output
 from fracture.progress import Terminal
-from fracture.trouble import check_out
 
 
 @click.group(cls=WholeSentences)
@@ -33,7 +33,7 @@ def export(log: str, form: str, out: str, since: str) -> None:
     begin, path = window.begin(since), Path(f"answers.{form}" if out == "auto" else out)
     if path.exists():
         raise ConfigError(f"--out {path}: is there already and is not written over; name another file")
-    check_out(path)
+    check_output(path)
     place = place_of(log)
     if next(place.read(begin), None) is None:
         raise DataError(f"{log}: holds no answer since {begin or 'the beginning'}", "--since all takes all of them.")

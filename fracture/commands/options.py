@@ -94,7 +94,7 @@ def by_option(function: F) -> F:
 
 
 def log_options(function: F) -> F:
-    """Add the options of a log of answers, as `fracture.runs.logged.open_log` takes them."""
+    """Add the options of a log of answers, as `fracture.runs.answer_log.open_log` takes them."""
     path = click.Path(path_type=Path)
     log = "keep every answer in LOG: a folder, sqlite:///FILE or postgresql://..."
     for option in (

@@ -8,8 +8,8 @@ import click
 
 from fracture.commands.options import by_option, log_options
 from fracture.errors import ConfigError
+from fracture.failures import check_output
 from fracture.progress import Terminal
-from fracture.trouble import check_out
 
 _PATH = click.Path(path_type=Path)
 
@@ -27,10 +27,10 @@ def command(
     """Answer to images with the model of a run, a .pth or models:/NAME@ALIAS; bad files are listed, not fatal."""
     if dicom_sr and by != "image":
         raise ConfigError(f"--dicom-sr writes a report an image; it cannot be combined with --by {by}")
-    check_out(out, out.with_name(f"{out.name}.model"))
+    check_output(out, out.with_name(f"{out.name}.model"))
     from fracture.inference import dicom_out  # heavy imports only once the values are right
     from fracture.inference.study_table import Questions
-    from fracture.runs import answering, logged
+    from fracture.runs import answer_log, answering
     from fracture.tracking import store
 
     if dicom_sr:
@@ -40,7 +40,7 @@ def command(
     terminal = Terminal()
     with tempfile.TemporaryDirectory() as folder:
         predictor, served = answering.find_served(target, Path(folder))
-    with logged.open_log(log, predictor, served, terminal, **kept) as answers, terminal.working() as progress:
+    with answer_log.open_log(log, predictor, served, terminal, **kept) as answers, terminal.working() as progress:
         heard = {"heard": answers.store} if answers else {}
         written = questions.answer(predictor, out, progress, **heard)
     terminal.say(written.said(out))
@@ -53,4 +53,4 @@ def command(
         for warning in sent.warnings():
             terminal.warn(warning)
     if answers:
-        logged.check(answers)
+        answer_log.check(answers)

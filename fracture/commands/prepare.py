@@ -10,10 +10,10 @@ from fracture.data.exclusions import Exclusion, reasons, write_exclusions
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.prepare import Prepared, prepare, write
 from fracture.errors import ConfigError, DataError
+from fracture.failures import check_output
 from fracture.files import expanded
 from fracture.progress import Terminal
 from fracture.runs import attached
-from fracture.trouble import check_out
 
 _SOURCE = click.Path(path_type=Path)
 _KINDS = {"archive": "an archive"}
@@ -40,10 +40,10 @@ def command(sources: tuple[Path, ...], out: Path, regroup: Path | None, **values
         raise ConfigError(f"out={out}: must end in .csv")
     if out.resolve() in {expanded(source).resolve() for source in (*sources, *((regroup,) if regroup else ()))}:
         raise ConfigError(f"out={out}: is a source too, and would be overwritten; give another --out")
-    check_out(out, out.with_suffix(".excluded.csv"), out.with_suffix(".json"))
+    check_output(out, out.with_suffix(".excluded.csv"), out.with_suffix(".json"))
     config = parse_model(PrepareConfig, given(values), "fracture prepare")
     terminal = Terminal()
-    with attached.accounted("prepare"):
+    with attached.tag_attached_run("prepare"):
         excluded: list[Exclusion] = []
         try:
             with terminal.working() as progress:

@@ -50,7 +50,7 @@ def command(
         from fracture.inference.about import served  # heavy imports only once the values are right
         from fracture.inference.request import Limits
         from fracture.inference.web import application
-        from fracture.runs import answering, following, logged
+        from fracture.runs import answer_log, answering, following
         from fracture.tracking import store
 
         secret = _token(host, token)
@@ -61,7 +61,7 @@ def command(
         if sidecar.synthetic:
             terminal.warn("this model was trained on rendered images: its answers have no medical meaning at all")
         limits = Limits(max_mib * 2**20, max_images, max_megapixels * 1_000_000, queue, seconds)
-        with logged.open_log(log, predictor, served(about, sidecar), terminal, **kept) as answers:
+        with answer_log.open_log(log, predictor, served(about, sidecar), terminal, **kept) as answers:
             app = application(predictor, limits, about, token=secret, docs=not secret, say=terminal.say, log=answers)
             named = f"{about.title or target} ({sidecar.model}, weights {sidecar.weights_sha256[:12]})"
             terminal.say(f"{named} answers on {_address(host, listener)} (research software, not a medical device)")

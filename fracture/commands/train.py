@@ -10,7 +10,7 @@ from fracture.config import TrainConfig
 from fracture.errors import ConfigError
 from fracture.progress import Terminal
 from fracture.runs import resume_command
-from fracture.runs.attached import accounted
+from fracture.runs.attached import tag_attached_run
 from fracture.runs.settings import from_file, from_run
 
 
@@ -27,7 +27,7 @@ def command(like: str | None, config: Path | None, verbose: bool, parent: str, *
 
     Every option but --like, --config and --verbose is also a parameter of `mlflow run . -P NAME=VALUE`.
     """
-    with accounted("train"):
+    with tag_attached_run("train"):
         settings = (from_run(like) if like else {}) | (from_file(config) if config else {}) | given(values)
         _train(knobs.absolute(knobs.parse(settings)), Terminal(verbose=verbose), parent)
 
@@ -82,7 +82,7 @@ def _resume(wanted: TrainConfig, terminal: Terminal, attached: bool) -> None:
             f"epochs=N may be given beside it.\nLeave it out:\n  {resume_command.command_line(left, attached)}"
         )
     here = session.Session(terminal, None, resume_command.command_line({"resume": "{run}"}, attached))
-    if delivery.go_on_judged(run_id, terminal, here.again):
+    if delivery.go_on_judged(run_id, terminal, here.resume_command):
         return
     if wanted.epochs == "auto" or "epochs" not in typed:
         session.resume(run_id, here, typed.get("data", ""))

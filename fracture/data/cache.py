@@ -22,8 +22,8 @@ import platformdirs
 from filelock import FileLock
 
 from fracture.data.images import PREPROCESSING_VERSION, ImageError, decode, letterbox
+from fracture.failures import is_machine, require_space
 from fracture.files import expanded
-from fracture.trouble import is_machine, need
 
 _OWN = ("images", "demo", "near", "archives", "signatures*", "inspections*", "timings.json", "memory")
 _ATTEMPTS = 3  # at what another process may delete meanwhile
@@ -203,7 +203,7 @@ def _build(entry: Path, files: dict[str, list[Path]], size: int, report: Progres
     for old in entry.parent.glob(f"{entry.name}*"):  # damaged, or what a killed process left
         if old.is_dir():
             shutil.rmtree(old)
-    need(entry.parent, len(files) * size**2, "decoded images")
+    require_space(entry.parent, len(files) * size**2, "decoded images")
     work = Path(tempfile.mkdtemp(prefix=f"{entry.name}.", suffix=".part", dir=entry.parent))
     try:
         array = np.lib.format.open_memmap(work / _ARRAY, mode="w+", dtype=np.uint8, shape=(len(files), size, size))

@@ -22,8 +22,8 @@ from fracture.data.inspection.pool import workers_of
 from fracture.data.phantom.patient import draw_patient
 from fracture.data.phantom.view import draw_view
 from fracture.errors import ConfigError, DataError
+from fracture.failures import require_space
 from fracture.files import located
-from fracture.trouble import need
 
 VERSION: int = 1
 CLASSES: tuple[str, ...] = ("comminuted_fracture", "no_fracture", "simple_fracture")
@@ -140,7 +140,7 @@ def _build(folder: Path, record: Record, progress: Callable[[int], None] | None)
     for leftover in (work, damaged):
         if leftover.exists():
             shutil.rmtree(leftover)
-    need(folder.parent, int(record["images"]) * _BYTES, "demo images")
+    require_space(folder.parent, int(record["images"]) * _BYTES, "demo images")
     work.mkdir()
     try:
         with located(folder):

@@ -15,7 +15,7 @@ from fracture.data.manifest import SPLITS, Manifest, Row, split_name
 from fracture.data.originals import originals, stem_of, unlikely
 from fracture.data.prepare.levels import levels_of, patient_at, told_patients
 from fracture.data.prepare.paths import class_folders
-from fracture.data.prepare.people import patients_in_names
+from fracture.data.prepare.patient_names import patients_in_names
 from fracture.data.trees import Tree, is_visible, walk
 
 LAYOUTS = (

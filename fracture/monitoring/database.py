@@ -15,11 +15,11 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
 from fracture.errors import ConfigError
+from fracture.failures import sentence
 from fracture.monitoring import correction
 from fracture.monitoring.correction import Correction
 from fracture.monitoring.record import LATER, NAMES, Record, parse
 from fracture.privacy import without_secrets
-from fracture.trouble import sentence
 
 ALLOWED = "Allowed: a folder, sqlite:///FILE, postgresql://USER@HOST/NAME"
 TABLE, CORRECTED = "fracture_answers", "fracture_corrections"

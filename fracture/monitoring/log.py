@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fracture.data.images import is_dicom, opened
+from fracture.failures import sentence
 from fracture.files import expanded, replacing
 from fracture.inference.log import Served
 from fracture.inference.predictor import Answer
@@ -22,7 +23,6 @@ from fracture.monitoring.record import Record, make
 from fracture.monitoring.window import stamp
 from fracture.privacy import without_secrets
 from fracture.progress import LOG
-from fracture.trouble import sentence
 
 WAITING_BYTES = 256 * 2**20  # of images that wait to become rows; more of them leave no row
 WAITING_ROWS = 10_000  # that wait for a place that does not take them

@@ -10,7 +10,7 @@ from fracture.progress import LOG
 
 
 @contextmanager
-def accounted(kind: str) -> Iterator[None]:
+def tag_attached_run(kind: str) -> Iterator[None]:
     """Tag the run that ``mlflow run`` made for this process with its kind, and with the reason if it is refused.
 
     Nothing happens without such a run, nor once training has taken it over.

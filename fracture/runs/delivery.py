@@ -8,13 +8,13 @@ from pathlib import Path
 
 from fracture.errors import Interrupted
 from fracture.evidence import ARTIFACTS, EnsembleResults, EvaluationResults, Judged
+from fracture.failures import explained
 from fracture.progress import Terminal
 from fracture.runs.states import held_state, state_root
 from fracture.tracking import query
 from fracture.tracking.outbox import only_delivery_is_left
 from fracture.tracking.run import TrackedRun
 from fracture.training import state
-from fracture.trouble import explained
 
 PATIENCE = 20.0  # seconds that a finished run waits for a store that is away
 _EVIDENCE = "evidence"  # below the state's folder, where a training keeps other files under the same names
@@ -22,13 +22,13 @@ _JUDGED: dict[str, type[Judged]] = {"evaluate": EvaluationResults, "ensemble": E
 
 
 @contextmanager
-def accounted_judging(run: TrackedRun, terminal: Terminal, again: str) -> Iterator[Path]:
+def tracked_evaluation(run: TrackedRun, terminal: Terminal, resume_command: str) -> Iterator[Path]:
     """A folder for the evidence of a run that trains nothing, which is ended however the block goes.
 
     Args:
         run: that has begun.
         terminal: hears when the store goes and comes back.
-        again: the command that delivers, with ``{run}`` for the run's id.
+        resume_command: the command that delivers, with ``{run}`` for the run's id.
 
     Raises:
         Interrupted: stopped, or all is computed and kept, and the store does not take it.
@@ -46,7 +46,7 @@ def accounted_judging(run: TrackedRun, terminal: Terminal, again: str) -> Iterat
             raise
         run.evidence(folder, only=[f"{_EVIDENCE}/{name}" for name in ARTIFACTS])
         run.end("FINISHED")
-        deliver(run, folder, again)
+        deliver(run, folder, resume_command)
 
 
 def copy_evidence(out: Path, folder: Path) -> None:
@@ -59,7 +59,7 @@ def copy_evidence(out: Path, folder: Path) -> None:
             shutil.copy2(source, folder / source.name)
 
 
-def deliver(run: TrackedRun, folder: Path, again: str) -> None:
+def deliver(run: TrackedRun, folder: Path, resume_command: str) -> None:
     """See that the store knows all of a run that is over, and only then delete its state.
 
     Raises:
@@ -76,12 +76,12 @@ def deliver(run: TrackedRun, folder: Path, again: str) -> None:
         kept = ", ".join(name for name in ("best.pth", "results.json", "report.html") if (place / name).exists())
         raise Interrupted(
             f"The run is over, but the tracking store does not take it: {run.trouble}. What it has come to is in "
-            f"{place}: {kept}. Deliver it, once the store answers, with:\n  " + again.replace("{run}", run.id)
+            f"{place}: {kept}. Deliver it, once the store answers, with:\n  " + resume_command.replace("{run}", run.id)
         )
     state.delete(folder)
 
 
-def go_on_judged(run_id: str, terminal: Terminal, again: str) -> bool:
+def go_on_judged(run_id: str, terminal: Terminal, resume_command: str) -> bool:
     """Deliver a run that has trained nothing; whether ``run_id`` is one, and waits for it.
 
     Raises:
@@ -93,12 +93,14 @@ def go_on_judged(run_id: str, terminal: Terminal, again: str) -> bool:
         return False
     results = _JUDGED[kind].model_validate_json((folder / _EVIDENCE / "results.json").read_bytes())
     with held_state(folder, run_id):
-        take_up(run_id, folder, terminal, again)
+        take_up(run_id, folder, terminal, resume_command)
     terminal.results(results)
     return True
 
 
-def take_up(run_id: str, folder: Path, terminal: Terminal, again: str, parent: str | None = None) -> TrackedRun:
+def take_up(
+    run_id: str, folder: Path, terminal: Terminal, resume_command: str, parent: str | None = None
+) -> TrackedRun:
     """Tell the store of a run that was over when the store was away; nothing is computed again.
 
     Raises:
@@ -107,5 +109,5 @@ def take_up(run_id: str, folder: Path, terminal: Terminal, again: str, parent: s
     run = TrackedRun.go_on(run_id, parent=parent, watched=False)
     run.keep(folder, terminal.say)
     run.leave("FINISHED" if run.delivered() else "KILLED")
-    deliver(run, folder, again)
+    deliver(run, folder, resume_command)
     return run

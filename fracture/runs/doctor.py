@@ -18,6 +18,7 @@ from huggingface_hub import try_to_load_from_cache
 
 from fracture.data import cache
 from fracture.errors import FractureError
+from fracture.failures import explained
 from fracture.models import backbones, weights
 from fracture.privacy import shareable
 from fracture.runs import states
@@ -25,7 +26,6 @@ from fracture.tracking import leftovers, query, store
 from fracture.tracking.environment import PACKAGES
 from fracture.training import execution
 from fracture.training.memory.limit import find_limit
-from fracture.trouble import explained
 
 Status = Literal["ok", "note", "problem"]
 _LITTLE, _LOW = 1.0, 5.0  # GiB of free disk: too little for a checkpoint with its state, and soon too little

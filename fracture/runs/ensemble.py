@@ -31,7 +31,7 @@ from fracture.progress import Terminal
 from fracture.rules import USUAL
 from fracture.runs import ensemble_report, resume_command
 from fracture.runs.audit import VERDICTS
-from fracture.runs.delivery import accounted_judging
+from fracture.runs.delivery import tracked_evaluation
 from fracture.runs.target import read_manifest
 from fracture.tracking import artifacts, environment, query, store
 from fracture.tracking.run import TrackedRun
@@ -84,10 +84,10 @@ def ensemble(run_ids: Sequence[str], terminal: Terminal) -> EnsembleResults:
         members = [_member(run_id, Path(folder) / run_id) for run_id in dict.fromkeys(run_ids)]
         _check(members)
         manifest = read_manifest(members[0].run_id, members[0].folder, members[0].results.data_digest)
-        again = resume_command.command_line({"resume": "{run}"}, store.attached_run_id() is not None)
+        resume = resume_command.command_line({"resume": "{run}"}, store.attached_run_id() is not None)
         short = ", ".join(member.run_id[:6] for member in members)
         run = TrackedRun.begin(f"ensemble of {len(members)}: {short}", "ensemble", watched=False)
-        with accounted_judging(run, terminal, again) as out:
+        with tracked_evaluation(run, terminal, resume) as out:
             out.mkdir()
             results = _judge(members, manifest, out)
             audits = [member.folder / "audit.json" for member in members]

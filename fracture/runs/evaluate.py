@@ -30,7 +30,7 @@ from fracture.progress import Terminal
 from fracture.rules import USUAL
 from fracture.runs import refit, resume_command
 from fracture.runs import target as targets
-from fracture.runs.delivery import accounted_judging, copy_evidence
+from fracture.runs.delivery import copy_evidence, tracked_evaluation
 from fracture.runs.inputs import log_inputs
 from fracture.runs.report import make_report
 from fracture.runs.subject import Subject
@@ -89,11 +89,11 @@ def evaluate(name: str, data: str, config: EvaluateConfig, out: Path, terminal: 
     with tempfile.TemporaryDirectory() as folder:
         target = targets.find(name, Path(folder))
         chosen = choose(target.sidecar, data, config, terminal)
-        again = resume_command.command_line({"resume": "{run}"}, store.attached_run_id() is not None)
+        resume = resume_command.command_line({"resume": "{run}"}, store.attached_run_id() is not None)
         run = TrackedRun.begin(
             f"{Path(data).stem or data}: evaluation of {Path(name).name[:12]}", "evaluate", watched=False
         )
-        with accounted_judging(run, terminal, again) as kept:
+        with tracked_evaluation(run, terminal, resume) as kept:
             results = judge_target(target, chosen, config, out, terminal)
             _log(run, results, config, data, target.trained_by)
             log_inputs(run, chosen.manifest, ["test"])

@@ -69,7 +69,7 @@ def _scarcest(manifest: Manifest) -> tuple[str, int]:
     return label, len(groups[label])
 
 
-def train_folds(config: TrainConfig, terminal: Terminal, again: str) -> None:
+def train_folds(config: TrainConfig, terminal: Terminal, resume_command: str) -> None:
     """Train ``config.folds`` runs, each tested on another part of the data, and sum them up on their parent.
 
     Raises:
@@ -86,7 +86,7 @@ def train_folds(config: TrainConfig, terminal: Terminal, again: str) -> None:
             answers = _answers(predictions.read(place / ANSWERS), found.healthy)
             fitted = fit_decisions(answers, config.wanted)
             _make_model(parent, found, answers, fitted, place, terminal)
-            folds_report.write(config, found, answers, fitted, place, again)
+            folds_report.write(config, found, answers, fitted, place, resume_command)
             parent.evidence(place, only=(REPORT,))
         known = {name: m for name, m in found.metrics.items() if m.value is not None}
         ends = {"": "value", "_low": "low", "_high": "high"}
@@ -94,7 +94,7 @@ def train_folds(config: TrainConfig, terminal: Terminal, again: str) -> None:
         parent.metrics({name: value for name, value in values.items() if value is not None}, 0)
         _show(found, terminal)
 
-    group.train_members(config, "fold", range(config.folds), terminal, again, finish)
+    group.train_members(config, "fold", range(config.folds), terminal, resume_command, finish)
 
 
 def _gather(parent: TrackedRun, config: TrainConfig, folder: Path) -> FoldResults:

@@ -16,7 +16,9 @@ from fracture.runs.audit import worst_audit
 from fracture.runs.report import answer_figures
 
 
-def write(config: TrainConfig, found: FoldResults, answers: Answers, fitted: Fitted, place: Path, again: str) -> Path:
+def write(
+    config: TrainConfig, found: FoldResults, answers: Answers, fitted: Fitted, place: Path, resume_command: str
+) -> Path:
     """Write the page into ``place``, which holds a folder a fold and predictions_out_of_fold.csv; returns its path.
 
     Args:
@@ -25,7 +27,7 @@ def write(config: TrainConfig, found: FoldResults, answers: Answers, fitted: Fit
         answers: out of fold, to all images.
         fitted: what these decide.
         place: a folder.
-        again: the command that made the folds.
+        resume_command: the command that made the folds.
     """
     results = _pooled(found, answers, fitted, place)
     shares = softmax(answers.logits / results.calibration.temperature)
@@ -36,7 +38,7 @@ def write(config: TrainConfig, found: FoldResults, answers: Answers, fitted: Fit
         {name: png(draw()) for name, draw in drawn.items()},
         audit=worst_audit([place / str(fold) / "audit.json" for fold in range(len(found.runs))]),
         settings={name: value for name, value in as_text(config).items() if value != usual[name]},
-        reproduce=[again], folds=found,
+        reproduce=[resume_command], folds=found,
     )  # fmt: skip
     with replacing(place / "report.html") as part:
         part.write_text(render(contents), encoding="utf-8")

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from fracture.errors import ConfigError
+from fracture.failures import sentence
 from fracture.inference.about import About
 from fracture.inference.predictor import Predictor
 from fracture.inference.service import Service
 from fracture.progress import Terminal
 from fracture.runs import answering
 from fracture.tracking import query
-from fracture.trouble import sentence
 
 _LONGEST_PAUSE = 300.0  # seconds between two tries of a version that cannot be taken up, doubled up to here
 

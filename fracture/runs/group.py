@@ -12,6 +12,7 @@ from pathlib import Path
 from fracture.config import TrainConfig, as_text, defaults
 from fracture.errors import ConfigError, DataError, FractureError, Interrupted, MemoryLimitError
 from fracture.evidence import Results, read_kept
+from fracture.failures import explained
 from fracture.models import backbones
 from fracture.models import weights as initial_weights
 from fracture.progress import Terminal
@@ -21,13 +22,12 @@ from fracture.runs.side_by_side import SideBySide
 from fracture.tables import shown
 from fracture.tracking import artifacts, query
 from fracture.tracking.run import TrackedRun
-from fracture.trouble import explained
 
 _SHOWN = ("test_macro_f1", "test_balanced_accuracy")
 _NEWER = ("operating", "refer_error", "deterministic", "refit", "set_coverage", "compile")  # newer than some groups
 
 
-def train_group(config: TrainConfig, names: list[str], terminal: Terminal, again: str) -> None:
+def train_group(config: TrainConfig, names: list[str], terminal: Terminal, resume_command: str) -> None:
     """Train each backbone of ``names``.
 
     Raises:
@@ -39,7 +39,7 @@ def train_group(config: TrainConfig, names: list[str], terminal: Terminal, again
         for backbone in map(backbones.find, names):
             found = initial_weights.find(config.weights, backbone, config.weights_license)
             initial_weights.check(found, backbone, backbone.image_size(config.image_size))
-    train_members(config, "model", names, terminal, again)
+    train_members(config, "model", names, terminal, resume_command)
 
 
 def train_members(
@@ -47,7 +47,7 @@ def train_members(
     knob: str,
     values: Sequence[str | int],
     terminal: Terminal,
-    again: str,
+    resume_command: str,
     finish: Callable[[TrackedRun], None] | None = None,
 ) -> None:
     """Train one run below a common parent for each value of a knob; ``finish`` adds to the parent once all are done.
@@ -66,7 +66,7 @@ def train_members(
         failed |= _on_several_gpus(members, knob, parent.id, terminal)
         for name, member in members.items():
             if name not in failed:
-                _one(member, knob, Session(terminal, parent.id, again), done, failed)
+                _one(member, knob, Session(terminal, parent.id, resume_command), done, failed)
         _show(knob, done, failed, terminal)
         if finish is not None and not failed:
             finish(parent)
@@ -74,18 +74,21 @@ def train_members(
     except (Interrupted, KeyboardInterrupt) as stop:
         reason = str(stop) or "interrupted"
         parent.end("KILLED", reason)
-        raise Interrupted(reason if again in reason else f"{reason}\nGo on with:\n  {again}") from stop
+        raise Interrupted(
+            reason if resume_command in reason else f"{reason}\nGo on with:\n  {resume_command}"
+        ) from stop
     except Exception as refused:  # for what no other member could do better, or all of them together
         away = explained(refused)
         parent.end("KILLED" if isinstance(away, Interrupted) else "FAILED", str(away or refused))
         if isinstance(away, Interrupted):
-            raise Interrupted(f"{away}\nGo on with:\n  {again}") from refused
+            raise Interrupted(f"{away}\nGo on with:\n  {resume_command}") from refused
         raise
     parent.end("FAILED" if failed else "FINISHED", "; ".join(f"{name}: {_said(why)}" for name, why in failed.items()))
     if failed:
         reasons = "\n".join(f"- {name}: {_said(why)}" for name, why in failed.items())
         raise _common(failed.values())(
-            f"{len(failed)} of {len(values)} {knob}s failed:\n{reasons}\nGo on with what is missing:\n  {again}"
+            f"{len(failed)} of {len(values)} {knob}s failed:\n{reasons}\nGo on with what is missing:\n"
+            f"  {resume_command}"
         )
 
 

@@ -5,23 +5,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fracture.errors import FractureError, Interrupted
+from fracture.failures import explained
 from fracture.progress import LOG, Terminal, log_file
 from fracture.runs.delivery import deliver
 from fracture.tracking.run import TrackedRun
 from fracture.training import fit, state
 from fracture.training.watch import Watch
-from fracture.trouble import explained
 
 
 @contextmanager
-def accounted(run: TrackedRun, job: fit.Job, terminal: Terminal, again: str) -> Iterator[Watch]:
+def tracked_training(run: TrackedRun, job: fit.Job, terminal: Terminal, resume_command: str) -> Iterator[Watch]:
     """Whatever happens, the run says how it ended, and its state is kept exactly when it can go on.
 
     Args:
         run: that has begun.
         job: what it trains.
         terminal: is told how to go on.
-        again: the command that does, with ``{run}`` for the run's id.
+        resume_command: the command that does, with ``{run}`` for the run's id.
 
     Raises:
         Interrupted: a signal stopped it.
@@ -29,7 +29,7 @@ def accounted(run: TrackedRun, job: fit.Job, terminal: Terminal, again: str) -> 
     """
     terminal.say(f"Run {run.id}")
     try:
-        with _watch(run, job, terminal, again) as watch:
+        with _watch(run, job, terminal, resume_command) as watch:
             with log_file(job.folder / "train.log"):
                 yield watch
             watch.alive()
@@ -38,7 +38,7 @@ def accounted(run: TrackedRun, job: fit.Job, terminal: Terminal, again: str) -> 
     except (Interrupted, KeyboardInterrupt) as stop:
         reason = str(stop) or "interrupted"
         _end_badly(run, job, "KILLED", reason)
-        raise Interrupted(f"{reason.removesuffix('.')}. {_next(run, job.folder, again)}") from stop
+        raise Interrupted(f"{reason.removesuffix('.')}. {_next(run, job.folder, resume_command)}") from stop
     except BaseException as error:
         known = explained(error)
         _end_badly(run, job, "FAILED", str(known or error), error if known is None else known)
@@ -46,10 +46,10 @@ def accounted(run: TrackedRun, job: fit.Job, terminal: Terminal, again: str) -> 
             state.delete(job.folder)
             raise
         if isinstance(known, Interrupted):
-            raise Interrupted(f"{known} {_next(run, job.folder, again)}") from error
-        terminal.say(_next(run, job.folder, again))
+            raise Interrupted(f"{known} {_next(run, job.folder, resume_command)}") from error
+        terminal.say(_next(run, job.folder, resume_command))
         raise
-    deliver(run, job.folder, again)
+    deliver(run, job.folder, resume_command)
     say_done(run, terminal)
 
 
@@ -58,10 +58,10 @@ def say_done(run: TrackedRun, terminal: Terminal) -> None:
     terminal.say(f"Done: report.html and the rest of run {run.id} are in {run.place}; `mlflow ui` shows them.")
 
 
-def _next(run: TrackedRun, folder: Path, again: str) -> str:
+def _next(run: TrackedRun, folder: Path, resume_command: str) -> str:
     """What to do about a run that has not finished."""
     if (folder / "config.json").is_file():
-        return "Go on with:\n  " + again.replace("{run}", run.id)
+        return "Go on with:\n  " + resume_command.replace("{run}", run.id)
     return "Nothing was learned yet: the same command starts again."
 
 
@@ -77,9 +77,9 @@ def _end_badly(run: TrackedRun, job: fit.Job, status: str, reason: str, error: B
         LOG.error("the run could not be ended in the store: %s", unreachable)
 
 
-def _watch(run: TrackedRun, job: fit.Job, terminal: Terminal, again: str) -> Watch:
+def _watch(run: TrackedRun, job: fit.Job, terminal: Terminal, resume_command: str) -> Watch:
     def stalled(reason: str) -> None:
-        message = f"Interrupted (exit code 6)\n{reason}. {_next(run, job.folder, again)}"
+        message = f"Interrupted (exit code 6)\n{reason}. {_next(run, job.folder, resume_command)}"
         terminal.console.print(message, markup=False)
         run.kill_from_outside(reason)
 

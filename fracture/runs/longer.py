@@ -9,7 +9,7 @@ from fracture.evidence import Results, read_kept
 from fracture.evidence.healthy import NONE, recorded_healthy
 from fracture.models import backbones, checkpoint
 from fracture.runs import session as sessions
-from fracture.runs.lifetime import accounted
+from fracture.runs.lifetime import tracked_training
 from fracture.runs.record import Record, moved, read_record
 from fracture.runs.session import Session
 from fracture.runs.states import held_state
@@ -157,7 +157,7 @@ def _train(origin: Origin, record: Record, session: Session) -> Results:
     with held_state(folder, run.id):
         state.clear(folder)
         run.keep(folder, terminal.say)
-        with accounted(run, job, terminal, session.again) as watch:
+        with tracked_training(run, job, terminal, session.resume_command) as watch:
             state.copy(origin.folder, folder, (*_BEST, *_KEPT, *_PROBE_FILES))
             if origin.finished:
                 fit.begin_at(job, origin.position)

@@ -26,7 +26,7 @@ from fracture.evidence.verdict import decide
 from fracture.files import replacing, write_json
 from fracture.models import checkpoint
 from fracture.progress import LOG, Terminal
-from fracture.runs.boxed import find_hits
+from fracture.runs.map_hits import find_hits
 from fracture.runs.review import review_folder, tiles
 from fracture.runs.subject import Subject
 

@@ -21,7 +21,7 @@ from fracture.progress import Terminal
 from fracture.runs.audit import audit_before_training
 from fracture.runs.delivery import take_up
 from fracture.runs.inputs import log_inputs
-from fracture.runs.lifetime import accounted, say_done
+from fracture.runs.lifetime import say_done, tracked_training
 from fracture.runs.record import Record, moved, read_record, write_record
 from fracture.runs.report import make_report
 from fracture.runs.show import Reporter, show_dataset, show_healthy, show_plan, show_refit
@@ -52,12 +52,12 @@ class Session:
     Attributes:
         terminal: what is said is said there.
         parent: id of the group's run, None for a single run.
-        again: the command that goes on after an interruption, with ``{run}`` for the run's id.
+        resume_command: the command that goes on after an interruption, with ``{run}`` for the run's id.
     """
 
     terminal: Terminal
     parent: str | None
-    again: str
+    resume_command: str
 
 
 def state_folder(run_id: str) -> Path:
@@ -104,7 +104,7 @@ def train(config: TrainConfig, session: Session) -> Results:
     with held_state(job.folder, run.id):
         state.clear(job.folder)  # only `resume` goes on from a state: that an id agrees is no reason
         run.keep(job.folder, session.terminal.say)
-        with accounted(run, job, session.terminal, session.again) as watch:
+        with tracked_training(run, job, session.terminal, session.resume_command) as watch:
             run.tag(_audit_tags(report))
             if report is not None:
                 write_report(report, job.folder / "audit.json")
@@ -152,7 +152,7 @@ def resume(run_id: str, session: Session, data: str = "") -> Results:
             write_record(folder, record.model_copy(update={"data_root": str(dataset.manifest.root)}))
         run = TrackedRun.go_on(run_id, parent=session.parent)
         run.keep(folder, session.terminal.say)
-        with accounted(run, job, session.terminal, session.again) as watch:
+        with tracked_training(run, job, session.terminal, session.resume_command) as watch:
             return carry_out(run, job, session, watch, fresh=False)
 
 
@@ -160,7 +160,7 @@ def _deliver(run_id: str, folder: Path, session: Session) -> Results:
     """Tell the store of a run that was over when the store was away; nothing is trained or judged again."""
     with held_state(folder, run_id):
         results = Results.model_validate_json((folder / "results.json").read_bytes())
-        run = take_up(run_id, folder, session.terminal, session.again, session.parent)
+        run = take_up(run_id, folder, session.terminal, session.resume_command, session.parent)
     say_done(run, session.terminal)
     session.terminal.results(results)
     return results

@@ -11,8 +11,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from fracture.errors import ConfigError, FractureError
+from fracture.failures import explained
 from fracture.tracking import query
-from fracture.trouble import explained
 
 
 def fetch(run_id: str, names: Iterable[str], folder: Path) -> list[Path]:

@@ -52,7 +52,7 @@ def create(path: Path) -> None:
             left.unlink()
 
 
-def patiently(path: Path | None, opened: Callable[[], T]) -> T:
+def with_retries(path: Path | None, opened: Callable[[], T]) -> T:
     """Open a store, again and again while somebody else is making or upgrading it.
 
     Args:

@@ -13,8 +13,8 @@ from mlflow.tracking.default_experiment import registry
 from mlflow.utils.validation import _validate_experiment_name
 
 from fracture.errors import ConfigError
+from fracture.failures import explained
 from fracture.tracking.provider import OwnExperiment
-from fracture.trouble import explained
 
 NAME = "fracture-classifier"
 _DEFAULT = "0"  # MLflow's own

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import mlflow
 
+from fracture.failures import is_store, sentence
 from fracture.files import replacing
 from fracture.tracking import store, writes
 from fracture.tracking.writes import Write
-from fracture.trouble import is_store, sentence
 
 NAME = "undelivered.jsonl"
 _EVERY = 15.0  # seconds between two attempts while the store is away
@@ -85,9 +85,9 @@ class Outbox:
     def _done(self, folder: Path, write: Write) -> bool:
         try:
             if self.reason or write["what"] == "evidence":  # a short question, before megabytes are sent
-                with little_patience():
+                with few_retries():
                     mlflow.MlflowClient().get_run(self._run_id)
-            with little_patience(large=write["what"] == "evidence"):
+            with few_retries(large=write["what"] == "evidence"):
                 writes.do(self._run_id, folder, write)
         except Exception as error:
             if not is_store(error):
@@ -129,7 +129,7 @@ def only_delivery_is_left(folder: Path) -> bool:
 
 
 @contextlib.contextmanager
-def little_patience(seconds: int = 10, *, large: bool = False) -> Iterator[None]:
+def few_retries(seconds: int = 10, *, large: bool = False) -> Iterator[None]:
     """One attempt, and a short one unless it is about ``large`` files: MLflow itself would try for minutes."""
     short = {} if large else {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(seconds)}
     with store.environment_of({"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"} | short):

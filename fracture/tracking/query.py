@@ -10,10 +10,10 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from fracture.errors import ConfigError
+from fracture.failures import explained
 from fracture.files import as_text
 from fracture.tracking import experiment
 from fracture.tracking.sections import plain
-from fracture.trouble import explained
 
 
 def tags_of(run_id: str) -> dict[str, str]:

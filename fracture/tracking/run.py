@@ -18,15 +18,15 @@ from mlflow.utils.uri import is_local_uri
 
 from fracture.errors import ConfigError
 from fracture.evidence import ARTIFACTS, Judged
+from fracture.failures import explained, is_store
 from fracture.privacy import shareable, who
 from fracture.progress import LOG
 from fracture.tracking import store
 from fracture.tracking.fresh import check_fresh
 from fracture.tracking.liveness import me
-from fracture.tracking.outbox import Outbox, little_patience
+from fracture.tracking.outbox import Outbox, few_retries
 from fracture.tracking.sections import sectioned
 from fracture.tracking.writes import is_active
-from fracture.trouble import explained, is_store
 
 RANDOM_NAME = re.compile(r"^[a-z]+-[a-z]+-\d+$")  # what MLflow calls a run that nobody named
 _NOT_ALLOWED = re.compile(r"[^\w\-. :/]")  # in the name of a metric
@@ -206,7 +206,7 @@ class TrackedRun:
         """
         write = {"what": "end", "status": status, "reason": shareable(reason)[:5000]}
         try:
-            with little_patience(large=True) if status != "FINISHED" else contextlib.nullcontext():
+            with few_retries(large=True) if status != "FINISHED" else contextlib.nullcontext():
                 self._outbox.put(write)
         except Exception as error:
             if status == "FINISHED" or not is_store(error):
@@ -218,7 +218,7 @@ class TrackedRun:
     def leave(self, status: str) -> None:
         """Have MLflow forget that the run is active in this process, whether the store answers or not."""
         if is_active(self.id):
-            with little_patience(1 if self.trouble else 10):
+            with few_retries(1 if self.trouble else 10):
                 try:
                     mlflow.end_run(status)
                 except Exception as error:

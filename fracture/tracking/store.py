@@ -21,11 +21,11 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from fracture.errors import ConfigError, Interrupted
+from fracture.failures import is_silent, sentence
 from fracture.privacy import who, without_secrets
 from fracture.tracking import creation, experiment
 from fracture.tracking.address import why_no_address
 from fracture.tracking.moved import follow_move
-from fracture.trouble import is_silent, sentence
 
 _SQLITE = "sqlite:///"
 _NO_FOLDER = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR)  # what a database was to lie in
@@ -82,7 +82,7 @@ def connect() -> str:
         with _alone(uri), contextlib.chdir(root), _little_patience():
             if (path := database(uri)) is not None:
                 creation.create(path)
-            creation.patiently(path, lambda: mlflow.MlflowClient().get_experiment("0"))
+            creation.with_retries(path, lambda: mlflow.MlflowClient().get_experiment("0"))
             _say_moved(path)
             experiment.settle()
     except (MlflowException, SQLAlchemyError, OSError) as error:

@@ -24,7 +24,7 @@ def do(run_id: str, folder: Path, write: Write) -> None:
         write: what is told.
 
     Raises:
-        Exception: the store did not take it; see `fracture.trouble.is_store`.
+        Exception: the store did not take it; see `fracture.failures.is_store`.
     """
     given = {name: value for name, value in write.items() if name != "what"}
     WRITES[write["what"]](mlflow.MlflowClient(), run_id, folder, **given)

@@ -7,7 +7,7 @@ from fracture.config import BY_RECIPE, TrainConfig, as_text, defaults
 from fracture.errors import ConfigError
 from fracture.models.backbones import Backbone, solvable
 
-FEW = 2000  # training images up to which nothing but the head is learned; docs/recipe-measurements.md says what was measured
+FEW = 2000  # training images up to which only the head is learned; measured in docs/recipe-measurements.md
 MANY = 5000  # from which the seed's recipe is kept: so many can teach a whole network
 
 # a linear probe on the features of pretrained weights: the only epoch judges it, nothing is learned by steps

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
+from fracture.failures import require_space
 from fracture.files import replacing
 from fracture.training.learner import Learner
-from fracture.trouble import need
 
 _STATE = "state.pt"
 SCHEMA = 1
@@ -58,7 +58,7 @@ def save(folder: Path, learner: Learner, position: Position) -> None:
         Interrupted: the disk has no room for it.
     """
     whole = {"schema": SCHEMA, "learner": learner.state_dict(), "position": asdict(position)}
-    need(folder, _size(whole), "the weights and their optimiser")
+    require_space(folder, _size(whole), "the weights and their optimiser")
     with replacing(folder / _STATE) as part:
         torch.save(whole, part)
 
@@ -75,7 +75,7 @@ def check_space(folder: Path, learner: Learner) -> None:
     moments = 2 * sum(p.numel() * p.element_size() for p in learner.model.parameters() if p.requires_grad)
     whole = weights * (1 if learner.ema is None else 2) + moments
     there = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    need(folder, 2 * whole + 3 * weights + _REPORT - there, "state, weights and report of the run")
+    require_space(folder, 2 * whole + 3 * weights + _REPORT - there, "state, weights and report of the run")
 
 
 def _size(value: object) -> int:

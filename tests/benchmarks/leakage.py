@@ -187,7 +187,7 @@ def _audited(root: Path, name: str, report_folder: Path | None) -> dict[str, Any
 
 def _mended(files: list[Path], root: Path, out: Path) -> dict[str, Any]:
     """Regroup the set whose names tell nothing, audit what comes out, and compare it with the truth."""
-    manifest = prepare([root], PrepareConfig(), out, again=True).manifest
+    manifest = prepare([root], PrepareConfig(), out, regroup=True).manifest
     told = _told(_report(manifest), "after prepare --regroup", None)
     order = np.random.default_rng(0).permutation(len(files))
     originals = {f"scan{number:07d}": path.name.split("_")[0] for path, number in zip(files, order, strict=True)}

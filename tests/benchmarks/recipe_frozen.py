@@ -1,4 +1,4 @@
-"""What pictures, layers and heads are worth on frozen features of real radiographs: the tables of docs/recipe-measurements.md.
+"""Image sizes, layers and heads on frozen features of real radiographs: the tables of docs/recipe-measurements.md.
 
     python -m tests.benchmarks.recipe_frozen --data FOLDER --pair comminuted_fracture simple_fracture --weights FILE
 

@@ -1,4 +1,4 @@
-"""What may learn from frozen features, for docs/recipe-measurements.md: each takes training images and answers others."""
+"""Heads on frozen features, for docs/recipe-measurements.md: each takes training images and answers others."""
 
 from collections.abc import Callable, Sequence
 

@@ -9,7 +9,7 @@ import pytest
 
 from fracture.__main__ import cli as verbs
 from fracture.errors import ConfigError
-from fracture.trouble import check_out
+from fracture.failures import check_output
 from registry.__main__ import cli as registry
 from tests.commands.test_help import ALL
 
@@ -69,9 +69,9 @@ def test_what_is_no_place_for_a_file(tmp_path: Path, files: tuple[str, ...], sai
     (tmp_path / "taken").mkdir()
     if said:
         with pytest.raises(ConfigError, match=rf"^--out .*: {said}\. Name another place\.$"):
-            check_out(*map(Path, files))
+            check_output(*map(Path, files))
     else:
-        check_out(*map(Path, files))
+        check_output(*map(Path, files))
     assert {path.name for path in tmp_path.iterdir()} == {"kept.csv", "taken"}
 
 
@@ -79,4 +79,4 @@ def test_a_read_only_disk_is_told(small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     for folder in (small_disk, small_disk / "new"):
         with pytest.raises(ConfigError, match="nothing can be written there: Read-only file system"):
-            check_out(folder=folder)
+            check_output(folder=folder)

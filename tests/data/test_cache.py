@@ -19,7 +19,7 @@ from fracture.data.cache import UnreadableImagesError, clear, default_folder, op
 from fracture.data.images import decode, letterbox
 from fracture.data.inspection.inspect import open_file
 from fracture.data.inspection.store import InspectionStore
-from fracture.trouble import explained
+from fracture.failures import explained
 
 ROOT = Path(__file__).parents[2]
 

@@ -29,7 +29,7 @@ def table(path: Path, rows: Sequence[Sequence[str]], names: Sequence[str] = ("pa
 
 def prepared(source: Path, corrections: Path | str, out: Path, again: bool = False) -> Manifest:
     config = PrepareConfig(corrections=str(corrections), near_duplicates=False, workers=1)
-    write(prepare([source], config, out, again=again), out, config)
+    write(prepare([source], config, out, regroup=again), out, config)
     return read_csv(out)
 
 
@@ -81,7 +81,7 @@ def test_the_first_label_is_kept_over_several_corrections(folder: Path, tmp_path
     first = prepared(folder, table(tmp_path / "fix.csv", [[f"{A}/001.png", B]]), tmp_path / "m.csv")
     assert label_of(first, f"{A}/001.png") == (B, A)
     fix = table(tmp_path / "fix2.csv", [[f"{A}/001.png", "simple_fracture"]])
-    second = prepared(tmp_path / "m.csv", fix, tmp_path / "again.csv", again=True)
+    second = prepared(tmp_path / "m.csv", fix, tmp_path / "again.csv", regroup=True)
     assert label_of(second, f"{A}/001.png") == ("simple_fracture", A)
 
 

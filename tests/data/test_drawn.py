@@ -11,7 +11,7 @@ from PIL import ExifTags, Image, ImageOps
 from fracture.data.annotations.shares import Unusable
 from fracture.data.boxes import Box, from_text, turned
 from fracture.data.prepare.config import PrepareConfig
-from fracture.data.prepare.drawn import Drawn
+from fracture.data.prepare.drawn_boxes import DrawnBoxes
 from fracture.data.prepare.prepare import Prepared, prepare
 from fracture.data.prepare.table_boxes import find_boxes
 
@@ -49,25 +49,25 @@ def test_a_box_turns_with_its_image(orientation: int, tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     _image(path, 0, orientation)
     width, height = ImageOps.exif_transpose(Image.open(path)).size
-    (box,) = from_text(Drawn(pixels=(("x", EDGES),)).text(path, width, height))
+    (box,) = from_text(DrawnBoxes(pixels=(("x", EDGES),)).text(path, width, height))
     _is_on_the_white(path, box)
     stored = Box("x", EDGES[0] / WIDTH, EDGES[1] / HEIGHT, EDGES[2] / WIDTH, EDGES[3] / HEIGHT)
     assert turned(stored, orientation) == box
-    assert from_text(Drawn((stored,), size=(WIDTH, HEIGHT)).text(path, width, height)) == (box,)
-    assert from_text(Drawn((box,), upright=True).text(path, width, height)) == (box,), "viewers have turned it"
+    assert from_text(DrawnBoxes((stored,), size=(WIDTH, HEIGHT)).text(path, width, height)) == (box,)
+    assert from_text(DrawnBoxes((box,), upright=True).text(path, width, height)) == (box,), "viewers have turned it"
 
 
 def test_a_box_drawn_on_the_turned_image_stays(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     _image(path, 0, 6)
     box = Box("x", 0.1, 0.2, 0.3, 0.4)
-    assert from_text(Drawn((box,), size=(HEIGHT, WIDTH)).text(path, HEIGHT, WIDTH)) == (box,)
+    assert from_text(DrawnBoxes((box,), size=(HEIGHT, WIDTH)).text(path, HEIGHT, WIDTH)) == (box,)
 
 
 def test_a_box_outside_is_refused(tmp_path: Path) -> None:
     _image(tmp_path / "a.jpg", 0)
     with pytest.raises(Unusable, match="outside the image"):
-        Drawn(pixels=(("x", (4, 2, 400, 12)),)).text(tmp_path / "a.jpg", WIDTH, HEIGHT)
+        DrawnBoxes(pixels=(("x", (4, 2, 400, 12)),)).text(tmp_path / "a.jpg", WIDTH, HEIGHT)
 
 
 left, top, right, bottom = EDGES
@@ -101,7 +101,7 @@ def test_columns_of_a_table_draw_boxes(names: tuple[str, ...], cells: tuple[floa
 def test_cells_that_draw_nothing(cells: tuple[str, ...]) -> None:
     columns = find_boxes(["x1", "y1", "x2", "y2"], [{"x1": "3", "y1": "3", "x2": "9", "y2": "9"}])
     assert columns is not None
-    assert columns.read(dict(zip(columns.names, cells, strict=True)), "x") == Drawn()
+    assert columns.read(dict(zip(columns.names, cells, strict=True)), "x") == DrawnBoxes()
     for wrong in (("1", "", "3", "4"), ("5", "1", "2", "3"), ("a", "1", "2", "3")):
         with pytest.raises(Unusable):
             columns.read(dict(zip(columns.names, wrong, strict=True)), "x")

@@ -37,7 +37,7 @@ def textured(tmp_path: Path) -> Callable[..., Path]:
 
 
 def _prepare(tmp_path: Path, *sources: Path, again: bool = False, **values: object) -> Prepared:
-    return prepare(sources, PrepareConfig(**{**QUICK, **values}), tmp_path / "out" / "m.csv", again=again)  # type: ignore[arg-type]
+    return prepare(sources, PrepareConfig(**{**QUICK, **values}), tmp_path / "out" / "m.csv", regroup=again)  # type: ignore[arg-type]
 
 
 def _split_by_group(prepared: Prepared) -> dict[str, set[str]]:
@@ -144,7 +144,7 @@ def test_a_users_own_splits_are_kept_and_regrouping_mends_them(tmp_path: Path, t
     assert any("tear 30 groups apart" in note for note in prepared.notes)
     leaky = write(prepared, tmp_path / "leaky.csv", PrepareConfig())[0]
     for source in (leaky, tmp_path / "set"):
-        repaired = _prepare(tmp_path, source, again=True)
+        repaired = _prepare(tmp_path, source, regroup=True)
         assert len(repaired.manifest.rows) == 60
         assert len(_split_by_group(repaired)) == 30
         assert all(len(splits) == 1 for splits in _split_by_group(repaired).values())
@@ -182,7 +182,7 @@ def test_folds_are_a_column_that_regrouping_drops(tmp_path: Path, images: Path) 
     folds = [row.extra["fold"] for row in read_csv(path).rows]
     assert {"0", "1", "2"} <= set(folds)
     assert [row.split for row in read_csv(path).rows] == [{"": "test", "0": "val"}.get(f, "train") for f in folds]
-    assert not _prepare(tmp_path, path, again=True).manifest.rows[0].extra
+    assert not _prepare(tmp_path, path, regroup=True).manifest.rows[0].extra
 
 
 def test_labels_are_stratified(tmp_path: Path, make_images: Callable[..., Path]) -> None:
@@ -282,7 +282,7 @@ def test_a_group_of_two_sources_stays_one_however_often_it_is_read(
     patients = {"group_pattern": r"(p\d+)"}
     listed = write(_prepare(tmp_path, tmp_path / "site", **patients), tmp_path / "one.csv", PrepareConfig())[0]
     for name in ("two.csv", "three.csv"):
-        again = _prepare(tmp_path, listed, again=True)
+        again = _prepare(tmp_path, listed, regroup=True)
         listed = write(again, tmp_path / name, PrepareConfig())[0]
     textured("site2/A/p1_3.png", 500)
     textured("site2/B/p2_3.png", 501)
@@ -337,4 +337,4 @@ def test_a_pattern_that_finds_no_patient_is_refused(tmp_path: Path, images: Path
         _prepare(tmp_path, images, group_pattern=r"(Q\d+)")
     listed = write(_prepare(tmp_path, images), tmp_path / "m.csv", PrepareConfig())[0]
     with pytest.raises(ConfigError, match="label_map: --regroup takes labels and groups of a manifest as they are"):
-        _prepare(tmp_path, listed, again=True, label_map="a=b")
+        _prepare(tmp_path, listed, regroup=True, label_map="a=b")

@@ -9,7 +9,7 @@ from PIL import Image
 
 from fracture.data.originals import original_stem
 from fracture.data.prepare.config import PrepareConfig
-from fracture.data.prepare.people import patients_in_names, proposal
+from fracture.data.prepare.patient_names import patients_in_names, proposal
 from fracture.data.prepare.prepare import Prepared, prepare
 
 N = 32

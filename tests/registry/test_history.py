@@ -180,7 +180,7 @@ def test_hands_that_meddle_are_found_and_nothing_is_built_upon_them(connected: s
     registry.move("champion", "1", "", "first")
     registry.move("champion", "2", "1", "second")
     client.set_registered_model_alias(registry.name, "champion", "1")
-    assert "moved by hand" in "".join(registry.look().astray)
+    assert "moved by hand" in "".join(registry.look().misplaced_aliases)
     with pytest.raises(ConfigError, match=r"moved by hand\n.*verify --repair"):
         registry.ready()
     verify(registry, quiet(), repair=True)

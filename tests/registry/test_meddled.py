@@ -20,7 +20,7 @@ from fracture.tracking import store
 from registry import champion, check, evidence, load, origin
 from registry.__main__ import cli
 from registry.lines import replay
-from registry.standing import WITHDRAWN
+from registry.model_status import WITHDRAWN
 from registry.versions import MODEL, Registry
 from tests.registry.conftest import use
 from tests.registry.deployed import NAME, Deployed, deploy, enter

@@ -13,8 +13,8 @@ from requests import ConnectionError as NoConnectionError
 from requests.adapters import HTTPAdapter
 
 from fracture.errors import ConfigError, Interrupted
+from fracture.failures import explained
 from fracture.tracking import store
-from fracture.trouble import explained
 from registry import champion, check
 from registry.verify import verify
 from registry.versions import Registry

@@ -18,7 +18,7 @@ from fracture.inference.about import served
 from fracture.inference.request import Limits
 from fracture.inference.web import application
 from fracture.monitoring.log import place_of
-from fracture.runs import answering, following, logged
+from fracture.runs import answer_log, answering, following
 from tests.registry import champions
 from tests.registry.screens import quiet
 from tests.small_model import CLASSES, png, small
@@ -47,7 +47,7 @@ def serving(folder: Path, say: Callable[[str], None]) -> Iterator[str]:
     predictor, about = answering.served(CHAMPION, folder)
     terminal = quiet()
     terminal.say = terminal.warn = say  # type: ignore[method-assign, assignment]
-    with logged.open_log(
+    with answer_log.open_log(
         str(folder / "answers"), predictor, served(about, predictor.sidecar), terminal, None, None, None
     ) as log:
         app = application(predictor, Limits(), about, log=log)

@@ -24,7 +24,7 @@ from fracture.data.inspection.pool import each
 from fracture.data.inspection.store import InspectionStore
 from fracture.data.near_duplicates.signatures import Signature, signature
 from fracture.data.near_duplicates.store import SignatureStore
-from fracture.trouble import is_machine
+from fracture.failures import is_machine
 
 Progress = Callable[[str, int, int], None]
 MAX_BYTES = 1 << 29  # half a GiB: no radiograph is larger

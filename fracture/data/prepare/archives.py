@@ -23,7 +23,7 @@ from fracture.data.exclusions import Exclusion
 from fracture.data.formats import SUFFIXES, why_unread
 from fracture.data.trees import LABEL_FILES
 from fracture.errors import DataError
-from fracture.trouble import is_machine
+from fracture.failures import is_machine
 
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 MAX_RATIO = 100  # unpacked bytes per packed byte; radiographs seldom pass 10, a bomb 1,000

@@ -20,7 +20,7 @@ from fracture.data.prepare.labels import label_of
 from fracture.data.prepare.layouts import Layout
 from fracture.data.prepare.pairs import canonical, parse_pairs
 from fracture.data.prepare.paths import place
-from fracture.data.prepare.people import patients_in_names
+from fracture.data.prepare.patient_names import patients_in_names
 from fracture.data.prepare.records import Record
 from fracture.data.prepare.sources import Origin, link, origins
 from fracture.data.prepare.tables import read_table

@@ -13,7 +13,7 @@ from fracture.data.listing import some
 from fracture.data.manifest import split_name
 from fracture.data.originals import stem_of
 from fracture.data.prepare.config import PrepareConfig
-from fracture.data.prepare.drawn import Drawn
+from fracture.data.prepare.drawn_boxes import DrawnBoxes
 from fracture.data.prepare.label_files import how_to_read
 from fracture.data.prepare.layouts import Layout, named, recognise
 from fracture.data.prepare.levels import Levels, class_at, levels_of, patient_at, told_patients
@@ -98,7 +98,7 @@ def _finished(records: list[Record], tree: Tree, source: str, sets: Sequence[Ann
     return [
         replace(
             record, source=source, patient=f"{source}/{record.patient}" if record.patient else "",
-            drawn=Drawn.of(drawn[path]) if path in drawn else None,
+            drawn=DrawnBoxes.of(drawn[path]) if path in drawn else None,
         )
         for path, record in zip(places, records, strict=True)
     ]  # fmt: skip

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from fracture.data.exclusions import Exclusion
-from fracture.data.prepare.drawn import together
+from fracture.data.prepare.drawn_boxes import together
 from fracture.data.prepare.pairs import canonical
 from fracture.data.prepare.records import Record
 

@@ -31,7 +31,7 @@ from fracture.data.prepare.corrections import correct
 from fracture.data.prepare.gather import Gathered, gather, gather_again
 from fracture.data.prepare.labels import one_label_each
 from fracture.data.prepare.layouts import Layout
-from fracture.data.prepare.people import proposal
+from fracture.data.prepare.patient_names import proposal
 from fracture.data.prepare.records import Record
 from fracture.data.prepare.splitting import assign_folds, assign_splits
 from fracture.errors import DataError
@@ -64,7 +64,7 @@ def prepare(
     config: PrepareConfig,
     out: Path,
     progress: Progress | None = None,
-    again: bool = False,
+    regroup: bool = False,
     excluded: list[Exclusion] | None = None,
 ) -> Prepared:
     """Make a manifest of what people have.
@@ -74,7 +74,7 @@ def prepare(
         config: the knobs.
         out: where the manifest will be written; archives are unpacked beside it.
         progress: told what is being done.
-        again: ``sources`` is one manifest or folder, to be grouped and split anew and without leaks.
+        regroup: ``sources`` is one manifest or folder, to be grouped and split anew and without leaks.
         excluded: takes what is left out, so that it can be written down also where everything is refused.
 
     Raises:
@@ -83,7 +83,7 @@ def prepare(
     """
     images_dir = out.parent / f"{out.stem}_images"
     excluded = [] if excluded is None else excluded
-    if again:
+    if regroup:
         config = config.model_copy(update={"resplit": True})
         gathered = [gather_again(source, config, images_dir, progress) for source in sources]
         excluded += [exclusion for one in gathered for exclusion in one.excluded]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fracture.data.prepare.drawn import Drawn
+from fracture.data.prepare.drawn_boxes import DrawnBoxes
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,5 +41,5 @@ class Record:
     reason: str = ""
     reader: str = ""
     group: str = ""
-    drawn: Drawn | None = None
+    drawn: DrawnBoxes | None = None
     extra: Mapping[str, str] = field(default_factory=dict)

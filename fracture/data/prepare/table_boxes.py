@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fracture.data.annotations.shares import Edges, Unusable, from_shares, number
-from fracture.data.prepare.drawn import Drawn
+from fracture.data.prepare.drawn_boxes import DrawnBoxes
 from fracture.data.tables import plain
 
 _CORNERS = tuple(
@@ -38,7 +38,7 @@ class BoxColumns:
     corners: bool
     shares: bool
 
-    def read(self, row: Row, label: str) -> Drawn:
+    def read(self, row: Row, label: str) -> DrawnBoxes:
         """The box of one row; none where its cells are empty, or none is above 0.
 
         Raises:
@@ -46,15 +46,15 @@ class BoxColumns:
         """
         cells = [row[name] for name in self.names]
         if all(cell.lower() in _EMPTY for cell in cells):
-            return Drawn()
+            return DrawnBoxes()
         edges = self._edges(cells)
         if max(number(cell) for cell in cells) <= 0:
-            return Drawn()
+            return DrawnBoxes()
         if self.shares:
-            return Drawn(shares=(from_shares(label, edges),))
+            return DrawnBoxes(shares=(from_shares(label, edges),))
         if edges[0] >= edges[2] or edges[1] >= edges[3]:
             raise Unusable(f"its box has no area: {' '.join(cells)}")
-        return Drawn(pixels=((label, edges),))
+        return DrawnBoxes(pixels=((label, edges),))
 
     def _edges(self, cells: Sequence[str]) -> Edges:
         a, b, c, d = (number(cell, name) for cell, name in zip(cells, self.names, strict=True))

@@ -12,7 +12,7 @@ from fracture.data.manifest import COLUMNS, SPLITS, STUDY, split_name, study_of
 from fracture.data.prepare.cells import COLD, HOT, UNKNOWN, findings_of, mixed_note
 from fracture.data.prepare.columns import OURS, Columns, find_columns
 from fracture.data.prepare.config import PrepareConfig
-from fracture.data.prepare.drawn import Drawn, together
+from fracture.data.prepare.drawn_boxes import DrawnBoxes, together
 from fracture.data.prepare.index import FileIndex
 from fracture.data.prepare.pairs import canonical, found_by, parse_columns, parse_pairs
 from fracture.data.prepare.paths import split_of
@@ -239,7 +239,7 @@ def _label(row: Row, text: Mapping[str, str], reading: _Reading) -> tuple[str, t
 
 def _record(
     file: str, row: Row, text: Mapping[str, str], reading: _Reading, label: str, findings: tuple[str, ...] | None,
-    drawn: Drawn | None,
+    drawn: DrawnBoxes | None,
 ) -> Record:  # fmt: skip
     config, source = reading.config, reading.source
     below = os.path.relpath(file, reading.index.real).replace(os.sep, "/")

@@ -17,16 +17,16 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, TEMPORARILY_UNAVAILABLE
 from sqlalchemy.exc import OperationalError
 
-from fracture import trouble
+from fracture import failures
 from fracture.data import cache, demo
 from fracture.data.demo import write_demo
 from fracture.data.inspection import inspect
 from fracture.errors import ConfigError, FractureError, Interrupted
+from fracture.failures import explained, require_space
 from fracture.files import replacing, write_json
 from fracture.runs import session
 from fracture.runs.show import Reporter
 from fracture.training import state
-from fracture.trouble import explained, need
 
 MIB = 2**20
 
@@ -89,10 +89,10 @@ def test_of_a_disk_that_the_system_does_not_name_the_fullest_is_named(
 
 
 def test_space_is_looked_at_before_it_is_needed(tmp_path: Path) -> None:
-    need(tmp_path / "not" / "there", 1, "bytes")
+    require_space(tmp_path / "not" / "there", 1, "bytes")
     free = shutil.disk_usage(tmp_path).free
     with pytest.raises(Interrupted, match=r"new: weights need [\d,]+ MiB and [\d,]+ MiB are free: [\d,]+ MiB are miss"):
-        need(tmp_path / "new", free + 100 * MIB, "weights")
+        require_space(tmp_path / "new", free + 100 * MIB, "weights")
     assert not (tmp_path / "new").exists()
 
 
@@ -120,7 +120,7 @@ def test_demo_images_name_the_folder_that_has_no_room_for_them(
     with pytest.raises(Interrupted, match=f"{small_disk}: demo images need 11 MiB and 6 MiB are free: 5 MiB are miss"):
         write_demo(small_disk / "demo", 200, 0)
     (small_disk / "other").write_bytes(bytes(5 * MIB))
-    monkeypatch.setattr(demo, "need", lambda *_: None)  # the room goes meanwhile
+    monkeypatch.setattr(demo, "require_space", lambda *_: None)  # the room goes meanwhile
     with pytest.raises(OSError, match="No space left") as full:
         write_demo(small_disk / "demo", 27, 0)
     assert str(explained(full.value)).startswith(f"{small_disk / 'demo'}: No space left on device: ")
@@ -238,6 +238,6 @@ def test_a_store_that_is_away_is_told_from_one_that_refuses(error: Exception, co
 
 def test_a_reason_is_one_line_without_secrets() -> None:
     inner = ValueError("http://user:geheim123@host/api does not answer\nand much more")
-    assert trouble.sentence(wrapped(inner)) == "http://***@host/api does not answer"
+    assert failures.sentence(wrapped(inner)) == "http://***@host/api does not answer"
     inner.__context__ = ValueError(())  # as SQLAlchemy's, which says nothing
-    assert trouble.sentence(inner) == "http://***@host/api does not answer"
+    assert failures.sentence(inner) == "http://***@host/api does not answer"

@@ -1,4 +1,4 @@
-"""Troubles of the machine and of the store around us, each in one sentence: disk, permission, open files, server."""
+"""Failures of the machine and the store, each explained in one sentence: disk, permission, open files, server."""
 
 import errno
 import os
@@ -86,7 +86,7 @@ def sentence(error: BaseException) -> str:
     return without_secrets(said[:300])
 
 
-def need(folder: Path, size: int, what: str) -> None:
+def require_space(folder: Path, size: int, what: str) -> None:
     """See that a file system has room, before anything is written to it.
 
     Args:
@@ -105,7 +105,7 @@ def need(folder: Path, size: int, what: str) -> None:
         )
 
 
-def check_out(*files: Path, folder: Path | None = None) -> None:
+def check_output(*files: Path, folder: Path | None = None) -> None:
     """See that what ``--out`` names can be written, before the work that it is to hold; nothing is left behind.
 
     Args:

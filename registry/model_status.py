@@ -1,19 +1,19 @@
-"""The state of a registered model: its history held against what the store has. Pure values."""
+"""The status of a registered model: its history compared with what the store has. Pure values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlflow.entities.model_registry import ModelVersion
 
-from registry.history import Damage, Told
+from registry.history import Damage, HistoryContents
 from registry.lines import ALIASES, Line, State, cut, replay, version_of
 
 WITHDRAWN = "fracture.withdrawn"  # of a version: when, by whom and why it was rolled back; the history decides
 
 
 @dataclass(frozen=True)
-class Standing:
-    """What there is and what the history says of it, of one moment.
+class ModelStatus:
+    """What the store has and what the history says of it, at one moment.
 
     Attributes:
         lines: of the history, oldest first.
@@ -54,18 +54,18 @@ class Standing:
         return [line for line in self.lines if not line.settled]
 
     @property
-    def unentered(self) -> list[ModelVersion]:
+    def unrecorded(self) -> list[ModelVersion]:
         """Versions that are in no line of the history, newest first."""
         newest = sorted(self.there.values(), key=lambda one: -int(one.version))
         return [one for one in newest if not any(is_about(line, one) for line in self.lines)]
 
     @property
-    def behind(self) -> bool:
+    def aliases_differ(self) -> bool:
         """Whether an alias is not where it belongs, by whatever cause."""
         return any(self.real.get(alias, "") != version for alias, version in self.aliases.items())
 
     @property
-    def astray(self) -> list[str]:
+    def misplaced_aliases(self) -> list[str]:
         """A sentence for each alias that was moved by hand, or by a command that was cut short."""
         why, found = cut(self.open_lines[-1]) if self.open_lines else "it was moved by hand", []
         for alias, version in self.aliases.items():
@@ -89,7 +89,7 @@ class Standing:
     def by_hand(self) -> list[str]:
         """What somebody has moved, edited or deleted that no command builds upon, a sentence each."""
         edited = [what for number in self.edited for what in self.edits(number)]
-        return [*(one.what for one in self.damage), *([] if self.open_lines else self.astray), *edited]
+        return [*(one.what for one in self.damage), *([] if self.open_lines else self.misplaced_aliases), *edited]
 
     def edits(self, number: str) -> list[str]:
         """A sentence for each tag of a version that was edited by hand."""
@@ -117,7 +117,7 @@ class Standing:
         again = f'`python -m registry rollback{self.option} --version {version} --although "WHY"`'
         return f"{why}; it comes back only by {again}"
 
-    def way_out(self, alias: str) -> str:
+    def next_step(self, alias: str) -> str:
         """What to do where the version of an alias is of no use."""
         return {
             "candidate": f"`python -m registry promote{self.option} RUN` makes another",
@@ -125,7 +125,7 @@ class Standing:
             "previous": "there is nothing to roll back to until another champion is made",
         }[alias]
 
-    def bad(self, run_id: str, weights: str) -> list[str]:
+    def withdrawn_with(self, run_id: str, weights: str) -> list[str]:
         """Versions that were rolled back as bad and hold the model of a run, those deleted since included."""
         entered = {line.entry.version: line.entry.tags for line in self.lines if line.entry.tags}
         tags = {
@@ -143,8 +143,8 @@ class Standing:
         return alias != "champion" and line is not None and line.entry.schema_version == 1
 
 
-def hold_against(told: Told, versions: Sequence[ModelVersion], option: str = "") -> Standing:
-    """Hold what a history tells against the versions of its model."""
+def compare_with_history(told: HistoryContents, versions: Sequence[ModelVersion], option: str = "") -> ModelStatus:
+    """Compare a history with the versions of its model."""
     state, there = replay(told.lines), {str(one.version): one for one in versions}
 
     def holds(line: Line | None) -> bool:
@@ -165,7 +165,7 @@ def hold_against(told: Told, versions: Sequence[ModelVersion], option: str = "")
     }  # fmt: skip
     pointed = told.model.aliases if told.model else {}
     real = {alias: str(pointed[alias]) for alias in ALIASES if alias in pointed}
-    return Standing(
+    return ModelStatus(
         told.lines, told.damage, told.uncopied, told.model is not None, there, real, state, aliases, gone, withdrawn,
         earlier, option,
     )  # fmt: skip

@@ -16,7 +16,7 @@ FULL = "database or disk is full"  # as SQLite says it; waiting makes no room
 T = TypeVar("T")
 
 
-def patiently(write: Callable[[], T]) -> T:
+def with_retries(write: Callable[[], T]) -> T:
     """Do a write that may be done twice, again and again while the store is too busy."""
     began = time.monotonic()
     while True:
@@ -31,7 +31,7 @@ def patiently(write: Callable[[], T]) -> T:
 def make_model(client: mlflow.MlflowClient, name: str, description: str | None = None) -> None:
     """Create a registered model; that it exists, or that another process was quicker, is as well."""
     try:
-        patiently(lambda: client.create_registered_model(name, description=description))
+        with_retries(lambda: client.create_registered_model(name, description=description))
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
@@ -65,7 +65,7 @@ def models_of(client: mlflow.MlflowClient) -> list[RegisteredModel]:
 def model_of(client: mlflow.MlflowClient, name: str) -> RegisteredModel | None:
     """A registered model with its tags and aliases, None where there is none of this name."""
     try:
-        return patiently(lambda: client.get_registered_model(name))
+        return with_retries(lambda: client.get_registered_model(name))
     except MlflowException as error:
         if error.error_code == ABSENT[0]:
             return None

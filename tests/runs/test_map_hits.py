@@ -15,7 +15,7 @@ from fracture.data.boxes import Box, to_text
 from fracture.data.dataset import Source, open_images
 from fracture.evidence import Judged
 from fracture.evidence.hits import Hits
-from fracture.runs.boxed import find_hits
+from fracture.runs.map_hits import find_hits
 from fracture.runs.subject import Subject
 from fracture.tracking.artifacts import fetch
 from tests.models.test_activation import Spotter

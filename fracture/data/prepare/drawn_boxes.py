@@ -11,7 +11,7 @@ from fracture.data.images import orientation_of
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class DrawnBoxes:
     """The boxes of one image as a source has them.
 
     Attributes:
@@ -27,7 +27,7 @@ class Drawn:
     upright: bool = False
 
     @classmethod
-    def of(cls, finding: Finding) -> "Drawn":
+    def of(cls, finding: Finding) -> "DrawnBoxes":
         """What an annotation file has."""
         return cls(finding.boxes, finding.pixels, finding.size, finding.upright)
 
@@ -51,12 +51,12 @@ class Drawn:
         return to_text(boxes if shown else [turned(box, turn) for box in boxes])
 
 
-def together(found: Iterable[Drawn | None]) -> Drawn | None:
+def together(found: Iterable[DrawnBoxes | None]) -> DrawnBoxes | None:
     """All that several rows draw on one image, each box once; None where they draw nothing."""
     listed = [one for one in found if one is not None]
     if not listed:
         return None
-    return Drawn(
+    return DrawnBoxes(
         tuple(dict.fromkeys(box for one in listed for box in one.shares)),
         tuple(dict.fromkeys(box for one in listed for box in one.pixels)),
         listed[0].size,
