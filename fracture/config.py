@@ -45,156 +45,185 @@ class TrainConfig(BaseModel):
     )
     weights: str = Field(
         "auto",
-        description="auto (hub cache, Python package, hub, else random with a warning), hub, none, or a file of them",
+        description="auto (hub cache, Python package, hub, else random with a warning), hub, none (random), or a "
+        "weights file",
     )
     weights_license: Annotated[str, Field(pattern=r"^[!-~]([ -~]{0,98}[!-~])?$")] = Field(
-        "auto", description="licence of a weights file, as you know it; auto is not stated; the hub's is as timm states"
+        "auto",
+        description="licence of a weights file; auto: not stated; weights of the hub have the licence that timm states",
     )
     # on what
     data: str = Field(
         "demo", description="demo (synthetic), a folder of classes with or without train/val/test, or a manifest CSV"
     )
     demo_images: int = Field(
-        48, ge=30, description="images that data=demo renders; 48 keep the first run under five minutes"
+        48, ge=30, description="number of images that data=demo renders; 48 keep the first run under five minutes"
     )
     data_seed: int = Field(
-        0, ge=0, description="seed of the demo images and of the split, apart from seed so that repeats share data"
+        0,
+        ge=0,
+        description="seed of the demo images and of the split; separate from seed, so that repeated runs "
+        "share their data",
     )
-    val_fraction: float = Field(0.15, gt=0, lt=0.5, description="share for validation where the data names no split")
-    test_fraction: float = Field(0.15, gt=0, lt=0.5, description="share for the test where the data names no split")
+    val_fraction: float = Field(0.15, gt=0, lt=0.5, description="share of validation, if the data has no splits")
+    test_fraction: float = Field(0.15, gt=0, lt=0.5, description="share of the test split, if the data has no splits")
     folds: int = Field(
-        1, ge=1, le=20, description="above 1: that many runs, each judged on another part of the data; 1 is one run"
+        1, ge=1, le=20, description="cross-validation: so many runs, each tested on another part of the data; 1 is off"
     )
     fold: Annotated[int, Field(ge=0)] | Literal["all"] = Field(
-        "all", description="with folds: only the one of this number, from 0; all trains each below one parent"
+        "all",
+        description="with folds: train only this fold, counted from 0; all trains every fold below one parent run",
     )
     healthy: str = Field(
-        "auto", description="the class without a fracture: auto (by its name, and says so), none, or the class's name"
+        "auto", description="the class without a fracture: auto (found by its name), none, or the name of the class"
     )
     image_size: Pixels | Auto = Field(
-        "auto", description="side in pixels; auto is 224, or the model's own where it is built for one size"
+        "auto", description="side in pixels; auto is 224, or the model's own size if it is built for one"
     )
     audit: Literal["strict", "warn", "off"] = Field(
-        "strict", description="strict refuses data that leaks between splits, warn says so, off does not look"
+        "strict", description="strict refuses data that leaks between splits, warn only warns, off does not look"
     )
     # how
     recipe: Literal["auto", "seed"] = Field(
-        "auto", description="auto sets knobs that are auto by images and weights, and says so; seed sets defaults"
+        "auto",
+        description="auto chooses the parameters that are auto, by number of images and weights; seed uses "
+        "the defaults",
     )
-    epochs: Count | Auto = Field("auto", description="auto is 30, and 3 with the demo set")
-    batch_size: int = Field(16, ge=1, le=4096, description="images an optimiser step")
+    epochs: Count | Auto = Field(
+        "auto", description="passes over the training images; auto is 30, and 3 with the demo set"
+    )
+    batch_size: int = Field(16, ge=1, le=4096, description="images per optimiser step")
     accumulation: Annotated[int, Field(ge=1)] | Auto = Field(
-        "auto", description="parts that a batch is computed in; auto is what fits; a number must divide batch_size"
+        "auto",
+        description="micro-batches per optimiser step; auto is what fits in memory; a number must divide batch_size",
     )
     optimizer: Literal["adam", "adamw"] = Field(
         "adam", description="adamw decouples the weight decay from the gradient"
     )
     lr: float = Field(0.0001, gt=0, le=1, description="learning rate")
-    weight_decay: float = Field(0.0, ge=0, le=1, description="never applied to norms, biases and GRN")
+    weight_decay: float = Field(0.0, ge=0, le=1, description="weight decay; not applied to norms, biases and GRN")
     layer_decay: float = Field(
         1.0, gt=0, le=1, description="factor of the learning rate from each layer to the one below; 1 is off"
     )
     layer_decay_cutoff: float = Field(
-        0.0, ge=0, lt=1, description="layers whose factor would be smaller are not learned at all, which saves time"
+        0.0, ge=0, lt=1, description="layers with a smaller factor are not trained, which saves time"
     )
     scheduler: Literal["plateau", "cosine", "constant"] = Field(
-        "plateau", description="plateau watches val_loss; cosine ends at zero"
+        "plateau", description="plateau lowers the rate when val_loss stops falling; cosine ends at zero"
     )
     plateau_patience: int = Field(3, ge=0, description="epochs without a better val_loss before the rate drops")
-    plateau_factor: float = Field(0.5, gt=0, lt=1, description="what the rate is multiplied with then")
+    plateau_factor: float = Field(0.5, gt=0, lt=1, description="factor by which plateau lowers the rate")
     warmup_epochs: int = Field(0, ge=0, description="epochs of linear warm-up, with cosine or constant")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread over all classes")
     class_weights: Literal["none", "balanced"] = Field(
         "none", description="balanced weighs the loss by inverse class frequency"
     )
-    drop_path: float = Field(0.0, ge=0, lt=1, description="stochastic depth rate")
+    drop_path: float = Field(0.0, ge=0, lt=1, description="rate of stochastic depth")
     head: Literal["random", "probe"] = Field(
         "random",
-        description="what the last layer starts from; probe fits it on frozen features and judges that first",
+        description="how the last layer starts; probe: a linear probe, fitted on frozen features before the first "
+        "epoch",
     )
     features: Literal["backbone", "pyramid"] = Field(
-        "backbone", description="what the last layer reads; pyramid is mean, spread and largest value at two sizes"
+        "backbone",
+        description="what the last layer reads; pyramid: mean, standard deviation and maximum of features at two sizes",
     )
     batch_norm: Literal["auto", "pretrained", "mixed"] = Field(
         "auto",
-        description="its statistics with a linear probe; mixed is half those of the training images, auto tries both",
+        description="statistics with a linear probe: of the weights, or mixed half with the training images'; auto "
+        "tries both",
     )
     trained: Literal["all", "backbone", "head"] = Field(
         "all",
-        description="backbone keeps the fitted last layer as it is, head the backbone; both keep batch statistics",
+        description="layers that are trained: all, the backbone only, or the head only; the last two keep batch "
+        "statistics",
     )
     ema_decay: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="moving average of the weights, saved in their place; 0 is off, 1 the plain mean of all steps",
+        description="moving average of the weights, saved instead of them; 0 is off, 1 is the mean over all steps",
     )
-    clip_norm: float = Field(0.0, ge=0, description="largest gradient norm; 0 is off")
+    clip_norm: float = Field(0.0, ge=0, description="limit of the gradient norm; 0 is off")
     augmentation: Literal["standard", "none"] = Field(
-        "standard", description="flip, small rotation/scale/shift, exposure, noise, light blur"
+        "standard", description="standard: flip, small rotation/scale/shift, exposure, noise, light blur"
     )
     select_metric: Literal[
         "val_macro_f1", "val_balanced_accuracy", "val_accuracy", "val_auroc", "val_loss", "val_balanced_log_loss"
-    ] = Field("val_macro_f1", description="what chooses the best epoch and stops early")
+    ] = Field("val_macro_f1", description="metric that selects the best epoch and stops training early")
     early_stop_patience: int = Field(
         5, ge=0, description="epochs without a better select_metric before training ends; 0 is off"
     )
     refit: bool | Auto = Field(
         "auto",
-        description="once chosen, fit the head on training and validation together; auto does where a linear probe "
-        "is the best and has answered out of fold, true says where it cannot",
+        description="fit the selected linear probe again on training and validation together; auto does so if the "
+        "probe "
+        "was not fine-tuned; true also warns if it cannot",
     )
-    seed: int = Field(0, ge=0, description="of the initialisation, the order and the augmentation")
+    seed: int = Field(0, ge=0, description="seed of the initialisation, the order of images and the augmentation")
     # what is wanted of its decisions
     operating: RuleText = Field(
         YOUDEN,
-        description="threshold for a fracture: youden, sensitivity:0.95, specificity:0.90, or cost:FN/FP, of a "
-        "miss and a false alarm",
+        description="rule for the fracture threshold: youden, sensitivity:0.95, specificity:0.90, or cost:FN/FP (cost "
+        "of "
+        "a missed fracture and of a false alarm)",
     )
     refer_error: float = Field(
-        REFER_ERROR, gt=0, lt=0.5, description="share of wrong answers allowed among images that no person looks at"
+        REFER_ERROR,
+        gt=0,
+        lt=0.5,
+        description="share of wrong answers allowed among images that are not referred to a person",
     )
     set_coverage: float = Field(
-        SET_COVERAGE, ge=0.5, lt=1, description="share of each class's images whose set of possible classes holds it"
+        SET_COVERAGE,
+        ge=0.5,
+        lt=1,
+        description="share of each class's images that must have it among their possible classes",
     )
     # on which machine
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto is cuda where there is one")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto is cuda if there is a GPU")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto",
-        description="auto is bf16 where the hardware computes it and neither fp32 is clearly faster nor the loss "
-        "another, timed once a machine; else fp32",
+        description="auto is bf16 if the hardware supports it, unless fp32 is clearly faster or the loss differs "
+        "(timed once "
+        "per machine); else fp32",
     )
     deterministic: bool = Field(
         False,
-        description="on a GPU only operations that give the same bits each time, which is slower; a CPU always does",
+        description="on a GPU: only operations with bit-identical results, which is slower; a CPU is always "
+        "deterministic",
     )
     memory_format: Literal["auto", "contiguous", "channels_last"] = Field(
-        "auto", description="auto times both once a machine and keeps the faster"
+        "auto", description="auto times both once per machine and uses the faster"
     )
     compile: bool | Auto = Field(
         "auto",
-        description="torch.compile for steps of learning; auto times it on a GPU where the run is long enough to pay "
-        "for it; what cannot be compiled runs as it is, and that is said",
+        description="torch.compile for training steps; auto times it on a GPU if the run is long enough to pay for "
+        "it; a model "
+        "that cannot be compiled runs uncompiled, with a warning",
     )
     checkpointing: bool | Auto = Field(
-        "auto", description="compute activations twice: less memory, more time; auto is where nothing else fits"
+        "auto", description="compute activations twice: less memory, more time; auto does so only if nothing else fits"
     )
     memory_limit_gib: Annotated[float, Field(ge=0.25, le=4096)] | Auto = Field(
-        "auto", description="what the process may take; auto is what is free of the card's memory, or of main memory"
+        "auto",
+        description="memory that the process may use, in GiB; auto is what is free on the GPU, or of main memory",
     )
-    threads: Count | Auto = Field("auto", description="CPU threads; auto is the number of physical cores allowed")
+    threads: Count | Auto = Field(
+        "auto", description="CPU threads; auto is the number of physical cores that the process may use"
+    )
     # keeping and going on
     resume: str = Field(
         "none",
-        description="id of a run that goes on under its own settings; with epochs=N a new run trains it longer, and "
-        "data=NEW is where the same data lies now",
+        description="id of an interrupted run to continue with its own settings; data=NEW says where its data is now; "
+        "epochs=N trains it longer, as a new run",
     )
     stall_seconds: int = Field(
-        900, ge=10, description="without progress for that long the run writes all stacks and ends resumable"
+        900,
+        ge=10,
+        description="after so many seconds without progress the run logs all stack traces and ends; it can be resumed",
     )
-    cache_dir: str = Field(
-        "auto", description="where decoded and demo images are kept; auto is the user's cache folder"
-    )
+    cache_dir: str = Field("auto", description="folder of decoded and demo images; auto is the user's cache folder")
 
     @model_validator(mode="before")
     @classmethod
@@ -242,7 +271,7 @@ class TrainConfig(BaseModel):
             (
                 self.trained == "backbone",
                 self.layer_decay >= self.layer_decay_cutoff,
-                f"{fall}: nothing would be learned",
+                f"{fall}: no layer would be trained",
             ),
             (self.warmup_epochs > 0, self.scheduler != "plateau", "warmup_epochs needs scheduler=cosine or constant"),
         ]

@@ -24,42 +24,51 @@ def _checked(_context: click.Context, _parameter: click.Parameter, name: str) ->
 
 _NAME = click.option(
     "--name", default="fracture-classifier", show_default=True, callback=_checked, is_eager=True,
-    help="of the registered model",
+    help="name of the registered model",
 )  # fmt: skip
-_VERSION = click.option("--version", default="", help="one by name, in place of that of the alias")
-_ALTHOUGH = click.option("--although", default="", help="why a --version that was rolled back may come back")
+_VERSION = click.option("--version", default="", help="use this version instead of the alias")
+_ALTHOUGH = click.option("--although", default="", help="reason why a --version that was rolled back may return")
 
 
 @click.group(cls=WholeSentences, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 def cli() -> None:
-    """Gates, candidate, champion and rollback of the deployed model. Research software, not a medical device."""
+    """Choose the deployed model: gates, candidate, champion and rollback. Research software, not a medical device."""
 
 
 @cli.command()
 @click.argument("run", default="best")
-@click.option("--metric", default="val_macro_f1", show_default=True, help="what makes a run the best")
-@click.option("--use", type=click.Choice(["research", "commercial"]), default="research", show_default=True)
-@click.option("--thresholds", default="default", show_default=True, help="default, demo, or a TOML file")
 @click.option(
-    "--operating", default="", help="what its threshold for a fracture must be chosen by: sensitivity:0.95 ..."
+    "--metric", default="val_macro_f1", show_default=True, help="validation metric by which the best run is chosen"
 )
-@click.option("--refer-error", "--refer_error", default="", help="the error that its referral must be chosen for: 0.05")
+@click.option("--use", type=click.Choice(["research", "commercial"]), default="research", show_default=True)
+@click.option(
+    "--thresholds", default="default", show_default=True, help="thresholds of the gates: default, demo, or a TOML file"
+)
+@click.option(
+    "--operating", default="", help="refuse a model whose fracture threshold was fitted by another rule than this"
+)
+@click.option(
+    "--refer-error",
+    "--refer_error",
+    default="",
+    help="refuse a model whose referral was fitted for another error than this",
+)
 @click.option(
     "--judged",
     type=click.Choice(["test", "out_of_fold"]),
     default="test",
     show_default=True,
-    help="what its figures must be of; out_of_fold: the mean of the heads of all folds",
+    help="where its figures are from: a test split, or (the mean of all folds' heads) out of fold",
 )
-@click.option("--waive", multiple=True, help="a gate that may fail; once for each")
-@click.option("--reason", default="", help="why it may")
-@click.option("--by", default="", help="who says so")
+@click.option("--waive", multiple=True, help="a gate that may fail; repeat it for several")
+@click.option("--reason", default="", help="why the gates may fail, for the model card")
+@click.option("--by", default="", help="who decided that")
 @_NAME
 def promote(
     run: str, metric: str, use: str, thresholds: str, operating: str, refer_error: str, judged: str,
     waive: tuple[str, ...], reason: str, by: str, name: str,
 ) -> None:  # fmt: skip
-    """Hold RUN (an id, or best) against the gates and register it as @candidate; a refusal ends with exit code 5."""
+    """Check RUN (an id, or best) against the gates and register it as @candidate; exit code 5 if a gate refuses."""
     from registry import promote as promotion
     from registry import thresholds as files
 
@@ -79,7 +88,7 @@ def promote(
 @cli.command("list")
 @_NAME
 def list_versions(name: str) -> None:
-    """Show all versions with their aliases and figures."""
+    """List all versions with their aliases and figures."""
     registry, terminal = _registry(name), Terminal()
     status = registry.look()
     if not status.there and not status.lines:
@@ -104,7 +113,7 @@ def list_versions(name: str) -> None:
 @click.argument("version", default="")
 @_NAME
 def show(version: str, name: str) -> None:
-    """Show the card of VERSION, by default of the champion, and the history."""
+    """Show the model card of VERSION, by default the champion, and the history."""
     registry, terminal = _registry(name), Terminal()
     status = registry.look()
     chosen = version or status.real.get("champion") or status.real.get("candidate", "")
@@ -139,12 +148,12 @@ def _warn(registry: "Registry", status: "ModelStatus", terminal: Terminal) -> No
 
 
 @cli.command()
-@click.option("--margin", default=0.02, show_default=True, help="balanced accuracy that it may be worse by")
+@click.option("--margin", default=0.02, show_default=True, help="largest loss of balanced accuracy that is accepted")
 @_VERSION
 @_ALTHOUGH
 @_NAME
 def challenge(margin: float, version: str, although: str, name: str) -> None:
-    """Let @candidate challenge @champion on the same test data; losing ends with exit code 5."""
+    """Compare @candidate with @champion on the same test data; exit code 5 if it loses."""
     from registry import champion
 
     _by_name(version, although)
@@ -157,7 +166,7 @@ def challenge(margin: float, version: str, although: str, name: str) -> None:
 @_ALTHOUGH
 @_NAME
 def rollback(reason: str, version: str, although: str, name: str) -> None:
-    """Bring @previous back as @champion, after seeing that it loads; the champion comes back by name only."""
+    """Make @previous the champion again, after checking that it loads."""
     from registry import champion
 
     _by_name(version, although)
@@ -170,10 +179,12 @@ def _by_name(version: str, although: str) -> None:
 
 
 @cli.command()
-@click.option("--repair", is_flag=True, help="Repair what can be: history, aliases, tags, deleted runs and versions.")
+@click.option(
+    "--repair", is_flag=True, help="Repair history, aliases, tags, and deleted runs and versions where possible."
+)
 @_NAME
 def verify(repair: bool, name: str) -> None:
-    """Compare aliases, history, versions and the runs they were made from; exit code 5 if anything disagrees."""
+    """Check that aliases, history, versions and their runs agree; exit code 5 if not."""
     from registry import verify as verification
 
     registry, terminal = _registry(name), Terminal()
@@ -194,11 +205,13 @@ _MODEL = click.option(
 @cli.command()
 @click.option("--format", "form", type=click.Choice(["onnx", "pt2"]), required=True)
 @click.option("--variant", type=click.Choice(["fp32", "int8", "bf16"]), default="fp32", show_default=True)
-@click.option("--bound", default=0.01, show_default=True, help="balanced accuracy that int8 or bf16 may lose")
-@click.option("--out", default="exported", show_default=True, type=click.Path(path_type=Path), help="a folder")
+@click.option(
+    "--bound", default=0.01, show_default=True, help="largest loss of balanced accuracy accepted for int8 or bf16"
+)
+@click.option("--out", default="exported", show_default=True, type=click.Path(path_type=Path), help="output folder")
 @_MODEL
 def export(form: str, variant: str, bound: float, out: Path, model: str) -> None:
-    """Write the model as ONNX or pt2 once it answers as the torch model does; otherwise exit code 5 and no file."""
+    """Export the model as ONNX or pt2 if its answers agree with the torch model; otherwise exit code 5 and no file."""
     from registry import export as exporting
     from registry import loading
 
@@ -227,7 +240,7 @@ def export(form: str, variant: str, bound: float, out: Path, model: str) -> None
 @by_option
 @_MODEL
 def predict(sources: tuple[Path, ...], out: Path, by: str, model: str) -> None:
-    """Answer to images with a registered model, as a table; the same command goes on where it was cut."""
+    """Predict images with a registered model, as a table; the same command continues after an interruption."""
     from fracture.inference.study_table import Questions
     from registry import loading
 

@@ -48,7 +48,7 @@ BAD = [
     ({"layer_decay_cutoff": "0.3"}, "layer_decay_cutoff needs layer_decay below 1"),
     (
         {"head": "probe", "trained": "backbone", "layer_decay": "0.2", "layer_decay_cutoff": "0.3"},
-        "layer_decay=0.2 is below layer_decay_cutoff=0.3: nothing would be learned",
+        "layer_decay=0.2 is below layer_decay_cutoff=0.3: no layer would be trained",
     ),
     ({"layer_decay": "0.9", "layer_decay_cutoff": "1"}, "layer_decay_cutoff=1: "),
     ({"optimizer": "sgd"}, "optimizer=sgd: must be one of auto, adam, adamw"),

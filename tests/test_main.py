@@ -132,7 +132,7 @@ print(sorted({"torch", "mlflow", "sklearn", "pandas", "cv2", "timm", "matplotlib
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
-    assert "Train one backbone or several." in done.stdout
+    assert "Train one or several backbones." in done.stdout
 
 
 def test_help_lists_the_verbs(cli: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:

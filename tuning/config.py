@@ -23,41 +23,44 @@ class TuneConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    trials: int = Field(
-        20, ge=1, le=100_000, description="finished trials of the whole study, those of earlier days too"
-    )
+    trials: int = Field(20, ge=1, le=100_000, description="finished trials of the whole study, earlier ones included")
     memory_limit_gib: float = Field(
-        7.6, ge=0.25, le=4096, description="what a trial's process may take; 7.6 is a laptop's card of 8 GB"
+        7.6,
+        ge=0.25,
+        le=4096,
+        description="memory that the process of a trial may use, in GiB; 7.6 is a laptop card of 8 GB",
     )
     lr_low: float = Field(0.00001, gt=0, le=1, description="lowest learning rate, on a logarithmic scale")
     lr_high: float = Field(0.01, gt=0, le=1, description="highest learning rate")
-    batch_low: int = Field(4, ge=1, le=4096, description="smallest batch; powers of two from here are tried ...")
-    batch_high: int = Field(128, ge=1, le=4096, description="... up to here, as far as they fit under the limit")
+    batch_low: int = Field(4, ge=1, le=4096, description="smallest batch size; powers of two from here are tried ...")
+    batch_high: int = Field(128, ge=1, le=4096, description="... up to here, if they fit under the memory limit")
     further: str = Field(
-        "none", description=f"searched too: none, or some of {', '.join(FURTHER)}, with commas; from 0 upwards"
+        "none", description=f"more parameters to search: none, or some of {', '.join(FURTHER)}, with commas"
     )
     accumulate: bool = Field(
         False,
-        description="let batches in that fit in parts only; never where batch normalisation makes that another one",
+        description="also try batches that fit only in micro-batches; never for models with batch normalisation",
     )
     pruner: Literal["hyperband", "median", "none"] = Field(
-        "hyperband", description="ends trials early that do worse than others did by then"
+        "hyperband", description="how trials that do worse than others are ended early"
     )
     recipe: Literal["seed", "auto"] = Field(
-        "seed", description="as in training; where auto trains the head alone, lr and batch_size matter little"
+        "seed", description="as in training; auto is refused where it would train the head only"
     )
     study: str = Field(
         "auto",
         pattern=r"^[\w.-]{1,60}$",
-        description="first part of its name, auto is the model's; a digest of all that is fixed follows",
+        description="first part of the study's name; auto is the model's; a digest of all fixed parameters is added",
     )
     storage: str = Field(
-        "auto", description="auto is sqlite:///mlruns/optuna.db; postgresql:// or mysql:// let many machines work"
+        "auto",
+        description="auto is sqlite:///mlruns/optuna.db; with postgresql:// or mysql:// several machines can "
+        "work together",
     )
-    workers: int = Field(
-        1, ge=1, le=64, description="processes on this machine that train trials, each on a GPU of its own"
+    workers: int = Field(1, ge=1, le=64, description="processes on this machine that train trials, one GPU each")
+    train_best: bool = Field(
+        False, description="train a final model with the best parameters, as a child of the study's run"
     )
-    train_best: bool = Field(False, description="train the final model with the best parameters, below the study's run")
 
     @model_validator(mode="after")
     def _agree(self) -> "TuneConfig":

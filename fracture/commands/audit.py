@@ -1,4 +1,4 @@
-"""`fracture audit`: look for leakage in data before anything trains, with evidence to look at."""
+"""`fracture audit`: check data for leakage and confounding before training."""
 
 import re
 from pathlib import Path
@@ -29,15 +29,15 @@ _RUN = re.compile(r"[0-9a-f]{32}")
     default="auto",
     show_default=True,
     type=_PATH,
-    help="the report, with its page beside it; auto is audit.json, of a RUN label_review.csv",
+    help="report file; a page is written beside it; auto is audit.json, for a RUN label_review.csv",
 )
 @options_of(AuditConfig)
 def command(data: Path, out: Path, **values: str | None) -> None:
-    """Look for leakage and for classes that equal their source, before anything trains; `demo` is the built-in set.
+    """Check data for leakage and confounding before training; `demo` is the built-in set.
 
-    Of a RUN it ranks the labels: those that models which had not seen the image find least probable come first.
+    For a RUN it lists the labels that may be wrong, the least probable first, by models that had not seen the image.
 
-    Exit code 0: no leakage; 3: leakage, and the message names the command that fixes it.
+    Exit code 0: no leakage. 3: leakage; the message names the command that fixes it.
     """
     config = parse_model(AuditConfig, given(values), "fracture audit")
     of_run = bool(_RUN.fullmatch(str(data))) and not data.exists()

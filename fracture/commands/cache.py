@@ -1,4 +1,4 @@
-"""`fracture cache`: show or clear what is kept of decoded and demo images."""
+"""`fracture cache`: show or clear the cache of decoded and demo images."""
 
 import click
 
@@ -6,10 +6,10 @@ from fracture.progress import Terminal
 
 
 @click.command("cache")
-@click.option("--cache-dir", default="auto", show_default=True, help="as given to train")
-@click.option("--clear", is_flag=True, help="Delete it all; it is built again when needed.")
+@click.option("--cache-dir", default="auto", show_default=True, help="as in training")
+@click.option("--clear", is_flag=True, help="Delete the cache; it is rebuilt when needed.")
 def command(cache_dir: str, clear: bool) -> None:
-    """Show where decoded and demo images are kept, and how much; FRACTURE_CACHE_DIR moves it."""
+    """Show the folder and size of the cache of decoded and demo images; FRACTURE_CACHE_DIR moves it."""
     from fracture.data import cache  # a heavy import
 
     folder, terminal = cache.folder_of(cache_dir), Terminal()

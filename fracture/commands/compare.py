@@ -1,4 +1,4 @@
-"""`fracture compare`: put the runs of an experiment side by side."""
+"""`fracture compare`: compare the runs of an experiment."""
 
 from pathlib import Path
 
@@ -14,13 +14,15 @@ from fracture.runs import attached
 
 @click.command()
 @click.argument("runs", metavar="[RUN]...", nargs=-1)
-@click.option("--out", default="compare", show_default=True, type=click.Path(path_type=Path), help="folder")
+@click.option(
+    "--out", default="compare", show_default=True, type=click.Path(path_type=Path), help="folder for the results"
+)
 @options_of(CompareConfig)
 def command(runs: tuple[str, ...], out: Path, **values: str | None) -> None:
-    """Put runs in a table, by default all of the experiment, and test whether the best two differ.
+    """Compare runs in a table, by default all of the experiment, and test whether the best two differ.
 
-    Sorted by validation, since choosing by the test would wear it out. Runs judged on different test data are never
-    ranked against each other.
+    The table is sorted by validation, because choosing by the test split would bias it. Runs with different test data
+    are never ranked against each other.
     """
     with attached.tag_attached_run("compare"):
         config = parse_model(CompareConfig, given(values), "fracture compare")

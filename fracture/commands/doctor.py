@@ -1,4 +1,4 @@
-"""`fracture doctor`: look at the machine, the store and what killed runs have left, and say what to do."""
+"""`fracture doctor`: check the machine, the store and leftovers of killed runs."""
 
 import json
 import sys
@@ -14,12 +14,16 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--fix", is_flag=True, help="Mark runs whose process is gone as KILLED, delete states that nobody needs.")
+@click.option(
+    "--fix",
+    is_flag=True,
+    help="Mark runs whose process is gone as KILLED, and delete training states that are no longer needed.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def command(fix: bool, as_json: bool) -> None:
-    """Look at versions, devices, memory, disks, store, weights, extras and leftovers; paste it into an issue.
+    """Check versions, devices, memory, disks, store, weights, extras and leftovers; paste the output into an issue.
 
-    Exit code 0: nothing is wrong; 1: something is, and each such line says what repairs it.
+    Exit code 0: no problem. 1: a problem; each such line says how to fix it.
     """
     from fracture.runs import doctor  # a heavy import
 

@@ -1,4 +1,4 @@
-"""`fracture drift`: tell whether a served model's images and answers have changed."""
+"""`fracture drift`: test whether a deployed model's images or answers have changed."""
 
 from pathlib import Path
 
@@ -10,12 +10,17 @@ from fracture.progress import Terminal
 
 @click.command()
 @click.argument("log", metavar="LOG")
-@click.option("--against", default="auto", show_default=True, help="RUN, models:/... or reference.json")
-@click.option("--since", default="30d", show_default=True, help="30d, 12h, 4w, 2026-01-31 or all")
-@click.option("--thresholds", default="default", show_default=True, help="default, or a TOML file")
+@click.option(
+    "--against",
+    default="auto",
+    show_default=True,
+    help="model to compare with: RUN, models:/... or reference.json; auto is the model that answered",
+)
+@click.option("--since", default="30d", show_default=True, help="answers since: 30d, 12h, 4w, 2026-01-31 or all")
+@click.option("--thresholds", default="default", show_default=True, help="default, or a TOML file of thresholds")
 @click.option("--out", default="drift", show_default=True, type=click.Path(path_type=Path), help="folder of the report")
 def command(log: str, against: str, since: str, thresholds: str, out: Path) -> None:
-    """Compare the answers in LOG with those that the model was judged on; drift ends with exit code 5.
+    """Test whether images and answers in LOG differ from those of the model's test; exit code 5: drift.
 
     LOG is a folder, sqlite:///FILE or postgresql://..., as `--log` of serve and predict names it. By default its
     answers are compared with the reference of the model that gave them.

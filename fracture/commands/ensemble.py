@@ -1,4 +1,4 @@
-"""`fracture ensemble`: average several finished runs, as one model."""
+"""`fracture ensemble`: average several finished runs as one model."""
 
 import click
 
@@ -11,7 +11,7 @@ from fracture.runs.attached import tag_attached_run
 def command(runs: tuple[str, ...]) -> None:
     """Average the probabilities of runs on the same data, with weights fitted on validation only.
 
-    Nothing is trained: the answers that the runs have kept are mixed, judged like any run's, and logged as a run.
+    Nothing is trained: the stored answers of the runs are averaged, evaluated, and logged as a run.
     """
     with tag_attached_run("ensemble"):
         from fracture.runs.ensemble import ensemble

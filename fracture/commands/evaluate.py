@@ -1,4 +1,4 @@
-"""`fracture evaluate`: judge a model on any data set."""
+"""`fracture evaluate`: evaluate a model on any data set."""
 
 from pathlib import Path
 
@@ -15,13 +15,15 @@ from fracture.runs.attached import tag_attached_run
 @click.command()
 @click.argument("target", metavar="RUN|MODEL")
 @click.option("--data", required=True, help="demo, a folder of classes with or without splits, or a manifest CSV")
-@click.option("--out", default="evaluation", show_default=True, type=click.Path(path_type=Path), help="folder")
+@click.option(
+    "--out", default="evaluation", show_default=True, type=click.Path(path_type=Path), help="folder for the results"
+)
 @options_of(EvaluateConfig)
 def command(target: str, data: str, out: Path, **values: str | None) -> None:
-    """Judge the model of a run, a .pth or models:/NAME@ALIAS on a data set, and log the evidence as a run.
+    """Evaluate the model of a run, a .pth or models:/NAME@ALIAS on a data set, and log the results as a run.
 
-    Temperature, operating point and referral are those that were decided in training; --refit-decisions takes new ones
-    on these images and keeps the weights.
+    Temperature, operating point and referral are those of training. --refit-decisions fits new ones on these images
+    and keeps the weights.
     """
     with tag_attached_run("evaluate"):
         config = parse_model(EvaluateConfig, given(values), "fracture evaluate")

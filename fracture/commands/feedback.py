@@ -1,4 +1,4 @@
-"""`fracture feedback`: choose answers for a person to look at, and learn how often the model is right in use."""
+"""`fracture feedback`: choose answers for people to check, and measure accuracy in use."""
 
 from pathlib import Path
 
@@ -13,22 +13,39 @@ _PATH = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("log", metavar="LOG")
-@click.option("--out", default="review.csv", show_default=True, type=_PATH, help="what to look at; never written over")
-@click.option("--count", default=100, show_default=True, type=Int(2), help="images; half of them at random")
-@click.option("--since", default="30d", show_default=True, help="30d, 12h, 4w, 2026-01-31 or all")
-@click.option("--against", default="auto", show_default=True, help="RUN, models:/... or reference.json")
-@click.option("--images", type=_PATH, help="folder of the images that --keep-images kept, to be named in it")
-@click.option("--seed", default=0, show_default=True, help="of the random half")
-@click.option("--corrected", type=_PATH, help="a review.csv with labels, or its export from Label Studio: take it in")
+@click.option(
+    "--out",
+    default="review.csv",
+    show_default=True,
+    type=_PATH,
+    help="file of images to check; an existing file is not overwritten",
+)
+@click.option(
+    "--count", default=100, show_default=True, type=Int(2), help="number of images; half of them are drawn at random"
+)
+@click.option("--since", default="30d", show_default=True, help="answers since: 30d, 12h, 4w, 2026-01-31 or all")
+@click.option(
+    "--against",
+    default="auto",
+    show_default=True,
+    help="model to compare with: RUN, models:/... or reference.json; auto is the model that answered",
+)
+@click.option("--images", type=_PATH, help="folder that --keep-images wrote; its paths are put into the file")
+@click.option("--seed", default=0, show_default=True, help="seed of the random half")
+@click.option(
+    "--corrected",
+    type=_PATH,
+    help="a review.csv with labels, or its export from Label Studio: compute the accuracy in use",
+)
 def command(
     log: str, out: Path, count: int, since: str, against: str, images: Path | None, seed: int, corrected: Path | None
 ) -> None:
-    """Write what to look at first of LOG; with --corrected FILE say how often the model was right.
+    """Choose answers in LOG for people to check; with --corrected FILE measure how often the model was right.
 
     LOG is a folder, sqlite:///FILE or postgresql://..., as `--log` of serve and predict names it.
 
-    Accuracy and sensitivity in use come from the images that were drawn at random, and are kept with the model's
-    version: `python -m registry verify` and `fracture drift` name one that has fallen below its floor.
+    Accuracy and sensitivity in use come from the images that were drawn at random, and are stored with the version of
+    the model. `python -m registry verify` and `fracture drift` report a champion below its floor.
     """
     from fracture.monitoring import window  # heavy imports only once the values are right
     from fracture.runs import attached, feedback

@@ -1,4 +1,4 @@
-"""`fracture log`: bring a log of answers out as a table."""
+"""`fracture log`: export the log of answers as a table."""
 
 from pathlib import Path
 
@@ -12,16 +12,16 @@ from fracture.progress import Terminal
 
 @click.group(cls=WholeSentences)
 def command() -> None:
-    """Work with the log of answers that `fracture serve --log` and `fracture predict --log` write."""
+    """Export the log of answers that `fracture serve --log` and `fracture predict --log` write."""
 
 
 @command.command()
 @click.argument("log", metavar="LOG")
 @click.option("--format", "form", type=click.Choice(["parquet", "csv"]), default="parquet", show_default=True)
-@click.option("--out", default="auto", show_default=True, help="the file; auto is answers.parquet or answers.csv")
-@click.option("--since", default="all", show_default=True, help="30d, 12h, 4w or 2026-01-31")
+@click.option("--out", default="auto", show_default=True, help="output file; auto is answers.parquet or answers.csv")
+@click.option("--since", default="all", show_default=True, help="answers since: 30d, 12h, 4w, 2026-01-31 or all")
 def export(log: str, form: str, out: str, since: str) -> None:
-    """Write the rows of LOG as one flat table; a file that is there is not written over.
+    """Write the rows of LOG as one table; an existing file is not overwritten.
 
     LOG is a folder, sqlite:///FILE or postgresql://..., as `--log` of serve and predict names it.
     """

@@ -1,4 +1,4 @@
-"""`fracture memory`: predict what a training step takes, and what fits under a limit."""
+"""`fracture memory`: predict the memory of a training step, and what fits under a limit."""
 
 import json
 import sys
@@ -15,12 +15,12 @@ _PRECISIONS = ("fp32", "bf16")
 
 
 @click.command("memory")
-@click.option("--json", "as_json", is_flag=True, help="The same as JSON, with the parts of every peak.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with the parts of every peak.")
 @options_of(MemoryConfig)
 def command(as_json: bool, **values: str | None) -> None:
     """Predict the peak memory of a training step, without a GPU, for batches of 1 to 128 in fp32 and bf16.
 
-    The whole process is meant, as nvidia-smi shows it; what is over the limit is marked.
+    Figures are for the whole process, as nvidia-smi shows it; batches over the limit are marked.
     """
     config = parse_model(MemoryConfig, given(values), "fracture memory")
     from fracture.models import backbones  # heavy imports only once the values are right

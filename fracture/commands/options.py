@@ -88,7 +88,7 @@ class WholeSentences(click.Group):
 
 def by_option(function: F) -> F:
     """Add ``--by``: what is answered once, as `fracture.inference.study_table.Questions` takes it."""
-    told = "one answer for each; study: by that column of a table, else its patient or group; folder: for each folder"
+    told = "one answer per image, study (column study, else patient or group) or folder"
     choices = click.Choice(["image", "study", "folder"])
     return click.option("--by", type=choices, default="image", show_default=True, help=told)(function)
 
@@ -98,9 +98,11 @@ def log_options(function: F) -> F:
     path = click.Path(path_type=Path)
     log = "keep every answer in LOG: a folder, sqlite:///FILE or postgresql://..."
     for option in (
-        click.option("--log-key", type=path, help="file of the key of digests, made if missing"),
-        click.option("--keep-images", type=path, metavar="DIR", help="keep the images too, named by their digest"),
-        click.option("--keep-days", type=Int(1), help="delete from the log what is older"),
+        click.option("--log-key", type=path, help="file with the secret key of the digests; created if missing"),
+        click.option(
+            "--keep-images", type=path, metavar="DIR", help="also keep the images in DIR, named by their digest"
+        ),
+        click.option("--keep-days", type=Int(1), help="delete rows that are older than N days"),
         click.option("--log", default="", metavar="LOG", help=log),
     ):
         function = option(function)

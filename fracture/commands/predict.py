@@ -1,4 +1,4 @@
-"""`fracture predict`: answer to many images, as a table."""
+"""`fracture predict`: predict many images, as a table."""
 
 import tempfile
 from pathlib import Path
@@ -17,14 +17,22 @@ _PATH = click.Path(path_type=Path)
 @click.command()
 @click.argument("target", metavar="RUN|MODEL")
 @click.argument("sources", metavar="IMAGE...|DIR|MANIFEST", nargs=-1, required=True, type=_PATH)
-@click.option("--out", default="predictions.csv", show_default=True, type=_PATH, help="the same command goes on in it")
+@click.option(
+    "--out",
+    default="predictions.csv",
+    show_default=True,
+    type=_PATH,
+    help="output table; the same command continues it after an interruption",
+)
 @by_option
-@click.option("--dicom-sr", type=_PATH, metavar="DIR", help="also write a report and a heat map of each DICOM file")
+@click.option(
+    "--dicom-sr", type=_PATH, metavar="DIR", help="also write a DICOM report and heat map for each DICOM file into DIR"
+)
 @log_options
 def command(
     target: str, sources: tuple[Path, ...], out: Path, by: str, dicom_sr: Path | None, log: str, **kept: Any
 ) -> None:
-    """Answer to images with the model of a run, a .pth or models:/NAME@ALIAS; bad files are listed, not fatal."""
+    """Predict images with the model of a run, a .pth or models:/NAME@ALIAS; unreadable files are listed."""
     if dicom_sr and by != "image":
         raise ConfigError(f"--dicom-sr writes a report an image; it cannot be combined with --by {by}")
     check_output(out, out.with_name(f"{out.name}.model"))

@@ -1,4 +1,4 @@
-"""`fracture prepare`: make a grouped, split manifest of folders, archives and tables."""
+"""`fracture prepare`: make a manifest with groups and splits from folders, archives and tables."""
 
 from pathlib import Path
 
@@ -22,16 +22,23 @@ _KINDS = {"archive": "an archive"}
 @click.command()
 @click.argument("sources", metavar="[SOURCE]...", nargs=-1, type=_SOURCE)
 @click.option(
-    "--out", default="manifest.csv", show_default=True, type=_SOURCE, help="the manifest, with two files beside it"
+    "--out",
+    default="manifest.csv",
+    show_default=True,
+    type=_SOURCE,
+    help="manifest file; two more files are written beside it",
 )
 @click.option(
-    "--regroup", metavar="MANIFEST|DIR", type=_SOURCE, help="instead of SOURCE: group and split these anew, leak-free"
+    "--regroup",
+    metavar="MANIFEST|DIR",
+    type=_SOURCE,
+    help="instead of SOURCE: make new groups and splits without leakage",
 )
 @options_of(PrepareConfig)
 def command(sources: tuple[Path, ...], out: Path, regroup: Path | None, **values: str | None) -> None:
-    """Make a manifest of folders of classes, zip or tar archives, and CSV files; several also as one, with commas.
+    """Make a manifest from class folders, zip or tar archives, and CSV files; separate several by spaces or commas.
 
-    Every file is decoded; what cannot be used is named in MANIFEST.excluded.csv with its reason.
+    Every file is decoded. Files that cannot be used are listed in MANIFEST.excluded.csv, each with its reason.
     """
     sources = tuple(part for source in sources for part in _parts(source))
     if bool(sources) == bool(regroup):

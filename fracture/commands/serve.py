@@ -1,4 +1,4 @@
-"""`fracture serve`: put a model behind HTTP, with one page for people."""
+"""`fracture serve`: serve a model over HTTP, with a web page."""
 
 import contextlib
 import socket
@@ -16,25 +16,40 @@ from fracture.progress import Terminal
 
 @click.command()
 @click.argument("target", metavar="RUN|MODEL")
-@click.option("--host", default="127.0.0.1", show_default=True, help="another than this machine's own needs --token")
-@click.option("--port", default=8000, show_default=True, type=Int(0, 65535), help="0 takes a free one")
 @click.option(
-    "--token", type=click.Path(path_type=Path), help="a file; each request must send its content as a bearer token"
-)
-@click.option("--max-mib", default=32, show_default=True, type=Int(1), help="size of a request, in MiB")
-@click.option("--max-images", default=16, show_default=True, type=Int(1), help="images of a request")
-@click.option(
-    "--max-megapixels", default=200, show_default=True, type=Int(1), help="of all images of a request together"
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="address to listen on; any other than this machine's own needs --token",
 )
 @click.option(
-    "--queue", default=64, show_default=True, type=Int(1), help="requests that may wait; more get the status 429"
+    "--port", default=8000, show_default=True, type=Int(0, 65535), help="port to listen on; 0 takes a free one"
 )
 @click.option(
-    "--seconds", default=30.0, show_default=True, type=Float(1), help="that sending and decoding a request may take"
+    "--token", type=click.Path(path_type=Path), help="file with a token that each request must send as a bearer token"
 )
-@click.option("--follow", is_flag=True, help="take up what models:/NAME@ALIAS points to, whenever that is moved")
+@click.option("--max-mib", default=32, show_default=True, type=Int(1), help="largest size of a request, in MiB")
+@click.option("--max-images", default=16, show_default=True, type=Int(1), help="most images in a request")
 @click.option(
-    "--follow-seconds", default=10.0, show_default=True, type=Float(0.1), help="between two looks at the alias"
+    "--max-megapixels",
+    default=200,
+    show_default=True,
+    type=Int(1),
+    help="most megapixels in a request, all images together",
+)
+@click.option(
+    "--queue", default=64, show_default=True, type=Int(1), help="most requests that wait; further ones get status 429"
+)
+@click.option(
+    "--seconds",
+    default=30.0,
+    show_default=True,
+    type=Float(1),
+    help="time limit for sending a request, and for decoding its images",
+)
+@click.option("--follow", is_flag=True, help="load the new version whenever models:/NAME@ALIAS is moved")
+@click.option(
+    "--follow-seconds", default=10.0, show_default=True, type=Float(0.1), help="seconds between two checks of the alias"
 )  # fmt: skip
 @log_options
 def command(

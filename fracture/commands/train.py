@@ -1,4 +1,4 @@
-"""`fracture train`: train one backbone or several."""
+"""`fracture train`: train one or several backbones."""
 
 from pathlib import Path
 
@@ -15,17 +15,20 @@ from fracture.runs.settings import from_file, from_run
 
 
 @click.command("train")
-@click.option("--like", metavar="RUN", help="take the settings of this run, but for what is given beside it")
+@click.option("--like", metavar="RUN", help="start from the settings of this run; other options win")
 @click.option(
-    "--config", type=click.Path(path_type=Path), metavar="FILE", help="take settings from YAML or JSON; options win"
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="read settings from YAML or JSON; other options win",
 )
-@click.option("--verbose", is_flag=True, help="show the audit's table where it found nothing, too")
+@click.option("--verbose", is_flag=True, help="show the audit's table even if it found nothing")
 @click.option("--parent", default="", hidden=True)  # of a group, whose command starts its members so
 @options_of(TrainConfig)
 def command(like: str | None, config: Path | None, verbose: bool, parent: str, **values: str | None) -> None:
-    """Train a backbone and leave a complete, resumable MLflow run.
+    """Train a backbone as a complete MLflow run that can be resumed.
 
-    Every option but --like, --config and --verbose is also a parameter of `mlflow run . -P NAME=VALUE`.
+    Every option except --like, --config and --verbose is also a parameter of `mlflow run . -P NAME=VALUE`.
     """
     with tag_attached_run("train"):
         settings = (from_run(like) if like else {}) | (from_file(config) if config else {}) | given(values)

@@ -21,30 +21,34 @@ class EvaluateConfig(BaseModel):
 
     split: Literal["auto", "all", "train", "val", "test"] = Field(
         "auto",
-        description="which images; auto is the test split where there is one, else all; with refit_decisions all",
+        description="which images; auto is the test split if there is one, else all; with refit_decisions always all",
     )
     refit_decisions: bool = Field(
-        False, description="fit temperature and thresholds on these images, by cross-fitting; the weights stay"
+        False, description="fit temperature and thresholds on these images, judged by cross-fitting; the weights stay"
     )
     operating: _RuleOrAuto = Field(
         "auto",
-        description="with refit_decisions: youden, sensitivity:0.95, specificity:0.90, cost:FN/FP; auto: as trained",
+        description="with refit_decisions: youden, sensitivity:0.95, specificity:0.90, cost:FN/FP; auto: as in "
+        "training",
     )
     refer_error: Annotated[float, Field(gt=0, lt=0.5)] | Auto = Field(
-        "auto", description="with refit_decisions: wrong answers allowed among those given; auto: as in training"
+        "auto",
+        description="with refit_decisions: share of wrong answers allowed among the answered; auto: as in training",
     )
     set_coverage: Annotated[float, Field(ge=0.5, lt=1)] | Auto = Field(
-        "auto", description="with refit_decisions: share of each class whose set is to hold it; auto: as in training"
+        "auto", description="with refit_decisions: coverage of the possible classes; auto: as in training"
     )
     demo_images: int = Field(48, ge=30, description="images that data=demo renders")
     data_seed: int = Field(0, ge=0, description="seed of the demo images")
     batch_size: int = Field(16, ge=1, le=4096, description="images that go through the model at once")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto is cuda where there is one")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto is cuda if there is a GPU")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="auto is bf16 where the hardware computes it, else fp32"
+        "auto", description="auto is bf16 if the hardware supports it, else fp32"
     )
-    threads: Count | Auto = Field("auto", description="CPU threads; auto is the number of physical cores allowed")
-    cache_dir: str = Field("auto", description="where decoded images are kept; auto is the user's cache folder")
+    threads: Count | Auto = Field(
+        "auto", description="CPU threads; auto is the number of physical cores that the process may use"
+    )
+    cache_dir: str = Field("auto", description="folder of decoded images; auto is the user's cache folder")
 
     @model_validator(mode="after")
     def _agree(self) -> "EvaluateConfig":
@@ -72,7 +76,7 @@ class CompareConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    metric: str = Field("macro_f1", description="what the table is sorted by, on validation, and shows of the test")
+    metric: str = Field("macro_f1", description="metric to sort by, on validation; the table shows it for the test")
     parameters: str = Field(
-        "lr,batch_size,optimizer,seed", description="parameters shown in the table, with commas between them"
+        "lr,batch_size,optimizer,seed", description="parameters shown in the table, separated by commas"
     )

@@ -195,7 +195,7 @@ def test_a_clock_that_was_set_back_brings_no_bad_version_back(store_root: Path) 
     with closing(sqlite3.connect(store_root / "mlflow.db", timeout=30)) as db, db:
         db.execute(later, (registry.name,))
     registry.move("rollback", "1", "2", "bad")
-    standing = registry.look()
-    assert set(standing.withdrawn) == {"2"}
-    assert standing.aliases == {"candidate": "", "champion": "1", "previous": ""}
-    assert not standing.by_hand
+    status = registry.look()
+    assert set(status.withdrawn) == {"2"}
+    assert status.aliases == {"candidate": "", "champion": "1", "previous": ""}
+    assert not status.by_hand

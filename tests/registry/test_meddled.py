@@ -367,9 +367,9 @@ def test_a_history_that_was_meddled_with_is_brought_back(d: Deployed, case: str)
     do, said = LINES[case]
     before = [line.entry.token for line in d.registry.history.lines()]
     do(d, mlflow.MlflowClient())
-    standing = d.registry.look()
-    assert said in "\n".join(standing.by_hand)
-    assert not standing.open_lines, "nobody is writing it"
+    status = d.registry.look()
+    assert said in "\n".join(status.by_hand)
+    assert not status.open_lines, "nobody is writing it"
     with pytest.raises(ConfigError, match="verify --repair"):
         d.registry.ready()
     d.registry.history.repair()
@@ -487,9 +487,9 @@ def test_a_history_of_the_version_before_is_moved_on(d: Deployed, ask: Ask, load
         client.set_registered_model_alias(NAME, alias, version)
     for number in ("1", "2"):
         client.delete_model_version_tag(NAME, number, "fracture.made_from")
-    standing = d.registry.look()
-    assert standing.by_hand == []
-    assert replay(standing.lines).aliases == {"candidate": "", "champion": "1", "previous": ""}
+    status = d.registry.look()
+    assert status.by_hand == []
+    assert replay(status.lines).aliases == {"candidate": "", "champion": "1", "previous": ""}
     code, said = ask("rollback", "--name", NAME)
     assert code == 2
     assert "version 2 was rolled back by ada, 2026-01-01T00:00:00Z: worse in use" in said

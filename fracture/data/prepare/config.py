@@ -26,27 +26,31 @@ class PrepareConfig(BaseModel):
         f"{', '.join(NAMES)}",
     )
     label_map: str = Field(
-        "", description="OLD=NEW,OLD=NEW renames classes; OLD= excludes a class, by name; ''=NEW names empty labels"
+        "", description="OLD=NEW,OLD=NEW renames classes; OLD= leaves a class out; ''=NEW gives empty labels a class"
     )
     label_pattern: str = Field(
-        "", description="expression searched in each path; its group 'label', or the first, is the class"
+        "", description="regular expression searched in each path; its group 'label', or the first group, is the class"
     )
     corrections: str = Field(
-        "", description="CSV with path and label of images to relabel, as label_review.csv; label_before keeps the old"
+        "",
+        description="CSV with path and corrected label, as label_review.csv; the column label_before keeps the "
+        "old label",
     )
-    group_pattern: str = Field("", description="the same for the patient or whatever else must stay in one split")
+    group_pattern: str = Field(
+        "", description="regular expression whose group is the patient, or whatever else must stay in one split"
+    )
     source: str = Field(
-        "", description="name of the hospital or data set, or one a SOURCE with commas; else the layout or folder"
+        "", description="name of the hospital or data set, or one per SOURCE with commas; default: the layout or folder"
     )
     columns: str = Field(
         "",
         description="CSV columns by meaning, e.g. path=file,label=class,patient=pid,split=set,source=site,reader=rad, "
         "or labels=a,b,c where each class has a column of 1 and 0",
     )
-    background: str = Field("", description="class of images without box or finding; else they are left out, by name")
+    background: str = Field("", description="class of images without a box or finding; without it they are left out")
     readers: Literal["agree", "majority"] = Field(
         "agree",
-        description="of an image that rows give several labels: agree excludes it, majority takes that of most rows",
+        description="for an image with several labels: agree leaves it out, majority takes the label of most rows",
     )
     patients: Literal["auto", "ignore", "required"] = Field(
         "auto",
@@ -58,24 +62,30 @@ class PrepareConfig(BaseModel):
         description="auto refuses where names join more images than augmentation makes, names joins them, ignore does "
         "not look at names",
     )
-    root: str = Field("", description="folder that the paths of a CSV start from and stay in; else the CSV's own")
+    root: str = Field("", description="folder that the paths of a CSV start from; default: the folder of the CSV")
     # how they are split
-    val_fraction: float = Field(0.15, gt=0, lt=0.5, description="share for validation where the data names no split")
+    val_fraction: float = Field(0.15, gt=0, lt=0.5, description="share of validation, if the data has no splits")
     test_fraction: float = Field(
         0.15,
         ge=0,
         lt=0.5,
-        description="share for the test where the data names no split; 0 adds none to one that it names",
+        description="share of the test split, if the data has no splits; 0 leaves an existing test split as it is",
     )
     folds: int = Field(
-        0, ge=0, le=20, description="folds, in the column fold, of all but the test; fold 0 is then val; 0 is off"
+        0,
+        ge=0,
+        le=20,
+        description="number of folds, written to the column fold for all images except the test; fold "
+        "0 is validation; 0 is off",
     )
-    resplit: bool = Field(False, description="split anew even where the data names splits")
-    seed: int = Field(0, ge=0, description="of the split")
-    near_duplicates: bool = Field(True, description="look for near-duplicates and keep each cluster in one split")
+    resplit: bool = Field(False, description="make new splits even if the data has some")
+    seed: int = Field(0, ge=0, description="seed of the split")
+    near_duplicates: bool = Field(True, description="find near-duplicates and keep them in one split")
     # on which machine
-    workers: int | Auto = Field("auto", ge=1, le=64, description="processes; auto is the number of cores, 8 at most")
-    cache_dir: str = Field("auto", description="where signatures are kept; auto is the user's cache folder")
+    workers: int | Auto = Field(
+        "auto", ge=1, le=64, description="number of processes; auto is the number of cores, at most 8"
+    )
+    cache_dir: str = Field("auto", description="folder of image signatures; auto is the user's cache folder")
 
     @model_validator(mode="after")
     def _agree(self) -> "PrepareConfig":

@@ -10,7 +10,7 @@ _WORKSPACE_MIB = {True: 32.0, False: 8.125}  # of torch's defaults: on compute c
 
 
 class Card(BaseModel):
-    """What is there before the first tensor; by default of a laptop's card. Where it comes from: docs/memory-measurements.md."""
+    """What is there before the first tensor; by default of a laptop card. Source: docs/memory-measurements.md."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
