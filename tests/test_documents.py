@@ -54,7 +54,7 @@ def test_commands_of_a_document_take_the_options_that_it_gives_them(page: Path) 
     for verb, rest in re.findall(r"(?:^|`)fracture ([a-z]+)([^`\n#|]*)", page.read_text(), re.MULTILINE):
         command = cli.get_command(click.Context(cli), verb)
         each = [command, *getattr(command, "commands", {}).values()] if command else []
-        known = {option for one in each for parameter in one.params for option in parameter.opts}
+        known = {"--help"} | {option for one in each for parameter in one.params for option in parameter.opts}
         unknown += [f"fracture {verb} {flag}" for flag in re.findall(r"--[\w-]+", rest) if flag not in known]
         unknown += [] if command else [f"fracture {verb}"]
     assert not unknown

@@ -88,7 +88,7 @@ def tables(found: Rows) -> str:
     """Markdown: a row for each command that was killed or met another, and for each reader that was fuzzed."""
     said = ""
     if "kills" in found:
-        ways = ("resumed", "given again", "whole before the kill")
+        ways = ("resumed", "repeated", "finished before the kill")
         hits = [Killed(**row) for row in found["kills"] if row["hit"]]
         names = [name for name in VERBS if any(one.verb == name for one in hits)]
         rows = []

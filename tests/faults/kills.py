@@ -31,7 +31,7 @@ class Killed:
         verb: the name in `VERBS`.
         moment: share of the undisturbed time after which the kill was sent.
         hit: whether the command was still at work then.
-        went_on: how it was brought to its end: resumed, given again, or whole before.
+        went_on: how it was brought to its end: resumed, repeated, or finished before the kill.
         problems: what was not as it must be; empty where nothing was lost.
     """
 
@@ -102,7 +102,7 @@ def _kill(name: str, verb: Verb, wanted: Undisturbed, moment: float, world: Worl
     _check(one, not (left := half_written(root)), f"half-written after doctor --fix: {left}")
     whole = _same(verb.result, root, wanted.result)
     if whole and not verb.twice:
-        one.went_on = "whole before the kill"
+        one.went_on = "finished before the kill"
     else:
         told = forked.run(("fracture", "doctor", "--json"), root).said  # as JSON, for a screen breaks the lines
         _go_on(one, verb, words, forked.names_of_runs(told), whole, root)
@@ -117,9 +117,9 @@ def _kill(name: str, verb: Verb, wanted: Undisturbed, moment: float, world: Worl
 def _go_on(one: Killed, verb: Verb, words: tuple[str, ...], resumable: list[str], whole: bool, root: Path) -> None:
     trains = verb.words[:2] == ("fracture", "train") or verb.words[0] == "tuning"
     if trains and whole:
-        one.went_on = "whole before the kill"
+        one.went_on = "finished before the kill"
         return
-    one.went_on = "given again"
+    one.went_on = "repeated"
     if trains and resumable and words[0] == "fracture" and "--folds" not in words:  # a group goes on by its own command
         one.went_on, words = "resumed", ("fracture", "train", "--resume", resumable[0])
     again = forked.run(words, root)

@@ -63,7 +63,7 @@ def _at_once(first: str, second: str, known: dict[str, Undisturbed], world: Worl
         if end.code in _REFUSED and "Traceback" not in end.said:
             one.refused[name] = " ".join(end.said[end.said.rfind("(exit code") :].split())[:300]
             again = forked.run(given, root)
-            _check(one, again.code == 0 or not AT_ONCE[name].twice, f"{name} given again: {_said(again)}")
+            _check(one, again.code == 0 or not AT_ONCE[name].twice, f"{name} repeated: {_said(again)}")
         else:
             _check(one, end.code == 0, f"{name}: {_said(end)}")
     for name in {first, second} & known.keys():
