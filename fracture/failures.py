@@ -37,7 +37,7 @@ def explained(error: BaseException) -> FractureError | None:
         if isinstance(one, OSError) and one.errno in _FILES:
             return ConfigError(f"{one.filename or 'this process'}: {_said(one)}; `ulimit -n 4096` allows more.")
         if isinstance(one, OSError) and _NO_FOLDER in str(one):
-            return Interrupted(f"{one.strerror}: they are full or not to be written to; TMPDIR names another.")
+            return Interrupted(f"{one.strerror}: they are full or not writable; set TMPDIR to another folder.")
         if "database or disk is full" in str(one):
             return Interrupted(f"a database (SQLite) has no space left: {_free(Path())}. {_FREE}")
     if any(_is_away(one) for one in _chain(error)):
@@ -53,7 +53,7 @@ def _no_place(error: BaseException) -> str:
         return ""
     if error.errno in _FORBIDDEN:
         return f"{error.filename}: {_said(error)}. Allow writing there, or name another place."
-    said = "is there, and is no folder" if error.errno == errno.EEXIST else f"cannot be used: {_said(error)}"
+    said = "exists and is not a folder" if error.errno == errno.EEXIST else f"cannot be used: {_said(error)}"
     return f"{error.filename}: {said}. Name another place." if error.errno in _NO_PLACE else ""
 
 
@@ -137,11 +137,11 @@ def _misplaced(path: Path, *, is_folder: bool) -> str:
     """
     (path.parent / f".{path.name}.{os.getpid()}.part").exists()  # as it is called at first; an error where too long
     if path.is_dir() and not is_folder:
-        return "is a folder, and a file is to be written"
+        return "is a folder, and a file must be written"
     if path.exists() and not (is_folder or path.is_file()):
         return "is a device, which a file would replace"
     if path.exists() and is_folder and not path.is_dir():
-        return "is there, and is no folder"
+        return "exists and is not a folder"
     start = path.absolute() if is_folder else path.absolute().parent
     place = next(one for one in (start, *start.parents) if one.exists())
     if not place.is_dir():

@@ -202,7 +202,7 @@ class Terminal:
 
     def decided(self, decisions: Decided) -> None:
         """What thresholds rest on, what is to be expected of them, and what could not be had."""
-        self.say(f"Decided on {decisions.basis}. " + " ".join(decisions.promises()))
+        self.say(f"Thresholds were fitted on {decisions.basis}. " + " ".join(decisions.promises()))
         for sentence in decisions.unmet:
             self.warn(f"{sentence[0].upper()}{sentence[1:]}.")
 

@@ -175,7 +175,7 @@ def rollback(reason: str, version: str, although: str, name: str) -> None:
 
 def _by_name(version: str, although: str) -> None:
     if although and not version:
-        raise ConfigError('--although "WHY" goes with --version N: what was rolled back comes back by name only')
+        raise ConfigError('--although "WHY" goes with --version N: what was rolled back returns only by its number')
 
 
 @cli.command()

@@ -19,31 +19,27 @@ def render(evidence: Evidence, gates: Sequence[Gate], use: str) -> str:
     results, training = evidence.results, evidence.training
     excused = any(gate.name == "card" and gate.waived for gate in gates)
     if results is None or training is None or (evidence.unknown and not excused):
-        raise GateError(f"the model card would have holes: {', '.join(evidence.unknown)}")
+        raise GateError(f"the model card would be incomplete: {', '.join(evidence.unknown)}")
     looked = evidence.audit not in ("", "off")
     audit = {"confounded": evidence.confounded, "verdict": evidence.audit} if looked else None
-    here = (
-        "Figures on the test split"
-        if evidence.trained is None
-        else f"Figures on {results.data}, where it is to be used"
-    )
+    here = "Figures on the test split" if evidence.trained is None else f"Figures on {results.data}, the place of use"
     lines = [
         f"# {results.model}", "", f"For {use} use. Research software, not a medical device.", "",
         "## What it does", *(f"- {line}" for line in summary(results, audit)), "",
-        "## What decides", "", *(f"- {line}" for line in _decisions(results)), "",
+        "## How it decides", "", *(f"- {line}" for line in _decisions(results)), "",
         f"## {here}", "", *_figures(results), *_before(evidence),
-        "## What it costs", "", "On the CPU of the machine that promoted it, all its threads:", "",
+        "## Cost", "", "On the CPU of the machine that promoted it, all its threads:", "",
         f"- one image through the model alone: {_known(evidence.latency_ms, 'ms')}",
         f"- weights: {_known(results.checkpoint_mib, 'MiB')}",
-        f"- memory of a process that answers, libraries included: {_known(evidence.memory_mib, 'MiB')}", "",
-        "## Disturbed", "", f"Accuracy on validation{_again(training)}: {_disturbed(evidence)}.", "",
+        f"- memory of a serving process, libraries included: {_known(evidence.memory_mib, 'MiB')}", "",
+        "## Robustness", "", f"Accuracy on validation{_again(training)}: {_disturbed(evidence)}.", "",
         "## Limits", *(f"- {line}" for line in limits(results, audit)), "",
         "## Gates", "", "| gate | state | figure | threshold | |", "|---|---|---|---|---|",
         *(f"| {g.name} | {g.state} | {g.figure} | {g.threshold} | {g.note} |" for g in gates), "",
-        "## Where it comes from", "",
+        "## Origin", "",
         f"Run `{evidence.run_id}`, code `{evidence.commit or 'not in git'}`, data `{results.data_digest}`, test split "
         f"`{results.test_digest}`, weights `{results.weights_sha256}`.",
-        f"Initial weights: {training.weights_origin}, licence {evidence.licence}. Chosen by {training.select_metric}"
+        f"Initial weights: {training.weights_origin}, licence {evidence.licence}. Selected by {training.select_metric}"
         f"{_made(training)}. Temperature {results.calibration.temperature:.3f}.",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
@@ -51,7 +47,7 @@ def render(evidence: Evidence, gates: Sequence[Gate], use: str) -> str:
 
 def _disturbed(evidence: Evidence) -> str:
     """What is left of the accuracy by each disturbance."""
-    named = {name.replace("none", "undisturbed"): value for name, value in evidence.robustness.items()}
+    named = {name.replace("none", "unchanged"): value for name, value in evidence.robustness.items()}
     return ", ".join(f"{value:.3f} ({name})" for name, value in named.items()) or "not measured"
 
 
@@ -66,7 +62,7 @@ def _made(training: Trained) -> str:
     if isinstance(training, Results):
         return f" at epoch {training.best_epoch}"
     if isinstance(training, FoldMeanResults):
-        return f", in each of {training.folds} folds, the mean of whose heads this is"
+        return f", in each of {training.folds} folds; the model is the mean of their heads"
     parts = ", ".join(f"run `{run}` by {weight:.3f}" for run, weight in training.members.items())
     return f". The probabilities of {parts} are averaged, weights fitted on validation"
 
@@ -84,9 +80,9 @@ def _decisions(results: Judged) -> list[str]:
         else f"Every image is referred to a person: {referral.note.removesuffix('; every image is referred')}.",
     ]
     if found is None:
-        return [*lines, "What that rests on was not recorded."]
+        return [*lines, "What the thresholds were fitted on was not recorded."]
     unmet = [f"{sentence[0].upper()}{sentence[1:]}." for sentence in found.unmet if sentence != referral.note]
-    return [*lines, f"Decided on {found.basis}.", *found.promises(), *unmet]
+    return [*lines, f"Thresholds were fitted on {found.basis}.", *found.promises(), *unmet]
 
 
 def _figures(results: Judged) -> list[str]:
@@ -106,11 +102,11 @@ def _before(evidence: Evidence) -> list[str]:
     old, new = evidence.results.before, evidence.results.splits["test"].metrics
     changed = [name for name in new if name in old and old[name] != new[name]]
     return [
-        "New decisions are cross-fitted: each tenth of the groups is decided about by the others. The weights are "
-        "those of the training; what the decisions change:", "",
+        "The new decisions are judged by cross-fitting: thresholds are fitted on nine tenths of the groups and used on "
+        "the rest. The weights are those of the training. What the new decisions change:", "",
         "| metric | decisions of the training | new ones |", "|---|---|---|",
         *(f"| {name.replace('_', ' ')} | {shown(old[name])} | {shown(new[name])} |" for name in changed), "",
-        f"## Figures on {evidence.trained.data}, where it was trained", "", "Under the decisions of the training.", "",
+        f"## Figures on {evidence.trained.data}, where it was trained", "", "With the decisions of the training.", "",
         *_figures(evidence.trained),
     ]  # fmt: skip
 

@@ -57,7 +57,7 @@ def challenge(
         although: why a ``version`` that was rolled back as bad may come back.
 
     Raises:
-        ConfigError: no candidate, it is the champion already, the two were judged on different test data, or another
+        ConfigError: no candidate, it is the champion already, the two were evaluated on different test data, or another
             process made another champion meanwhile.
         GateError: it loses, its files are not those that were promoted, it passed less than the champion had to, or it
             was rolled back.
@@ -93,8 +93,8 @@ def challenge(
 def rollback(registry: Registry, reason: str, terminal: Terminal, version: str = "", although: str = "") -> Line:
     """Bring the previous champion back, after seeing that it still loads and is what was promoted.
 
-    The champion that it replaces is withdrawn: it loses @candidate too, and comes back by name only. One that was cut
-    short is finished, not undone by a second one.
+    The champion that it replaces is withdrawn: it loses @candidate too, and returns only by its number. One that was
+    cut short is finished, not undone by a second one.
 
     Args:
         registry: the registered model.
@@ -122,14 +122,14 @@ def rollback(registry: Registry, reason: str, terminal: Terminal, version: str =
     if not back and wanted not in status.earlier:
         raise ConfigError(
             f"{registry.name}: version {wanted} was never champion, so there is no way back to it; `python -m registry "
-            f"challenge{registry.option} --version {wanted}` holds it against the champion"
+            f"challenge{registry.option} --version {wanted}` compares it with the champion"
         )
     if problem := check.problem(registry.name, registry.version(wanted)):
         raise GateError(f"version {wanted} cannot come back, the champion stays: {problem}")
     gates = registry.version(wanted).tags.get("fracture.gates", "")
     said = "; ".join(part for part in (reason, f"although: {although}" if although else "") if part)
     line = registry.move("champion" if back else "rollback", wanted, status.champion, said or NO_REASON, gates)
-    fate = "is @previous" if back else "comes back by name only"
+    fate = "is @previous" if back else "returns only by its number"
     terminal.say(f"Version {wanted} is @champion again" + (f"; version {champion} {fate}." if champion else "."))
     return line
 
@@ -163,7 +163,8 @@ def _passed_less(new: Mapping[str, str], old: Mapping[str, str]) -> str:
     """Why the gates that a candidate has passed, by its tags, are not enough to replace a champion."""
     if "fracture.gates" not in new:
         return (
-            "it was registered by hand and has passed no gate; `python -m registry promote RUN` holds its run to them"
+            "it was registered by hand and has passed no gate; `python -m registry promote RUN` checks its run "
+            "against them"
         )
     if old.get("fracture.use") == "commercial" != new.get("fracture.use"):
         return "it was promoted for research use, the champion for commercial use; promote it with --use commercial"
@@ -185,7 +186,7 @@ def _show(registry: Registry, contest: Contest, terminal: Terminal) -> None:
             [metric_title(name), f"{d.value:+.3f}", f"{d.low:+.3f}", f"{d.high:+.3f}"]
             for name, d in contest.paired.differences.items()
         ]
-        terminal.table("Candidate less champion, same images", ["metric", "difference", "low", "high"], differences)
+        terminal.table("Candidate minus champion, same images", ["metric", "difference", "low", "high"], differences)
     terminal.say(contest.sentence)
 
 
@@ -201,9 +202,9 @@ def _judge(registry: Registry, candidate: str, champion: str, margin: float) -> 
         old, other = _redecided(new, old.decisions), digest  # its answers to the same images, decided about as it does
     if digest != other:
         raise ConfigError(
-            f"versions {candidate} and {champion} were judged on different test data ({digest}, {other}), so they "
+            f"versions {candidate} and {champion} were evaluated on different test data ({digest}, {other}), so they "
             "cannot be compared. `fracture prepare OLD.csv NEW --test-fraction 0 --out next.csv` keeps the test split "
-            "of an old manifest; or begin another model: promote --name NAME, challenge --name NAME."
+            "of an old manifest; or start another model: promote --name NAME, challenge --name NAME."
         )
     paired = compare(new, old, groups)
     gain = paired.differences["balanced_accuracy"]

@@ -51,7 +51,7 @@ def check(model_uri: str, run_id: str) -> Check:
         place = Path(folder)
         artifacts.fetch(run_id, ("probe.npz",), place)
         if not (place / "probe.npz").is_file():
-            return Check(ok=False, reason="the run holds no probe.npz")
+            return Check(ok=False, reason="the run has no probe.npz")
         local = artifacts.fetch_model(model_uri, place / "packaged")
         said, reason = _ask(local, str(place / "probe.npz"))
         if said is None:

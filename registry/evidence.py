@@ -91,14 +91,15 @@ def read(run_id: str) -> Evidence:
     """Read a run's evidence from the store; of a run that took new decisions also that of the training.
 
     Raises:
-        ConfigError: no such run, or it is of a kind that holds no model of its own.
+        ConfigError: no such run, or it is of a kind that has no model of its own.
     """
     run = query.run_of(run_id)
     origin = query.run_of(query.trained_by(run_id))
     refitted = origin.id != run_id
     if run.kind == "evaluate" and not refitted:
         raise ConfigError(
-            f"run {run_id} only judged a model, that of {run.tags.get('fracture.evaluated', 'another run')}: promote "
+            f"run {run_id} only evaluated a model, that of {run.tags.get('fracture.evaluated', 'another run')}: "
+            f"promote "
             "that one, or take new decisions with `fracture evaluate RUN --data DATA --refit-decisions` and promote "
             "what that makes"
         )
@@ -139,7 +140,7 @@ def _trained(origin: query.Found, place: Path) -> tuple[Trained | None, list[str
     )
     problems = [f"of the training run {origin.id}: {one}" for one in broken]
     if found is None and not broken:
-        problems.append(f"the training run {origin.id} holds no results.json")
+        problems.append(f"the training run {origin.id} has no results.json")
     if origin.status != "FINISHED":
         problems.append(f"the training run {origin.id} is {origin.status}")
     return found if isinstance(found, Trained) else None, problems

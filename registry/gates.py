@@ -91,8 +91,14 @@ def audit_clean(e: Evidence, t: Thresholds, use: str) -> Gate:
 def not_confounded(e: Evidence, t: Thresholds, use: str) -> Gate:
     """The class cannot be told from the source."""
     if e.confounded is None:
-        return Gate("confounded", False, "unknown", "false", "nobody has looked whether the class equals its source")
-    text = "what is not anatomy does not tell the classes apart"
+        return Gate(
+            "confounded",
+            False,
+            "unknown",
+            "false",
+            "it was not tested whether the class can be predicted from the source",
+        )
+    text = "nothing but anatomy separates the classes"
     return Gate("confounded", not e.confounded, str(e.confounded).lower(), "false", text)
 
 
@@ -100,14 +106,14 @@ def judged_on(e: Evidence, t: Thresholds, use: str) -> Gate:
     """The figures are of the kind of test that is named."""
     folds = isinstance(e.results, FoldMeanResults)
     found = "out_of_fold" if folds else "test"
-    text = "judged on a test split that it has not learned from"
+    text = "tested on a test split that it has not learned from"
     if isinstance(e.results, FoldMeanResults):
         text = (
             f"the figures are those of {e.results.folds} heads, each judged on images that it had not learned from; "
-            "their mean has learned from all images, and no image has judged it"
+            "their mean has learned from all images, and no image is left to test it"
         )
     if found != t.judged:
-        text += f". `--judged {found}` takes it for that"
+        text += f". `--judged {found}` accepts that"
     return Gate("judged", found == t.judged, found, t.judged, text)
 
 
@@ -159,7 +165,7 @@ def recalls(e: Evidence, t: Thresholds, use: str) -> Gate:
 def _no_healthy_class(classes: Sequence[str]) -> tuple[str, str]:
     """What to say of a model that knows no healthy class, and why it is not believed to have none."""
     why = suspicion(classes)
-    missing = f"{NO_HEALTHY_CLASS}, so nothing was held: how many fractures the model misses was never measured"
+    missing = f"{NO_HEALTHY_CLASS}, so sensitivity was not measured: how many fractures the model misses is unknown"
     if not why:
         return f"{missing}. If one of {', '.join(classes)} is healthy, train again with healthy=CLASS", ""
     return f"{missing}, yet {why}. Train again with healthy=CLASS; where no class is healthy, waive this gate", why
@@ -247,13 +253,13 @@ def licensed(e: Evidence, t: Thresholds, use: str) -> Gate:
 def test_is_fresh(e: Evidence, t: Thresholds, use: str) -> Gate:
     """The test split has not been used too often."""
     most = t.ceilings.test_uses
-    text = "finished runs judged on this test split: with each, the best of them is luckier"
+    text = "finished runs evaluated on this test split: each one makes the best result less reliable"
     return Gate("test_uses", e.test_uses <= most, str(e.test_uses), f"<= {most}", text)
 
 
 def card_complete(e: Evidence, t: Thresholds, use: str) -> Gate:
     """Nothing that a reader of the model card must know is unknown."""
-    text = "the model card would have holes" if e.unknown else "the model card has no holes"
+    text = "the model card would be incomplete" if e.unknown else "the model card is complete"
     return Gate("card", not e.unknown, ", ".join(e.unknown) or "complete", "complete", text)
 
 
@@ -264,7 +270,8 @@ def promised(e: Evidence, t: Thresholds, use: str) -> Gate:
     if e.results is None:
         return Gate("promises", False, "absent", wanted_for, "no results")
     wrong = promises.problems(e.results, wanted)
-    basis = f"decided on {e.results.decisions.basis}" if e.results.decisions else "nothing of it was recorded"
+    found = e.results.decisions
+    basis = f"fitted on {found.basis}" if found else "what they were fitted on was not recorded"
     text = "; ".join(wrong) or f"{basis}; nothing speaks against it"
     return Gate("promises", not wrong, promises.figure(e.results), wanted_for, text)
 

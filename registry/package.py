@@ -43,7 +43,7 @@ def package(run_id: str) -> str:
     that the next one takes up.
 
     Raises:
-        ConfigError: no such run, or it holds no checkpoint.
+        ConfigError: no such run, or it has no checkpoint.
     """
     query.tags_of(run_id)
     with tempfile.TemporaryDirectory() as folder:

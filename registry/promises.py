@@ -13,7 +13,7 @@ def problems(results: Judged, wanted: Promises) -> list[str]:
     found = results.decisions
     if found is None:  # from before it was recorded
         wanted_more = wanted.operating != ANY or wanted.refer_error != ANY
-        return [f"what its thresholds were chosen for was not recorded: {_REFIT}"] if wanted_more else []
+        return [f"what its thresholds were fitted for was not recorded: {_REFIT}"] if wanted_more else []
     lines = _other(found, wanted)
     if wanted.kept:
         lines += [*found.unmet, *_denied(results, found)]
@@ -24,10 +24,10 @@ def _other(found: Decided, wanted: Promises) -> list[str]:
     """Where the thresholds were chosen for less, or for something else."""
     lines = []
     if wanted.operating != ANY and not _as_strict(found.operating, wanted.operating):
-        lines.append(f"its threshold was chosen by {found.operating}, {wanted.operating} is wanted: {_REFIT}")
+        lines.append(f"its threshold was fitted by {found.operating}, {wanted.operating} is wanted: {_REFIT}")
     if wanted.refer_error != ANY and found.refer_error > float(wanted.refer_error):
         lines.append(
-            f"its referral was chosen for refer_error={found.refer_error:g}, {wanted.refer_error:g} is wanted: {_REFIT}"
+            f"its referral was fitted for refer_error={found.refer_error:g}, {wanted.refer_error:g} is wanted: {_REFIT}"
         )
     return lines
 

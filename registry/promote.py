@@ -114,7 +114,7 @@ def may_be_promoted(run_id: str, status: ModelStatus, terminal: Terminal) -> Non
         terminal.warn(why)
     for made in status.there.values():
         if made.run_id == run_id and (why := origin.overwritten(made, origin.ANSWERS)):
-            raise GateError(f"{why}; train anew and promote that run")
+            raise GateError(f"{why}; train again and promote that run")
 
 
 def enter(
@@ -167,7 +167,7 @@ def _refuse(run_id: str, judged: Sequence[Gate], refused: Sequence[Gate]) -> NoR
     raise GateError(
         f"run {run_id} is not promoted, {len(refused)} of {len(judged)} gates refuse:\n"
         + "\n".join(f"- {reason}" for reason in reasons)
-        + "\nMend it, or waive a gate: --waive GATE --reason TEXT --by NAME"
+        + "\nFix the cause, or waive a gate: --waive GATE --reason TEXT --by NAME"
     )
 
 

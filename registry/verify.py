@@ -181,10 +181,10 @@ def _by_hand(version: ModelVersion, status: ModelStatus) -> str:
     """What to say of a version that no promotion has registered, empty of one that a promotion has."""
     number = version.version
     if "fracture.gates" not in version.tags:
-        return f"version {number} was registered by hand and has passed no gate; it takes no part"
+        return f"version {number} was registered by hand and has passed no gate; it is ignored"
     if version.source and not version.source.startswith(_PACKAGE):  # by copy_model_version, tags and all
         again = f"`python -m registry challenge{status.option} --version {number}`"
-        return f"version {number} is a copy of {version.source}, made by hand; it takes no part but by {again}"
+        return f"version {number} is a copy of {version.source}, made by hand; it is ignored until {again}"
     return ""
 
 

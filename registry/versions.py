@@ -139,7 +139,7 @@ class Registry:
             raise ConfigError(why)
         if status.by_hand:
             listed = "\n".join(status.by_hand)
-            raise ConfigError(f"{listed}\n`python -m registry verify --repair{self.option}` brings it back")
+            raise ConfigError(f"{listed}\n`python -m registry verify --repair{self.option}` restores it")
         if status.open_lines or status.aliases_differ:
             self.follow()
             for line in status.open_lines:
@@ -158,7 +158,7 @@ class Registry:
         for model in models_of(self._client):
             if tokens & {copy.token for copy in copies_of(model).values()}:
                 return (f"{self.name} was renamed to {model.name}: go on with --name {model.name}, whose `verify "
-                        f"--repair` takes the history along, or rename it back")  # fmt: skip
+                        f"--repair` renames the history too, or rename it back")  # fmt: skip
         return ""
 
     def deleted(self, status: ModelStatus) -> str:

@@ -48,7 +48,7 @@ def wrapped(error: Exception) -> Exception:
         (errno.EROFS, OSError, 2, "Read-only file system"),
         (errno.EACCES, PermissionError, 2, "Permission denied"),
         (errno.EPERM, PermissionError, 2, "Operation not permitted"),
-        (errno.EEXIST, FileExistsError, 2, "is there, and is no folder. Name another"),
+        (errno.EEXIST, FileExistsError, 2, "exists and is not a folder. Name another"),
         (errno.ENOTDIR, NotADirectoryError, 2, "cannot be used: Not a directory"),
         (errno.EISDIR, IsADirectoryError, 2, "cannot be used: Is a directory"),
         (errno.ELOOP, OSError, 2, "cannot be used: Too many levels"),

@@ -66,6 +66,6 @@ def _judge(spec: StepSpec, limit_gib: float, accumulate: bool, cache_dir: Path) 
 
 def _reason(plan: MemoryPlan | None, process_gib: float, limit_gib: float, norm: bool) -> str:
     if plan is None:
-        kept = ", and batch normalisation forbids parts" if norm else ""
+        kept = ", and batch normalisation forbids micro-batches" if norm else ""
         return f"{process_gib:.2f} GiB predicted, over the limit of {limit_gib:g} GiB{kept}"
-    return f"in {plan.accumulation} parts of {plan.micro_batch}" if plan.accumulation > 1 else AT_ONCE
+    return f"in {plan.accumulation} micro-batches of {plan.micro_batch}" if plan.accumulation > 1 else AT_ONCE

@@ -116,7 +116,7 @@ def show(summary: Summary, own: optuna.Study, terminal: Terminal) -> None:
         terminal.say(f"Share of the variance explained: {shares} (fANOVA over complete trials).")
     else:
         terminal.say(
-            f"Which knob matters is not known: fewer than {_LEAST} trials are complete, or all came out alike."
+            f"Which parameter matters is not known: fewer than {_LEAST} trials are complete, or all came out alike."
         )
     terminal.say(
         "The best of many trials on validation looks better than it is; no trial has seen the test split.\n"

@@ -92,8 +92,8 @@ def _by_recipe(
     chosen, changes, why = recipe.resolve(config, backbone, facts)
     if chosen.head == "probe" and chosen.epochs == 1:
         raise ConfigError(
-            f"recipe={config.recipe} ({why}), head=probe, epochs=1: nothing is learned by steps, so that lr and "
-            "batch_size mean next to nothing and there is nothing to tune.\n"
+            f"recipe={config.recipe} ({why}), head=probe, epochs=1: only a linear probe is fitted, so lr and "
+            "batch_size have almost no effect and there is nothing to tune.\n"
             "Tune with recipe=seed and head=random, give more epochs, or train without tuning."
         )
     if told := [f"{name}={value}" for name, value in changes.items() if value != seeds()[name]]:
@@ -115,4 +115,4 @@ def _show(dataset: Dataset, terminal: Terminal) -> None:
         terminal.warn("These images are SYNTHETIC: rendered, not radiographs. Scores on them have no medical meaning.")
     counts = manifest.counts()
     rows = [[name, *(str(n) for n in counts[name].values()), str(sum(counts[name].values()))] for name in SEEN]
-    terminal.table(f"Data: {manifest.name}; the test split stays closed", ["split", *dataset.classes, "all"], rows)
+    terminal.table(f"Data: {manifest.name}; the test split is not used", ["split", *dataset.classes, "all"], rows)

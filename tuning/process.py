@@ -123,12 +123,12 @@ def _receive(connection: Connection, listener: Listener) -> Outcome | None:
 def _ended(code: int | None, for_memory: bool) -> Outcome:
     """What it means that a trial's process ended without a word."""
     if code == -9 and for_memory:
-        return Outcome("memory", "the system killed the trial's process for lack of memory")
+        return Outcome("memory", "the system killed the trial's process, which ran out of memory")
     if code is not None and code < 0:
         return Outcome("killed", f"the trial's process was killed by signal {-code}")
     if code == 6:
         return Outcome("killed", "the trial made no progress and ended itself (stall_seconds)")
-    return Outcome("failed", f"the trial's process ended with exit code {code} and said nothing")
+    return Outcome("failed", f"the trial's process ended with exit code {code} and gave no reason")
 
 
 def _out_of_memory_kills() -> int:

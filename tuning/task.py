@@ -14,7 +14,7 @@ from fracture.training.memory.card import Card
 from fracture.training.memory.spec import StepSpec
 from tuning.space import Value
 
-SEEN = ("train", "val")  # the test split stays closed: no trial learns from it, chooses by it or opens it
+SEEN = ("train", "val")  # the test split is not used: no trial learns from it, chooses by it or opens it
 # of the machine, or without effect on what a trial learns and is judged by; a knob that is new belongs here, or studies
 # begun before it are no longer found: tests/tuning/test_study.py says so
 _NOT_LEARNED = frozenset({

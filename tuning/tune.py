@@ -133,7 +133,7 @@ def _join(name: str, kept: RDBStorage, overrides: Mapping[str, str], worker: str
         raise ConfigError(f"study={name}: is not in this storage. Allowed: {known}") from error
     found = record.read(own)
     if found is None or not found.run:
-        raise ConfigError(f"study={name}: is not begun yet; start it with `python -m tuning`, then join")
+        raise ConfigError(f"study={name}: was not started yet; start it with `python -m tuning`, then join")
     trials = int(overrides.get("trials", found.tuning.trials))
     local = {key: value for key, value in overrides.items() if key != "trials"}
     config = parse(found.config.model_dump() | local | {"recipe": "seed", "audit": "off"}, "python -m tuning worker")

@@ -273,7 +273,7 @@ def line(ended: FrozenTrial, own: optuna.Study, trials: int, metric: str) -> str
 
 def _why(kind: str, reason: str, epochs: int) -> str:
     if kind == "pruned":
-        return f"pruned after {counted(epochs, 'epoch')}: others did better by then"
+        return f"pruned after {counted(epochs, 'epoch')}: other trials were better by then"
     return {"memory": f"did not fit: {reason}", "diverged": f"diverged: {reason}"}.get(kind, "")
 
 

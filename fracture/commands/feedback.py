@@ -60,7 +60,7 @@ def command(
         said = feedback.read(corrected) if corrected else []
         found = open_window(log, against, begin, {one.sha256 for one in said if one.sha256})
         if found.reference is None:
-            terminal.warn("The model brings no reference: no threshold and no healthy class are known.")
+            terminal.warn("The model has no reference: no threshold and no healthy class are known.")
         if corrected:
             feedback.take(found, said, corrected, terminal)
         else:

@@ -32,11 +32,11 @@ def export(log: str, form: str, out: str, since: str) -> None:
 
     begin, path = window.begin(since), Path(f"answers.{form}" if out == "auto" else out)
     if path.exists():
-        raise ConfigError(f"--out {path}: is there already and is not written over; name another file")
+        raise ConfigError(f"--out {path}: exists already and is not overwritten; name another file")
     check_output(path)
     place = place_of(log)
     if next(place.read(begin), None) is None:
-        raise DataError(f"{log}: holds no answer since {begin or 'the beginning'}", "--since all takes all of them.")
+        raise DataError(f"{log}: has no answer since {begin or 'the beginning'}", "--since all takes all of them.")
     classes = dict.fromkeys(name for row in place.read(begin) for name in row.probabilities)
     said = latest(place.corrections())
     count = exporting.export(place.read(begin), classes, path, form, said)

@@ -35,8 +35,8 @@ def command(as_json: bool, **values: str | None) -> None:
     for table in tables:
         _show(table, limit, terminal)
     terminal.say(
-        f"* over the limit of {limit:.1f} GiB (memory_limit_gib). Two dry runs each, at 2 and 4 images; the size of "
-        "every block is a straight line in the batch, so that the other rows are as exact (docs/memory.md)."
+        f"* over the limit of {limit:.1f} GiB (memory_limit_gib). Two dry runs each, at 2 and 4 images; every "
+        "block grows linearly with the batch, so the other rows are equally exact (docs/memory.md)."
     )
 
 
@@ -80,7 +80,7 @@ def _show(table: dict[str, Any], limit: float, terminal: Terminal) -> None:
         if fitting:
             terminal.say(_parts(fitting[-1]))
     if rows[0]["batch_norm"]:
-        terminal.say("It has batch normalisation: a batch in parts is another training than the batch at once.")
+        terminal.say("It has batch normalisation: micro-batches would train it differently than the whole batch.")
 
 
 def _is(row: dict[str, Any], size: int, precision: str) -> bool:

@@ -34,7 +34,7 @@ def command(
 ) -> None:
     """Predict images with the model of a run, a .pth or models:/NAME@ALIAS; unreadable files are listed."""
     if dicom_sr and by != "image":
-        raise ConfigError(f"--dicom-sr writes a report an image; it cannot be combined with --by {by}")
+        raise ConfigError(f"--dicom-sr writes one report per image; it cannot be combined with --by {by}")
     check_output(out, out.with_name(f"{out.name}.model"))
     from fracture.inference import dicom_out  # heavy imports only once the values are right
     from fracture.inference.study_table import Questions

@@ -71,7 +71,7 @@ def _keep(excluded: list[Exclusion], path: Path, terminal: Terminal) -> None:
     """Name what was left out also where everything is refused."""
     if excluded:
         write_exclusions(excluded, path)
-        terminal.say(f"{len(excluded):,} files or rows were left out, each named with its reason in {path}")
+        terminal.say(f"{len(excluded):,} files or rows were left out, each listed with its reason in {path}")
 
 
 def _parts(source: Path) -> list[Path]:

@@ -59,7 +59,7 @@ def command(
     """Serve the model of a run, a .pth or models:/NAME@ALIAS: POST /predict, /docs and a web page."""
     terminal = Terminal()
     if follow and not (target.startswith("models:/") and "@" in target):
-        raise ConfigError(f"--follow: {target} never points to anything else; follow an alias: models:/NAME@champion")
+        raise ConfigError(f"--follow: {target} is not an alias, so it never changes; follow one: models:/NAME@champion")
     with _listen(host, port) as listener:
         terminal.say(f"Loading {target} ...")
         from fracture.inference.about import served  # heavy imports only once the values are right

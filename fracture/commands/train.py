@@ -59,7 +59,7 @@ def _train(wanted: TrainConfig, terminal: Terminal, parent: str) -> None:
         folds.check(wanted)
     if wanted.folds > 1 and wanted.fold == "all":
         if len(names) > 1:
-            raise ConfigError(f"folds={wanted.folds} with {len(names)} backbones: give one model a command")
+            raise ConfigError(f"folds={wanted.folds} with {len(names)} backbones: cross-validate one model at a time")
         folds.train_folds(
             wanted.model_copy(update={"model": names[0]}),
             terminal,
@@ -81,8 +81,8 @@ def _resume(wanted: TrainConfig, terminal: Terminal, attached: bool) -> None:
         settings = ", ".join(f"{name}={value}" for name, value in others.items())
         left = {name: value for name, value in typed.items() if name not in others}
         raise ConfigError(
-            f"resume={run_id} goes on under the run's own settings, but {settings} was given too. Only data=NEW and "
-            f"epochs=N may be given beside it.\nLeave it out:\n  {resume_command.command_line(left, attached)}"
+            f"resume={run_id} continues with the run's own settings, but {settings} was given too. Only data=NEW and "
+            f"epochs=N can be given with it.\nLeave it out:\n  {resume_command.command_line(left, attached)}"
         )
     here = session.Session(terminal, None, resume_command.command_line({"resume": "{run}"}, attached))
     if delivery.go_on_judged(run_id, terminal, here.resume_command):

@@ -143,7 +143,7 @@ def split(manifest: Manifest, source: Source, problems: list[str]) -> Manifest:
         manifest = manifest.with_rows(replace(row, split="") for row in manifest.rows)
     unsplit = sum(not row.split for row in manifest.rows)
     if 0 < unsplit < len(manifest.rows):
-        problems.append(f"{unsplit} of {len(manifest.rows)} rows name no split: fill or empty the whole column")
+        problems.append(f"{unsplit} of {len(manifest.rows)} rows have no split: fill or empty the whole column")
     elif unsplit:
         manifest = manifest.with_rows(_split_rows(manifest.rows, source))
     problems += _split_problems(manifest)

@@ -31,7 +31,7 @@ def read_pixels(data: bytes) -> Grey:
     """Grey pixels [height, width] of the first frame, after modality and VOI LUT, inverted where MONOCHROME1 says so.
 
     Raises:
-        ImageError: pydicom is missing, the file holds no image, is broken or compressed in a way that cannot be
+        ImageError: pydicom is missing, the file has no image, is broken or compressed in a way that cannot be
             decoded, or its size is absurd.
     """
     dataset = read_dataset(data)
@@ -85,17 +85,17 @@ def _read_bare(data: bytes, start: Start, only: tuple[str, ...]) -> "Dataset":
 
 
 def _why_no_image(dataset: "Dataset") -> str:
-    """Why a file without pixels holds no image: what it is, in the words of the standard."""
+    """Why a file without pixels has no image: what it is, in the words of the standard."""
     from pydicom.uid import UID_dictionary
 
     kind = dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID")
     name = UID_dictionary.get(str(kind), ("",))[0].split(" Storage")[0]
     if name == "Media" or "DirectoryRecordSequence" in dataset:
-        return "holds no image (it is a DICOMDIR, the table of contents of a disc)"
+        return "has no image (it is a DICOMDIR, the table of contents of a disc)"
     if not name:  # whatever stands there instead may be anything, the patient's name included
-        return "holds no image (a DICOM file that does not say what it is)"
+        return "has no image (a DICOM file that does not say what it is)"
     name = f"{'an' if _AN.match(name) else 'a'} {name}"
-    return _NO_PIXELS.format(name) if _IS_IMAGE.search(name) else f"holds no image (it is {name})"
+    return _NO_PIXELS.format(name) if _IS_IMAGE.search(name) else f"has no image (it is {name})"
 
 
 # vendors' odd tags do not matter for the pixels; once for all threads, as `catch_warnings` is for one only

@@ -152,7 +152,7 @@ def read_csv(path: Path) -> Manifest:
         rows = [_row(record, root, f"{path}:{line}", problems) for line, record in table.rows]
     problems += _contradictions(rows, path)
     if not rows:
-        problems.append(f"{path}: holds no row")
+        problems.append(f"{path}: has no row")
     if problems:
         more = [f"... and {len(problems) - 20} more"] if len(problems) > 20 else []
         raise DataError(problems[:20] + more)

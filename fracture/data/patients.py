@@ -126,7 +126,7 @@ def _spread(values: list[str], studies: Sequence[str], what: str, notes: list[st
         if len(members) >= _FEW and len(members) > MOST * total and (not own or len(own) >= _FEW):
             over = f" of {len(own):,} studies" if own else ""
             notes.append(
-                f"one {what} is that of {len(members):,} of {total:,} images{over}: taken for no patient and not used "
+                f"one {what} is that of {len(members):,} of {total:,} images{over}: not used as a patient "
                 "(--patients required uses it)"
             )
             return ["" if one == value else one for one in values]

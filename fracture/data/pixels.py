@@ -28,7 +28,7 @@ def check_size(width: int, height: int) -> None:
         ImageError: no pixels, more than `MAX_PIXELS`, or longer than `MAX_ASPECT` times its width.
     """
     if min(width, height) < 1:
-        raise ImageError(f"{width} x {height} holds no pixels")
+        raise ImageError(f"{width} x {height} has no pixels")
     if width * height > MAX_PIXELS:
         raise ImageError(f"{width} x {height} is more than {MAX_PIXELS:,} pixels")
     if max(width, height) > MAX_ASPECT * min(width, height):

@@ -112,7 +112,7 @@ def _dialect(file: IO[str], foreign: bool) -> tuple[str, int, list[str]]:
     if foreign and len(_filled(lines[start])) < 2:
         below = next((i for i in range(start + 1, len(lines) - 1) if len(_filled(lines[i])) > 1), 0)
         if below and _is_header(_filled(lines[below])) and len(_filled(lines[below + 1])) > 1:
-            return _delimiter(lines[below]), below, [f"lines above the header are passed over: {lines[start][:80]}"]
+            return _delimiter(lines[below]), below, [f"lines above the header are skipped: {lines[start][:80]}"]
     return _delimiter(lines[start]), 0, []
 
 

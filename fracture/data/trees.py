@@ -102,7 +102,7 @@ def _why_drawn(root: Path, place: str) -> str:
     folder = next((one for one in path.parts[:-1] if _DRAWN_FOLDER.fullmatch(one.strip())), "")
     ending = _DRAWN_FILE.search(path.stem)
     where = f"lies in a folder called {folder}" if folder else f"its name ends in {ending[0][2:]}" if ending else ""
-    return f"{where}: such pictures are drawn from radiographs and are none" if where else ""
+    return f"{where}: such pictures are not radiographs" if where else ""
 
 
 def is_image(place: str) -> bool:

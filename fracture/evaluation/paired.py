@@ -38,7 +38,7 @@ class Paired:
     Attributes:
         differences: by metric.
         only_first, only_second: images that only the one answers right.
-        mcnemar: exact two-sided p value of that (McNemar 1947); it takes images for independent, groups or not.
+        mcnemar: exact two-sided p value of that (McNemar 1947); it assumes independent images, groups or not.
         n, groups: images and groups.
     """
 

@@ -54,12 +54,12 @@ def review(answers: Predictions, of: str) -> Review:
     labels, classes = answers.labels, answers.classes
     probabilities = softmax(answers.logits / fit_temperature(answers.logits, labels).temperature)
     if reason := _no_better_than_chance(answers):
-        return Review(answers, probabilities, np.zeros(0, np.int64), f"Labels were not looked at: {reason}.")
+        return Review(answers, probabilities, np.zeros(0, np.int64), f"Labels were not ranked: {reason}.")
     own = probabilities[np.arange(len(labels)), labels]
     order = np.argsort(own, kind="stable")
     sentence = (
-        f"{len(labels):,} images of {len(classes)} classes, ranked by the probability of their own label ({of}). The "
-        "first are worth a second look; many of them are right but hard."
+        f"{len(labels):,} images of {len(classes)} classes, ranked by the probability of their own label ({of}). Check "
+        "the first ones; many of these labels are right and the images are hard."
     )
     return Review(answers, probabilities, order, sentence)
 

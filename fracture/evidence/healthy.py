@@ -109,7 +109,7 @@ def suspicion(classes: Sequence[str]) -> str:
     if likely := _likely(classes):
         return f"{_listed(likely)} {'is a name' if len(likely) == 1 else 'are names'} for the healthy class"
     if len(classes) == 2 and not all("fract" in name.casefold() for name in classes):
-        return f"of two classes, here {_listed(classes)}, one is healthy as a rule"
+        return f"of two classes, here {_listed(classes)}, one is usually healthy"
     return ""
 
 
@@ -126,7 +126,8 @@ def _by_name(classes: Sequence[str]) -> Healthy:
         first, second = (shlex.quote(name) for name in likely[:2])
         return Healthy(
             None,
-            f"Healthy class: none chosen, for {_listed(likely)} are names for it: {_COST}. Choose with healthy={first} "
+            f"Healthy class: none chosen, because {_listed(likely)} are names for it: {_COST}. Choose with "
+            f"healthy={first} "
             f"or make them one class: fracture prepare DATA --label-map {second}={first} --out merged.csv",
             doubted=True,
         )

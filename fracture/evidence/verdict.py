@@ -91,10 +91,10 @@ def explained(rule: Rule) -> list[str]:
     """The rule in sentences, for whoever reads its decisions."""
     threshold, refer = rule.fracture_threshold, rule.refer_below
     if rule.healthy is None:
-        undecided = f"Whether there is a fracture is not decided, for {NO_HEALTHY_CLASS}."
+        undecided = f"Whether there is a fracture is not decided, because {NO_HEALTHY_CLASS}."
         reported = f"The most probable class is reported. {undecided}"
     elif threshold is None:
-        reported = f"A person must look at every image, for {NO_POINT}."
+        reported = f"A person must look at every image, because {NO_POINT}."
     else:
         reported = f"A fracture is reported where the probability of any fracture is {threshold:.1%} or more."
     if refer is None:
@@ -142,5 +142,5 @@ def _why_look(rule: Rule, largest: float, *, lacks_point: bool) -> str:
     if lacks_point:
         return NO_POINT
     if largest < rule.refer_below:
-        return f"not sure enough: the most probable class has {largest:.1%}, {rule.refer_below:.1%} is needed"
+        return f"confidence too low: the most probable class has {largest:.1%}, {rule.refer_below:.1%} is needed"
     return ""

@@ -26,14 +26,14 @@ class Counters:
         """
         self._registry = own = CollectorRegistry()
         names = ("model", "version")
-        self._model = Gauge("fracture_model", "1 for the model that answers now.", [*names, "weights"], registry=own)
-        self._changes = Counter("fracture_model_changes", "How often another model was taken up.", registry=own)
+        self._model = Gauge("fracture_model", "1 for the version that answers now.", [*names, "weights"], registry=own)
+        self._changes = Counter("fracture_model_changes", "How often another version was loaded.", registry=own)
         self._requests = Counter("fracture_requests", "Requests for predictions.", ["status"], registry=own)
         self._seconds = Histogram(
-            "fracture_request_seconds", "Until the whole answer.", buckets=SECONDS, registry=own
+            "fracture_request_seconds", "Time until the whole answer was sent.", buckets=SECONDS, registry=own
         )  # fmt: skip
         self._images = Counter("fracture_images", "Images that were answered.", registry=own)
-        self._bad = Counter("fracture_bad_images", "Those that could not be read.", registry=own)
+        self._bad = Counter("fracture_bad_images", "Images that could not be read.", registry=own)
         self._answers = Counter("fracture_answers", "Answers.", [*names, "decision"], registry=own)
         self._confidence = Histogram(
             "fracture_confidence", "Largest probability of an answer.", names, buckets=CONFIDENCE, registry=own
@@ -49,7 +49,7 @@ class Counters:
 
     def watch_follower(self, failing: Callable[[], bool]) -> None:
         """Tell from now on whether another version cannot be taken up."""
-        gauge = Gauge("fracture_follow_failing", "1 where another version cannot be taken up.", registry=self._registry)
+        gauge = Gauge("fracture_follow_failing", "1 if another version cannot be loaded.", registry=self._registry)
         gauge.set_function(failing)
 
     def now(self, served: Served, *, changed: bool) -> None:
@@ -96,6 +96,6 @@ class _OfLog(Collector):
     def _found(self) -> Iterator[Metric]:
         known = {name: value for name, value in self._log.health().items() if isinstance(value, int)}
         yield CounterMetricFamily("fracture_log_rows", "Answers in the log.", known["written"])
-        yield CounterMetricFamily("fracture_log_lost_rows", "Answers that are not in it.", known["lost"])
-        yield GaugeMetricFamily("fracture_log_waiting_rows", "Answers on their way.", known["waiting"])
-        yield GaugeMetricFamily("fracture_log_failing", "1 where they do not arrive.", int(not known["ok"]))
+        yield CounterMetricFamily("fracture_log_lost_rows", "Answers that could not be logged.", known["lost"])
+        yield GaugeMetricFamily("fracture_log_waiting_rows", "Answers that wait to be logged.", known["waiting"])
+        yield GaugeMetricFamily("fracture_log_failing", "1 if answers cannot be logged.", int(not known["ok"]))

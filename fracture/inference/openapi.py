@@ -10,29 +10,32 @@ SUMMARY = "Answers to bone radiographs. Research software, not a medical device:
 _TEXT, _FLAG = {"type": "string"}, {"type": "boolean", "default": False}
 _MAYBE = {"type": ["number", "null"]}
 _OPTIONS: dict[str, Any] = {
-    "heat_map": {**_FLAG, "description": "add to each answer a PNG of the radiograph with where the answer comes from"},
+    "heat_map": {**_FLAG, "description": "add to each answer a PNG of the radiograph with its heat map"},
     "radiograph": {**_FLAG, "description": "add to each answer a PNG of the radiograph as it was decoded"},
-    "study": {**_FLAG, "description": "the images are of one study: answer that too, by the mean of their logits"},
+    "study": {
+        **_FLAG,
+        "description": "the images are of one study: add one answer for it, by the mean of their logits",
+    },
 }
 _ANSWER: dict[str, Any] = {
-    "decision": {**_TEXT, "enum": list(get_args(Said)), "description": "what is said of the image; read this first"},
-    "label": {**_TEXT, "description": "the kind; it never contradicts fracture; empty where there is no answer"},
-    "fracture": {"type": ["boolean", "null"], "description": "whether one is reported at the operating point"},
-    "fracture_probability": {**_MAYBE, "description": "of any fracture; null where no class is known to be healthy"},
+    "decision": {**_TEXT, "enum": list(get_args(Said)), "description": "the decision about the image; read this first"},
+    "label": {**_TEXT, "description": "the class; it never contradicts fracture; empty if there is no answer"},
+    "fracture": {"type": ["boolean", "null"], "description": "whether a fracture is reported at the operating point"},
+    "fracture_probability": {**_MAYBE, "description": "probability of any fracture; null without a healthy class"},
     "probabilities": {"type": "object", "additionalProperties": {"type": "number"}, "description": "by class"},
     "refer": {"type": "boolean", "description": "whether a person must look"},
-    "reason": {**_TEXT, "description": "why a person must look, empty where nobody has to"},
+    "reason": {**_TEXT, "description": "why a person must look; empty if nobody has to"},
     "possible": {"type": "array", "items": _TEXT, "description": "the classes that remain possible"},
     "possible_in_words": {
         **_TEXT,
         "description": "these in a sentence, as 'only kinds of fracture remain possible at 90% coverage: A or B'; "
         "coverage: of each class at least 90 of 100 images have it among their possible classes",
     },
-    "error": {**_TEXT, "description": "why there is no answer, empty where there is one"},
-    "sha256": {**_TEXT, "description": "names the image in POST /feedback; where the server keeps a log"},
-    "heat_map": {**_TEXT, "description": "data URL of a PNG, where it was requested"},
+    "error": {**_TEXT, "description": "why there is no answer; empty if there is one"},
+    "sha256": {**_TEXT, "description": "digest of the image, for POST /feedback; only if the server has a log"},
+    "heat_map": {**_TEXT, "description": "data URL of a PNG, if it was requested"},
     "heat_map_error": {**_TEXT, "description": "why there is no heat map"},
-    "radiograph": {**_TEXT, "description": "data URL of a PNG, where it was requested"},
+    "radiograph": {**_TEXT, "description": "data URL of a PNG, if it was requested"},
 }
 _REPLY = {
     "type": "object",
@@ -41,7 +44,7 @@ _REPLY = {
         "answers": {"type": "array", "items": {"type": "object", "properties": _ANSWER}},
         "study": {
             "type": "object",
-            "description": "to all images together, with the share that each has in it; where it was requested",
+            "description": "one answer for all images together, with the share of each; if it was requested",
             "properties": {**_ANSWER, "shares": {"type": "array", "items": _MAYBE}},
         },
     },
@@ -82,13 +85,13 @@ PREDICT: dict[str, Any] = {
         },
     },
     "responses": {
-        "200": {"description": "an answer an image, in order", "content": {"application/json": {"schema": _REPLY}}},
+        "200": {"description": "one answer per image, in order", "content": {"application/json": {"schema": _REPLY}}},
         **{status: {"description": words} for status, words in _REFUSALS.items()},
     },
 }
 _SAID: dict[str, Any] = {
-    "sha256": {**_TEXT, "description": "of the image, as it came with the answer"},
-    "label": {**_TEXT, "description": "the class that it really is"},
+    "sha256": {**_TEXT, "description": "digest of the image, from its answer"},
+    "label": {**_TEXT, "description": "the true class"},
     "by": {**_TEXT, "description": "who says so, 1 to 100 characters"},
 }
 FEEDBACK: dict[str, Any] = {
@@ -98,9 +101,9 @@ FEEDBACK: dict[str, Any] = {
     },
     "responses": {
         "200": {"description": "it is kept"},
-        "400": {"description": "something is missing or no class of the model"},
+        "400": {"description": "a field is missing, or the class is unknown"},
         "404": {"description": "the server keeps no log"},
-        "503": {"description": "it could not be kept"},
+        "503": {"description": "the correction could not be stored"},
     },
 }
 _CURL = """curl -F files=@scan.png -F heat_map=true ADDRESS/predict

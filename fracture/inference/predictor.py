@@ -144,7 +144,7 @@ class Predictor:
             state = load_file(folder / WEIGHTS)
         except FileNotFoundError as error:
             raise ConfigError(
-                f"{called}: holds no packaged model, for it has no {SIDECAR} with {WEIGHTS} beside it; "
+                f"{called}: has no packaged model, for it has no {SIDECAR} with {WEIGHTS} beside it; "
                 "`python -m registry promote RUN` packages the model of a run"
             ) from error
         except (OSError, SafetensorError, ValueError) as error:

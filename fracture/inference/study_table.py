@@ -65,7 +65,8 @@ def studies_of(sources: Sequence[Path], by: str) -> dict[str, list[Path]]:
     for source in sources:
         if source.exists() and not is_table(source):
             raise ConfigError(
-                f"--by study: {source} is no table, so nobody knows which images belong together. Give a manifest with "
+                f"--by study: {source} is not a table, so it is unknown which images belong together. Give a manifest "
+                f"with "
                 "a column study or group, or --by folder, which takes the images of each folder for one study"
             )
         for name, paths in read_studies(source).items():

@@ -165,7 +165,7 @@ def rebuild(name: Path | str, sidecar: Sidecar, state: Mapping[str, torch.Tensor
         model = build(sidecar)
         model.load_state_dict(state)
     except ConfigError as error:
-        raise ConfigError(f"{name}: its sidecar names what cannot be built: {error}") from error
+        raise ConfigError(f"{name}: its sidecar describes a model that cannot be built: {error}") from error
     except RuntimeError as error:
         what = f"{sidecar.model} of {len(sidecar.classes)} classes"
         raise ConfigError(f"{name}: the weights are not of the {what} that its sidecar names") from error

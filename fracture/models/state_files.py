@@ -38,7 +38,7 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
         where.append(inner)
     state = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
     if not state:
-        raise ValueError(f"holds no state dict (tensors by name){_held(found)}")
+        raise ValueError(f"has no state dict (tensors by name){_held(found)}")
     changes = [f"taken from its {'/'.join(where)}"] if where else []
     if others := [str(name) for name in found if str(name) not in state]:
         changes.append(f"{', '.join(others[:3])}{' and more' if len(others) > 3 else ''} ignored: no tensors")
@@ -54,7 +54,7 @@ def _load(path: Path) -> Mapping[Any, Any]:
     except Exception as error:  # a damaged file fails in as many ways as there are formats
         raise ValueError(f"cannot be read as weights: {_why(error)}") from error
     if not isinstance(found, Mapping):
-        raise ValueError(f"holds no state dict (tensors by name) but {type(found).__name__}")
+        raise ValueError(f"has no state dict (tensors by name) but {type(found).__name__}")
     return found
 
 

@@ -199,7 +199,7 @@ def _download(repository: str) -> Path:
         raise OSError(f"HF_HUB_OFFLINE is set and the hub's cache does not hold {repository}")
     if not hub_answers():
         raise OSError(f"the hub does not answer within {HUB_PATIENCE:g} s")
-    failure: Exception = OSError(f"{repository} holds no weights file")
+    failure: Exception = OSError(f"{repository} has no weights file")
     for name in HUB_FILES:
         try:
             return Path(hf_hub_download(repository, name))

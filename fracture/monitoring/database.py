@@ -137,7 +137,7 @@ class DatabaseLog:
         except OperationalError as error:
             raise ConfigError(f"{self._shown}: does not answer as a log: {sentence(error)}") from None
         except SQLAlchemyError as error:
-            raise ConfigError(f"{self._shown}: holds no log: {sentence(error)}") from None
+            raise ConfigError(f"{self._shown}: has no log: {sentence(error)}") from None
 
     def _make(self) -> None:
         """Make the tables and columns that are missing; again where another server does so at the same moment."""
@@ -164,7 +164,7 @@ class DatabaseLog:
         known = {str(column["name"]) for column in sa.inspect(self._engine).get_columns(TABLE)}
         missing = [name for name in NAMES if name not in known]
         if lost := sorted(set(missing) - LATER):
-            raise ConfigError(f"{self._shown}: holds no log: {TABLE} has no column {', '.join(lost)}")
+            raise ConfigError(f"{self._shown}: has no log: {TABLE} has no column {', '.join(lost)}")
         return tuple(name for name in NAMES if name in known)
 
 

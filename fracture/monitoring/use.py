@@ -61,7 +61,7 @@ def read(text: str) -> InUse:
     try:
         return InUse.model_validate_json(text)
     except ValidationError as error:
-        again = "`fracture feedback LOG --corrected FILE` writes it anew"
+        again = "`fracture feedback LOG --corrected FILE` writes it again"
         raise ConfigError(f"the tag {TAG} was edited by hand and cannot be read; {again}") from error
 
 

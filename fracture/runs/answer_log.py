@@ -66,4 +66,4 @@ def check(log: AnswerLog) -> None:
         FractureError: some are not.
     """
     if missing := log.close():
-        raise FractureError(f"{missing}. The table of answers is whole; once the log can be written, answer anew.")
+        raise FractureError(f"{missing}. The table of answers is complete; once the log can be written, predict again.")

@@ -38,7 +38,7 @@ def audit_before_training(
         DataError: the data leaks and ``strictness`` is ``strict``.
     """
     if strictness == "off":
-        terminal.warn("audit=off: nobody has looked for leakage in this data.")
+        terminal.warn("audit=off: this data was not checked for leakage.")
         return None
     with terminal.working() as progress:
         report = audit_manifest(manifest, cache_dir, progress)
@@ -74,7 +74,9 @@ def show_audit(report: AuditReport, terminal: Terminal, *, brief: bool = False) 
         table.add_row(str(check.number), check.title, Text(check.status, style), Text(as_lines(check.sentence)))
     terminal.console.print(table)
     if report.confounded:
-        terminal.warn("confounded=true: what is not anatomy tells classes apart, so a high score proves little.")
+        terminal.warn(
+            "confounded=true: something other than anatomy separates the classes, so a high score proves little."
+        )
 
 
 def refuse(report: AuditReport, data: str) -> None:

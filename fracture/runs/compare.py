@@ -35,7 +35,7 @@ _UNITS = (
     "one image through the model; file MiB: the weights, of 2^20 bytes."
 )
 _NAMES = ("results.json", "predictions_test.csv")
-_ABSENT = Estimate(value=None, low=None, high=None, n=0, groups=0, reason="not judged on this split")
+_ABSENT = Estimate(value=None, low=None, high=None, n=0, groups=0, reason="not evaluated on this split")
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,8 @@ def compare_runs(run_ids: Sequence[str], config: CompareConfig, out: Path, termi
         if run_ids and len(tables) > 1:
             listed = "\n".join(f"- {entry.run.id}: test data {entry.results.test_digest}" for entry in entries)
             raise ConfigError(
-                f"these runs were judged on different test data, so their scores cannot be ranked:\n{listed}\n"
-                "Judge them on the same data first: fracture evaluate RUN --data DATA"
+                f"these runs were evaluated on different test data, so their scores cannot be ranked:\n{listed}\n"
+                "Evaluate them on the same data first: fracture evaluate RUN --data DATA"
             )
         found = [_report(table, config, terminal) for table in tables]
         if folds:
@@ -150,12 +150,13 @@ def _collect(run_ids: Sequence[str], folder: Path, terminal: Terminal) -> tuple[
 def _entry(run: Found, folder: Path) -> Entry:
     folder.mkdir()
     if len(artifacts.fetch(run.id, _NAMES, folder)) < len(_NAMES):
-        raise ConfigError(f"run {run.id} ({run.name}): holds no {' and '.join(_NAMES)}")
+        raise ConfigError(f"run {run.id} ({run.name}): has no {' and '.join(_NAMES)}")
     try:
         # what is its own of a training run or an ensemble does not matter here
         results = Judged.model_validate_json((folder / "results.json").read_bytes(), extra="ignore")
     except ValidationError as error:
-        raise ConfigError(f"run {run.id} ({run.name}): its results are of another version of this project") from error
+        why = "its results were written by another version of this project"
+        raise ConfigError(f"run {run.id} ({run.name}): {why}") from error
     return Entry(run, results, folder)
 
 
@@ -247,7 +248,7 @@ def _paired(first: Entry, second: Entry) -> Paired | None:
     one, other = first.answers(), second.answers()
     place = {digest: i for i, digest in enumerate(other.sha256)}
     if one.classes != other.classes or any(digest not in place for digest in one.sha256):
-        LOG.warning("%s and %s have other classes or images: not compared", first.name, second.name)
+        LOG.warning("%s and %s have different classes or images: not compared", first.name, second.name)
         return None
     order = [place[digest] for digest in one.sha256]
     groups = [group or f"alone {i}" for i, group in enumerate(one.groups)]
@@ -267,9 +268,9 @@ def _show_pair(first: Entry, second: Entry, pair: Paired, terminal: Terminal) ->
     terminal.table(title, ["test metric", "difference", "95% interval", "clear of 0"], rows)
     terminal.say(
         f"Only the first is right on {pair.only_first} images, only the second on {pair.only_second}: "
-        f"McNemar p = {pair.mcnemar:.3f} (exact; takes images for independent)."
+        f"McNemar p = {pair.mcnemar:.3f} (exact; assumes independent images)."
     )
-    terminal.say("The test split is not for choosing: the order is that of validation.")
+    terminal.say("Sorted by validation: the test split must not be used for choosing.")
 
 
 def _write(

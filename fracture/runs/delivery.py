@@ -75,8 +75,8 @@ def deliver(run: TrackedRun, folder: Path, resume_command: str) -> None:
         place = folder / _EVIDENCE if (folder / _EVIDENCE).is_dir() else folder
         kept = ", ".join(name for name in ("best.pth", "results.json", "report.html") if (place / name).exists())
         raise Interrupted(
-            f"The run is over, but the tracking store does not take it: {run.trouble}. What it has come to is in "
-            f"{place}: {kept}. Deliver it, once the store answers, with:\n  " + resume_command.replace("{run}", run.id)
+            f"The run is over, but the tracking store does not accept it: {run.trouble}. Its results are in "
+            f"{place}: {kept}. Once the store answers, send them with:\n  " + resume_command.replace("{run}", run.id)
         )
     state.delete(folder)
 

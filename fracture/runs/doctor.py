@@ -97,7 +97,7 @@ def _devices() -> Iterator[Finding]:
         yield Finding("gpu", "problem", f"there is an NVIDIA driver, but torch sees no GPU ({what})",
                       "compare `nvidia-smi` with the build of torch: https://pytorch.org/get-started")  # fmt: skip
     else:
-        yield Finding("gpu", "note", "none: training runs on the processor")
+        yield Finding("gpu", "note", "none: training runs on the CPU")
 
 
 def _disks() -> Iterator[Finding]:

@@ -61,7 +61,7 @@ def open_window(log: str, against: str, since: str, images: Collection[str] = ()
     place = place_of(log)
     rows = sorted(place.read(since), key=lambda row: row.time)
     if not rows:
-        raise DataError(f"{log}: holds no answer since {since or 'the beginning'}", "--since all takes all of them.")
+        raise DataError(f"{log}: has no answer since {since or 'the beginning'}", "--since all takes all of them.")
     among = _answered_most(rows, images)
     found = _own_reference(among[-1]) if against == "auto" else find_reference(against)
     fitting = [row for row in rows if found and row.weights == found.weights_sha256]
@@ -105,16 +105,16 @@ def drift(log: str, against: str, since: str, limits: Limits, out: Path, termina
     window = open_window(log, against, since)
     if window.reference is None:
         raise ConfigError(
-            f"{_named(window.rows[-1])}: brings no reference to measure drift against. --against RUN takes one of the "
-            "run that trained it; promoted anew it takes one along."
+            f"{_named(window.rows[-1])}: has no reference to compare with. Give --against RUN with the "
+            "run that trained it, or promote it again, which stores one."
         )
     if window.reference.weights_sha256 != window.rows[-1].weights:
-        terminal.warn("The reference is that of another model than the one that answered.")
+        terminal.warn("The reference is from another model than the one that answered.")
     answered = {name for row in window.rows for name in row.probabilities}
     if answered and (others := answered ^ set(window.reference.classes)):
         raise ConfigError(
             f"the reference and the answers differ in the classes {', '.join(sorted(others))}: shares of other classes "
-            "cannot be compared. --against takes a model of the same ones."
+            "cannot be compared. Give --against with a model of the same classes."
         )
     if window.others:
         terminal.say(f"{window.others:,} answers of other models are left out.")
@@ -124,7 +124,7 @@ def drift(log: str, against: str, since: str, limits: Limits, out: Path, termina
     _keep(found, log, _write(found, out), terminal)
     if found.drifted:
         said = "\n".join(f"- {check.title} {check.sentence}" for check in found.drifted)
-        raise GateError(f"{found.named}: drift\n{said}\n`fracture feedback LOG` says what to look at.")
+        raise GateError(f"{found.named}: drift\n{said}\n`fracture feedback LOG` chooses answers to check.")
     if found.not_compared:
         raise ConfigError(f"{found.named}: whether the images drift is not known: {found.not_compared}")
     return found
@@ -145,7 +145,7 @@ def _own_reference(row: Record) -> Reference | None:
         return find_reference(_named(row))
     except ConfigError as error:
         raise ConfigError(
-            f"{error}\nThe answers name that model; --against takes another one, its RUN or a reference.json."
+            f"{error}\nThe answers name that model; --against names another one: a RUN or a reference.json."
         ) from error
 
 

@@ -99,12 +99,14 @@ def ensemble(run_ids: Sequence[str], terminal: Terminal) -> EnsembleResults:
     terminal.results(results)
     if (results.difference or 0) > _LARGE:
         terminal.warn(
-            f"On the probe's images the network's probabilities differ by up to {results.difference:.3f} from the "
-            "members' kept answers, which are judged here: other precision, or members that read other sizes. "
-            f"`fracture evaluate {run.id} --data DATA` judges the network itself."
+            f"On the probe images the network's probabilities differ by up to {results.difference:.3f} from the "
+            "members' kept answers, which are evaluated here; the cause is another precision, or members with other "
+            "image "
+            f"sizes. `fracture evaluate {run.id} --data DATA` evaluates the network itself."
         )
     terminal.say(
-        f"Run {run.id} is a model like any other: `fracture evaluate {run.id} --data DATA`, `fracture predict {run.id} "
+        f"Run {run.id} can be used like any model: `fracture evaluate {run.id} --data DATA`, `fracture predict "
+        f"{run.id} "
         f"IMAGES`, `fracture serve {run.id}`, `python -m registry promote {run.id}`."
     )
     return results
@@ -118,7 +120,7 @@ def _member(run_id: str, folder: Path) -> Member:
     found = {path.name for path in artifacts.fetch(run_id, (*_NAMES, "audit.json"), folder)}
     if missing := set(_NAMES) - found:
         raise ConfigError(
-            f"run {run_id}: holds no {', '.join(sorted(missing))}; only finished training runs can be mixed"
+            f"run {run_id}: has no {', '.join(sorted(missing))}; only finished training runs can be combined"
         )
     results = read_kept(Results, folder / "results.json", run_id)
     with artifacts.named(folder, f"run {run_id}"):
@@ -126,7 +128,7 @@ def _member(run_id: str, folder: Path) -> Member:
         read_probe(folder / "probe.npz")  # what is damaged is told before a run begins
         answers = {split: predictions.read(folder / f"predictions_{split}.csv") for split in ("val", "test")}
     if sidecar.weights_sha256 != results.weights_sha256:
-        raise ConfigError(f"run {run_id}: best.pth holds other weights than those that its results are of")
+        raise ConfigError(f"run {run_id}: best.pth does not have the weights of its results")
     return Member(run_id, run.tags, results, network, sidecar, answers, folder)
 
 
@@ -137,7 +139,7 @@ def _check(members: Sequence[Member]) -> None:
             one, other = getattr(first, what), getattr(member.results, what)
             if one != other:
                 raise ConfigError(
-                    f"runs {members[0].run_id} and {member.run_id} cannot be mixed: {what} {one} and {other}.\n"
+                    f"runs {members[0].run_id} and {member.run_id} cannot be combined: {what} {one} and {other}.\n"
                     "The members of an ensemble are trained on the same data, with the same split."
                 )
 
@@ -151,7 +153,7 @@ def _healthy(members: Sequence[Member]) -> str | None:
     named = {member.results.healthy: member.run_id for member in members if member.results.healthy}
     if len(named) > 1:
         listed = ", ".join(f"{name} (run {run_id})" for name, run_id in named.items())
-        raise ConfigError(f"the runs cannot be mixed: each takes another class for healthy: {listed}")
+        raise ConfigError(f"the runs cannot be combined: they have different healthy classes: {listed}")
     return next(iter(named), None)
 
 

@@ -114,7 +114,7 @@ def _say_refit(results: EvaluationResults, run_id: str, target: Target, terminal
     ]
     terminal.table("On these images", ["", "decisions before", "new ones, cross-fitted"], rows)
     terminal.say(
-        f"`python -m registry promote {run_id}` holds this model against the gates and registers it."
+        f"`python -m registry promote {run_id}` checks this model against the gates and registers it."
         if target.trained_by
         else "The run that trained this model is not in the store: it can be served from best.pth, but not promoted."
     )
@@ -134,7 +134,7 @@ def choose(sidecar: Sidecar, data: str, config: EvaluateConfig, terminal: Termin
     split = usual if config.split == "auto" else config.split
     indices = [i for i, row in enumerate(rows) if split in ("all", row.split)]
     if not indices:
-        raise DataError(f"data={data}: no image in split {split}", "split=all takes every image.")
+        raise DataError(f"data={data}: no image in split {split}", "split=all uses every image.")
     unknown = sorted({rows[i].label for i in indices} - set(sidecar.classes))
     if unknown:
         raise DataError(
@@ -204,7 +204,9 @@ def _seen_in_training(target: Target, manifest: Manifest, terminal: Terminal) ->
         return None
     seen = sum(row.sha256 in target.trained_on for row in manifest.rows)
     if seen:
-        terminal.warn(f"{seen} of {len(manifest.rows)} images were trained on or chosen by: the score is INFLATED.")
+        terminal.warn(
+            f"{seen} of {len(manifest.rows)} images were used in training or selection: the score is INFLATED."
+        )
     return seen
 
 

@@ -26,7 +26,7 @@ def ask(window: Window, out: Path, count: int, seed: int, images: Path | None, t
         DataError: there is no image to look at.
     """
     if out.exists():
-        raise ConfigError(f"--out {out}: is there already, and may hold labels; name another file")
+        raise ConfigError(f"--out {out}: exists already, and may have labels; name another file")
     said = {row.image: row.label for row in window.rows}
     wrong = [image for image, one in window.corrected.items() if one.label != said[image]]
     choices = feedback.choose(window.rows, window.reference, count, seed, wrong)
@@ -71,7 +71,7 @@ def take(window: Window, said: Sequence[Reviewed], corrected: Path, terminal: Te
         terminal: shows it.
 
     Raises:
-        DataError: it holds no label of an image that was drawn at random, or two labels of one.
+        DataError: it has no label of an image that was drawn at random, or two labels of one.
     """
     labels: dict[str, str] = {}
     for row in said:
@@ -87,7 +87,8 @@ def take(window: Window, said: Sequence[Reviewed], corrected: Path, terminal: Te
     terminal.table(f"In use, {found.reviewed} of {found.drawn} images drawn at random", ["", "", "n"], rows)
     if found.reviewed < found.drawn:
         terminal.warn(
-            "Not all images that were drawn at random have a label: if those are easy ones, so are the figures."
+            "Not all images that were drawn at random have a label: if only easy ones have one, the figures are too "
+            "high."
         )
     _keep(found, window.rows[-1], corrected, terminal)
     return found
@@ -108,4 +109,4 @@ def _keep(found: InUse, row: Record, corrected: Path, terminal: Terminal) -> Non
         query.tag_version(row.model, row.version, {TAG: found.model_dump_json()})
         terminal.say(f"Kept with {row.model} version {row.version}, and as run {run.id}")
     else:
-        terminal.say(f"Kept as run {run.id}; {row.model} is no registered version, so nothing else names it")
+        terminal.say(f"Kept as run {run.id}; {row.model} is no registered version, so it is stored only there")

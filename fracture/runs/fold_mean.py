@@ -146,7 +146,7 @@ def _same_below(states: Sequence[Mapping[str, Tensor]], last: set[str]) -> None:
         if any(not torch.equal(first[name], state[name]) for state in states[1:])
     ]
     if other:
-        raise ConfigError(f"the folds' networks were fine-tuned, each in its own way (as {other[0]})")
+        raise ConfigError(f"the folds' networks were fine-tuned, so they differ (as {other[0]})")
 
 
 def _mean(tensors: Sequence[Tensor]) -> Tensor:
@@ -166,6 +166,6 @@ def _probe(folds: Sequence[Path], out: Path) -> float:
     each = [Predictor(*checkpoint.load(fold / "best.pth")).logits(images) for fold in folds]
     difference = float(np.abs(softmax(logits) - softmax(np.mean(each, axis=0))).max())
     if difference > _APART:
-        raise ConfigError(f"the mean of their heads gives probabilities {difference:.2f} away from the mean of theirs")
+        raise ConfigError(f"the probabilities of the mean head differ by {difference:.2f} from the mean of theirs")
     np.savez(out / "probe.npz", images=images, logits=logits)
     return difference

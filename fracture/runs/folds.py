@@ -47,8 +47,8 @@ def check(config: TrainConfig) -> None:
     most = next((n for n in range(min(config.folds - 1, groups), 1, -1) if _whole(manifest, source, n)), 0)
     allowed = f"at most folds={most}" if most else "no number of folds is possible"
     raise ConfigError(
-        f"folds={config.folds}: {allowed}: {label} has {groups} group{'s' if groups > 1 else ''}, and a group lies in "
-        "one split only. Allowed: fewer folds, or more patients of that class."
+        f"folds={config.folds}: {allowed}: {label} has {groups} group{'s' if groups > 1 else ''}, and a group must "
+        "stay in one split. Allowed: fewer folds, or more patients of that class."
     )
 
 
@@ -115,7 +115,8 @@ def _gather(parent: TrackedRun, config: TrainConfig, folder: Path) -> FoldResult
             if contents[-1] != contents[0]:
                 raise DataError(
                     f"fold {fold} was trained on other images or labels than fold 0: the data has changed between them",
-                    f"Bring it back, or train all: mlflow runs delete --run-id {parent.id}, then the same command",
+                    f"Restore it, or train all folds again: mlflow runs delete --run-id {parent.id}, then the same "
+                    f"command",
                 )
             results.append(read_kept(Results, place / "results.json", run.info.run_id))
             runs.append(run.info.run_id)
@@ -143,7 +144,7 @@ def _make_model(
     try:
         made = fold_mean.write(places, results, answers, fitted, found.decisions, place)
     except ConfigError as error:
-        terminal.say(f"The folds are no model together: {error}. Each of their runs is one.")
+        terminal.say(f"The folds were not combined into one model: {error}. Each fold's run has its own model.")
         return
     first = query.tags_of(found.runs[0])
     shared = ("fracture.weights", "fracture.weights_license", "mlflow.source.git.commit")
@@ -155,7 +156,7 @@ def _make_model(
     })  # fmt: skip
     parent.evidence(place, only=FOLD_MEAN_ARTIFACTS)
     terminal.say(
-        f"Run {parent.id} holds the mean of the {made.folds} heads, one linear head, judged by the out-of-fold "
+        f"Run {parent.id} has the mean of the {made.folds} heads, one linear head, evaluated by the out-of-fold "
         f"answers to all images: `python -m registry promote {parent.id} --judged out_of_fold`."
     )
 

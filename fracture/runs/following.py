@@ -81,7 +81,7 @@ class Follower:
     def _refuse(self, version: str, why: str) -> None:
         self._pause = min(_LONGEST_PAUSE, 2 * self._pause) if version == self._refused else self._every
         self._refused, self._try_at = version, time.monotonic() + self._pause
-        self._tell(f"{self._alias} is version {version} now, which cannot be taken up: {why}")
+        self._tell(f"{self._alias} is version {version} now, which cannot be loaded: {why}")
 
     def _take(self, predictor: Predictor, about: About) -> None:
         before, self._about = self._about, about
@@ -124,5 +124,5 @@ def _tried(uri: str, folder: Path) -> tuple[Predictor, About]:
     predictor, about = answering.served(uri, folder)
     noise = np.random.default_rng(0).integers(0, 255, (256, 256), np.uint8)
     if error := predictor.predict(noise)[0].error:
-        raise ConfigError(f"called for an answer, it says: {error}")
+        raise ConfigError(f"a test request failed: {error}")
     return predictor, about

@@ -13,7 +13,7 @@ def in_use(row: Record) -> Check:
     title = "Is it still right often enough, by the labels that came back?"
     tags = query.tags_of_version(row.model, row.version) if row.version else {}
     if TAG not in tags or FLOORS not in tags:
-        return Check("in use", title, "unknown", "no labels came back; `fracture feedback LOG` says what to look at")
+        return Check("in use", title, "unknown", "no labels yet; `fracture feedback LOG` chooses answers to check")
     try:
         low = use.read(tags[TAG]).below(use.floors_of(tags[FLOORS]))
     except ConfigError as error:

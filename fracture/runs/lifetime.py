@@ -62,7 +62,7 @@ def _next(run: TrackedRun, folder: Path, resume_command: str) -> str:
     """What to do about a run that has not finished."""
     if (folder / "config.json").is_file():
         return "Go on with:\n  " + resume_command.replace("{run}", run.id)
-    return "Nothing was learned yet: the same command starts again."
+    return "Nothing was trained yet: the same command starts again."
 
 
 def _end_badly(run: TrackedRun, job: fit.Job, status: str, reason: str, error: BaseException | None = None) -> None:

@@ -103,7 +103,7 @@ def _as_selected(folder: Path) -> None:
     """Take the head that has learned from validation off weights that were finished with one."""
     heads = read_heads(folder)
     if heads is None:
-        raise ConfigError(f"{folder}: holds no {HEADS}, so the head that validation has judged is not known")
+        raise ConfigError(f"{folder}: has no {HEADS}, so the selected head is not known")
     model, sidecar = checkpoint.load(folder / fit.BEST)
     start_head(model, heads.selected)
     state = model.state_dict()
@@ -117,11 +117,11 @@ def _check(origin: Origin, epochs: int) -> None:
     """See that there is something to go on from, and something to do."""
     done = origin.position.epoch
     if origin.finished and not done:
-        raise ConfigError(f"resume={origin.run}: has learned nothing yet; leave epochs out, or start a new run")
+        raise ConfigError(f"resume={origin.run}: was not trained yet; leave epochs out, or start a new run")
     if epochs <= done:
         best = ", its best" if origin.finished else ""
         raise ConfigError(
-            f"epochs={epochs}: run {origin.run} is at epoch {done}{best}. Allowed: more than {done}, all counted."
+            f"epochs={epochs}: run {origin.run} is at epoch {done}{best}. Allowed: more than {done} in all."
         )
 
 

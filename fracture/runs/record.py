@@ -66,8 +66,9 @@ def read_record(folder: Path, run_id: str) -> Record:
         return Record.model_validate_json((folder / "config.json").read_bytes())
     except FileNotFoundError as error:
         raise ConfigError(
-            f"resume={run_id}: its state is not at {folder}. A run goes on only on the machine it was trained on, and "
-            "not once it has failed before its first step or its state was deleted; start a new one."
+            f"resume={run_id}: its training state is not in {folder}. A run can be resumed only on its own machine, "
+            f"and "
+            "not if it failed before its first step or its state was deleted; start a new one."
         ) from error
     except ValidationError as error:
         raise ConfigError(f"resume={run_id}: {folder}/config.json is of another version: {error}") from error

@@ -38,14 +38,14 @@ def reference_of(run_id: str) -> tuple[Reference, Features | None]:
     """The reference of a run's model, and its features; without traits and features of images that are gone.
 
     Raises:
-        ConfigError: no such run, or it holds no model or no answers.
+        ConfigError: no such run, or it has no model or no answers.
     """
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         names = ("best.pth", "best.json", "config.json", *_KINDS)
         there = {path.name for path in artifacts.fetch(run_id, names, place)}
         if not {"best.pth", "predictions_test.csv"} <= there:
-            raise ConfigError(f"run {run_id}: holds no model with test answers, so there is no reference of it")
+            raise ConfigError(f"run {run_id}: has no model with test answers, so there is no reference of it")
         with artifacts.named(place, f"run {run_id}"):
             predictor = Predictor(*checkpoint.load(place / "best.pth"))
             answers = [predictions.read(place / name) for name in _KINDS if name in there]
@@ -57,7 +57,7 @@ def reference_of(run_id: str) -> tuple[Reference, Features | None]:
     squares = _squares([paths[i] for i in chosen], predictor.sidecar.image_size)
     seen = _pooled(predictor, squares) if len(squares) >= 2 * features.FEWEST else None
     if not any(measured):
-        LOG.warning("the reference holds no traits, for the images of run %s are not at %s any more", run_id, root)
+        LOG.warning("the reference has no traits, for the images of run %s are not at %s any more", run_id, root)
     sidecar = predictor.sidecar
     found = build(
         sidecar.rule, sidecar.weights_sha256, basis,

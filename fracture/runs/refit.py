@@ -46,15 +46,15 @@ def refit(answers: Answers, wanted: Wanted, seen: int | None) -> Refit:
     """
     if seen:
         raise DataError(
-            f"{seen} of {len(answers.labels)} images were trained on or chosen by: thresholds fitted on what the model "
-            "knows already would promise too much",
+            f"{seen} of {len(answers.labels)} images were used in training or selection: thresholds fitted on them "
+            "would promise too much",
             "Leave them out: images of other patients, or --split test of the data it was trained on",
         )
     crossed = cross_fitted(answers, wanted)
     if crossed is None:
         raise DataError(
-            f"all {len(answers.labels)} images are of one group: nothing could be judged by what others decide",
-            "Label images of more patients; ten groups and more are worth an interval",
+            f"all {len(answers.labels)} images are of one group: cross-fitting needs two groups or more",
+            "Label images of more patients; a useful interval needs ten groups or more",
         )
     fitted = fit_decisions(answers, wanted)
     return Refit(fitted, crossed, describe(answers, fitted, "local", wanted))

@@ -90,8 +90,8 @@ def train(config: TrainConfig, session: Session) -> Results:
         raise ConfigError(f"refit=true needs a linear probe (the recipe is {why}): add head=probe, or leave it at auto")
     if idle := recipe.idle(given, config):
         session.terminal.warn(
-            f"{', '.join(idle)}: without effect, for the head is fitted and nothing is learned by steps; recipe=seed "
-            "learns by steps, and so does a number of epochs above 1"
+            f"{', '.join(idle)}: without effect, because only a linear probe is fitted; use recipe=seed, or epochs "
+            "above 1, to train with an optimiser"
         )
     if backbone.image_size(config.image_size) != size:
         size = backbone.image_size(config.image_size)
@@ -192,7 +192,7 @@ def open_same(record: Record, run_id: str, terminal: Terminal) -> Dataset:
     Raises:
         DataError: it is not there, or not the same.
     """
-    where = f"Where it lies elsewhere now, give data=NEW beside resume={run_id}"
+    where = f"If the data was moved, give data=NEW with resume={run_id}"
     try:
         dataset = _open(record.config, record.plan.image_size, terminal)
     except DataError as error:
@@ -203,7 +203,7 @@ def open_same(record: Record, run_id: str, terminal: Terminal) -> Dataset:
     if now != record.data_digest:
         raise DataError(
             f"data={record.config.data}: digest {now} now, {record.data_digest} when run {run_id} began",
-            f"A run goes on with the contents, labels and splits that it began with: bring them back. {where}; else "
+            f"A run can be resumed only with the same contents, labels and splits: restore them. {where}; else "
             "start a new run.",
         )
     return dataset
@@ -231,9 +231,7 @@ def _open(config: TrainConfig, size: int, terminal: Terminal) -> Dataset:
     with terminal.working() as working:
         dataset = open_dataset(source, size, cache.folder_of(config.cache_dir), working)
     if source.folds > 1:
-        terminal.say(
-            f"Fold {source.fold} of {source.folds} (from 0) is the test; splits that the data names are put aside."
-        )
+        terminal.say(f"Fold {source.fold} of {source.folds} (from 0) is the test; the splits of the data are not used.")
     show_dataset(dataset, terminal)
     return dataset
 

@@ -22,11 +22,11 @@ def from_file(path: Path) -> dict[str, str]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"--config {path}: cannot be read as YAML or JSON: {as_text(str(error))}") from error
     if not isinstance(held, dict):
-        raise ConfigError(f"--config {path}: holds no settings; write a line each, as `model: swin`")
+        raise ConfigError(f"--config {path}: has no settings; write a line each, as `model: swin`")
     found = {}
     for name, value in held.items():
         if not isinstance(value, str | int | float):
-            raise ConfigError(f"--config {path}: {name}: {value!r} is no single value")
+            raise ConfigError(f"--config {path}: {name}: {value!r} is not a single value")
         found[str(name).replace("-", "_")] = spelt(value)
     return found
 

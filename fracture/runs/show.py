@@ -51,7 +51,7 @@ def show_plan(job: Job, terminal: Terminal) -> None:
     plan = job.plan
     terminal.say(
         f"Model: {job.backbone.name}, initial weights: {job.weights.description} (licence: {job.weights.license}). "
-        + (_steps(job) if job.learns else "Its last layer is fitted, and nothing is learned by steps; ")
+        + (_steps(job) if job.learns else "Only a linear probe is fitted, without optimiser steps; ")
         + f"{plan.image_size} px."
     )
     if job.weights.changes:
@@ -73,7 +73,7 @@ def _reason(name: str, why: str) -> str:
 
 def _steps(job: Job) -> str:
     plan, config = job.plan, job.config
-    parts = f" in {plan.accumulation} parts" if plan.accumulation > 1 else ""
+    parts = f" in {plan.accumulation} micro-batches" if plan.accumulation > 1 else ""
     most = counted(plan.epochs, "epoch")
     return f"{config.optimizer}, lr {config.lr:g}, batch {config.batch_size}{parts}, at most {most}, "
 
@@ -123,7 +123,9 @@ class Reporter:
     def corrected(self, job: Job, reason: str) -> None:
         """Say that the plan was changed, on the screen, on the run and in the settings that a resume reads."""
         plan = job.plan
-        now = f"{plan.accumulation} parts of {plan.micro_batch}" + (", checkpointing" if plan.checkpointing else "")
+        now = f"{plan.accumulation} micro-batches of {plan.micro_batch}" + (
+            ", checkpointing" if plan.checkpointing else ""
+        )
         self._terminal.warn(f"{reason} The plan is corrected, once, and the step tried again: {now}.")
         replan(job.folder, plan)
         self._run.tag({"fracture.memory_corrected": f"{now}: {reason}"})
@@ -140,9 +142,9 @@ def show_refit(job: Job, results: Results, terminal: Terminal) -> None:
     if results.refit:
         terminal.say(
             f"Head: fitted again on the {results.refit:,} images of training and validation together, which the test "
-            "judges; figures of validation are those of the head that was selected."
+            "uses; figures of validation are of the head before that."
         )
     elif job.config.refit is True:
-        ungrouped = "some class has too few groups for out-of-fold answers, which decisions would rest on"
+        ungrouped = "some class has too few groups for out-of-fold answers, on which decisions are fitted"
         tuned = f"epoch {results.best_epoch} has other weights than those that the head was fitted on"
-        terminal.warn(f"refit=true: not done, for {ungrouped if results.best_epoch == 1 else tuned}.")
+        terminal.warn(f"refit=true: not done, because {ungrouped if results.best_epoch == 1 else tuned}.")

@@ -107,4 +107,4 @@ class SideBySide:
     def _reason(self, name: str, code: int) -> str:
         """The last that a member has said."""
         lines = [line for line in self.log(name).read_text(encoding="utf-8", errors="replace").splitlines() if line]
-        return f"exit code {code}: {lines[-1][:300] if lines else 'said nothing'} (all of it: {self.log(name)})"
+        return f"exit code {code}: {lines[-1][:300] if lines else 'gave no reason'} (all of it: {self.log(name)})"

@@ -44,7 +44,7 @@ def find(name: str, folder: Path) -> Target:
         folder: where what has to be downloaded goes.
 
     Raises:
-        ConfigError: no such run or file, or it holds no checkpoint.
+        ConfigError: no such run or file, or it has no checkpoint.
     """
     path = expanded(name)
     if path.suffix == ".pth" or (path.exists() and not name.startswith("models:/")):
@@ -65,19 +65,20 @@ def find(name: str, folder: Path) -> Target:
 
 
 def why_no_model(run_id: str) -> str:
-    """What to say of a run that holds no model, and where one is."""
+    """What to say of a run that has no model, and where one is."""
     run = query.run_of(run_id)
     kinds = {
         "ensemble": "it was made before ensembles were models; `fracture ensemble "
         f"{run.tags.get('fracture.members', '').replace(',', ' ')}` makes it again",
-        "evaluate": f"it only judged a model, that of {run.tags.get('fracture.evaluated', 'another run')}: name that",
+        "evaluate": f"it only evaluated a model, that of {run.tags.get('fracture.evaluated', 'another run')}: name "
+        f"that",
         "group": "it is the parent of several runs: name one of those below it",
         "pointer": f"run {run.tags.get('fracture.resumed_by', '')} goes on in its place: name that",
     }
     if run.kind == "train" and run.status == "FINISHED":
         kinds["train"] = "it is finished, so the file was deleted since: bring it back, or name another run"
     why = kinds.get(run.kind, "only a finished training run or an ensemble of such does")
-    return f"run {run_id}: holds no best.pth; {why}"
+    return f"run {run_id}: has no best.pth; {why}"
 
 
 def _origin(run_id: str, folder: Path) -> tuple[frozenset[str] | None, str]:
@@ -105,8 +106,7 @@ def read_manifest(run_id: str, folder: Path, digest: str) -> Manifest:
         manifest = read_csv(folder / "manifest.csv")
     if digest not in ("", manifest.digest()):
         raise ConfigError(
-            f"run {run_id}: its manifest.csv is not of the data that it has learned from; bring it back, or name "
-            "another run"
+            f"run {run_id}: its manifest.csv is not of its training data; restore it, or name another run"
         )
     return manifest
 

@@ -23,9 +23,9 @@ def why_no_address(uri: str) -> str:
     scheme = parts.scheme.split("+")[0]
     why = ""
     if scheme in ("", "file"):
-        why = "" if MLFLOW_ALLOW_FILE_STORE.get() else "it names a folder of files, which MLflow writes to no more"
+        why = "" if MLFLOW_ALLOW_FILE_STORE.get() else "it names a folder of files, which MLflow no longer supports"
     elif uri.partition("?")[0] in _IN_MEMORY:
-        why = "it names no file, so that all would be lost when the command ends"
+        why = "it names no file, so everything would be lost when the command ends"
     elif scheme == "sqlite" and parts.netloc:
         why = "a file comes after three slashes"
     elif scheme in ("http", "https") and (not parts.hostname or port == 0):

@@ -120,7 +120,7 @@ def _find_or_make() -> str:
 def _check(found: Experiment | None) -> None:
     if found is not None and found.lifecycle_stage == LifecycleStage.DELETED:
         raise ConfigError(
-            f"experiment {found.name} (id {found.experiment_id}) was deleted: bring it back with `mlflow experiments "
+            f"experiment {found.name} (id {found.experiment_id}) was deleted: restore it with `mlflow experiments "
             f"restore --experiment-id {found.experiment_id}`, or give another name: MLFLOW_EXPERIMENT_NAME=..."
         )
 

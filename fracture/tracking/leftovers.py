@@ -174,10 +174,10 @@ def _judge_state(folder: Path) -> Leftover | None:
     if info.status == "FINISHED":
         return Leftover(folder.name, f"{what}: the run has finished", "--fix deletes it", "over", folder)
     if not _can_go_on(folder):
-        said = f"{what}: nothing was learned that could go on"
+        said = f"{what}: it has no training progress to resume"
         return Leftover(folder.name, said, "--fix deletes it", "state", folder)
-    fix = f"fracture train --resume {folder.name}, or delete the run to be rid of it"
-    return Leftover(folder.name, f"{what}: the run was interrupted and can go on", fix, "resumable", folder)
+    fix = f"fracture train --resume {folder.name}, or delete the run to remove it"
+    return Leftover(folder.name, f"{what}: the run was interrupted and can be resumed", fix, "resumable", folder)
 
 
 def _can_go_on(folder: Path) -> bool:

@@ -78,7 +78,7 @@ class Outbox:
         if failed or before > 1:
             self._keep()
         if not failed and self.reason:
-            self._say(f"The tracking store answers again: {before} writes that waited were delivered.")
+            self._say(f"The tracking store answers again: {before} waiting writes were sent.")
             self.reason = ""
         return not failed
 
@@ -96,7 +96,7 @@ class Outbox:
             self._next_try = time.monotonic() + _EVERY
             if not self.reason:
                 self._say(
-                    f"The tracking store does not take what it is told ({sentence(error)}): the work goes on, and "
+                    f"The tracking store does not accept data ({sentence(error)}): the work goes on, and "
                     f"what waits is kept in {folder / NAME}."
                 )
             self.reason = sentence(error)

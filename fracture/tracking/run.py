@@ -103,7 +103,7 @@ class TrackedRun:
                 "fracture.kind": "pointer",
                 "fracture.resumed_by": run_id,
                 "mlflow.runName": f"pointer: resumed {run_id[:8]}",
-                "mlflow.note.content": f"This run only resumed run `{run_id}`, which holds everything.",
+                "mlflow.note.content": f"This run only resumed run `{run_id}`, which has everything.",
             }.items():
                 client.set_tag(pointer, key, value)
         return cls._ready(run_id, "")

@@ -22,7 +22,7 @@ def summary(results: Results, plan: dict[str, str], license_: str) -> str:
         "",
         _confusion(results),
         "",
-        f"Chosen by {results.select_metric} at epoch {results.best_epoch} of {results.epochs}"
+        f"Selected by {results.select_metric} at epoch {results.best_epoch} of {results.epochs}"
         f"{' (stopped early)' if results.stopped_early else ''}; {results.seconds / 60:.1f} minutes. "
         f"Initial weights: {results.weights_origin} (licence: {license_}).",
         "",

@@ -356,7 +356,9 @@ def indeterminism_explained(job: Job) -> Iterator[None]:
         if "deterministic" not in str(error) or not job.config.deterministic:
             raise
         first = str(error).splitlines()[0].partition(". ")[0]
-        raise ConfigError(f"deterministic=true: {job.backbone.name} cannot do without: {first}") from error
+        raise ConfigError(
+            f"deterministic=true: {job.backbone.name} needs an operation that is not deterministic: {first}"
+        ) from error
 
 
 def no_memory(job: Job, error: BaseException) -> str:
@@ -365,7 +367,7 @@ def no_memory(job: Job, error: BaseException) -> str:
     what = f"batch_size={c.batch_size}, accumulation={plan.accumulation}, {plan.precision}, {plan.image_size} px"
     return (
         f"{job.backbone.name} with {what} does not fit into the memory of {plan.device}: "
-        f"{(str(error).splitlines() or ['out of memory'])[0]}\nWays out: {'; '.join(_ways_out(job))}."
+        f"{(str(error).splitlines() or ['out of memory'])[0]}\nTry: {'; '.join(_ways_out(job))}."
     )
 
 

@@ -85,10 +85,11 @@ def resolve(config: TrainConfig, backbone: Backbone, facts: Facts) -> tuple[Trai
         given = ", ".join(f"{name}={value}" for name, value in changes.items())
         raise ConfigError(
             f"recipe=auto chooses {given} for {facts.images:,} images, which does not go with what was given: "
-            f"{'; '.join(problems)}.\nGive these knobs values of your own too, or leave yours out, or use recipe=seed."
+            f"{'; '.join(problems)}.\nGive these parameters values too, or leave yours out, or use recipe=seed."
         )
     few = facts.images <= FEW
-    what = "only the head is fitted" if few else "the head is fitted, then the layers below it are fine-tuned gently"
+    what = "only a linear probe is fitted" if few else "a linear probe is fitted, then the layers below it are "
+    "fine-tuned"
     plain = "" if chosen.features == "pyramid" else ", reading the backbone's own features only"
     size = f", at {backbone.image_size(chosen.image_size)} px" if backbone.fixed_size else ""
     reason = f"{facts.images:,} images and pretrained weights: {what}{plain}{size}"
@@ -115,12 +116,12 @@ def _why_seed(config: TrainConfig, facts: Facts) -> str:
     if config.recipe == "seed":
         return ", as given"
     if as_text(config)["head"] == "random":
-        return ": head=random was given, and what could be chosen begins with another head"
+        return ": head=random was given, and all other recipes start with a linear probe"
     if not facts.pretrained:
-        return ": random weights hold no features worth keeping"
+        return ": random weights have no useful features"
     if facts.synthetic:
-        return ": the demo set is for seeing the story"
-    return f": {facts.images:,} training images are enough to teach the whole network" if facts.images > MANY else ""
+        return ": the demo set trains the whole network"
+    return f": {facts.images:,} training images are enough to train the whole network" if facts.images > MANY else ""
 
 
 def _changes(config: TrainConfig, backbone: Backbone, facts: Facts, features: str) -> dict[str, object]:

@@ -108,7 +108,7 @@ AUDIT: dict[str, tuple[Build, int, str]] = {
         3,
         "and path missing",
     ),
-    "an empty manifest": (lambda r, i: ["audit", _write(r / "x.csv", "path,label\n")], 3, "holds no row"),
+    "an empty manifest": (lambda r, i: ["audit", _write(r / "x.csv", "path,label\n")], 3, "has no row"),
     "an odd split": (
         lambda r, i: ["audit", _write(r / "x.csv", "path,label,split\na,b,c\n")],
         3,

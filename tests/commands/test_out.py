@@ -57,7 +57,7 @@ def test_every_command_that_writes_is_among_them() -> None:
     [
         (("kept.csv",), ""),
         (("not/yet/there.csv",), ""),
-        ((".",), "is a folder, and a file is to be written"),
+        ((".",), "is a folder, and a file must be written"),
         (("kept.csv", "taken"), r"is a folder, .* \(taken is written beside it\)"),
         (("/dev/null",), "is a device, which a file would replace"),
         (("a" * 250 + ".csv",), "nothing can be written there: File name too long"),

@@ -123,7 +123,7 @@ def test_distributions_warn() -> None:
     images[2] = Image("huge.png", "a", "val", "z", "two", "d", 9000, 9000, spread=40.0)
     found = _judge(images).distributions
     assert (found.blank, found.tiny, found.outliers) == (("blank.png",), ("tiny.png",), ("huge.png",))
-    assert any("every a is from two, which holds no other class" in w for w in found.warnings)
+    assert any("every a is from two, which has no other class" in w for w in found.warnings)
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def test_splits_of_a_part_of_the_rows_are_refused(images: Path) -> None:
     rows = rows_of(images, split="train")
     rows[:4] = [replace(row, split="") for row in rows[:4]]
     problems = refused(write(images, rows))
-    assert "4 of 30 rows name no split: fill or empty the whole column" in problems
+    assert "4 of 30 rows have no split: fill or empty the whole column" in problems
 
 
 def test_folds_test_every_image_once_and_tear_no_group(images: Path) -> None:

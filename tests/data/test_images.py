@@ -227,7 +227,7 @@ def test_decoding_in_threads_leaves_the_warnings_as_they_were() -> None:
 
 @pytest.mark.parametrize(
     ("width", "height", "reason"),
-    [(0, 5, "holds no pixels"), (5, 0, "holds no pixels"), (10_001, 10_000, "more than"), (1, 51, "longer than")],
+    [(0, 5, "has no pixels"), (5, 0, "has no pixels"), (10_001, 10_000, "more than"), (1, 51, "longer than")],
 )
 def test_sizes_are_checked(width: int, height: int, reason: str) -> None:
     with pytest.raises(ImageError, match=reason):

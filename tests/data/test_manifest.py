@@ -32,7 +32,7 @@ BAD = {
     "two columns of one name": ("path,label,label\na.png,x,y\n", "two columns are called label"),
     "two labels for one path": ("path,label\na.png,x\na.png,y\n", "has 2 labels in its rows: x, y"),
     "empty": ("", "found none"),
-    "no row": ("path,label\n", "holds no row"),
+    "no row": ("path,label\n", "has no row"),
     "empty path": ("path,label\n,x\n", "m.csv:2: path or label is empty"),
     "empty label": ("path,label\na.png, \n", "m.csv:2: path or label is empty"),
     "short row": ("path,label\na.png\n", "m.csv:2: path or label is empty"),

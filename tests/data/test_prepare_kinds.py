@@ -335,7 +335,7 @@ def test_cells_of_several_classes(several: str, plant: Plant) -> None:
     assert prepared.manifest.classes == ("A", "B")
     assert sorted(one.reason for one in prepared.excluded) == [
         "it has findings of several classes: A, B",
-        "its label is 'NaN': nobody knows its class",
+        "its label is 'NaN': its class is unknown",
     ]
 
 
@@ -389,7 +389,7 @@ def test_titles_above_the_header_and_western_text_are_read_and_said(above: str, 
     assert prepared.manifest.classes == ("Brüche", "kein Bruch")
     said = "".join(prepared.sources[0].notes)
     assert "read as Windows-1252: check that Brüche is spelt right" in said
-    assert f"lines above the header are passed over: {above.splitlines()[0]}" in said
+    assert f"lines above the header are skipped: {above.splitlines()[0]}" in said
     line = N + 2 + above.count("\n")
     assert [one.path for one in prepared.excluded] == [f"{root}/t.csv:{line} gone.png"]
 
@@ -441,7 +441,7 @@ def test_a_folder_that_is_not_there_is_believed_only_if_none_is(plant: Plant) ->
     assert len(prepared.manifest.rows) == N - 10
     assert sum("while other folders of the table are there" in one.reason for one in prepared.excluded) == 10
     there = [[f"c/{i}.png", "AB"[i % 2]] for i in range(N)]
-    with pytest.raises(DataError, match="none names an image that is there"):
+    with pytest.raises(DataError, match="none names an existing image"):
         _prepare(_table(root / "t.csv", [header, *there]))
 
 

@@ -117,7 +117,7 @@ OTHERS: dict[str, tuple[Callable[[], bytes], str]] = {
     "JPEG-LS": (lambda: patched("JPEG", b"\xff\xc0", 1, b"\xf7"), "a JPEG-LS, which is read in DICOM"),
     "bomb": (lambda: patched("BMP", b"BM", 18, b"\xff\xff\0\0\xff\xff"), "more than 100,000,000 pixels"),
     "strip": (lambda: write(sample("u2", 3, 2, 200), 2), "200 x 2 is longer than 50 times its width"),
-    "no width": (lambda: write(sample("u2", 3), 2, more={256: [0]}), "holds no pixels"),
+    "no width": (lambda: write(sample("u2", 3), 2, more={256: [0]}), "has no pixels"),
     "not finite": (lambda: write(FLOATS * [np.nan]), "holds values that are not finite"),
     "too far apart": (lambda: write(FLOATS * np.array([-1.7e308, 1.7e308] * 10)[:, None]), "too far apart"),
     "too many bytes": (
@@ -196,17 +196,17 @@ class TestDicom:
     def test_what_holds_no_image_is_named(self, kind: str, name: str) -> None:
         gone = dict.fromkeys(("PixelData", "Rows", "Columns", "BitsAllocated", "PhotometricInterpretation"))
         dataset = dataset_of(**gone, SOPClassUID=kind)
-        assert refused(whole(dataset)) == f"holds no image (it is {name})"
-        assert refused(bare(dataset, implicit=False)) == f"holds no image (it is {name})"
+        assert refused(whole(dataset)) == f"has no image (it is {name})"
+        assert refused(bare(dataset, implicit=False)) == f"has no image (it is {name})"
 
     def test_a_table_of_contents_is_named(self) -> None:
         dataset = dataset_of(PixelData=None, SOPClassUID="1.2.840.10008.1.3.10")
-        assert refused(whole(dataset)) == "holds no image (it is a DICOMDIR, the table of contents of a disc)"
+        assert refused(whole(dataset)) == "has no image (it is a DICOMDIR, the table of contents of a disc)"
 
     @pytest.mark.parametrize("kind", ["1.2.3.4", None, "1.2.840.113619.4.30"])
     def test_private_kinds_are_not_named(self, kind: str | None) -> None:
         assert refused(whole(dataset_of(PixelData=None, SOPClassUID=kind))) == (
-            "holds no image (a DICOM file that does not say what it is)"
+            "has no image (a DICOM file that does not say what it is)"
         )
 
     @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ class TestDicom:
             ({"PixelData": b"12"}, "it holds fewer pixels than its size says: it was cut short, copy it again"),
             ({"Rows": None}, "it does not say how many rows and columns it has"),
             ({"Columns": None}, "it does not say how many rows and columns it has"),
-            ({"Rows": 0}, "48 x 0 holds no pixels"),
+            ({"Rows": 0}, "48 x 0 has no pixels"),
             ({"Rows": 60_000, "Columns": 60_000}, "60000 x 60000 is more than 100,000,000 pixels"),
             ({"BitsAllocated": 12}, "it packs pixels of 12 bits, which is not read: convert it with gdcmconv"),
             ({"SamplesPerPixel": 2}, "fewer pixels"),
@@ -254,7 +254,7 @@ class TestDicom:
 
 @pytest.mark.parametrize("name", sorted(path.name for path in Path(decode.__code__.co_filename).parent.glob("*.py")))
 def test_no_reason_is_made_of_what_a_library_said(name: str) -> None:
-    """An ImageError holds no text of another exception, and no name of its class."""
+    """An ImageError has no text of another exception, and no name of its class."""
     tree = ast.parse((Path(decode.__code__.co_filename).parent / name).read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "ImageError":

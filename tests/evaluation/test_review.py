@@ -41,7 +41,7 @@ def test_answers_no_better_than_chance_rank_nothing(strength: float) -> None:
     known, _ = answers(strength=strength)
     found = review(known, "out of fold")
     assert not len(found.order)
-    assert "Labels were not looked at: the answers to images that the model has not seen are no" in found.sentence
+    assert "Labels were not ranked: the answers to images that the model has not seen are no" in found.sentence
     assert "chance is 0.33" in found.sentence
 
 

@@ -123,7 +123,7 @@ def test_files_with_and_without_the_field() -> None:
         (("fractured", "normal"), "normal is a name for the healthy class"),
         (("no_fracture", "normal", "spiral"), "no_fracture and normal are names for the healthy class"),
         (("0", "1"), "0 is a name for the healthy class"),
-        (("bruch", "heil"), "of two classes, here bruch and heil, one is healthy as a rule"),
+        (("bruch", "heil"), "of two classes, here bruch and heil, one is usually healthy"),
         (("fracture", "other"), "of two classes"),
         (("comminuted_fracture", "simple_fracture"), ""),
         (("A1", "A2", "B3"), ""),

@@ -158,7 +158,7 @@ def test_a_saved_model_comes_back_and_a_changed_one_does_not(predictor: Predicto
     (tmp_path / "weights.safetensors").write_bytes(bytes(data[:4]))
     with pytest.raises(ConfigError, match=r"^models:/m/1: its packaged model is damaged"):
         Predictor.load(tmp_path, "models:/m/1")
-    with pytest.raises(ConfigError, match=r"^models:/m/1: holds no packaged model"):
+    with pytest.raises(ConfigError, match=r"^models:/m/1: has no packaged model"):
         Predictor.load(tmp_path / "nothing", "models:/m/1")
 
 

@@ -277,7 +277,7 @@ def test_a_reader_corrects_an_answer_in_a_browser(browser: Any, answering: Predi
         browser.find_element("css selector", "#truth option[value=no_fracture]").click()
         browser.find_element("id", "by").send_keys("A. Reader")
         browser.find_element("css selector", "#correct button").click()
-        until(lambda: text("kept") == "Kept: no fracture.")
+        until(lambda: text("kept") == "Saved: no fracture.")
         (kept,) = place.corrections()
         assert (kept.image, kept.label, kept.by) == (
             hashlib.sha256(png(0, 300)).hexdigest(), "no_fracture", "A. Reader",
@@ -285,11 +285,11 @@ def test_a_reader_corrects_an_answer_in_a_browser(browser: Any, answering: Predi
         browser.refresh()
         until(lambda: "Really: no fracture" in text("images"))
         assert "Pictures are not kept" in text("nothing")
-        assert text("kept") == "Kept: no fracture."
+        assert text("kept") == "Saved: no fracture."
         assert browser.find_element("id", "by").get_property("value") == "A. Reader"
         server.should_exit = True
         thread.join(20)
         browser.find_element("css selector", "#truth option[value=simple_fracture]").click()
         browser.find_element("css selector", "#correct button").click()
-        until(lambda: "Not kept: the server does not answer." in text("kept"))
+        until(lambda: "Not saved: the server does not answer." in text("kept"))
     log.close()

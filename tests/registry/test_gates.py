@@ -144,7 +144,7 @@ def test_kinds_of_fracture_alone_pass_and_the_gate_says_what_is_missing() -> Non
         assert words in gate.sentence
     evidence = replace(GOOD, results=kinds)
     text = card.render(evidence, gates.judge(evidence, LIMITS, "research"), "research")
-    assert "How many fractures it misses is not known, for no class is known to be healthy." in text
+    assert "How many fractures it misses is not known, because no class is known to be healthy." in text
     assert gate.sentence in text
 
 

@@ -49,7 +49,7 @@ def said(wanted: thresholds.Thresholds = LIMITS, **changes: Any) -> gates.Gate:
 def test_kept_promises_pass() -> None:
     gate = said()
     assert gate.passed
-    assert gate.sentence.startswith("decided on out-of-fold answers to train and validation (400 images, 390 groups)")
+    assert gate.sentence.startswith("fitted on out-of-fold answers to train and validation (400 images, 390 groups)")
     assert gate.figure == "5.0% wrong among 50% answered"
 
 
@@ -110,7 +110,7 @@ def test_what_was_not_recorded_passes_until_somebody_asks() -> None:
     assert (named["promises"].passed, named["promises"].figure) == (True, "not recorded")
     asked = gates.judge(old, LIMITS.wanting("sensitivity:0.9", ""), "research")
     assert "was not recorded" in next(gate.sentence for gate in asked if gate.name == "promises")
-    assert "What that rests on was not recorded." in card.render(old, asked, "research")
+    assert "What the thresholds were fitted on was not recorded." in card.render(old, asked, "research")
 
 
 def test_a_file_from_before_asks_for_nothing_and_keeps_its_digest(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_model_with_decisions_for_a_new_place_is_a_version_with_the_figures_of
 
     quick = EvaluateConfig(threads=1, precision="fp32", batch_size=8)
     evaluate(trained, str(local), quick, place / "only", screen)
-    with pytest.raises(ConfigError, match=r"only judged a model, that of .*--refit-decisions"):
+    with pytest.raises(ConfigError, match=r"only evaluated a model, that of .*--refit-decisions"):
         evidence.read(query.finished(["evaluate"])[0].id)
 
     wanted = quick.model_copy(update={"refit_decisions": True, "operating": "sensitivity:0.9", "refer_error": 0.2})
@@ -163,7 +163,7 @@ def test_a_model_with_decisions_for_a_new_place_is_a_version_with_the_figures_of
     assert (registry.alias("champion"), registry.alias("candidate")) == (first.version, second.version)
 
     text = (artifacts.fetch_model("models:/sites@candidate", place / "card") / "model_card.md").read_text()
-    assert "Decided on local images (90 images, 90 groups)" in text
+    assert "Thresholds were fitted on local images (90 images, 90 groups)" in text
     for words in ("## Figures on clinic, where it is to be used", "## Figures on origin, where it was trained"):
         assert words in text
     assert "| metric | decisions of the training | new ones |" in text

@@ -136,7 +136,7 @@ def _see_the_mean(parent: str, runs: Sequence[str], folder: Path) -> None:
     by_name = thresholds.read(thresholds.DEMO).model_copy(update={"judged": "out_of_fold"})
     refused, taken = gates.judged_on(read, thresholds.read(thresholds.DEMO), ""), gates.judged_on(read, by_name, "")
     assert (refused.passed, taken.passed) == (False, True)
-    assert "`--judged out_of_fold` takes it for that" in refused.sentence
+    assert "`--judged out_of_fold` accepts that" in refused.sentence
     assert not gates.judged_on(made_up.GOOD, by_name, "").passed, "what is asked for by name is what it must be"
     assert len(validation.read(parent, 8).paths) == 8
     whole = replace(read, robustness={"none": 1.0}, latency_ms=1.0, memory_mib=1.0, audit="clean", confounded=False)

@@ -117,7 +117,7 @@ def test_a_changed_champion_is_taken_up_without_a_lost_request(versions: dict[st
         until(lambda: not get(f"{address}/healthz")["follow"]["ok"])
         health = get(f"{address}/healthz")
         assert (health["version"], health["ok"], health["follow"]["alias"]) == (second, True, CHAMPION)
-        why = f"version {broken} now, which cannot be taken up: models:/bones/{broken}: the weights are not those"
+        why = f"version {broken} now, which cannot be loaded: models:/bones/{broken}: the weights are not those"
         assert why in health["follow"]["problem"]
         time.sleep(0.8)  # it is tried again meanwhile
         mlflow.MlflowClient().delete_registered_model_alias(champions.NAME, "champion")

@@ -84,7 +84,7 @@ def test_what_is_given_counts_and_what_differs_is_neither_mixed_nor_compared(
     without = results_of(none, tmp_path / "none")
     assert (without.healthy, without.operating_point.fracture_threshold) == (None, None)
 
-    with pytest.raises(ConfigError, match=r"cannot be mixed: each takes another class for healthy: normal \(run"):
+    with pytest.raises(ConfigError, match=r"cannot be combined: they have different healthy classes: normal \(run"):
         ensemble([normal, turned], terminal())
     screen = terminal()
     assert ensemble([none, normal], screen).healthy == "normal"
@@ -119,7 +119,7 @@ def test_names_that_tell_nothing_warn_and_cost_the_sensitivity(
     assert "WARNING: Healthy class: none is known among bruch, heil: no threshold for reporting" in said(screen)
     assert mlflow.get_run(run_id).data.tags["fracture.healthy"] == "none"
     page = mlflow.artifacts.load_text(f"{mlflow.get_run(run_id).info.artifact_uri}/report.html")
-    assert "How many fractures it misses is not known, for no class is known to be healthy." in page
+    assert "How many fractures it misses is not known, because no class is known to be healthy." in page
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def test_what_cannot_be_judged_is_said(runs: list[str], tmp_path: Path, make_ima
         evaluate("nope", str(other), QUICK, out, terminal())
     with mlflow.start_run() as empty:
         pass
-    with pytest.raises(ConfigError, match=r"holds no best.pth; only a finished training run"):
+    with pytest.raises(ConfigError, match=r"has no best.pth; only a finished training run"):
         evaluate(empty.info.run_id, str(other), QUICK, out, terminal())
     with pytest.raises(ConfigError, match=r"has no .*results.json"):
         compare_runs([empty.info.run_id], CompareConfig(), out, terminal())
@@ -180,7 +180,7 @@ def test_gates_judge_an_ensemble_by_what_its_members_are(runs: list[str]) -> Non
     ("tags", "message"),
     [
         ({"fracture.kind": "ensemble", "fracture.members": "a,b"}, "`fracture ensemble a b` makes it again"),
-        ({"fracture.kind": "evaluate", "fracture.evaluated": "r1"}, "only judged a model, that of r1"),
+        ({"fracture.kind": "evaluate", "fracture.evaluated": "r1"}, "only evaluated a model, that of r1"),
         ({"fracture.kind": "group"}, "is the parent of several runs"),
         ({"fracture.kind": "compare"}, "only a finished training run or an ensemble of such does"),
     ],
@@ -239,7 +239,7 @@ def test_runs_on_other_data_are_neither_mixed_nor_ranked(
     with pytest.raises(ConfigError, match="needs two runs or more"):
         ensemble([runs[0], runs[0]], terminal())
     stranger = train(make_images(tmp_path / "other", 12), epochs=1)
-    with pytest.raises(ConfigError, match=r"cannot be mixed: data_digest .* and "):
+    with pytest.raises(ConfigError, match=r"cannot be combined: data_digest .* and "):
         ensemble([runs[0], stranger], terminal())
     with pytest.raises(ConfigError, match="judged on different test data, so their scores cannot be ranked"):
         compare_runs([runs[0], stranger], CompareConfig(), tmp_path / "compare", terminal())

@@ -75,7 +75,7 @@ def test_a_server_that_comes_back_is_told_everything_once_and_in_order(
     screen = terminal()
     session.train(config(images, epochs=EPOCHS), Session(screen, None, "again {run}"))
     check_complete(newest())
-    assert "The tracking store does not take what it is told" in said(screen)
+    assert "The tracking store does not accept data" in said(screen)
     assert "The tracking store answers again: " in said(screen)
     assert said(screen).count("tracking store") == 2, "once each"
 

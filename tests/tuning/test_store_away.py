@@ -85,7 +85,7 @@ def test_a_short_absence_ends_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(tracked.TrialRun, "epoch", epoch)
         said = tune(tmp_path, images, trials=2, epochs=4, pruner="none")
-    assert said.count("The tracking store does not take what it is told") == 1
+    assert said.count("The tracking store does not accept data") == 1
     assert said.count("The tracking store answers again") == 1
     assert {run.info.status for run in children(parent())} == {"FINISHED"}
     assert re.search(r"trial 0 \(1 of 2\) complete", said)

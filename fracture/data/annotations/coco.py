@@ -65,7 +65,7 @@ def _read_content(content: Mapping[str, object], file: str, images: Images, draf
     for one in annotations if isinstance(annotations, list) else []:
         key = _key(one.get("image_id")) if isinstance(one, dict) else ""
         if not key or key not in listed:
-            draft.problem(file, f"an annotation is of no image that the file lists: {short(key or one)}")
+            draft.problem(file, f"an annotation refers to an image that the file does not list: {short(key or one)}")
             continue
         image = listed[key]
         if not image.path:

@@ -110,7 +110,7 @@ def _label_warnings(labels: dict[str, dict[str, int]]) -> list[str]:
     absent = [split for split in SPLITS if split not in labels] if set(labels) - {"unsplit"} else []
     warnings = [f"no image is in {split}: training will refuse" for split in absent]
     warnings += [
-        f"{split} holds no {label}" for split, counts in labels.items() for label, count in counts.items() if not count
+        f"{split} has no {label}" for split, counts in labels.items() for label, count in counts.items() if not count
     ]
     shares = {split: {k: n / sum(counts.values()) for k, n in counts.items()} for split, counts in labels.items()}
     for label in next(iter(labels.values()), {}):
@@ -129,5 +129,5 @@ def _source_warnings(sources: dict[str, dict[str, int]]) -> list[str]:
     for label in next(iter(sources.values()), {}):
         own = [source for source, counts in sources.items() if counts[label]]
         if all(sum(sources[source].values()) == sources[source][label] for source in own):
-            warnings.append(f"every {label} is from {', '.join(own)}, which holds no other class")
+            warnings.append(f"every {label} is from {', '.join(own)}, which has no other class")
     return warnings

@@ -124,7 +124,7 @@ def _check_groups(images: Sequence[Image], note: str) -> Check:
             members[image.group].append(i)
     torn = {g: held for g, held in members.items() if len({images[i].split for i in held} - {""}) > 1}
     if not members:
-        told = f"the manifest names no groups, so only the images themselves can tell{note}"
+        told = f"the manifest has no groups, so only images can be compared{note}"
         return Check(3, name, title, "note", told)
     if not torn:
         return Check(3, name, title, "ok", f"none of {len(members):,} groups is in two splits{note}")
@@ -153,7 +153,7 @@ def _check_source(probe: Probe) -> Check:
         return Check(5, name, title, "skipped", f"not probed: {why}")
     best = probe.pairs[0]
     said = (
-        f"without looking at the bone, {best.first} and {best.second} are told apart with AUC {best.auc:.2f} "
+        f"without looking at the bone, {best.first} and {best.second} are separated with AUC {best.auc:.2f} "
         f"[{best.low:.2f}, {best.high:.2f}] (chance 0.50, n = {best.n_first:,} + {best.n_second:,})"
     )
     count = sum(pair.confounded for pair in probe.pairs)

@@ -67,8 +67,8 @@ def check_splits(rows: list[Row], keys: list[list[Hashable]]) -> None:
     examples = ", ".join(rows[i].path.name for i in largest[:3])
     hint = f"If they are not: {way}. " if way else ""
     raise DataError(
-        f"no image would be in {' and '.join(empty)}: {len(rows):,} images are {len(members):,} groups that must not "
-        f"be torn apart; the largest has {len(largest):,} images, linked by {by}: {examples}",
+        f"no image would be in {' and '.join(empty)}: {len(rows):,} images are {len(members):,} groups that must "
+        f"stay together; the largest has {len(largest):,} images, linked by {by}: {examples}",
         f"{hint}Three groups of each class are needed; more images help.",
     )
 

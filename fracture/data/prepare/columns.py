@@ -247,7 +247,7 @@ def _check_split(
             raise DataError(
                 f"{path}: the column {column} holds {some(others)}, which is none of {', '.join(SPLITS)}, and no "
                 f"{' and no '.join(lacking)}",
-                "Write train, val or test there, or have all images divided anew by --resplit true.",
+                "Write train, val or test there, or make new splits with --resplit true.",
             )
         known = [
             f"{value} is {split_name(value)}" for value in values if value.lower() not in SPLITS and split_name(value)

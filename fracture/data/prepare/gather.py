@@ -75,7 +75,7 @@ def gather(
 
     Raises:
         ConfigError: as many source names as sources are needed, or a class in ``label_map`` that no source holds.
-        DataError: a source is missing, broken, or holds no image: all of them at once; or too many classes.
+        DataError: a source is missing, broken, or has no image: all of them at once; or too many classes.
     """
     names = [name.strip() for name in config.source.split(",")] if config.source else [""]
     if len(names) not in (1, len(sources)):

@@ -99,7 +99,7 @@ def read_table(path: Path, config: PrepareConfig, source: str) -> TableRecords:
         first = f"; the first: {excluded[0].path}: {excluded[0].reason}" if excluded else ""
         told = "".join(f"; {note}" for note in table.notes)
         raise DataError(
-            f"{path}: of {len(excluded):,} rows none names an image that is there{first}{told}",
+            f"{path}: of {len(excluded):,} rows none names an existing image{first}{told}",
             f"Its paths start from {index.real}; --root names another folder, --columns other columns.",
         )
     notes = [
@@ -228,7 +228,7 @@ def _label(row: Row, text: Mapping[str, str], reading: _Reading) -> tuple[str, t
         return "", tuple(name for name in columns.labels if canonical(row[name]).lower() in HOT), ""
     label = canonical(text["label"])
     if label.lower() in UNKNOWN and not {label, text["label"]} & reading.mapped:
-        return "", None, f"its label is {label!r}: nobody knows its class"
+        return "", None, f"its label is {label!r}: its class is unknown"
     parts = findings_of(label, reading.labels)
     if reading.boxes or (label and parts != [label]):
         return "", tuple(parts), ""

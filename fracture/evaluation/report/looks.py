@@ -27,10 +27,11 @@ def looks_at_the_bone(controls: Controls, classes: int) -> str:
     if without.low > chance:
         return f"Not only: with the centre hidden it still does better than chance ({figures})."
     if without.value - chance > _MUCH * (whole.value - chance):
-        return f"Not clear: too few images tell what it can do without the centre ({figures})."
+        return f"Not clear: too few images to know how it does without the centre ({figures})."
     if alone.low is None or alone.low <= chance:
         return (
-            f"Not clear: with the centre hidden it falls to chance, but with all else hidden it does too ({figures})."
+            f"Not clear: with the centre hidden it falls to chance, but with everything else hidden it does too "
+            f"({figures})."
         )
     return f"Nothing speaks against it: with the centre hidden it falls to chance ({figures})."
 

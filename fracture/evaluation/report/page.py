@@ -63,19 +63,19 @@ class Contents:
 
 
 CAPTIONS = {
-    "training": "How training went; the dotted line is the epoch that was chosen, on validation.",
+    "training": "Training, epoch by epoch; the dotted line is the selected epoch.",
     "confusion": "Confusion matrix: true classes in rows, the most probable class in columns. The operating point may "
     "decide otherwise.",
-    "rankings": "How well each class is told from the rest, whatever the threshold. Bands are 95%, by group.",
+    "rankings": "How well each class is separated from the others, at every threshold. Bands are 95%, by group.",
     "reliability": "Whether a probability of 80% is right in 80 of 100 cases: on the dotted line it is. Areas are "
     "numbers of images.",
     "rejection": "What is gained by referring the images of the lowest confidence to a person: share right among the "
     "others.",
     "scores": "The probabilities given to each class, for the images of each true class.",
-    "mistakes": "The mistakes of the highest confidence.",
+    "mistakes": "The mistakes with the highest confidence.",
     "maps_correct": "Where right answers come from: brighter spoke for the class.",
     "maps_wrong": "Where wrong answers come from: brighter spoke for the class that was predicted.",
-    "label_review": "Labels to look at again: those that models which had not seen the image find least probable. "
+    "label_review": "Labels that may be wrong: the least probable, by models that had not seen the image. "
     "label_review.csv has all of them in this order.",
     "augmented": "What training sees: images of the training split after augmentation.",
 }

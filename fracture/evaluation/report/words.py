@@ -19,7 +19,7 @@ def summary(results: Judged, audit: Mapping[str, Any] | None) -> list[str]:
     found = test.metrics
     lines = [
         f"The model sorts radiographs into {_list([_plain(name) for name in results.classes])}{_healthy(results)}. "
-        f"It was judged on {test.n:,} images of {found['accuracy'].groups:,} patients or originals{_learned(results)}."
+        f"It was tested on {test.n:,} images of {found['accuracy'].groups:,} patients or originals{_learned(results)}."
     ]
     if results.synthetic:
         lines.append(f"{_rendered(results)} rendered, not radiographs: nothing here has a medical meaning.")
@@ -37,7 +37,7 @@ def summary(results: Judged, audit: Mapping[str, Any] | None) -> list[str]:
         recall = found[f"recall_{name}"]
         if _known(recall):
             lines.append(
-                f"Of 100 images of \u201c{_plain(name)}\u201d it is so in about {_of_100(recall)} (n = {recall.n})."
+                f"For images of \u201c{_plain(name)}\u201d, it is in about {_of_100(recall)} of 100 (n = {recall.n})."
                 + _but(recall)
             )
     sets = results.decisions.sets if results.decisions else None
@@ -52,38 +52,41 @@ def limits(results: Judged, audit: Mapping[str, Any] | None) -> list[str]:
     test = results.splits["test"]
     lines = ["Research software, not a medical device. It must not be used to diagnose or treat anyone."]
     if results.synthetic:
-        lines.append("Synthetic images, judged or learned from: the scores show that the software works, and no more.")
+        lines.append("Synthetic images in training or test: the scores show that the software works, and no more.")
     if audit is None:
-        lines.append("Nobody has looked for leakage in the data (audit=off, or another data set than in training).")
+        lines.append("The data was not checked for leakage (audit=off, or another data set than in training).")
     elif audit.get("verdict") == "leaking":
         lines.append("The audit found leakage: test images have relatives in training. The scores are inflated.")
     if audit is not None and audit.get("confounded"):
-        lines.append("Class equals source for at least two classes: no split of this data can tell skill from source.")
+        lines.append(
+            "At least two classes can be predicted from their source: no split of this data can separate "
+            "skill from source."
+        )
     seen = getattr(results, "seen_in_training", 0)
     if seen:
-        lines.append(f"{seen} of the images were trained on or chosen by: the scores are inflated.")
+        lines.append(f"{seen} of the images were used in training or selection: the scores are inflated.")
     if results.healthy is None:
         lines.append(
-            f"There is no threshold for reporting a fracture and no sensitivity, for {NO_HEALTHY_CLASS}: if one of "
+            f"There is no threshold for reporting a fracture and no sensitivity, because {NO_HEALTHY_CLASS}: if one of "
             f"{_list([_plain(name) for name in results.classes])} is, train with healthy=CLASS. If none is, the model "
             "has no answer for a healthy image."
         )
     few = [f"{_plain(name)} ({n})" for name, n in test.counts.items() if n < _FEW]
     if few:
-        lines.append(f"Few test images of {_list(few)}: the intervals are wide, and that is all that is known.")
+        lines.append(f"Few test images of {_list(few)}: the intervals are wide.")
     if 0 < results.calibration.n < FEW:
         lines.append(
             f"Temperature and thresholds were fitted on only {results.calibration.n} images: the probabilities are "
-            "rough, and so is what is decided by them."
+            "rough, and so are the decisions."
         )
     lines += [
         f"{_plain(name)}: {found.caution}." for name, found in test.metrics.items() if found.caution and name in _SAID
     ]
     lines.append(
-        "The intervals cover the luck of which patients were in the test, not other hospitals, devices, projections or "
-        "populations: judge the model on data of where it is to be used (`fracture evaluate`)."
+        "The intervals cover chance in which patients were in the test, not other hospitals, devices, projections or "
+        "populations: evaluate the model on data from where it is to be used (`fracture evaluate`)."
     )
-    lines.append("Labels are taken as they are; wrong ones count as the model's mistakes.")
+    lines.append("Wrong labels count as mistakes of the model.")
     return lines
 
 
@@ -99,9 +102,9 @@ def _fractures(results: Judged) -> str:
     found, point = results.splits["test"].metrics, results.operating_point
     sensitivity, specificity = found.get("any_fracture_sensitivity"), found.get("any_fracture_specificity")
     if results.healthy is None:
-        return f"How many fractures it misses is not known, for {NO_HEALTHY_CLASS}."
+        return f"How many fractures it misses is not known, because {NO_HEALTHY_CLASS}."
     if sensitivity is None or specificity is None:
-        return f"How many fractures it misses is not known, for it has no threshold: {point.note or point.rule}."
+        return f"How many fractures it misses is not known, because it has no threshold: {point.note or point.rule}."
     if not _known(sensitivity) or not _known(specificity):
         reason = sensitivity.reason or specificity.reason
         return f"How many fractures it misses, or reports where there is none, is not known here: {reason}."
@@ -122,7 +125,7 @@ def _learned(results: Judged) -> str:
         return f", each by the model of one of {results.folds} folds that had not learned from it"
     seen = getattr(results, "seen_in_training", 0)
     if seen is None:
-        return "; nobody knows whether it has learned from some of them"
+        return "; whether it has learned from some of them is not known"
     return f", of which {seen:,} WERE USED IN ITS TRAINING" if seen else " that it has not learned from"
 
 
@@ -136,14 +139,14 @@ def _audited(results: Judged, audit: Mapping[str, Any] | None) -> list[str]:
     """What speaks against believing the figures; what else was not looked at is said by `limits`."""
     if audit is None:
         own = not isinstance(results, EvaluationResults)
-        return ["Not audited: nobody has looked for copies of training images in the test."] if own else []
+        return ["Not audited: nothing is known of copies of training images in the test."] if own else []
     lines = []
     if audit.get("verdict") == "leaking":
-        lines.append("Leakage: test images have relatives in training, so that the figures are too high.")
+        lines.append("Leakage: test images have relatives in training, so the figures are too high.")
     if audit.get("confounded"):
         lines.append(
-            "Confounded: the classes come from different sources that can be told apart without looking at the bone, "
-            "so these figures may owe much to the source."
+            "Confounded: the classes come from different sources that can be separated without looking at the bone, "
+            "so these figures may partly measure the source."
         )
     return lines
 

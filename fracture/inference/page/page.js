@@ -65,7 +65,7 @@ async function add(files) {
 function keep() {
   const answered = studies.filter(study => study.answer).slice(-KEPT)
   const plain = answered.map(({name, answer: {radiograph, heat_map, ...answer}, truth}) => ({name, answer, truth}))
-  try { sessionStorage.setItem("studies", JSON.stringify(plain)) } catch { /* no room: the list lives until a reload */ }
+  try { sessionStorage.setItem("studies", JSON.stringify(plain)) } catch { /* no room: the list is lost on a reload */ }
 }
 
 async function predict(file) {
@@ -131,7 +131,7 @@ function showTruth(study) {
   const classes = Object.keys(study.answer?.probabilities || {})  // of the model that answered, which another may have replaced
   at("truth").replaceChildren(new Option("Choose", ""), ...classes.map(name => new Option(words(name), name)))
   at("truth").value = study.truth || ""
-  at("kept").textContent = study.truth ? `Kept: ${words(study.truth)}.` : ""
+  at("kept").textContent = study.truth ? `Saved: ${words(study.truth)}.` : ""
 }
 
 async function correct(study) {
@@ -145,7 +145,7 @@ async function correct(study) {
   if (!problem) { study.truth = said.label; keep(); list() }
   if (study !== shown) return
   showTruth(study)
-  if (problem) { at("truth").value = said.label; at("kept").textContent = `Not kept: ${problem}.` }
+  if (problem) { at("truth").value = said.label; at("kept").textContent = `Not saved: ${problem}.` }
 }
 
 function why(answer) {
@@ -166,7 +166,7 @@ function showPictures(study) {
   if (heat) {
     at("heat").src = heat
     at("heat").alt = `The same with the evidence for ${words(answer.label)}`
-    at("about-heat").textContent = `Evidence for “${words(answer.label)}”. It shows what the model looked at, not where a fracture is.`
+    at("about-heat").textContent = `Evidence for “${words(answer.label)}”. It shows what the model used, not where a fracture is.`
   }
   blend()
 }

@@ -40,11 +40,13 @@ def refusal(request: MemoryRequest) -> str:
     shown = [f"- {text}: {chosen.prediction.process_gib:.2f} GiB, {_how(chosen)}" for text, chosen in found]
     raised = ceil(10 * least) / 10
     if len(shown) < _SHOWN:
-        shown.append(f"- memory_limit_gib={raised:g}, where the memory is there: {least:.2f} GiB")
+        shown.append(f"- memory_limit_gib={raised:g}, if this machine has it: {least:.2f} GiB")
     return (
-        f"{spec.model} with batch_size={spec.batch_size}, {spec.precision}, {spec.image_size} px takes {least:.2f} GiB "
-        f"on {spec.device} at least, {allowance:.1f} of it beside torch's allocator; the limit is "
-        f"{request.limit_gib:.2f} GiB (memory_limit_gib).\nThe cheapest ways out, as predicted:\n" + "\n".join(shown)
+        f"{spec.model} with batch_size={spec.batch_size}, {spec.precision}, {spec.image_size} px needs at least "
+        f"{least:.2f} GiB "
+        f"on {spec.device}, {allowance:.1f} of it outside torch's allocator; the limit is "
+        f"{request.limit_gib:.2f} GiB (memory_limit_gib).\nThe cheapest changes that fit, as predicted:\n"
+        + "\n".join(shown)
     )
 
 
@@ -62,7 +64,11 @@ def _least(request: MemoryRequest) -> float:
 
 
 def _how(chosen: MemoryPlan) -> str:
-    parts = f"{chosen.accumulation} parts of {chosen.micro_batch}" if chosen.accumulation > 1 else "the batch at once"
+    parts = (
+        f"{chosen.accumulation} micro-batches of {chosen.micro_batch}"
+        if chosen.accumulation > 1
+        else "the batch at once"
+    )
     return parts + (" with checkpointing" if chosen.checkpointing else "")
 
 

@@ -68,7 +68,7 @@ def _stack(prediction: Prediction) -> dict[str, float]:
 def _title(chosen: MemoryPlan) -> str:
     spec = chosen.prediction.spec
     again = ", checkpointing" if spec.checkpointing else ""
-    split = f"{chosen.accumulation} parts of at most " if chosen.accumulation > 1 else ""
+    split = f"{chosen.accumulation} micro-batches of at most " if chosen.accumulation > 1 else ""
     measured = chosen.measured.get("peak_memory_gib")
     seen = "" if measured is None else f"; {_measured(chosen, measured)}"
     return (

@@ -130,7 +130,7 @@ def _reason(request: MemoryRequest, found: Prediction, parts: int, checkpointing
     if not split and not again:
         return ""
     whole = request.step(1, checkpointing=request.checkpointing is True)
-    what = [f"{parts} parts of {found.spec.batch_size} images"] if split else []
+    what = [f"{parts} micro-batches of {found.spec.batch_size} images"] if split else []
     what += ["activations computed twice"] if again else []
     kept = ", not split because of its batch normalisation" if again and found.batch_norm else ""
     return (

@@ -139,7 +139,7 @@ def test_an_annotation_that_cannot_be_used_leaves_its_image_out(
 @pytest.mark.parametrize("annotation", [None, 1, [], {}, one(9, 1, [0, 0, 1, 1]), one([], 1, [0, 0, 1, 1])])
 def test_an_annotation_of_no_image(tmp_path: Path, annotation: object) -> None:
     found = only(tmp_path, {A: "", "x.json": roboflow(A, annotations=[annotation])})  # type: ignore[list-item]
-    assert "an annotation is of no image that the file lists" in reasons(found)
+    assert "an annotation refers to an image that the file does not list" in reasons(found)
     assert labels(found) == {A: ()}
 
 
