@@ -38,7 +38,7 @@ def test_told_before_anything_is_done(
     assert (cli(*more, "--out", place) if program == "fracture" else entry(program, *more, "--out", place)) == 2
     said = capsys.readouterr().err
     assert f"--out {place}: " in said, "not what else is wrong"
-    assert "is a folder" in said or "is there" in said or "is no folder" in said
+    assert "is a folder" in said or "exists" in said or "is no folder" in said
     assert sorted(tmp_path.rglob("*")) == before
 
 

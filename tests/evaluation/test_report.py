@@ -75,7 +75,7 @@ def test_the_page_says_what_the_results_say_and_loads_nothing() -> None:
     assert "A <run>" in page.words
     assert "S <b>" in page.words, "what comes from data is never taken for HTML"
     assert "not a medical device" in page.words
-    assert "Class equals source" in page.words
+    assert "can be predicted from their source" in page.words
     assert all(address.startswith(("data:image/png;base64,", "#")) for address in page.loaded)
 
 
@@ -92,7 +92,7 @@ def test_what_a_reader_must_know_is_said(values: dict[str, Any], words: str) -> 
 
 def test_images_that_were_trained_on_are_not_called_new() -> None:
     shared = {k: v for k, v in dict(results()).items() if k in EvaluationResults.model_fields}
-    for seen, words in ((0, "has not learned from"), (7, "7 WERE USED IN ITS TRAINING"), (None, "nobody knows")):
+    for seen, words in ((0, "has not learned from"), (7, "7 WERE USED IN ITS TRAINING"), (None, "is not known")):
         found = EvaluationResults(**shared, evaluated="run", split="all", seen_in_training=seen)
         assert words in summary(found, None)[0]
     on_demo = found.model_copy(update={"synthetic": True})
@@ -143,7 +143,7 @@ def test_a_class_without_a_single_hit_is_not_said_to_be_known_for_sure() -> None
     test = found.splits["test"]
     changed = test.model_copy(update={"metrics": test.metrics | {"recall_no_fracture": never}})
     lines = summary(found.model_copy(update={"splits": found.splits | {"test": changed}}), None)
-    line = next(line for line in lines if "100 images of \u201cno fracture\u201d it is so" in line)
+    line = next(line for line in lines if "100 images of \u201cno fracture\u201d" in line)
     assert "values up to 0.20" in line
 
 

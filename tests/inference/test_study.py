@@ -108,7 +108,7 @@ def test_an_image_of_no_study_is_one_by_itself(films: Path) -> None:
 
 
 def test_what_has_no_studies_is_refused(films: Path) -> None:
-    with pytest.raises(ConfigError, match=r"is no table, so nobody knows .* or --by folder"):
+    with pytest.raises(ConfigError, match=r"is not a table, so it is unknown .* or --by folder"):
         studies_of([films / "a"], "study")
     (films / "m.csv").write_text("path,label\na/1.png,x\n")
     with pytest.raises(DataError, match="no column study, patient or group"):

@@ -297,7 +297,7 @@ def test_the_command_reports_keeps_a_run_and_ends_with_five(
     assert {one.path for one in mlflow.MlflowClient().list_artifacts(run.info.run_id)} == {"drift.json", "drift.html"}
     assert cli(*common[:-1], "1h") == 3
     assert cli("drift", "log", "--since", "all") == 2  # version 3 of a model that is not registered
-    assert "--against takes another one" in capsys.readouterr().err
+    assert "--against names another one" in capsys.readouterr().err
     assert cli("drift", "log", "--since", "all", "--against", "none.json") == 2
     assert cli("drift", "log", "--since", "soon") == 2
     FolderLog(tmp_path / "bad", make=True).write([replace(row, error="x", probabilities={}) for row in rows(20)])

@@ -269,7 +269,7 @@ def test_predict_logs_and_export_brings_it_out(
     assert frame["corrected_by"].tolist()[1] == SAID.by
     assert frame["refer"].tolist() == [row["refer"] == "True" for row in rows]
     assert cli("log", "export", "answers", "--out", "a.csv") == 2
-    assert "is not written over" in capsys.readouterr().err
+    assert "is not overwritten" in capsys.readouterr().err
     assert cli("predict", str(pth), images[0], "--out", "b.csv", "--keep-days", "3") == 2
     assert "need --log" in capsys.readouterr().err
     assert cli("log", "export", "answers", "--since", "2100-01-01", "--out", "c.csv") == 3

@@ -122,7 +122,7 @@ def test_a_state_from_before_its_run_was_recorded_cannot_go_on(store_root: Path)
     run_id = run_of(status="KILLED")
     (state_of(run_id) / "config.json").unlink()
     [found] = [one for one in leftovers.find(session.state_root()) if one.run_id == run_id]
-    assert (found.kind, "nothing was learned" in found.said) == ("state", True)
+    assert (found.kind, "no training progress" in found.said) == ("state", True)
     leftovers.fix(found)
     assert not session.state_folder(run_id).exists()
 

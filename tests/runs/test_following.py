@@ -148,4 +148,4 @@ def test_only_an_alias_can_be_followed(
     cli: Callable[..., int], target: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli("serve", target, "--follow", "--port=0") == 2
-    assert "follow an alias: models:/NAME@champion" in capsys.readouterr().err
+    assert "follow one: models:/NAME@champion" in capsys.readouterr().err

@@ -139,7 +139,7 @@ def test_an_ensemble_is_a_model(runs: list[str], place: Path, tmp_path: Path) ->
     screen = terminal()
     made = ensemble(runs, screen)
     run = query.finished(["ensemble"])[0]
-    assert f"Run {run.id} is a model like any other" in said(screen)
+    assert f"Run {run.id} can be used like any model" in said(screen)
     assert made.difference is not None
     assert made.difference < 1e-4, "its network answers as the members did, whose answers are judged"
     found = evaluate(run.id, str(place / "data"), QUICK, tmp_path / "out", terminal())
@@ -241,7 +241,7 @@ def test_runs_on_other_data_are_neither_mixed_nor_ranked(
     stranger = train(make_images(tmp_path / "other", 12), epochs=1)
     with pytest.raises(ConfigError, match=r"cannot be combined: data_digest .* and "):
         ensemble([runs[0], stranger], terminal())
-    with pytest.raises(ConfigError, match="judged on different test data, so their scores cannot be ranked"):
+    with pytest.raises(ConfigError, match="evaluated on different test data, so their scores cannot be ranked"):
         compare_runs([runs[0], stranger], CompareConfig(), tmp_path / "compare", terminal())
     compare_runs([], CompareConfig(), tmp_path / "all", terminal())
     digests = [table["test_digest"] for table in json.loads((tmp_path / "all" / "compare.json").read_text())["tables"]]

@@ -71,7 +71,7 @@ def test_data_that_moved_is_found_by_every_later_command(store_root: Path, image
     whole = train(images, seed=3)
     run_id = interrupted(images, seed=3)
     new = images.rename(tmp_path / "elsewhere")
-    with pytest.raises(DataError, match=f"give data=NEW beside resume={run_id}"):
+    with pytest.raises(DataError, match=f"give data=NEW with resume={run_id}"):
         session.resume(run_id, here())
     results = session.resume(run_id, here(), str(new))
     tags = mlflow.MlflowClient().get_run(whole).data.tags
@@ -168,7 +168,7 @@ def test_a_run_trained_longer_can_be_interrupted_and_goes_on(store_root: Path, i
         ("finished", 1, r"epochs=1: run \w+ is at epoch 1, its best\. Allowed: more than 1"),
         ("deleted", 9, "mlflow runs restore"),
         ("evaluation", 9, "is no training run, but evaluate"),
-        ("nothing learned", 9, "its state is not at"),
+        ("nothing learned", 9, "its training state is not in"),
         ("missing", 9, "not found"),
     ],
 )

@@ -90,7 +90,7 @@ def test_the_new_decisions_are_those_that_answer(trained: str, place: Path, tmp_
 
 
 def test_images_that_were_trained_on_decide_nothing(trained: str, place: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="images were trained on or chosen by: thresholds fitted on what the model"):
+    with pytest.raises(DataError, match="images were used in training or selection: thresholds fitted on them"):
         evaluate(trained, str(place / "data"), REFIT, tmp_path / "out", terminal())
     assert not (tmp_path / "out").exists(), "nothing is left of it"
 

@@ -202,7 +202,7 @@ def test_resuming_with_other_data_or_without_state(
         session.resume(run_id, Session(terminal(), None, ""))
     moved.rename(extra)
     (session.state_folder(run_id) / "config.json").unlink()
-    with pytest.raises(ConfigError, match="its state is not at"):
+    with pytest.raises(ConfigError, match="its training state is not in"):
         session.resume(run_id, Session(terminal(), None, ""))
 
 

@@ -133,7 +133,7 @@ def test_a_server_gone_for_good_leaves_all_on_disk_and_one_command(
 ) -> None:
     over: list[float] = []
     at_epoch(monkeypatch, {3: server.end, 4: lambda: over.append(time.monotonic())})
-    with pytest.raises(Interrupted, match=r"(?s)The run is over.*Deliver it.*\n  again \w{32}$") as stop:
+    with pytest.raises(Interrupted, match=r"(?s)The run is over.*send them with:.*\n  again \w{32}$") as stop:
         session.train(config(images, epochs=EPOCHS), Session(terminal(), None, "again {run}"))
     assert time.monotonic() - over[0] < 60
     assert mlflow.active_run() is None, "nothing is left to be ended, wrongly, with the process"

@@ -19,7 +19,7 @@ from tests.mlflow_server import Server, free_port
 from tests.runs.small import QUICK, config, said, terminal, train
 
 pytestmark = pytest.mark.slow
-AWAY = r"(?s)The run is over, but .*evidence: .*results\.json.*Deliver it.*\n  fracture train --resume \w{32}$"
+AWAY = r"(?s)The run is over, but .*evidence: .*results\.json.*send them with:.*\n  fracture train --resume \w{32}$"
 
 
 def check_told_once(run_id: str) -> None:

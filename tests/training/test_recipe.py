@@ -29,7 +29,7 @@ def chosen(
         ({"recipe": "seed"}, "as given"),
         ({"pretrained": False}, "random weights"),
         ({"synthetic": True}, "demo set"),
-        ({"images": MANY + 1}, "enough to teach"),
+        ({"images": MANY + 1}, "enough to train"),
     ],
 )
 def test_where_nothing_is_known_to_be_better_the_seeds_recipe_stays(case: dict[str, object], why: str) -> None:
@@ -76,7 +76,7 @@ def test_a_fall_of_ones_own_has_no_cutoff_of_the_recipe() -> None:
     [
         (300, {"scheduler": "cosine", "warmup_epochs": 2}, "warmup_epochs=2 takes all of epochs=1"),
         (FEW + 1, {"scheduler": "cosine", "warmup_epochs": 10}, "warmup_epochs=10 takes all of epochs=7"),
-        (FEW + 1, {"layer_decay": 0.5, "layer_decay_cutoff": 0.9}, "nothing would be learned"),
+        (FEW + 1, {"layer_decay": 0.5, "layer_decay_cutoff": 0.9}, "no layer would be trained"),
     ],
 )
 def test_what_does_not_go_with_the_recipe_is_refused_in_words(

@@ -46,7 +46,7 @@ def test_parts_never_where_they_are_another_training(tmp_path: Path) -> None:
     limit = limit_between("test_resnet", 16, 32, tmp_path)
     found = judge_batches(step("test_resnet"), limit, SIZES, 1000, True, tmp_path)
     assert [one.batch_size for one in found if one.plan] == [4, 8, 16]
-    assert "batch normalisation forbids parts" in found[-1].reason
+    assert "batch normalisation forbids micro-batches" in found[-1].reason
 
 
 def test_no_batch_larger_than_the_training_split(tmp_path: Path) -> None:

@@ -271,7 +271,7 @@ def test_weights_of_another_model_are_refused_before_the_data_is_looked_at(
         ({"model": "test_resnet,test_vit"}, ConfigError, "a study tunes one backbone"),
         ({"model": "test_resnett"}, ConfigError, "Nearest: test_resnet"),
         ({"storage": "optuna.db"}, ConfigError, "is no URL"),
-        ({"memory_limit_gib": "0.5"}, MemoryLimitError, "The cheapest ways out"),
+        ({"memory_limit_gib": "0.5"}, MemoryLimitError, "The cheapest changes that fit"),
         ({"lr": "0.5"}, ConfigError, "is tried first, so it must lie from"),
         ({"data": "nowhere"}, FractureError, "does not exist"),
         ({"device": "cuda"}, ConfigError, "torch sees no GPU here"),

@@ -37,8 +37,8 @@ def summary(results: Judged, audit: Mapping[str, Any] | None) -> list[str]:
         recall = found[f"recall_{name}"]
         if _known(recall):
             lines.append(
-                f"For images of \u201c{_plain(name)}\u201d, it is in about {_of_100(recall)} of 100 (n = {recall.n})."
-                + _but(recall)
+                f"Of 100 images of \u201c{_plain(name)}\u201d, about {_of_100(recall)} are recognised as such (n = "
+                f"{recall.n})." + _but(recall)
             )
     sets = results.decisions.sets if results.decisions else None
     if sets and _known(share := found.get("set_fracture_share")):
