@@ -92,9 +92,9 @@ def test_a_correction_is_on_the_run_and_in_its_settings(
 
     monkeypatch.setattr(Learner, "backward", backward)
     said = train(images, memory_limit_gib=8)
-    assert "The plan is corrected, once, and the step tried again: 2 parts of 4." in " ".join(said.split())
+    assert "The plan is corrected, once, and the step tried again: 2 micro-batches of 4." in " ".join(said.split())
     run = newest()
     assert run.info.status == "FINISHED"
-    assert run.data.tags["fracture.memory_corrected"].startswith("2 parts of 4: ")
+    assert run.data.tags["fracture.memory_corrected"].startswith("2 micro-batches of 4: ")
     plan = json.loads(artifact(run, "config.json"))["plan"]
     assert (plan["micro_batch"], plan["accumulation"], plan["memory_corrected"]) == (4, 2, True)

@@ -39,7 +39,7 @@ def test_parts_let_larger_batches_in_when_wanted(tmp_path: Path) -> None:
     assert all(one.plan for one in found)
     assert [one.plan.accumulation for one in found[:4] if one.plan] == [1, 1, 1, 2]
     assert all(one.plan.prediction.process_gib <= limit for one in found if one.plan)
-    assert found[3].reason == "in 2 parts of 16"
+    assert found[3].reason == "in 2 micro-batches of 16"
 
 
 def test_parts_never_where_they_are_another_training(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_the_largest_part_that_fits_is_taken(parts: int, wanted: Callable[..., M
     assert found.accumulation == parts
     assert found.micro_batch == -(-32 // parts)
     assert found.prediction.process_gib <= limit < peak(wanted(), parts - 1)
-    assert f"{parts} parts of {found.micro_batch} images" in found.reason
+    assert f"{parts} micro-batches of {found.micro_batch} images" in found.reason
 
 
 def test_checkpointing_when_not_even_a_small_part_fits(wanted: Callable[..., MemoryRequest]) -> None:
