@@ -264,7 +264,7 @@ def _show_pair(first: Entry, second: Entry, pair: Paired, terminal: Terminal) ->
         [name, f"{d.value:+.3f}", f"{d.low:+.3f} to {d.high:+.3f}", "yes" if d.clear else "no"]
         for name, d in pair.differences.items()
     ]
-    title = f"{first.name} less {second.name}: {pair.n} images, {pair.groups} groups, paired bootstrap"
+    title = f"{first.name} minus {second.name}: {pair.n} images, {pair.groups} groups, paired bootstrap"
     terminal.table(title, ["test metric", "difference", "95% interval", "clear of 0"], rows)
     terminal.say(
         f"Only the first is right on {pair.only_first} images, only the second on {pair.only_second}: "

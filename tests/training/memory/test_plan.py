@@ -91,7 +91,7 @@ def test_a_refusal_names_three_ways_that_fit(wanted: Callable[..., MemoryRequest
 
 
 def test_when_no_change_is_enough_the_memory_needed_is_told(wanted: Callable[..., MemoryRequest]) -> None:
-    with pytest.raises(MemoryLimitError, match=r"memory_limit_gib=0\.6, where the memory is there"):
+    with pytest.raises(MemoryLimitError, match=r"memory_limit_gib=0\.6, if this machine has it"):
         require_plan(wanted(0.25))
 
 
