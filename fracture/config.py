@@ -157,16 +157,14 @@ class TrainConfig(BaseModel):
     refit: bool | Auto = Field(
         "auto",
         description="fit the selected linear probe again on training and validation together; auto does so if the "
-        "probe "
-        "was not fine-tuned; true also warns if it cannot",
+        "probe was not fine-tuned; true also warns if it cannot",
     )
     seed: int = Field(0, ge=0, description="seed of the initialisation, the order of images and the augmentation")
     # what is wanted of its decisions
     operating: RuleText = Field(
         YOUDEN,
         description="rule for the fracture threshold: youden, sensitivity:0.95, specificity:0.90, or cost:FN/FP (cost "
-        "of "
-        "a missed fracture and of a false alarm)",
+        "of a missed fracture and of a false alarm)",
     )
     refer_error: float = Field(
         REFER_ERROR,
@@ -185,8 +183,7 @@ class TrainConfig(BaseModel):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto",
         description="auto is bf16 if the hardware supports it, unless fp32 is clearly faster or the loss differs "
-        "(timed once "
-        "per machine); else fp32",
+        "(timed once per machine); else fp32",
     )
     deterministic: bool = Field(
         False,
@@ -199,8 +196,7 @@ class TrainConfig(BaseModel):
     compile: bool | Auto = Field(
         "auto",
         description="torch.compile for training steps; auto times it on a GPU if the run is long enough to pay for "
-        "it; a model "
-        "that cannot be compiled runs uncompiled, with a warning",
+        "it; a model that cannot be compiled runs uncompiled, with a warning",
     )
     checkpointing: bool | Auto = Field(
         "auto", description="compute activations twice: less memory, more time; auto does so only if nothing else fits"

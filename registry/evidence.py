@@ -99,9 +99,8 @@ def read(run_id: str) -> Evidence:
     if run.kind == "evaluate" and not refitted:
         raise ConfigError(
             f"run {run_id} only evaluated a model, that of {run.tags.get('fracture.evaluated', 'another run')}: "
-            f"promote "
-            "that one, or take new decisions with `fracture evaluate RUN --data DATA --refit-decisions` and promote "
-            "what that makes"
+            "promote that one, or take new decisions with `fracture evaluate RUN --data DATA --refit-decisions` and "
+            "promote what that makes"
         )
     needed = [name for name in _NEEDED if not (refitted and name in _OF_TRAINING)]
     if run.kind == "group":

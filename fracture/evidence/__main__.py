@@ -67,8 +67,7 @@ def _run() -> list[str]:
         "`test_<name>_high`:",
         _table("file", FOLD_ARTIFACTS),
         "If the folds' models are linear probes that were not fine-tuned, the parent also has a model, the mean of "
-        "their "
-        "heads, and the files that the registry needs: "
+        "their heads, and the files that the registry needs: "
         + ", ".join(f"`{name}`" for name in FOLD_MEAN_ARTIFACTS)
         + ". Its test results and predictions_test.csv are the out-of-fold answers to all images.",
         "## Tags",
@@ -83,8 +82,7 @@ def _run() -> list[str]:
         "epoch, `best_epoch`, `latency_ms`, `checkpoint_mib` and `temperature`. System metrics (`system/...`) are "
         "MLflow's own.",
         "In MLflow metrics are in sections: `val/macro_f1` for `val_macro_f1`, and so on (`train/`, `val/`, `best/`, "
-        "`test/`, "
-        "`cost/`). Runs of earlier versions have the plain names; every command reads both.",
+        "`test/`, `cost/`). Runs of earlier versions have the plain names; every command reads both.",
     ]
 
 
@@ -137,8 +135,7 @@ def _other_files() -> list[str]:
         "## Parameters",
         "Every [parameter](parameters.md) of `fracture train` under its own name, as given. What the recipe chose is "
         "`recipe.<name>`, what was chosen for the machine `plan.<name>`, and what cross-validation chose for a linear "
-        "probe "
-        "`probe.<name>`.",
+        "probe `probe.<name>`.",
     ]
 
 

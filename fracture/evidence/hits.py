@@ -22,8 +22,7 @@ class Hits(BaseModel):
     )
     pointing: dict[str, Estimate] = Field(
         description="share of images where the brightest place of the map is in a box, or at most 15 pixels of 384 "
-        "beside it "
-        "(pointing game, Zhang et al. 2018)"
+        "beside it (pointing game, Zhang et al. 2018)"
     )
     energy: dict[str, Estimate] = Field(description="mean share of a map's weight in the boxes (Wang et al. 2020)")
     area: float = Field(description="mean share of the image's area in the boxes, which is the energy of a flat map")

@@ -23,8 +23,7 @@ ARTIFACTS = {
     "audit.json": "what the audit of the data found; absent with audit=off",
     "audit.html": "the same as a page, with the image pairs side by side",
     "memory.json": "the memory plan: the choice, the predicted peak, its parts, the measured peak; absent where "
-    "nothing "
-    "could be predicted",
+    "nothing could be predicted",
     "memory.png": "the parts of the predicted peak, by micro-batch, with the limit",
     "report.html": "all results for people: one page that needs no other file",
     "controls.json": "whether the model looks at the bone: answers to images with the centre or the border hidden, and "

@@ -137,8 +137,7 @@ class Judged(BaseModel):
     slices: dict[str, dict[str, SplitResults]] = Field(
         {},
         description="results of parts of the test split: by column of the manifest, then by value of five images or "
-        "more; "
-        "columns with 2 to 20 such values",
+        "more; columns with 2 to 20 such values",
     )
     studies: Studies | None = Field(
         None, description="the test split with one answer a study; null if each image is a study, or not recorded yet"
@@ -171,8 +170,7 @@ class Results(Judged):
     refit: int = Field(
         0,
         description="training and validation images that the linear probe was fitted on again after selection; 0: it "
-        "was "
-        "not. splits.val is of the model before that",
+        "was not. splits.val is of the model before that",
     )
     epochs: int = Field(description="epochs trained")
     stopped_early: bool = Field(description="whether early stopping ended it")
@@ -204,8 +202,7 @@ class EnsembleResults(Judged):
     difference: float | None = Field(
         None,
         description="largest difference of a probability, on the images of probe.npz, between the network of the "
-        "ensemble "
-        "and the members' kept answers, which are evaluated here",
+        "ensemble and the members' kept answers, which are evaluated here",
     )
 
 

@@ -66,8 +66,7 @@ def studies_of(sources: Sequence[Path], by: str) -> dict[str, list[Path]]:
         if source.exists() and not is_table(source):
             raise ConfigError(
                 f"--by study: {source} is not a table, so it is unknown which images belong together. Give a manifest "
-                f"with "
-                "a column study or group, or --by folder, which takes the images of each folder for one study"
+                "with a column study or group, or --by folder, which takes the images of each folder for one study"
             )
         for name, paths in read_studies(source).items():
             found.setdefault(name, []).extend(paths)

@@ -101,13 +101,11 @@ def ensemble(run_ids: Sequence[str], terminal: Terminal) -> EnsembleResults:
         terminal.warn(
             f"On the probe images the network's probabilities differ by up to {results.difference:.3f} from the "
             "members' kept answers, which are evaluated here; the cause is another precision, or members with other "
-            "image "
-            f"sizes. `fracture evaluate {run.id} --data DATA` evaluates the network itself."
+            f"image sizes. `fracture evaluate {run.id} --data DATA` evaluates the network itself."
         )
     terminal.say(
         f"Run {run.id} can be used like any model: `fracture evaluate {run.id} --data DATA`, `fracture predict "
-        f"{run.id} "
-        f"IMAGES`, `fracture serve {run.id}`, `python -m registry promote {run.id}`."
+        f"{run.id} IMAGES`, `fracture serve {run.id}`, `python -m registry promote {run.id}`."
     )
     return results
 

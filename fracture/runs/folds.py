@@ -116,7 +116,7 @@ def _gather(parent: TrackedRun, config: TrainConfig, folder: Path) -> FoldResult
                 raise DataError(
                     f"fold {fold} was trained on other images or labels than fold 0: the data has changed between them",
                     f"Restore it, or train all folds again: mlflow runs delete --run-id {parent.id}, then the same "
-                    f"command",
+                    "command",
                 )
             results.append(read_kept(Results, place / "results.json", run.info.run_id))
             runs.append(run.info.run_id)

@@ -67,8 +67,7 @@ def read_record(folder: Path, run_id: str) -> Record:
     except FileNotFoundError as error:
         raise ConfigError(
             f"resume={run_id}: its training state is not in {folder}. A run can be resumed only on its own machine, "
-            f"and "
-            "not if it failed before its first step or its state was deleted; start a new one."
+            "and not if it failed before its first step or its state was deleted; start a new one."
         ) from error
     except ValidationError as error:
         raise ConfigError(f"resume={run_id}: {folder}/config.json is of another version: {error}") from error
