@@ -88,8 +88,7 @@ def resolve(config: TrainConfig, backbone: Backbone, facts: Facts) -> tuple[Trai
             f"{'; '.join(problems)}.\nGive these parameters values too, or leave yours out, or use recipe=seed."
         )
     few = facts.images <= FEW
-    what = "only a linear probe is fitted" if few else "a linear probe is fitted, then the layers below it are "
-    "fine-tuned"
+    what = "only a linear probe is fitted" if few else "a linear probe is fitted, then upper layers are fine-tuned"
     plain = "" if chosen.features == "pyramid" else ", reading the backbone's own features only"
     size = f", at {backbone.image_size(chosen.image_size)} px" if backbone.fixed_size else ""
     reason = f"{facts.images:,} images and pretrained weights: {what}{plain}{size}"
