@@ -91,14 +91,9 @@ def audit_clean(e: Evidence, t: Thresholds, use: str) -> Gate:
 def not_confounded(e: Evidence, t: Thresholds, use: str) -> Gate:
     """The class cannot be told from the source."""
     if e.confounded is None:
-        return Gate(
-            "confounded",
-            False,
-            "unknown",
-            "false",
-            "it was not tested whether the class can be predicted from the source",
-        )
-    text = "nothing but anatomy separates the classes"
+        text = "it was not tested whether the class can be predicted from the source"
+        return Gate("confounded", False, "unknown", "false", text)
+    text = "size, file format and border do not separate the classes"
     return Gate("confounded", not e.confounded, str(e.confounded).lower(), "false", text)
 
 
