@@ -27,9 +27,9 @@ def table(path: Path, rows: Sequence[Sequence[str]], names: Sequence[str] = ("pa
     return path
 
 
-def prepared(source: Path, corrections: Path | str, out: Path, again: bool = False) -> Manifest:
+def prepared(source: Path, corrections: Path | str, out: Path, regroup: bool = False) -> Manifest:
     config = PrepareConfig(corrections=str(corrections), near_duplicates=False, workers=1)
-    write(prepare([source], config, out, regroup=again), out, config)
+    write(prepare([source], config, out, regroup=regroup), out, config)
     return read_csv(out)
 
 

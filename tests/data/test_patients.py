@@ -71,7 +71,7 @@ def test_one_identifier_for_most_images_is_nobodys() -> None:
     named = ["t/CLINIC"] * 25 + [f"t/P{i}" for i in range(15)]
     found = patients_of(named, NONE)
     assert groups(named, NONE) == 40
-    assert "is that of 25 of 40 images: taken for no patient" in found.notes[0]
+    assert "is that of 25 of 40 images: not used as a patient" in found.notes[0]
     assert groups(named, NONE, "required") == 16, "who requires patients has them"
 
 

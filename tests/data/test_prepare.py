@@ -36,8 +36,8 @@ def textured(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
-def _prepare(tmp_path: Path, *sources: Path, again: bool = False, **values: object) -> Prepared:
-    return prepare(sources, PrepareConfig(**{**QUICK, **values}), tmp_path / "out" / "m.csv", regroup=again)  # type: ignore[arg-type]
+def _prepare(tmp_path: Path, *sources: Path, regroup: bool = False, **values: object) -> Prepared:
+    return prepare(sources, PrepareConfig(**{**QUICK, **values}), tmp_path / "out" / "m.csv", regroup=regroup)  # type: ignore[arg-type]
 
 
 def _split_by_group(prepared: Prepared) -> dict[str, set[str]]:

@@ -141,7 +141,7 @@ def test_the_unsure_are_referred(predictor: Predictor) -> None:
     strict = Predictor(predictor.module, predictor.sidecar.model_copy(update={"refer_below": 0.999}))
     assert "every image is referred" in always.predict(picture())[0].reason
     assert not never.predict(picture())[0].refer
-    assert "not sure enough" in strict.predict(picture())[0].reason
+    assert "confidence too low" in strict.predict(picture())[0].reason
 
 
 def test_a_saved_model_comes_back_and_a_changed_one_does_not(predictor: Predictor, tmp_path: Path) -> None:

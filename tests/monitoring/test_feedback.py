@@ -251,7 +251,7 @@ def test_from_the_log_to_labels_and_back(
     common = ["feedback", "log", "--against", "reference.json"]
     assert cli(*common, "--since", "all", "--count", "30", "--images", "kept") == 0
     assert cli(*common, "--since", "all") == 2
-    assert "may hold labels" in capsys.readouterr().err
+    assert "may have labels" in capsys.readouterr().err
     rows = list(csv.DictReader(Path("review.csv").read_text().splitlines()))
     assert len(rows) == 24
     assert not any(cell.startswith(("=", "@")) for row in rows for cell in row.values())

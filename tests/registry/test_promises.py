@@ -164,7 +164,7 @@ def test_a_model_with_decisions_for_a_new_place_is_a_version_with_the_figures_of
 
     text = (artifacts.fetch_model("models:/sites@candidate", place / "card") / "model_card.md").read_text()
     assert "Thresholds were fitted on local images (90 images, 90 groups)" in text
-    for words in ("## Figures on clinic, where it is to be used", "## Figures on origin, where it was trained"):
+    for words in ("## Figures on clinic, the place of use", "## Figures on origin, where it was trained"):
         assert words in text
     assert "| metric | decisions of the training | new ones |" in text
     assert made.decisions is not None

@@ -97,7 +97,7 @@ def test_refit_that_cannot_be_had_is_said(place: Path, probed: str) -> None:
         train(place / "data", refit=True, recipe="seed")
     screen, missing = terminal(), Results.model_construct(refit=0, best_epoch=3)
     show_refit(SimpleNamespace(config=TrainConfig(refit=True)), missing, screen)  # type: ignore[arg-type]
-    assert "refit=true: not done, for epoch 3 has other weights" in said(screen)
+    assert "refit=true: not done, because epoch 3 has other weights" in said(screen)
 
 
 def test_what_is_expected_goes_with_the_model_and_into_the_report(probed: str, tmp_path: Path) -> None:

@@ -142,13 +142,13 @@ def _see_the_mean(parent: str, runs: Sequence[str], folder: Path) -> None:
     whole = replace(read, robustness={"none": 1.0}, latency_ms=1.0, memory_mib=1.0, audit="clean", confounded=False)
     page = card.render(whole, [taken], "research")
     assert "each by the head of a fold that had not learned from it" in page
-    assert "in each of 3 folds, the mean of whose heads this is" in page
+    assert "in each of 3 folds; the model is the mean of their heads" in page
 
 
 def test_folds_that_were_fine_tuned_are_no_model_together() -> None:
     one = {"body": torch.zeros(2), "norm.running_mean": torch.zeros(1), "fc.weight": torch.zeros(3)}
     fold_mean._same_below([one, one | {"fc.weight": torch.ones(3), "norm.running_mean": torch.ones(1)}], {"fc.weight"})
-    with pytest.raises(ConfigError, match=r"fine-tuned, each in its own way \(as body\)"):
+    with pytest.raises(ConfigError, match=r"fine-tuned, so they differ \(as body\)"):
         fold_mean._same_below([one, one | {"body": torch.ones(2)}], {"fc.weight"})
 
 

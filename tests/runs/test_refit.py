@@ -100,7 +100,7 @@ def test_a_refitted_model_is_refitted_again_and_still_knows_what_it_was_trained_
 ) -> None:
     evaluate(trained, str(place / "local"), REFIT, tmp_path / "out", terminal())
     again = query.finished(["evaluate"])[0].id
-    with pytest.raises(DataError, match="trained on or chosen by"):
+    with pytest.raises(DataError, match="used in training or selection"):
         evaluate(again, str(place / "data"), REFIT, tmp_path / "no", terminal())
     found = evaluate(again, str(place / "local"), REFIT, tmp_path / "more", terminal())
     assert (found.evaluated, found.seen_in_training) == (again, 0)

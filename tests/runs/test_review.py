@@ -1,4 +1,4 @@
-"""Labels to look at again, from a run to its file, its report, `fracture audit RUN` and back into `prepare`."""
+"""Labels that may be wrong, from a run to its file, its report, `fracture audit RUN` and back into `prepare`."""
 
 import csv
 import shutil
@@ -42,7 +42,7 @@ def test_a_run_ranks_its_labels(
     rows = list(csv.DictReader(listed.read_text().splitlines()))
     seen = {row["path"] for row in rows if row["split"] in ("train", "val")}
     assert len(rows) == len(seen)
-    assert "Labels to look at again" in page.read_text()
+    assert "Labels that may be wrong" in page.read_text()
     assert "prepare SOURCE --corrections" in page.read_text()
     wrong = [i for i, row in enumerate(rows) if "wrong" in row["path"]]
     assert all(i < len(rows) / 4 for i in wrong)

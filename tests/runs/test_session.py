@@ -319,6 +319,6 @@ def test_ctrl_c_before_training_says_that_nothing_can_go_on(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(session.fit, "build_model", stop)
-    with pytest.raises(Interrupted, match=r"interrupted\. Nothing was learned yet"):
+    with pytest.raises(Interrupted, match=r"interrupted\. Nothing was trained yet"):
         train(config(images))
     assert newest().info.status == "KILLED"
