@@ -1,6 +1,7 @@
 """Files that matter are written whole or not at all."""
 
 import errno
+import functools
 import json
 import os
 import re
@@ -99,6 +100,7 @@ def as_lines(text: str) -> str:
     return "\n".join(as_text(line.replace("\t", "    ")) for line in text.split("\n"))
 
 
+@functools.cache  # to compile one takes a quarter of a second, and a group of runs writes many reports
 def page_template(path: Path, **filters: Callable[..., Any]) -> "Template":
     """A page's template: names of files, classes and stations are never trusted as HTML, and nothing may be missing.
 

@@ -1,5 +1,6 @@
 """Fixtures shared by all tests: nothing outside the temporary folders is read or written, and no network is asked."""
 
+import gc
 import os
 import shutil
 import signal
@@ -11,9 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from fracture.__main__ import main, run
+from fracture.evaluation.figures import style
 from tests import chromium
 
 pytest_plugins = ["tests.mlflow_server", "tests.postgres"]
@@ -32,6 +35,20 @@ def _isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory:
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     for name in ("RUN_ID", "EXPERIMENT_ID", "EXPERIMENT_NAME", "TRACKING_URI", "REGISTRY_URI"):
         monkeypatch.delenv(f"MLFLOW_{name}", raising=False)
+
+
+class _Blank(FigureCanvasAgg):
+    """A canvas that nothing is drawn on."""
+
+    def draw(self) -> None:
+        self.renderer = self.get_renderer()
+
+
+@pytest.fixture(autouse=True)
+def _blank_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are made but not painted, which takes half of a small training; but for tests that are of pictures."""
+    if not request.node.get_closest_marker("pictures"):
+        monkeypatch.setattr(style, "FigureCanvasAgg", _Blank)
 
 
 def _exit_code(program: Callable[[], object]) -> int:
@@ -126,6 +143,12 @@ def pytest_configure() -> None:
     """No screen is needed for figures; one thread, for two of them wait for each other on a busy machine."""
     os.environ.setdefault("MPLBACKEND", "Agg")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: the garbage collector needs half a second each time that it looks through it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

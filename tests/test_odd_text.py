@@ -21,9 +21,10 @@ from fracture.evaluation.figures.calibration import score_figure
 from fracture.evaluation.figures.confusion import confusion_figure
 from fracture.evaluation.figures.images import Tile, grid_figure
 from fracture.evaluation.figures.rankings import ranking_figure
+from fracture.evaluation.figures.style import png
 from fracture.evaluation.judge import judge
 from fracture.evaluation.metrics import softmax
-from fracture.evaluation.report.page import Contents, png, render
+from fracture.evaluation.report.page import Contents, render
 from fracture.evidence import EPOCH_METRICS, Results
 from fracture.files import as_text, is_text
 from fracture.progress import Terminal
@@ -86,6 +87,7 @@ def test_the_screen_shows_any_text_as_it_is(name: str) -> None:
         assert shown.count(as_text(line).strip()) >= 6
 
 
+@pytest.mark.pictures
 @pytest.mark.parametrize("first", range(0, len(ODD), 3))
 def test_results_figures_and_the_page_take_any_class(first: int) -> None:
     classes = ODD[first : first + 3]

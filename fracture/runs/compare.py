@@ -13,6 +13,7 @@ from fracture.errors import ConfigError
 from fracture.evaluation import predictions
 from fracture.evaluation.config import CompareConfig
 from fracture.evaluation.figures.costs import Point, cost_figure
+from fracture.evaluation.figures.style import png
 from fracture.evaluation.paired import Paired, compare
 from fracture.evaluation.predictions import Predictions
 from fracture.evaluation.sample import Decisions, Sample
@@ -288,5 +289,5 @@ def _write(
         writer.writerows(rows)
     for number, points in enumerate(pictures):
         files.append(out / ("compare.png" if number == 0 else f"compare-{number + 1}.png"))
-        cost_figure(points, config.metric).savefig(files[-1])
+        files[-1].write_bytes(png(cost_figure(points, config.metric)))
     return files

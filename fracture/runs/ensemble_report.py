@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from fracture.evaluation.figures.style import png
 from fracture.evaluation.metrics import softmax
 from fracture.evaluation.predictions import Predictions
-from fracture.evaluation.report.page import Contents, png, render
+from fracture.evaluation.report.page import Contents, render
 from fracture.evaluation.report.words import summary
 from fracture.evidence import EnsembleResults
 from fracture.files import replacing

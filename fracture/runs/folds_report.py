@@ -6,8 +6,9 @@ from fracture.config import TrainConfig, as_text, defaults
 from fracture.data.manifest import read_csv
 from fracture.evaluation import predictions
 from fracture.evaluation.decide import Answers, Fitted, cross_fitted
+from fracture.evaluation.figures.style import png
 from fracture.evaluation.metrics import softmax
-from fracture.evaluation.report.page import Contents, png, render
+from fracture.evaluation.report.page import Contents, render
 from fracture.evidence import FoldMeanResults, FoldResults, Judged
 from fracture.evidence.results import OutOfFold
 from fracture.files import replacing

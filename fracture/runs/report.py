@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,9 +18,10 @@ from fracture.evaluation.figures.calibration import rejection_figure, reliabilit
 from fracture.evaluation.figures.confusion import confusion_figure
 from fracture.evaluation.figures.images import Tile, grid_figure, short
 from fracture.evaluation.figures.rankings import ranking_figure
+from fracture.evaluation.figures.style import png
 from fracture.evaluation.figures.training import training_figure
 from fracture.evaluation.metrics import Floats, Integers
-from fracture.evaluation.report.page import Contents, png, render
+from fracture.evaluation.report.page import Contents, render
 from fracture.evaluation.review import SHOWN, Review
 from fracture.evidence import Controls, Judged, Results
 from fracture.evidence.verdict import decide
@@ -47,16 +49,16 @@ def make_report(subject: Subject, folder: Path, terminal: Terminal) -> Path:
     pictures: dict[str, bytes] = {}
     problems: list[str] = []
     for name, draw in _drawers(subject).items():
-        found = _tried(name, draw, problems)
-        if found is not None:
-            pictures[name] = png(found)
+        if picture := _tried(name, partial(_drawn, draw), problems):
+            pictures[name] = picture
     random = _random_weights(subject)
     controls = _tried("controls", lambda: _controls(subject, random), problems)
     hits = _tried("boxes", lambda: find_hits(subject, random), problems)
     controls = controls.model_copy(update={"boxes": hits}) if controls else None
     reviewed = _tried("label review", lambda: review_folder(folder), problems)
-    if reviewed and (gallery := _tried("label_review", lambda: _doubtful(subject, reviewed), problems)):
-        pictures["label_review"] = png(gallery)
+    if reviewed:
+        gallery = _tried("label_review", partial(_drawn, partial(_doubtful, subject, reviewed)), problems)
+        pictures |= {"label_review": gallery} if gallery else {}
     if problems:
         terminal.warn("Missing from the report: " + "; ".join(problems))
     page = _write(subject, folder, pictures, controls, problems, reviewed.sentence if reviewed else "")
@@ -73,6 +75,12 @@ def _tried(name: str, make: Callable[[], Made | None], problems: list[str]) -> M
         problems.append(f"{name}: {error or type(error).__name__}")
         LOG.warning("report: %s", name, exc_info=True)
         return None
+
+
+def _drawn(draw: Callable[[], Figure | None]) -> bytes | None:
+    """The picture, where there is something to show."""
+    found = draw()
+    return None if found is None else png(found)
 
 
 def _random_weights(subject: Subject) -> nn.Module:

@@ -13,7 +13,7 @@ from fracture.data.manifest import read_csv
 from fracture.errors import ConfigError
 from fracture.evaluation import predictions, review
 from fracture.evaluation.figures.images import Tile, grid_figure, short
-from fracture.evaluation.report.page import png
+from fracture.evaluation.figures.style import png
 from fracture.evaluation.review import SHOWN, Review
 from fracture.files import replacing
 from fracture.runs.record import Record

@@ -15,15 +15,17 @@ from fracture.evaluation.figures.confusion import confusion_figure
 from fracture.evaluation.figures.costs import Point, cost_figure
 from fracture.evaluation.figures.images import Tile, grid_figure, short
 from fracture.evaluation.figures.rankings import ranking_figure
+from fracture.evaluation.figures.style import png
 from fracture.evaluation.figures.training import training_figure
 from fracture.evaluation.judge import judge, judge_slices
 from fracture.evaluation.metrics import softmax
 from fracture.evaluation.report.looks import looks_at_the_bone, maps_hit_the_fracture
-from fracture.evaluation.report.page import Contents, png, render, shown
+from fracture.evaluation.report.page import Contents, render, shown
 from fracture.evaluation.report.words import limits, summary
 from fracture.evidence import EPOCH_METRICS, Controls, Estimate, EvaluationResults, Results
 from fracture.evidence.hits import Hits
 
+pytestmark = pytest.mark.pictures
 CLASSES = ("comminuted_fracture", "no_fracture", "simple_fracture")
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 3, 120)
@@ -259,9 +261,11 @@ def test_titles_of_a_grid_are_not_cut_off(tiles: int) -> None:
     made = grid_figure([Tile(np.zeros((64, 64), np.uint8), "class 50%\ntrue: other\nfile.png")] * tiles)
     png(made)
     frame = made.bbox
-    for axis in made.axes[:tiles]:
-        title = axis._left_title.get_window_extent()  # type: ignore[attr-defined]
-        assert frame.y0 <= title.y0
+    (axis,) = made.axes
+    assert len(axis.texts) == tiles
+    for text, square in zip(axis.texts, axis.images, strict=True):
+        title = text.get_window_extent()
+        assert square.get_window_extent().y1 < title.y0, "above its image"
         assert title.y1 <= frame.y1
 
 

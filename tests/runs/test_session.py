@@ -31,7 +31,8 @@ def terminal() -> Terminal:
 
 def config(images: Path, **values: object) -> TrainConfig:
     fast = {"model": "test_resnet", "image_size": 32, "epochs": 2, "batch_size": 8, "threads": 1}
-    chosen = {"memory_format": "contiguous", "precision": "fp32", "weights": "none", "data": str(images)}
+    chosen = {"memory_format": "contiguous", "precision": "fp32", "weights": "none", "audit": "off"}
+    chosen |= {"data": str(images)}
     return TrainConfig.model_validate(fast | chosen | values)
 
 
@@ -82,8 +83,9 @@ def stop_in_second_epoch(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
+@pytest.mark.pictures
 def test_a_finished_run_holds_all_its_evidence(store_root: Path, images: Path) -> None:
-    wanted, screen = config(images), terminal()
+    wanted, screen = config(images, audit="warn"), terminal()
     results = session.train(wanted, Session(screen, None, "again {run}"))
     run = newest()
     place = store_root / "mlruns" / "1" / run.info.run_id / "artifacts"

@@ -1,14 +1,18 @@
 """How every figure looks: colours that colour-blind people tell apart (Okabe and Ito 2008), readable in print."""
 
 import functools
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import imsave
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 _WIDE_FONTS = (
@@ -46,6 +50,14 @@ def figure(columns: int = 1, rows: int = 1, width: float = 4.6, height: float = 
     made = Figure(figsize=(columns * width, rows * height), layout="constrained")
     axes = made.subplots(rows, columns, squeeze=False)
     return made, list(axes.flat)
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as PNG, the same as that of `savefig`, which draws twice: once more to lay it out before."""
+    canvas, buffer = FigureCanvasAgg(figure), io.BytesIO()
+    canvas.draw()  # type: ignore[no-untyped-call]
+    imsave(buffer, np.asarray(canvas.buffer_rgba()), format="png", dpi=figure.dpi)  # type: ignore[no-untyped-call]
+    return buffer.getvalue()
 
 
 def colour(number: int) -> str:

@@ -1,13 +1,10 @@
 """The report as one HTML page that needs nothing else: a summary, the data, the numbers, the pictures, the limits."""
 
 import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from matplotlib.figure import Figure
 
 from fracture.evaluation.report.looks import looks_at_the_bone, maps_hit_the_fracture
 from fracture.evaluation.report.words import limits, summary
@@ -108,13 +105,6 @@ def template(path: Path) -> "Template":
     return page_template(
         path, shown=shown, data_url=_data_url, plain=_plain, metric=metric_title, over_folds=over_folds
     )
-
-
-def png(figure: Figure) -> bytes:
-    """A figure as PNG."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
 
 
 def shown(found: Estimate) -> str:

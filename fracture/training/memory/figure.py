@@ -5,6 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from fracture.evaluation.figures.style import png
 from fracture.training.memory.plan import MemoryPlan
 from fracture.training.memory.spec import PARTS, Prediction
 
@@ -55,7 +56,7 @@ def draw(around: Sequence[Prediction], chosen: MemoryPlan, path: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles[::-1], labels[::-1], loc="outside right center", frameon=False, fontsize=8)
-    figure.savefig(path, format="png")
+    path.write_bytes(png(figure))
 
 
 def _stack(prediction: Prediction) -> dict[str, float]:
