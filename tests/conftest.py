@@ -18,6 +18,7 @@ from PIL import Image
 from fracture.__main__ import main, run
 from fracture.evaluation.figures import style
 from tests import chromium
+from tests import forked as forked_commands
 
 pytest_plugins = ["tests.mlflow_server", "tests.postgres"]
 
@@ -149,6 +150,13 @@ def pytest_collection_finish() -> None:
     """What is imported by now stays: the garbage collector needs half a second each time that it looks through it."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def forked() -> Callable[..., forked_commands.Command]:
+    """Start a command in a process of its own that has imported everything; see `tests.forked.call`."""
+    forked_commands.serve()
+    return forked_commands.call
 
 
 @pytest.fixture(scope="session")

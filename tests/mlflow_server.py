@@ -7,11 +7,16 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+
+from tests.forked import Command
+
+Call = Callable[..., Command]
+Process = Command | subprocess.Popen[bytes]
 
 
 def free_port() -> int:
@@ -22,8 +27,8 @@ def free_port() -> int:
 
 
 def start_server(
-    folder: Path, port: int | None = None, database: str = "", artifacts: Path | None = None
-) -> tuple["subprocess.Popen[bytes]", str]:
+    folder: Path, port: int | None = None, database: str = "", artifacts: Path | None = None, call: Call | None = None
+) -> tuple[Process, str]:
     """Start one; its process, which the caller ends, and its address.
 
     Args:
@@ -31,19 +36,20 @@ def start_server(
         port: that it listens on; None for any.
         database: its address, where that is not a file in ``folder``.
         artifacts: the folder of the artifacts that it hands on, where that is not in ``folder``.
+        call: the fixture ``forked``, which starts it in a second; None for a new interpreter.
     """
     port = port or free_port()
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+    command = ("mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
                "--backend-store-uri", database or f"sqlite:///{folder / 'mlflow.db'}",
-               "--artifacts-destination", str(artifacts or folder / "artifacts")]  # fmt: skip
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            command,
-            stdout=log,
-            stderr=log,
-            cwd=folder,
-            env=os.environ | {"PYTHONWARNINGS": "", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-        )
+               "--artifacts-destination", str(artifacts or folder / "artifacts"))  # fmt: skip
+    variables = {"PYTHONWARNINGS": "", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    server: Process
+    if call:
+        server = call(command, folder, folder / "log", **variables)
+    else:
+        with (folder / "log").open("wb") as log:
+            words, env = [sys.executable, "-m", *command], os.environ | variables
+            server = subprocess.Popen(words, stdout=log, stderr=log, cwd=folder, env=env)
     until = time.monotonic() + 300
     while True:
         try:
@@ -51,7 +57,7 @@ def start_server(
         except OSError:
             if server.poll() is not None or time.monotonic() > until:
                 raise RuntimeError((folder / "log").read_text()) from None
-            time.sleep(0.3)
+            time.sleep(0.1)
         else:
             return server, f"http://127.0.0.1:{port}"
 
@@ -59,15 +65,17 @@ def start_server(
 class Server:
     """One that can be ended and started again at the same address; ``ended``: when it was, by the monotonic clock."""
 
-    def __init__(self, folder: Path, database: str = "", artifacts: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, database: str = "", artifacts: Path | None = None, call: Call | None = None
+    ) -> None:
         self.folder, self.port = folder, free_port()
-        self._places = (database, artifacts)
-        self.process: subprocess.Popen[bytes] | None = None
+        self._how = (database, artifacts, call)
+        self.process: Process | None = None
         self.ended = 0.0
         self.start()
 
     def start(self) -> None:
-        self.process, self.address = start_server(self.folder, self.port, *self._places)
+        self.process, self.address = start_server(self.folder, self.port, *self._how)
 
     def end(self) -> None:
         if self.process is not None:
@@ -100,8 +108,8 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("server"))
+def shared_server(tmp_path_factory: pytest.TempPathFactory, forked: Call) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("server"), call=forked)
     yield server
     server.end()
 

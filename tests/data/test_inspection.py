@@ -5,6 +5,7 @@ import os
 import struct
 import zlib
 from collections.abc import Callable
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -142,8 +143,11 @@ def _crash_on_bad(path: Path) -> str:
 
 
 @pytest.mark.slow
-def test_a_decoder_that_crashes_takes_one_image_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decoder_that_crashes_takes_one_image_with_it(
+    forked: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pool, "FEW", 0)
+    monkeypatch.setattr(pool, "get_context", lambda _: get_context("forkserver"))  # each process in 0.1 s, not in 3 s
     paths = [tmp_path / f"{'bad' if i == 40 else 'ok'}{i}" for i in range(70)]
     found = list(pool.each(_crash_on_bad, paths, 2, lambda path: f"{path.name} crashed"))
     assert found == [f"{path.name} crashed" if path.name == "bad40" else path.name for path in paths]

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from tests.faults import forked
+from tests import forked
 from tests.faults import fuzz as fuzzing
 from tests.faults.fuzz import Fuzzed
 from tests.faults.kills import Killed, kill

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.faults import forked
+from tests import forked
 from tests.faults.verbs import VERBS, Result, Verb
 from tests.faults.world import World, half_written, running
 

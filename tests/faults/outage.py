@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fracture.tracking.outbox import NAME
-from tests.faults import forked
+from tests import forked
 from tests.faults.world import running, told_twice, write_images
 from tests.mlflow_server import Server
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations_with_replacement
 from pathlib import Path
 
-from tests.faults import forked, kills
-from tests.faults.forked import Ended
+from tests import forked
+from tests.faults import kills
 from tests.faults.kills import Undisturbed
 from tests.faults.verbs import TUNE, VERBS, Verb, files, runs
 from tests.faults.world import World, half_written, running, told_twice
+from tests.forked import Ended
 
 _REFUSED = (2, 3, 5, 6)
 # of those that move an alias the order decides what comes out: only the history is checked

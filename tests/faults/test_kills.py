@@ -2,9 +2,7 @@
 
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mlflow
@@ -13,9 +11,11 @@ import pytest
 from fracture.runs import doctor, session
 from fracture.runs.session import Session
 from fracture.tracking import experiment, leftovers, store
+from tests.forked import Command
 from tests.runs.small import terminal
 
 pytestmark = pytest.mark.slow
+Call = Callable[..., Command]
 PREPARE = """
 import os, signal
 import fracture.runs.session as session, fracture.tracking.run as run
@@ -44,12 +44,11 @@ TRAIN = {
 }  # fmt: skip
 
 
-def train(root: Path, images: Path, arranged: str) -> int:
+def train(forked: Call, root: Path, images: Path, arranged: str) -> int:
     """Train in a process of its own, which is killed on the way; its exit code."""
     flags = [word for name, value in TRAIN.items() for word in (f"--{name}", value)]
     code = f"{PREPARE}\n{arranged}\nfrom fracture.__main__ import main; main()"
-    words = [sys.executable, "-c", code, "train", "--data", str(images), *flags]
-    return subprocess.run(words, cwd=root, capture_output=True, timeout=500, check=False).returncode
+    return forked(("python", code, "train", "--data", str(images), *flags), root).wait(500)
 
 
 @pytest.fixture
@@ -74,9 +73,9 @@ def here() -> Session:
 
 
 @pytest.mark.parametrize("point", [pytest.param(one, marks=() if one in QUICK else pytest.mark.long) for one in POINTS])
-def test_a_training_killed(root: Path, images: Path, point: str) -> None:
+def test_a_training_killed(forked: Call, root: Path, images: Path, point: str) -> None:
     arranged, goes_on, left = POINTS[point]
-    assert train(root, images, arranged) == -signal.SIGKILL
+    assert train(forked, root, images, arranged) == -signal.SIGKILL
     known = runs()
     for part in root.rglob(".*.part"):
         os.utime(part, (0, 0))  # another machine, on a shared disk, could still be writing a younger one
@@ -99,9 +98,9 @@ def test_a_training_killed(root: Path, images: Path, point: str) -> None:
 
 
 @pytest.mark.long
-def test_the_next_training_mends_what_is_safe_by_itself(root: Path, images: Path) -> None:
+def test_the_next_training_mends_what_is_safe_by_itself(forked: Call, root: Path, images: Path) -> None:
     for point in ("between the run and its record", "between the end and the deletion of the state"):
-        assert train(root, images, POINTS[point][0]) == -signal.SIGKILL
+        assert train(forked, root, images, POINTS[point][0]) == -signal.SIGKILL
     assert sorted(runs().values()) == ["FINISHED", "KILLED"], "the second training has ended the run of the first"
     assert [one.kind for one in leftovers.sweep(session.state_root())] == ["over"]
     assert not list(session.state_root().iterdir())

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tests.faults import forked, verbs
+from tests import forked
+from tests.faults import verbs
 
 CLASSES = ("comminuted_fracture", "no_fracture", "simple_fracture")
 STAGES = ("empty", "trained", "champion", "candidate", "deployed", "contested")

@@ -1,6 +1,5 @@
 """The three kinds of store that the registry has to work in: a file, a server before a file, and PostgreSQL."""
 
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import mlflow
 import pytest
 
 from fracture.tracking import store
-from tests.mlflow_server import start_server
+from tests.mlflow_server import Process, start_server
 from tests.postgres import new_database
 
 STORES = ("sqlite", "server", "postgres")
@@ -20,7 +19,7 @@ def addresses(
 ) -> Iterator[Callable[[str], str]]:
     """The address of the store of a kind, started when it is first asked for."""
     known: dict[str, str] = {}
-    servers: list[subprocess.Popen[bytes]] = []
+    servers: list[Process] = []
 
     def address(kind: str) -> str:
         if kind not in known:
@@ -28,7 +27,7 @@ def addresses(
             if kind == "postgres":
                 known[kind] = new_database(request.getfixturevalue("postgres"))
             elif kind == "server":
-                server, known[kind] = start_server(folder)
+                server, known[kind] = start_server(folder, call=request.getfixturevalue("forked"))
                 servers.append(server)
             else:
                 known[kind] = f"sqlite:///{folder / 'mlflow.db'}"

@@ -24,9 +24,8 @@ from tests.registry.screens import quiet
 
 DEMO = thresholds.read(thresholds.DEMO)
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.registry.moves"])
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked")]  # whose processes have all libraries loaded
 
 Die = Callable[[int, partial[object]], bool]
 

@@ -1,9 +1,7 @@
 """The store: found, made ready and repaired."""
 
-import os
 import sqlite3
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import mlflow
@@ -13,38 +11,37 @@ from fracture.errors import ConfigError
 from fracture.tracking import store
 from fracture.tracking.address import why_no_address
 from fracture.tracking.moved import follow_move
+from tests.forked import Command
 
 CREATE = "from fracture.tracking import store; print(store.connect())"
 
 
-def python(code: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=cwd,
-        env=os.environ | env,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+Python = Callable[[str, Path], tuple[int, str]]
+
+
+@pytest.fixture
+def python(forked: Callable[..., Command]) -> Python:
+    """Execute a text in a process of its own; its exit code and what it said."""
+
+    def executed(code: str, cwd: Path) -> tuple[int, str]:
+        command = forked(("python", code), cwd)
+        return command.wait(), command.said
+
+    return executed
 
 
 @pytest.mark.slow
-def test_first_processes_may_create_the_store_at_once(tmp_path: Path) -> None:
+def test_first_processes_may_create_the_store_at_once(forked: Callable[..., Command], tmp_path: Path) -> None:
     order = ("mlflow", "ours", "ours")
     (tmp_path / "MLproject").touch()
     code = {"ours": CREATE, "mlflow": "import mlflow; mlflow.MlflowClient('sqlite:///mlflow.db').get_experiment('0')"}
-    processes = [
-        subprocess.Popen([sys.executable, "-c", code[name]], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-        for name in order
-    ]
-    errors = [process.communicate(timeout=300)[1] for process in processes]
-    codes = {name: process.returncode for name, process in zip(order, processes, strict=True)}
-    assert codes["ours"] == 0, errors
+    processes = [forked(("python", code[name]), tmp_path) for name in order]
+    codes = [(name, process.wait()) for name, process in zip(order, processes, strict=True)]
+    assert codes[1:] == [("ours", 0), ("ours", 0)], [process.said for process in processes]
     assert sorted(path.name for path in tmp_path.glob("*mlflow.db*")) == ["mlflow.db"]
 
 
-def test_whoever_is_killed_while_making_the_store_leaves_none(tmp_path: Path) -> None:
+def test_whoever_is_killed_while_making_the_store_leaves_none(python: Python, tmp_path: Path) -> None:
     killed = """
 import os
 from mlflow.store.db import utils
@@ -52,9 +49,9 @@ utils._upgrade_db = lambda engine: os._exit(9)
 from fracture.tracking import store
 store.connect()
 """
-    assert python(killed, tmp_path).returncode == 9
+    assert python(killed, tmp_path)[0] == 9
     assert not (tmp_path / "mlflow.db").exists()
-    assert python(CREATE, tmp_path).returncode == 0
+    assert python(CREATE, tmp_path)[0] == 0
 
 
 def test_a_deleted_experiment_is_named_with_what_brings_it_back(
@@ -84,12 +81,12 @@ def test_a_deleted_experiment_is_named_with_what_brings_it_back(
 
 
 @pytest.mark.slow
-def test_a_run_from_a_subfolder_goes_to_the_project_root_even_after_mlflow_ui(tmp_path: Path) -> None:
+def test_a_run_from_a_subfolder_goes_to_the_project_root_even_after_mlflow_ui(python: Python, tmp_path: Path) -> None:
     root = tmp_path / "my project"  # which MLflow writes with %20
     below = root / "notebooks"
     below.mkdir(parents=True)
     (root / "MLproject").touch()
-    assert python(CREATE, root).returncode == 0
+    assert python(CREATE, root)[0] == 0
     with sqlite3.connect(root / "mlflow.db") as db:  # what `mlflow ui` does when it is first
         db.execute("UPDATE experiments SET artifact_location = 'mlflow-artifacts:/0'")
     begin = """
@@ -103,14 +100,14 @@ run.evidence(Path("."))
 run.end("FINISHED")
 """
     for place in (below, root):
-        done = python(begin, place)
-        assert done.returncode == 0, done.stderr
+        code, said = python(begin, place)
+        assert code == 0, said
     assert len(list(root.glob("mlruns/1/*/artifacts/train.log"))) == 2
     assert not (below / "mlruns").exists()
 
 
 @pytest.mark.slow
-def test_runs_follow_a_project_folder_that_was_moved(tmp_path: Path) -> None:
+def test_runs_follow_a_project_folder_that_was_moved(python: Python, tmp_path: Path) -> None:
     before, after = tmp_path / "a", tmp_path / "b c"
     before.mkdir()
     (before / "MLproject").touch()
@@ -127,16 +124,16 @@ run = TrackedRun.begin("first", "train", watched=False)
 run.evidence(Path("."), only=["train.log"])
 run.end("FINISHED")
 """
-    assert python(begin, before).returncode == 0
+    assert python(begin, before)[0] == 0
     before.rename(after)
     (after / "fetched").mkdir()
-    moved = python(begin, after)
-    assert moved.returncode == 0, moved.stderr
-    assert f"pointed to {before / 'mlruns'}, which is gone" in moved.stderr
-    assert "FETCHED hello" in moved.stdout
+    code, said = python(begin, after)
+    assert code == 0, said
+    assert f"pointed to {before / 'mlruns'}, which is gone" in said
+    assert "FETCHED hello" in said
     assert len(list(after.glob("mlruns/1/*/artifacts/train.log"))) == 2
     assert not before.exists(), "the old place is not made anew"
-    assert "which is gone" not in python(CREATE, after).stderr, "once is enough"
+    assert "which is gone" not in python(CREATE, after)[1], "once is enough"
 
 
 def test_artifacts_that_were_put_elsewhere_on_purpose_stay_there(tmp_path: Path) -> None:
@@ -203,9 +200,8 @@ def test_a_database_that_can_be_no_file_is_told_with_the_variable(
         store.connect()
 
 
-def test_a_server_that_does_not_answer_is_exit_6(tmp_path: Path) -> None:
-    code = "import sys; sys.argv = ['fracture', 'train', '--resume', 'x']; from fracture.__main__ import main; main()"
-    done = python(code, tmp_path, MLFLOW_TRACKING_URI="http://127.0.0.1:9")
-    assert done.returncode == 6
-    assert "MLFLOW_TRACKING_URI" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_a_server_that_does_not_answer_is_exit_6(forked: Callable[..., Command], tmp_path: Path) -> None:
+    command = forked(("fracture", "train", "--resume", "x"), tmp_path, MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    assert command.wait() == 6
+    assert "MLFLOW_TRACKING_URI" in command.said
+    assert "Traceback" not in command.said

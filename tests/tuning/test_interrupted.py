@@ -3,8 +3,6 @@
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +13,7 @@ import psutil
 import pytest
 from optuna.trial import TrialState
 
+from tests.forked import Command
 from tuning import study
 
 pytestmark = pytest.mark.slow
@@ -26,18 +25,15 @@ OPTIONS = ["--model", "test_resnet", "--image-size", "32", "--weights", "none", 
 DEADLINE = 120
 
 
-def start(folder: Path, data: Path) -> subprocess.Popen[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"}
-    command = [sys.executable, "-m", "tuning", *OPTIONS, "--data", str(data)]
-    with (folder / "out.txt").open("a") as out:
-        return subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=out, stderr=out, text=True, start_new_session=True
-        )
+def start(forked: Callable[..., Command], folder: Path, data: Path) -> Command:
+    variables = {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"}
+    return forked(("tuning", *OPTIONS, "--data", str(data)), folder, folder / "out.txt", **variables)
 
 
 def opened(folder: Path) -> optuna.Study | None:
     url = f"sqlite:///{folder / 'mlruns' / 'optuna.db'}"
-    if "Study test_resnet-" not in (folder / "out.txt").read_text():  # not yet made
+    out = folder / "out.txt"
+    if not out.exists() or "Study test_resnet-" not in out.read_text():  # not yet made
         return None
     (name,) = optuna.get_all_study_names(url)
     return optuna.load_study(study_name=name, storage=url)
@@ -60,12 +56,12 @@ def learning(folder: Path, number: int) -> Callable[[], bool]:
     return happens
 
 
-def trial_process(parent: subprocess.Popen[str]) -> psutil.Process:
+def trial_process(parent: Command) -> psutil.Process:
     """The process of the trial under way: the one below the fork server."""
     return max(grandchildren(parent), key=lambda one: one.create_time())
 
 
-def grandchildren(parent: subprocess.Popen[str]) -> list[psutil.Process]:
+def grandchildren(parent: Command) -> list[psutil.Process]:
     below = psutil.Process(parent.pid).children(recursive=True)
     return [one for one in below if one.ppid() != parent.pid]
 
@@ -74,8 +70,8 @@ def grandchildren(parent: subprocess.Popen[str]) -> list[psutil.Process]:
     "how",
     ["kill", pytest.param("ctrl-c", marks=pytest.mark.long), pytest.param("kill the trial", marks=pytest.mark.long)],
 )
-def test_the_same_command_goes_on(tmp_path: Path, images: Path, how: str) -> None:
-    process = start(tmp_path, images)
+def test_the_same_command_goes_on(forked: Callable[..., Command], tmp_path: Path, images: Path, how: str) -> None:
+    process = start(forked, tmp_path, images)
     began = (
         (lambda: bool((own := opened(tmp_path)) and own.trials and grandchildren(process))) if how == "ctrl-c" else None
     )
@@ -99,7 +95,7 @@ def test_the_same_command_goes_on(tmp_path: Path, images: Path, how: str) -> Non
     own = opened(tmp_path)
     assert own is not None
     before = own.trials
-    process = start(tmp_path, images)
+    process = start(forked, tmp_path, images)
     known = len([one for one in before if one.state is not TrialState.WAITING])
     eventually(learning(tmp_path, known), tmp_path)
     after = opened(tmp_path)

@@ -1,8 +1,7 @@
 """Many workers at one study on a real PostgreSQL, with all runs under one parent."""
 
 import io
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import mlflow
@@ -16,6 +15,7 @@ from fracture.config import absolute
 from fracture.errors import ConfigError
 from fracture.progress import Terminal
 from fracture.tracking import experiment
+from tests.forked import Command
 from tests.postgres import new_database
 from tests.tuning.test_storage import turns_are_exclusive
 from tests.tuning.test_tune import FAST
@@ -34,9 +34,14 @@ def tune(given: dict[str, str], **values: object) -> None:
     story.tune(tuning, absolute(config), given, Terminal(Console(file=io.StringIO())))
 
 
-def test_three_workers_share_a_study(
-    store_root: Path, tmp_path: Path, images: Path, postgres: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_workers_share_a_study(
+    forked: Callable[..., Command],
+    store_root: Path,
+    tmp_path: Path,
+    images: Path,
+    postgres: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     url = new_database(postgres)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv(storage.VARIABLE, url)
@@ -44,15 +49,11 @@ def test_three_workers_share_a_study(
     tune(given, trials=1)  # so that there is one to join
     with storage.closing(RDBStorage(storage.address("auto"))) as kept:
         (name,) = optuna.get_all_study_names(kept)
-    command = [sys.executable, "-m", "tuning", "worker", "--study", name, "--trials", str(TRIALS)]
-    workers = [
-        subprocess.Popen(command, cwd=store_root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for _ in range(3)
-    ]
+    words = ("tuning", "worker", "--study", name, "--trials", str(TRIALS))
+    workers = [forked(words, store_root, tmp_path / f"{number}.log") for number in range(2)]
     for one in workers:
-        said, _ = one.communicate(timeout=300)
-        assert one.returncode == 0, said
-    tune(given, trials=TRIALS + 2, workers=2)  # two more, and the end
+        assert one.wait() == 0, one.said
+    tune(given, trials=TRIALS + 2, workers=2)  # two more, one by a real `python -m tuning worker`, and the end
 
     with storage.closing(RDBStorage(storage.address("auto"))) as kept:
         own = optuna.load_study(study_name=name, storage=kept)

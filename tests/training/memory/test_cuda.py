@@ -1,8 +1,7 @@
 """CUDA's casts as the dry run imitates them, against torch's own, which choose by fake tensors' device."""
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,8 @@ import torch
 from torch.nn import functional
 
 from fracture.training.memory.cuda import AsOnCuda
+from tests.forked import Command
 
-ROOT = Path(__file__).parents[3]
 PROGRAM = """
 import contextlib, json, sys, warnings
 import torch
@@ -56,11 +55,9 @@ def test_attention_over_windows_is_left_to_torch() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU, its own measurements say more")
-def test_the_forward_pass_keeps_what_it_would_keep_on_cuda() -> None:
+def test_the_forward_pass_keeps_what_it_would_keep_on_cuda(forked: Callable[..., Command], tmp_path: Path) -> None:
     names = ["test_convnext", "test_efficientnet", "test_vit"]
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *names], capture_output=True, text=True, cwd=ROOT, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    for name, (imitated, real) in json.loads(done.stdout).items():
+    done = forked(("python", PROGRAM, *names), tmp_path)
+    assert done.wait() == 0, done.said
+    for name, (imitated, real) in json.loads(done.said.splitlines()[-1]).items():
         assert imitated == pytest.approx(real, rel=0.01), name
