@@ -49,10 +49,10 @@ def test_decisions_that_are_one_an_image_judge_like_the_one_for_all() -> None:
 
 
 def test_what_is_expected_covers_what_comes() -> None:
-    """The intervals of fifty fits hold what their thresholds do on 20,000 new images, in nine of ten cases."""
+    """The intervals of 25 fits hold what their thresholds do on 20,000 new images, in nine of ten cases."""
     new = answers(seed=999, n=20_000)
     hits = {ERROR: 0, ANSWERED: 0, SENSITIVITY: 0, SPECIFICITY: 0}
-    for seed in range(50):
+    for seed in range(25):
         given = answers(seed=seed, n=300)
         fitted = fit_decisions(given, Wanted("sensitivity:0.9", 0.1))
         expected = describe(given, fitted, "out_of_fold", Wanted("sensitivity:0.9", 0.1)).expected
@@ -68,7 +68,7 @@ def test_what_is_expected_covers_what_comes() -> None:
             assert low is not None
             assert high is not None
             hits[name] += low <= value <= high
-    assert min(hits.values()) >= 45, hits
+    assert min(hits.values()) >= 23, hits
 
 
 def test_what_was_wanted_stands_beside_what_is_expected() -> None:

@@ -1,5 +1,6 @@
 """The three kinds of store that the registry has to work in: a file, a server before a file, and PostgreSQL."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import mlflow
 import pytest
 
 from fracture.tracking import store
+from registry import check
+from tests.forked import Command
 from tests.mlflow_server import Process, start_server
 from tests.postgres import new_database
 
@@ -50,6 +53,35 @@ def connected(
     store.connect()
     yield uri
     use(None)
+
+
+_FORGET = """
+import sys
+for name in [one for one in sys.modules if one.partition(".")[0] in ("fracture", "registry", "tuning", "tests")]:
+    del sys.modules[name]
+"""
+
+
+Ask = Callable[[Path, str], tuple[dict[str, float] | None, str]]
+
+
+@pytest.fixture
+def quick_ask(forked: Callable[..., Command]) -> Ask:
+    """Ask a package in a process with the libraries loaded, but not the repository; `check` waits for a new one."""
+
+    def ask(local: Path, probe: str) -> tuple[dict[str, float] | None, str]:
+        words = ("python", _FORGET + check._ASK, str(local), probe, str(check.ROOT))
+        command = forked(words, local.parent, PYTHONPATH=None, MLFLOW_ALLOW_PICKLE_DESERIALIZATION="false")
+        code, last = command.wait(), command.said.strip().splitlines()[-1]
+        return (None, last) if code else (json.loads(last), "")
+
+    return ask
+
+
+@pytest.fixture
+def quick_check(quick_ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packages are asked so in this test."""
+    monkeypatch.setattr(check, "_ask", quick_ask)
 
 
 def use(uri: str | None) -> None:

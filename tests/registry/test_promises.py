@@ -135,7 +135,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_a_model_with_decisions_for_a_new_place_is_a_version_with_the_figures_of_both(
-    store_root: Path, place: Path, make_images: Callable[..., Path]
+    quick_check: None, store_root: Path, place: Path, make_images: Callable[..., Path]
 ) -> None:
     local, rng = make_images(place / "clinic", 30), np.random.default_rng(7)
     for path in local.rglob("*.png"):

@@ -35,6 +35,7 @@ from registry.lines import replay
 from registry.loading import load
 from registry.verify import verify
 from registry.versions import Registry
+from tests.registry.conftest import Ask
 from tests.registry.screens import quiet
 
 DEMO = thresholds.read(thresholds.DEMO)
@@ -73,7 +74,7 @@ def sqlite_only(connected: str) -> None:
         pytest.skip("nothing of it depends on the store")
 
 
-def test_the_whole_story(runs: list[str], folder: Path) -> None:
+def test_the_whole_story(quick_check: None, runs: list[str], folder: Path) -> None:
     registry, screen = Registry("story"), quiet()
     waive = {"confounded": "test: brightness tells the classes apart"}
 
@@ -168,10 +169,13 @@ def test_an_environment_inside_the_checkout_is_still_one(
     assert found.ok, found.reason
 
 
-def test_the_package_of_another_run_is_found_out(sqlite_only: None, runs: list[str]) -> None:
+def test_the_package_of_another_run_is_found_out(
+    sqlite_only: None, runs: list[str], quick_ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
     uri = package.package(runs[0])
     assert package.package(runs[0]) == uri, "what is packaged already is taken up again"
     assert check.check(uri, runs[0]).ok
+    monkeypatch.setattr(check, "_ask", quick_ask)
     assert not check.check(uri, runs[1]).ok, "the probe of another run is answered otherwise"
 
 

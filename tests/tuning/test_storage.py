@@ -9,7 +9,7 @@ import pytest
 from fracture.errors import ConfigError
 from tuning import storage
 
-_SPAWN = multiprocessing.get_context("spawn")
+_PROCESSES = multiprocessing.get_context("forkserver")
 
 
 def nothing(*_: object) -> None:
@@ -80,7 +80,7 @@ def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
 
 
 def turns_are_exclusive(url: str, log: Path) -> None:
-    workers = [_SPAWN.Process(target=take_turns, args=(url, log)) for _ in range(3)]
+    workers = [_PROCESSES.Process(target=take_turns, args=(url, log)) for _ in range(3)]
     for one in workers:
         one.start()
     for one in workers:
