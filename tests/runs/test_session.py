@@ -17,7 +17,7 @@ from fracture.evidence import ARTIFACTS, EPOCH_METRICS, TAGS, Results
 from fracture.models import backbones
 from fracture.models.pyramid import SCALES
 from fracture.progress import Terminal
-from fracture.runs import group, session
+from fracture.runs import group, report, session
 from fracture.runs.session import Session
 from fracture.tracking import experiment
 from fracture.tracking.run import TrackedRun
@@ -293,10 +293,20 @@ def test_a_store_that_fails_once_loses_no_epoch(
     assert [m.step for m in mlflow.MlflowClient().get_metric_history(run_id, "val/loss")] == [1, 2]
 
 
-def test_class_names_may_hold_what_mlflow_does_not_take(store_root: Path, images: Path) -> None:
+def test_class_names_may_hold_what_mlflow_does_not_take(
+    store_root: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (images / "comminuted_fracture").rename(images / "comminuted (3+)")
-    train(config(images, epochs=1))
+
+    def unpainted(_: object) -> bytes:
+        raise ValueError("no such glyph")
+
+    monkeypatch.setattr(report, "png", unpainted)
+    screen = terminal()
+    session.train(config(images, epochs=1), Session(screen, None, "again {run}"))
     assert "test/recall_comminuted _3__" in newest().data.metrics
+    assert newest().info.status == "FINISHED", "no run is lost for a picture"
+    assert "Missing from the report: confusion: no such glyph" in screen.console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_weights_of_another_model_are_refused_before_anything_is_decoded(
