@@ -2,6 +2,7 @@
 
 import multiprocessing
 import time
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,10 @@ def nothing(*_: object) -> None:
     """Nobody needs to hear of stale trials here."""
 
 
-def take_turns(url: str, log: Path) -> None:
+def take_turns(url: str, log: Path, together: Barrier) -> None:
     """Note when this process enters and leaves its turn."""
     with storage.closing(storage.open_storage(url, nothing)) as kept:
+        together.wait(60)
         for _ in range(5):
             with storage.turn(kept, "study"):
                 with log.open("a") as file:
@@ -80,7 +82,8 @@ def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
 
 
 def turns_are_exclusive(url: str, log: Path) -> None:
-    workers = [_PROCESSES.Process(target=take_turns, args=(url, log)) for _ in range(3)]
+    together = _PROCESSES.Barrier(3)
+    workers = [_PROCESSES.Process(target=take_turns, args=(url, log, together)) for _ in range(3)]
     for one in workers:
         one.start()
     for one in workers:
