@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException
 from fracture.runs import doctor, session
 from fracture.tracking import leftovers, store
 from fracture.tracking.liveness import me
-from tests.tracking.test_store import python
+from tests.forked import Command
 
 
 def run_of(kind: str = "train", process: dict[str, object] | None = None, status: str = "RUNNING") -> str:
@@ -212,9 +212,11 @@ os._exit(9)
 
 
 def test_the_doctor_finds_and_mends_a_run_that_was_killed_as_it_began(
-    store_root: Path, cli: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    forked: Callable[..., Command], store_root: Path, cli: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run_id = python(KILLED, store_root).stdout.split()[0]
+    command = forked(("python", KILLED), store_root)
+    command.wait()
+    run_id = command.said.split()[0]
     assert status_of(run_id) == "RUNNING"
     assert cli("doctor", "--json") == 1
     said = {one["said"]: one for one in json.loads(capsys.readouterr().out)}
