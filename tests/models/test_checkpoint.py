@@ -118,7 +118,7 @@ def edited(**values: Any) -> Callable[[Path], object]:
 DAMAGE = {
     "sidecar of another model": (edited(model="test_resnet"), "not of the test_resnet of 3 classes"),
     "sidecar of fewer classes": (edited(classes=["a", "b"]), "not of the test_efficientnet.r160_in1k of 2 classes"),
-    "sidecar of no model": (edited(model="nonsense"), "describes a model that cannot be built: model=nonsense: no such backbone"),
+    "sidecar of no model": (edited(model="nonsense"), "a model that cannot be built: model=nonsense: no such backbone"),
     "no side": (edited(image_size=0), "image_size"),
     "a side that no memory holds": (edited(image_size=10**7), "image_size"),
     "one channel": (edited(mean=[0.5]), "mean"),
