@@ -7,12 +7,15 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 
 from fracture import config
 from fracture.__main__ import cli
 from fracture.evidence.__main__ import page as evidence_page
+from registry.__main__ import cli as registry
+from tuning.__main__ import cli as tuning
 
-LINK = r"\]\((?!https?://|#)([^)#]+)"
+LINK = r"\]\((?!https?://)([^)#]*)#?([^)]*)\)"
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
 
@@ -25,9 +28,21 @@ def test_the_evidence_page_is_the_schema() -> None:
     assert (ROOT / "docs" / "evidence.md").read_text() == evidence_page()
 
 
+def _sections(page: Path) -> set[str]:
+    """What links can name of a page, as GitHub makes it of the headings."""
+    if page.suffix != ".md":
+        return set()
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_links_of_documents_lead_somewhere() -> None:
-    links = [(page, target) for page in PAGES for target in re.findall(LINK, page.read_text())]
-    broken = [f"{page.name}: {target}" for page, target in links if not (page.parent / target).exists()]
+    broken = []
+    for page in PAGES:
+        for target, section in re.findall(LINK, page.read_text()):
+            there = page.parent / target if target else page
+            if not there.exists() or (section and section not in _sections(there)):
+                broken.append(f"{page.name}: {target}#{section}")
     assert not broken
 
 
@@ -48,15 +63,39 @@ def test_what_a_document_names_is_there(page: Path) -> None:
     assert not missing
 
 
+COMMANDS = {"fracture": cli, "python -m registry": registry, "python -m tuning": tuning}
+
+
+def _options(program: click.Group, verb: str) -> set[str]:
+    """The options of a command and of those below it, of the program itself if none is named; empty if it has none."""
+    command = program.get_command(click.Context(program), verb) if verb else program
+    if command is None:
+        return set()
+    each = [command, *(getattr(command, "commands", {}).values() if verb else ())]
+    return {"--help"} | {option for one in each for parameter in one.params for option in parameter.opts}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_of_a_document_take_the_options_that_it_gives_them(page: Path) -> None:
     unknown = []
-    for verb, rest in re.findall(r"(?:^|`)fracture ([a-z]+)([^`\n#|]*)", page.read_text(), re.MULTILINE):
-        command = cli.get_command(click.Context(cli), verb)
-        each = [command, *getattr(command, "commands", {}).values()] if command else []
-        known = {"--help"} | {option for one in each for parameter in one.params for option in parameter.opts}
-        unknown += [f"fracture {verb} {flag}" for flag in re.findall(r"--[\w-]+", rest) if flag not in known]
-        unknown += [] if command else [f"fracture {verb}"]
+    for name, program in COMMANDS.items():
+        for verb, rest in re.findall(rf"(?:^|`){name} ?\b([a-z]*)\b([^`\n#|]*)", page.read_text(), re.MULTILINE):
+            known = _options(program, verb)
+            unknown += [f"{name} {verb} {flag}" for flag in re.findall(r"--[\w-]+", rest) if flag not in known]
+            unknown += [] if known else [f"{name} {verb}"]
+    assert not unknown
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_project_takes_the_parameters_that_a_document_gives_it(page: Path) -> None:
+    entries = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
+    text = page.read_text().replace("\\\n", "")
+    unknown = []
+    for command in re.findall(r"mlflow run \.[^`\n#|]*", text):
+        entry = (re.findall(r"-e (\w+)", command) or ["main"])[0]
+        known = entries.get(entry, {}).get("parameters", {})
+        unknown += [f"-e {entry}"] if entry not in entries else []
+        unknown += [f"{entry} -P {name}" for name in re.findall(r"-P (\w+)=", command) if name not in known]
     assert not unknown
 
 
