@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from fracture.errors import GateError
 from fracture.evaluation.report.page import shown
 from fracture.evaluation.report.words import limits, summary
-from fracture.evidence import EvaluationResults, FoldMeanResults, Judged, Results
+from fracture.evidence import EvaluationResults, FoldMeanResults, Judged, Results, metric_title
 from registry.evidence import Evidence, Trained
 from registry.gates import Gate
 
@@ -91,7 +91,7 @@ def _figures(results: Judged) -> list[str]:
     groups = test.metrics["accuracy"].groups
     return [
         f"{test.n} images, {groups} groups; 95% intervals.", "", "| metric | value |", "|---|---|",
-        *(f"| {name.replace('_', ' ')} | {shown(found)} |" for name, found in test.metrics.items()), "",
+        *(f"| {metric_title(name)} | {shown(found)} |" for name, found in test.metrics.items()), "",
     ]  # fmt: skip
 
 
@@ -105,7 +105,7 @@ def _before(evidence: Evidence) -> list[str]:
         "The new decisions are judged by cross-fitting: thresholds are fitted on nine tenths of the groups and used on "
         "the rest. The weights are those of the training. What the new decisions change:", "",
         "| metric | decisions of the training | new ones |", "|---|---|---|",
-        *(f"| {name.replace('_', ' ')} | {shown(old[name])} | {shown(new[name])} |" for name in changed), "",
+        *(f"| {metric_title(name)} | {shown(old[name])} | {shown(new[name])} |" for name in changed), "",
         f"## Figures on {evidence.trained.data}, where it was trained", "", "With the decisions of the training.", "",
         *_figures(evidence.trained),
     ]  # fmt: skip

@@ -122,6 +122,7 @@ SINGLE_METRICS = {
 
 _WRITTEN = {
     "f1": "F1", "mcc": "MCC", "ece": "ECE", "auroc": "AUROC", "auc": "AUC", "cohen": "Cohen's", "brier": "Brier score",
+    "mib": "MiB",
 }  # fmt: skip
 
 

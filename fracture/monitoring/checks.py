@@ -64,11 +64,15 @@ def of_probe(
     title = "Do the images differ from the reference images in size, file format, border or brightness?"
     if not before:
         return Check("probe", title, "unknown", "the reference has no traits; --against RUN makes one, with its images")
-    wanted = f"{able['needed']:,} are needed" if able["needed"] else "the reference is too small for any number"
+    too_small = "no number is enough, because the reference is too small"
+    wanted = f"{able['needed']:,} are needed" if able["needed"] else too_small
     sees = f"so many show an AUC of {limits.power.auc} with a probability of {able['power']:.0%}"
-    enough = f"for {limits.power.wanted:.0%} {wanted}"
     if found is None:
-        return Check("probe", title, "too few", f"{images} independent images, the probe takes {FEWEST}; {enough}")
+        said = (
+            f"{images:,} independent images, {able['reference']:,} in the reference: the comparison takes {FEWEST} of "
+            f"each; to show an AUC of {limits.power.auc} with a probability of {limits.power.wanted:.0%} {wanted}"
+        )
+        return Check("probe", title, "too few", said)
     said = (
         f"a classifier tells them apart by these with an AUC of {_auc(found)}, on {images:,} images and {before:,} "
         f"reference images"
@@ -76,7 +80,7 @@ def of_probe(
     if found.low > limits.probe.auc:
         return Check("probe", title, "drift", f"{said}; drift where the whole interval is above {limits.probe.auc}")
     if float(able["power"] or 0) < limits.power.wanted:
-        return Check("probe", title, "too few", f"{said}; {sees}, {enough}")
+        return Check("probe", title, "too few", f"{said}; {sees}, for {limits.power.wanted:.0%} {wanted}")
     return Check("probe", title, "ok", f"{said}; {sees}")
 
 

@@ -98,7 +98,7 @@ def measure(
     if not own:
         raise DataError(
             "no image that was drawn at random has a label and an answer of this model",
-            "Fill in the column label of those rows of review.csv whose reason says so; others prove nothing.",
+            "Fill in the column label of the rows with the reason 'drawn at random': the others do not count.",
         )
     classes = tuple(own[0].probabilities)
     if unknown := sorted({labels[row.image] for row in own} - set(classes)):

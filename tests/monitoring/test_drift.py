@@ -21,7 +21,7 @@ from fracture.evidence import Estimate, wilson
 from fracture.evidence.verdict import Rule, decide
 from fracture.monitoring import limits, power
 from fracture.monitoring.change import change, mean, moved
-from fracture.monitoring.checks import of_change
+from fracture.monitoring.checks import of_change, of_probe
 from fracture.monitoring.drift import Drift, judge
 from fracture.monitoring.folder import FolderLog
 from fracture.monitoring.page import render
@@ -124,6 +124,13 @@ def test_few_answers_are_said_to_be_few(n: int, base: Reference) -> None:
     assert f"{needed:,} are needed" in render(found)
     assert "`" not in render(found), "commands are set as such"
     assert replace(found, version="").named == found.model, "one that is not registered has no version"
+
+
+def test_a_reference_that_is_too_small_is_said_to_be() -> None:
+    able = {"reference": 5, "needed": None, "power": 0.1}
+    said = of_probe(None, 12, 70, able, LIMITS).sentence
+    assert said.startswith("70 independent images, 5 in the reference: the comparison takes 10 of each; to show an AUC")
+    assert said.endswith("with a probability of 80% no number is enough, because the reference is too small")
 
 
 def test_a_change_that_so_few_answers_cannot_tell_is_not_called_ok() -> None:

@@ -181,7 +181,7 @@ def test_worse_evidence_never_passes_more_gates() -> None:
 def test_the_card_says_what_the_gates_said_and_has_no_holes() -> None:
     judged = gates.judge(GOOD, LIMITS, "research", {"confounded": "Ada: because"})
     text = card.render(GOOD, judged, "research")
-    for words in ("not a medical device", "balanced accuracy", "robustness", "apache-2.0", "macro f1", GOOD.run_id):
+    for words in ("not a medical device", "balanced accuracy", "robustness", "apache-2.0", "macro F1", GOOD.run_id):
         assert words in text
     with pytest.raises(gates_error(), match="licence of the initial weights, audit"):
         card.render(replace(GOOD, licence="", audit=""), judged, "research")
