@@ -65,7 +65,8 @@ def judge(evidence: Evidence, thresholds: Thresholds, use: str, waivers: Mapping
 
 def finished(e: Evidence, t: Thresholds, use: str) -> Gate:
     """The run is over."""
-    return Gate("finished", e.status == "FINISHED", e.status, "FINISHED", "the run has ended as it should")
+    ok = e.status == "FINISHED"
+    return Gate("finished", ok, e.status, "FINISHED", f"the run {'ended' if ok else 'has not ended'} as it should")
 
 
 def whole(e: Evidence, t: Thresholds, use: str) -> Gate:
@@ -78,14 +79,17 @@ def whole(e: Evidence, t: Thresholds, use: str) -> Gate:
 def digests(e: Evidence, t: Thresholds, use: str) -> Gate:
     """Manifest, predictions and results are of the same data and splits."""
     ok = e.results is not None and not e.disagreements
-    text = "; ".join(e.disagreements) or "manifest, predictions and results are of the same data, and say the same"
+    agree = "manifest, predictions and results are of the same data, and say the same" if ok else "no results"
+    text = "; ".join(e.disagreements) or agree
     return Gate("digests", ok, f"{len(e.disagreements)} problems" if e.results else "no results", "0", text)
 
 
 def audit_clean(e: Evidence, t: Thresholds, use: str) -> Gate:
     """Somebody has looked for leakage, and there is none."""
     ok = e.audit in ("clean", "confounded")
-    return Gate("audit", ok, e.audit or "none", "clean", "the data was audited and does not leak between splits")
+    leak = "the data leaks between splits" if e.audit == "leaking" else "the data was not checked for leakage"
+    text = "the data was audited and does not leak between splits" if ok else leak
+    return Gate("audit", ok, e.audit or "none", "clean", text)
 
 
 def not_confounded(e: Evidence, t: Thresholds, use: str) -> Gate:
@@ -93,7 +97,7 @@ def not_confounded(e: Evidence, t: Thresholds, use: str) -> Gate:
     if e.confounded is None:
         text = "it was not tested whether the class can be predicted from the source"
         return Gate("confounded", False, "unknown", "false", text)
-    text = "size, file format and border do not separate the classes"
+    text = f"size, file format and border {'separate' if e.confounded else 'do not separate'} the classes"
     return Gate("confounded", not e.confounded, str(e.confounded).lower(), "false", text)
 
 
@@ -115,16 +119,16 @@ def judged_on(e: Evidence, t: Thresholds, use: str) -> Gate:
 def selection(e: Evidence, t: Thresholds, use: str) -> Gate:
     """The test split chose nothing."""
     ok = all(one.startswith("val_") for one in e.selected_on.split("; "))
-    return Gate("selection", ok, e.selected_on or "unknown", "val_*", "the epoch was chosen on validation alone")
+    text = f"the epoch was selected {'on validation alone' if ok else 'by something other than validation'}"
+    return Gate("selection", ok, e.selected_on or "unknown", "val_*", text)
 
 
 def packaged(e: Evidence, t: Thresholds, use: str) -> Gate:
     """The packaged model, in a process of its own, answers like the run."""
     ok = not e.package_problem and e.package_difference is not None and e.package_difference <= TOLERANCE
     figure = "none" if e.package_difference is None else f"{e.package_difference:.1e}"
-    return Gate(
-        "packaged", ok, figure, f"{TOLERANCE:g}", e.package_problem or "the packaged model answers as the run did"
-    )
+    text = f"the packaged model {'answers' if ok else 'does not answer'} as the run did"
+    return Gate("packaged", ok, figure, f"{TOLERANCE:g}", e.package_problem or text)
 
 
 def _floor(name: str, found: Estimate | None, least: float, what: str, *, share: bool = True) -> Gate:

@@ -71,6 +71,7 @@ REFUSED: dict[str, tuple[Evidence, str]] = {
     "nobody knows the licence": (replace(GOOD, licence=""), "card"),
     "a worn test": (replace(GOOD, test_uses=21), "test_uses"),
     "no results": (replace(GOOD, results=None), "balanced_accuracy"),
+    "nothing to agree": (replace(GOOD, results=None), "digests"),
 }
 
 
@@ -86,6 +87,9 @@ def test_what_each_gate_refuses(case: str) -> None:
     evidence, name = REFUSED[case]
     found = {gate.name: gate for gate in gates.judge(evidence, LIMITS, "research")}
     assert found[name].refuses, found[name]
+    passed = {gate.name: gate.sentence for gate in gates.judge(GOOD, LIMITS, "research")}
+    if name in ("finished", "whole", "digests", "audit", "confounded", "selection", "packaged", "card"):
+        assert found[name].sentence != passed[name], "it does not say what would be so if it had passed"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -67,63 +67,57 @@ class Line:
         self.asked, self.most, self._was_cut = 0, most, True
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_wherever_its_answers_are_lost_the_same_command_goes_on(
-    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server = Server(_made(tmp_path / "server"))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
-    monkeypatch.setattr(check, "problem", check.changed)  # nobody has trained these packages
-    use(server.address)
-    try:
-        store.connect()
-        d = deploy(server.address, server.folder, tmp_path / "files")
-        d.keep()
-        line, do = Line(monkeypatch), VERBS[verb]
-        do(d)
-        wanted = d.registry.look().real
-        for most in tuple(line.writes):
-            d.bring_back()
-            line.cut(most)
-            with pytest.raises((MlflowException, Interrupted)) as stop:
-                do(d)
-            assert line.asked - most < MOST
-            assert isinstance(explained(stop.value) or stop.value, Interrupted), (most, stop.value)
-            line.cut(sys.maxsize)
-            with suppress(ConfigError):  # there is nothing left to do
-                do(d)
-            assert d.registry.look().real == wanted, most
-            assert verify(Registry(NAME), quiet()) == []
-    finally:
-        use(None)
-        server.end()
-
-
-@pytest.mark.parametrize("verb", VERBS)
-def test_a_server_that_was_killed_is_told_within_a_minute(
-    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server = Server(_made(tmp_path / "server"))
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Server, Deployed]]:
+    """A server of one's own, and a model deployed there, whose packages nobody has trained."""
+    folder = tmp_path / "server"
+    folder.mkdir()
+    server = Server(folder)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
     monkeypatch.setattr(check, "problem", check.changed)
     use(server.address)
     try:
         store.connect()
-        d = deploy(server.address, server.folder, tmp_path / "files")
-        with monkeypatch.context() as patch:
-            server.end_before(Registry, "move", patch)
-            with pytest.raises((MlflowException, Interrupted)) as stop:
-                VERBS[verb](d)
-        assert time.monotonic() - server.ended < 75
-        assert isinstance(explained(stop.value) or stop.value, Interrupted)
-        server.start()
-        VERBS[verb](d)
-        assert verify(d.registry, quiet()) == []
+        yield server, deploy(server.address, folder, tmp_path / "files")
     finally:
         use(None)
         server.end()
 
 
-def _made(folder: Path) -> Path:
-    folder.mkdir()
-    return folder
+@pytest.mark.parametrize("verb", VERBS)
+def test_wherever_its_answers_are_lost_the_same_command_goes_on(
+    verb: str, served: tuple[Server, Deployed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, d = served
+    d.keep()
+    line, do = Line(monkeypatch), VERBS[verb]
+    do(d)
+    wanted = d.registry.look().real
+    for most in tuple(line.writes):
+        d.bring_back()
+        line.cut(most)
+        with pytest.raises((MlflowException, Interrupted)) as stop:
+            do(d)
+        assert line.asked - most < MOST
+        assert isinstance(explained(stop.value) or stop.value, Interrupted), (most, stop.value)
+        line.cut(sys.maxsize)
+        with suppress(ConfigError):  # there is nothing left to do
+            do(d)
+        assert d.registry.look().real == wanted, most
+        assert verify(Registry(NAME), quiet()) == []
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_server_that_was_killed_is_told_within_a_minute(
+    verb: str, served: tuple[Server, Deployed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, d = served
+    with monkeypatch.context() as patch:
+        server.end_before(Registry, "move", patch)
+        with pytest.raises((MlflowException, Interrupted)) as stop:
+            VERBS[verb](d)
+    assert time.monotonic() - server.ended < 75
+    assert isinstance(explained(stop.value) or stop.value, Interrupted)
+    server.start()
+    VERBS[verb](d)
+    assert verify(d.registry, quiet()) == []
