@@ -86,12 +86,16 @@ def with_compile(plan: Plan, model: nn.Module, name: str, cache_dir: Path, wante
         return plan
     if wanted == "auto" and (why := _not_tried(plan)):
         return _because(plan, why) if plan.device == "cuda" else plan
-    key = f"compile, {plan.micro_batch} images, {plan.memory_format}, {_key(plan, name)}"
-    if wanted == "auto" and key not in _read(cache_dir):
-        run = steps * plan.accumulation * _time_eager(model, plan)
-        if run * SHARE < COMPILING:
-            return _because(plan, f"not tried, as a run of some {run / 60:.0f} minutes is too short for it to pay")
-    found = _remembered(cache_dir, key, lambda: _try_compile(model, plan))
+    key = f"compiled step, {plan.micro_batch} images, {plan.memory_format}, {_key(plan, name)}"
+    found = _read(cache_dir).get(key, {})
+    if wanted == "auto":
+        seconds = steps * plan.accumulation * (found.get("eager") or _time_eager(model, plan))
+        if seconds * SHARE < COMPILING:  # also where a longer run has found out that it would be faster
+            return _because(plan, f"not tried, as a run of some {seconds / 60:.0f} minutes is too short for it to pay")
+    if not found:
+        found = _try_compile(model, plan)
+        if found["compiled"] > 0:  # Ctrl-C ends the compiler too, which says nothing about the next time
+            found = _remembered(cache_dir, key, found.copy)
     works = found["compiled"] > 0 and _agree(found["loss_compiled"], found["loss"])
     if not works:
         told = (
@@ -108,7 +112,7 @@ def with_compile(plan: Plan, model: nn.Module, name: str, cache_dir: Path, wante
 def _not_tried(plan: Plan) -> str:
     """Why torch.compile is not tried by itself, empty where it is."""
     if plan.device != "cuda":
-        return "not on a processor"  # compiling took 40 s and more here and gained nothing beside channels_last
+        return "not on a processor"  # compiling takes minutes there, and of four backbones one gained (docs/speed.md)
     if plan.checkpointing:
         return "not tried with checkpointing"
     if plan.memory_limit_gib and (plan.memory_gib or 0.0) > ROOM * plan.memory_limit_gib:

@@ -137,6 +137,27 @@ def test_a_short_run_is_not_compiled(
     assert "too short" in chosen.reasons["compile"]
 
 
+def test_a_short_run_is_not_compiled_after_a_long_one(
+    plan: Plan, tiny: torch.nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timing, "_not_tried", lambda _: "")
+    monkeypatch.setattr(timing, "_try_compile", lambda *_: timings())
+    monkeypatch.setattr(timing, "_time_eager", lambda *_: 1.0)
+    assert with_compile(plan, tiny, "m", tmp_path, "auto", steps=3001).compiled
+    monkeypatch.setattr(timing, "_time_eager", lambda *_: pytest.fail("it is remembered"))
+    assert not with_compile(plan, tiny, "m", tmp_path, "auto", steps=2999).compiled
+    assert with_compile(plan, tiny, "m", tmp_path, "auto", steps=3001).compiled
+
+
+def test_a_compiler_that_failed_is_tried_again(
+    plan: Plan, tiny: torch.nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for found in (timings(compiled=0.0), timings()):
+        monkeypatch.setattr(timing, "_try_compile", lambda *_, found=found: found)
+        chosen = with_compile(plan, tiny, "m", tmp_path, True, 1)
+        assert chosen.compiled is (found["compiled"] > 0)
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
