@@ -31,7 +31,7 @@ STUDY = ("tuning", "--model", "tf_efficientnet_lite0", "--demo-images", "240", "
          "--trials", "20", "--threads", "1", "--pruner", "none")  # fmt: skip
 MEMORY = ("fracture", "train", "--model", "convnextv2", "--weights", "none", "--demo-images", "30", "--epochs", "1",
           "--precision", "bf16", "--memory-format", "contiguous", "--memory-limit-gib", "4")  # fmt: skip
-CLEARED, CURSOR = "\x1b[2K", re.compile(r"\x1b\[(\?25[lh]|1A)")  # what a display that moves leaves in a pipe
+CURSOR = re.compile(r"\x1b\[\?25[lh]\n?")  # hidden, and shown again
 DARK = TerminalTheme((24, 27, 32), (222, 226, 231), [
     (60, 64, 72), (224, 108, 117), (126, 198, 134), (229, 192, 100),
     (97, 175, 239), (198, 140, 221), (86, 192, 200), (222, 226, 231),
@@ -133,7 +133,9 @@ def terminal(studio: Studio) -> Image.Image:
     """What the audit says of data that was augmented before it was split."""
     leaky = _augmented_before_the_split(studio.folder / "dataset")
     words = ("fracture", "audit", leaky.name)
-    said = studio.command(*words, expected=3, FORCE_COLOR="1", COLUMNS="100", TERM="xterm-256color")
+    said = studio.command(
+        *words, expected=3, FORCE_COLOR="1", TTY_INTERACTIVE="0", COLUMNS="100", TERM="xterm-256color"
+    )
     return _terminal(studio, f"$ {' '.join(words)}\n{said}")
 
 
@@ -163,9 +165,8 @@ def _augmented_before_the_split(folder: Path) -> Path:
 
 def _terminal(studio: Studio, text: str) -> Image.Image:
     """Text as a terminal shows it, by rich's export and the browser."""
-    left = [line.rpartition(CLEARED)[2] for line in CURSOR.sub("", text).split("\n")]
     console = Console(record=True, width=100, file=io.StringIO(), force_terminal=True)
-    console.print(Text.from_ansi("\n".join(left)))
+    console.print(Text.from_ansi(CURSOR.sub("", text)))
     path = studio.folder / "terminal.svg"
     path.write_text(console.export_svg(title="fracture", theme=DARK), encoding="utf-8")
     studio.visit(path.as_uri(), 1220, 900)
