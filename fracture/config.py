@@ -195,8 +195,8 @@ class TrainConfig(BaseModel):
     )
     compile: bool | Auto = Field(
         "auto",
-        description="torch.compile for training steps; auto times it on a GPU if the run is long enough to pay for "
-        "it; a model that cannot be compiled runs uncompiled, with a warning",
+        description="torch.compile for training steps; auto times it if the run is long enough to pay for it; a model "
+        "that cannot be compiled runs uncompiled, with a warning",
     )
     checkpointing: bool | Auto = Field(
         "auto", description="compute activations twice: less memory, more time; auto does so only if nothing else fits"

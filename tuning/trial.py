@@ -20,6 +20,7 @@ from fracture.training.head import fit_probe
 from fracture.training.memory.plan import MemoryPlan
 from fracture.training.memory.shortage import is_out_of_memory
 from fracture.training.state import Position
+from fracture.training.timing import Timings
 from fracture.training.watch import Watch
 from tuning.messages import Batch, Epoch, Outcome, Planned
 from tuning.process import die_with
@@ -98,7 +99,7 @@ def _train(work: Work, connection: Connection) -> None:
     config = task.with_values(work.values)
     healthy = find_healthy(config.healthy, task.dataset.classes).name
     job = fit.Job(config, plan, task.backbone, task.weights, task.dataset, work.folder, healthy)
-    job = replace(job, plan=fit.choose_execution(job, task.cache_dir))  # not compiled: a trial is short
+    job = replace(job, plan=fit.choose_execution(job, Timings(task.cache_dir, LOG.info)))  # not compiled: short
     with fit.out_of_memory_explained(job):
         model = fit.build_model(job)
     hold(task.limit_gib, plan.device)  # only now: the timing of formats is no part of what was predicted

@@ -36,6 +36,7 @@ from fracture.training import execution, fit, recipe, state
 from fracture.training.conclude import conclude
 from fracture.training.head import FittedProbe, fit_probe
 from fracture.training.memory.job import plan_memory, write_measured
+from fracture.training.timing import Timings
 from fracture.training.watch import Watch
 
 _IN_NAMES = {  # the knobs that tell runs apart, the most telling first, and what they are called in a run's name
@@ -240,12 +241,13 @@ def carry_out(run: TrackedRun, job: fit.Job, session: Session, watch: Watch, *, 
     """Train, judge and report; a run that is not ``fresh`` goes on from the state in its folder."""
     terminal = session.terminal
     cache_dir = cache.folder_of(job.config.cache_dir)
+    timings = Timings(cache_dir, terminal.say)
     if fresh:
-        job = replace(job, plan=fit.choose_execution(job, cache_dir))
+        job = replace(job, plan=fit.choose_execution(job, timings))
         job = replace(job, plan=plan_memory(job, cache_dir))
     model = fit.build_model(job)
     if fresh:
-        job = replace(job, plan=fit.choose_compile(job, model, cache_dir))
+        job = replace(job, plan=fit.choose_compile(job, model, timings))
         record_run(run, job)
     show_plan(job, terminal)
     if job.config.head == "probe" and not state.exists(job.folder):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from fracture.training.memory.shortage import is_out_of_memory
 
 LOG = logging.getLogger("fracture")
+logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # warns of a CUDA that is not needed
 
 
 class Compiled:

@@ -36,7 +36,7 @@ from fracture.training.memory.limit import find_limit, hold
 from fracture.training.memory.shortage import is_out_of_memory
 from fracture.training.selection import check_selection, validation_metrics
 from fracture.training.state import Position
-from fracture.training.timing import with_compile, with_memory_format, with_precision
+from fracture.training.timing import Timings, with_compile, with_memory_format, with_precision
 from fracture.training.watch import Watch
 
 BEST, _ANSWERS = "best.pth", "validation.npz"
@@ -126,7 +126,7 @@ def build_model(job: Job) -> torch.nn.Module:
     )
 
 
-def choose_execution(job: Job, cache_dir: Path) -> Plan:
+def choose_execution(job: Job, timings: Timings) -> Plan:
     """The job's plan with the precision and the memory format that run fastest here, unless the user has chosen.
 
     Before the memory plan is made, since the precision decides what fits.
@@ -144,8 +144,8 @@ def choose_execution(job: Job, cache_dir: Path) -> Plan:
     with out_of_memory_explained(job):
         model = build_model(job)
         if any_precision:
-            plan = with_precision(plan, model, name, cache_dir, any_format)
-        return with_memory_format(plan, model, name, cache_dir) if any_format else plan
+            plan = with_precision(plan, model, name, timings, any_format)
+        return with_memory_format(plan, model, name, timings) if any_format else plan
 
 
 def hold_limit(plan: Plan, wanted: float | str) -> None:
@@ -154,14 +154,14 @@ def hold_limit(plan: Plan, wanted: float | str) -> None:
         hold(find_limit(wanted, plan.device).gib, plan.card or Card())
 
 
-def choose_compile(job: Job, model: torch.nn.Module, cache_dir: Path) -> Plan:
+def choose_compile(job: Job, model: torch.nn.Module, timings: Timings) -> Plan:
     """The job's plan, with memory planned, and torch.compile where it pays or is wanted."""
     if not job.learns:
         return job.plan
     apply_threads(job.plan)
     steps = _batches(job) * job.plan.epochs
     with out_of_memory_explained(job):
-        return with_compile(job.plan, model, job.backbone.name, cache_dir, job.config.compile, steps)
+        return with_compile(job.plan, model, job.backbone.name, timings, job.config.compile, steps)
 
 
 def fit(job: Job, model: torch.nn.Module, watch: Watch, listener: Listener) -> Position:

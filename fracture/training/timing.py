@@ -4,6 +4,8 @@ import contextlib
 import copy
 import json
 import math
+import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +20,9 @@ from fracture.training.compiled import Compiled
 from fracture.training.execution import FORMATS, Plan, hardware
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
+Say = Callable[[str], None]  # takes a line for the user
 
-COMPILING = 60.0  # seconds that compiling may take; it is tried where that is `SHARE` of a run at most
+COMPILING = {"cuda": 60.0, "cpu": 180.0}  # seconds it may take; it is tried where that is `SHARE` of a run at most
 SHARE = 0.02
 TOLERANCE = 0.02  # by which the loss of a faster step may differ, as a share of it or of that of a guess
 ROOM = 0.9  # of the memory limit: a compiled step may take more than was predicted of the model as it is
@@ -30,34 +33,70 @@ _CLEARLY = 0.9  # the same for fp32 against bf16, which takes half the memory
 _CLASSES = 3  # whose guess loses log(3); what is compared is two ways to compute one loss
 
 
-def with_memory_format(plan: Plan, model: nn.Module, name: str, cache_dir: Path) -> Plan:
+class Timings:
+    """What was measured on this machine, kept in ``timings.json`` of a folder: nothing is measured twice."""
+
+    def __init__(self, folder: Path, say: Say) -> None:
+        """Keep it in ``folder``; ``say`` is told of what takes a while."""
+        self._folder, self._file, self.say = folder, folder / "timings.json", say
+        self._said = False
+
+    def get(self, key: str) -> dict[str, float]:
+        """What is remembered under ``key``, empty where nothing is."""
+        return self._read().get(key, {})
+
+    def remembered(self, key: str, measure: Callable[[], dict[str, float]]) -> dict[str, float]:
+        """What is remembered under ``key``, measured where nothing is."""
+        if found := self.get(key):
+            return found
+        if not self._said:
+            self.say("Timing a few steps on this machine, once for this backbone and image size.")
+            self._said = True
+        return self.keep(key, measure())
+
+    def keep(self, key: str, found: dict[str, float]) -> dict[str, float]:
+        """Remember ``found``, unless another process has measured meanwhile: the first stays, and is returned."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._folder / "timings.json.lock"):
+            known = {key: found} | self._read()
+            write_json(self._file, known)
+        return known[key]
+
+    def _read(self) -> dict[str, dict[str, float]]:
+        try:
+            return dict(json.loads(self._file.read_text()))
+        except (OSError, ValueError, TypeError):
+            return {}
+
+
+def with_memory_format(plan: Plan, model: nn.Module, name: str, timings: Timings) -> Plan:
     """The plan with the faster memory format, timed on this machine or remembered from the last time.
 
     Raises:
         torch.OutOfMemoryError: not even two images fit.
     """
-    seconds = _timed(plan, model, name, cache_dir)
+    seconds = _timed(plan, model, name, timings)
     faster = "channels_last" if seconds["channels_last"] < _WORTH * seconds["contiguous"] else "contiguous"
     ratio = seconds["contiguous"] / seconds["channels_last"]
     reason = f"channels_last runs at {ratio:.2f} of the speed of contiguous here"
     return plan.model_copy(update={"memory_format": faster, "reasons": plan.reasons | {"memory_format": reason}})
 
 
-def with_precision(plan: Plan, model: nn.Module, name: str, cache_dir: Path, any_format: bool) -> Plan:
+def with_precision(plan: Plan, model: nn.Module, name: str, timings: Timings, any_format: bool) -> Plan:
     """The plan, in bf16, with fp32 in its place where that is clearly faster here or bf16 gives another loss.
 
     Args:
         plan: in bf16, which was not given by name.
         model: of the run; left as it is.
         name: of the backbone.
-        cache_dir: where timings are remembered.
+        timings: of this machine.
         any_format: whether the memory format may be chosen too; else it is the plan's.
 
     Raises:
         torch.OutOfMemoryError: not even two images fit.
     """
     plain = plan.model_copy(update={"precision": "fp32"})
-    half, full = (_timed(one, model, name, cache_dir) for one in (plan, plain))
+    half, full = (_timed(one, model, name, timings) for one in (plan, plain))
     formats = list(FORMATS) if any_format else [plan.memory_format]
     ratio = min(half[one] for one in formats) / min(full[one] for one in formats)
     if not _agree(half["loss"], full["loss"]):
@@ -70,32 +109,36 @@ def with_precision(plan: Plan, model: nn.Module, name: str, cache_dir: Path, any
     return plain.model_copy(update={"reasons": plan.reasons | {"precision": reason}})
 
 
-def with_compile(plan: Plan, model: nn.Module, name: str, cache_dir: Path, wanted: bool | str, steps: int) -> Plan:
+def with_compile(plan: Plan, model: nn.Module, name: str, timings: Timings, wanted: bool | str, steps: int) -> Plan:
     """The plan with torch.compile where it is wanted and works, or, by itself, where it pays.
 
     Args:
         plan: with the memory format chosen.
         model: of the run; left as it is.
         name: of the backbone.
-        cache_dir: where timings are remembered.
-        wanted: true, false, or ``auto``: on a GPU, where the run is long enough, there is room in memory, and the steps
-            are faster with the same loss.
+        timings: of this machine.
+        wanted: true, false, or ``auto``: where the run is long enough, there is room in memory, and the steps are
+            faster with the same loss.
         steps: optimiser steps of the run, at most.
     """
     if wanted is False:
         return plan
     if wanted == "auto" and (why := _not_tried(plan)):
-        return _because(plan, why) if plan.device == "cuda" else plan
+        return _because(plan, why)
     key = f"compiled step, {plan.micro_batch} images, {plan.memory_format}, {_key(plan, name)}"
-    found = _read(cache_dir).get(key, {})
+    found = timings.get(key)
     if wanted == "auto":
-        seconds = steps * plan.accumulation * (found.get("eager") or _time_eager(model, plan))
-        if seconds * SHARE < COMPILING:  # also where a longer run has found out that it would be faster
-            return _because(plan, f"not tried, as a run of some {seconds / 60:.0f} minutes is too short for it to pay")
+        step = found.get("eager") or _step_seconds(model, plan, name, timings)
+        seconds = steps * plan.accumulation * step
+        if seconds * SHARE < COMPILING[plan.device] + 2 * _ROUNDS * step:  # also where it is known to be faster
+            return _because(plan, f"not tried, as a run of some {_duration(seconds)} is too short for it to pay")
     if not found:
+        timings.say(
+            "Trying torch.compile on one batch, which may take some minutes; the result is remembered for this machine."
+        )
         found = _try_compile(model, plan)
         if found["compiled"] > 0:  # Ctrl-C ends the compiler too, which says nothing about the next time
-            found = _remembered(cache_dir, key, found.copy)
+            found = timings.keep(key, found)
     works = found["compiled"] > 0 and _agree(found["loss_compiled"], found["loss"])
     if not works:
         told = (
@@ -111,13 +154,25 @@ def with_compile(plan: Plan, model: nn.Module, name: str, cache_dir: Path, wante
 
 def _not_tried(plan: Plan) -> str:
     """Why torch.compile is not tried by itself, empty where it is."""
-    if plan.device != "cuda":
-        return "not on a processor"  # compiling takes minutes there, and of four backbones one gained (docs/speed.md)
     if plan.checkpointing:
         return "not tried with checkpointing"
     if plan.memory_limit_gib and (plan.memory_gib or 0.0) > ROOM * plan.memory_limit_gib:
         return f"not tried, as the plan fills more than {ROOM:.0%} of the memory limit"
+    if plan.device == "cpu" and not any(map(shutil.which, (os.environ.get("CXX", ""), "g++", "clang++", "cl"))):
+        return "not tried, as there is no C++ compiler"
     return ""
+
+
+def _step_seconds(model: nn.Module, plan: Plan, name: str, timings: Timings) -> float:
+    """Seconds of a step of a micro-batch as it is; on a processor from those of two images, which are soon measured."""
+    if plan.device == "cuda":
+        return _time_eager(model, plan)
+    return _timed(plan, model, name, timings)[plan.memory_format] * plan.micro_batch / _TIMED_IMAGES
+
+
+def _duration(seconds: float) -> str:
+    hours = seconds / 3600
+    return f"{hours:.1f} hours" if hours >= 1 else f"{max(1, round(60 * hours))} min"
 
 
 def _agree(loss: float, other: float) -> bool:
@@ -134,29 +189,11 @@ def _key(plan: Plan, name: str) -> str:
     return f"{name}, {plan.image_size} px, {plan.precision}, {plan.device}, {machine}"
 
 
-def _remembered(cache_dir: Path, key: str, measure: Callable[[], dict[str, float]]) -> dict[str, float]:
-    """What is remembered under a key, measured where it is not."""
-    known = _read(cache_dir)
-    if key not in known:
-        found = measure()
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        with FileLock(cache_dir / "timings.json.lock"):  # others may have measured meanwhile: the first stays
-            known = {key: found} | _read(cache_dir)
-            write_json(cache_dir / "timings.json", known)
-    return known[key]
-
-
-def _read(cache_dir: Path) -> dict[str, dict[str, float]]:
-    try:
-        return dict(json.loads((cache_dir / "timings.json").read_text()))
-    except (OSError, ValueError, TypeError):
-        return {}
-
-
-def _timed(plan: Plan, model: nn.Module, name: str, cache_dir: Path) -> dict[str, float]:
+def _timed(plan: Plan, model: nn.Module, name: str, timings: Timings) -> dict[str, float]:
     """Seconds of a step in each memory format, under the plan's precision, and its loss."""
     images = "" if plan.device == "cpu" else f" of {plan.micro_batch} images"
-    return _remembered(cache_dir, f"{_key(plan, name)}, with its loss{images}", lambda: _time_formats(model, plan))
+
+    return timings.remembered(f"{_key(plan, name)}, with its loss{images}", lambda: _time_formats(model, plan))
 
 
 def _time_formats(model: nn.Module, plan: Plan) -> dict[str, float]:
@@ -194,21 +231,26 @@ def _time_eager(model: nn.Module, plan: Plan) -> float:
 
 
 def _try_compile(model: nn.Module, plan: Plan) -> dict[str, float]:
-    """Seconds and loss of a step as it is and compiled, on copies of the model; 0 seconds where it cannot be."""
-    pixels, twin = _pixels(plan, plan.micro_batch), plan.place(copy.deepcopy(model)).train()
-    seconds, loss = _rounds(twin, plan, pixels)
-    forward = Compiled(plan.place(copy.deepcopy(model)).train(), plan.micro_batch)
-    fast, loss_compiled = _rounds(forward, plan, pixels)
-    if forward.problem or not math.isfinite(loss_compiled):
+    """Seconds and loss of a step as it is and compiled, on copies of the model; 0 seconds where it cannot be.
+
+    The best of several rounds in turn, so that a passing load on the machine hits both alike.
+    """
+    pixels = _pixels(plan, plan.micro_batch)
+    eager, twin = (plan.place(copy.deepcopy(model)).train() for _ in range(2))
+    compiled = Compiled(twin, plan.micro_batch)
+    rounds = []
+    for number in range(_ROUNDS):
+        steps = []
+        for forward in (eager, compiled):
+            if number == 0:  # one seed for the losses that are compared
+                torch.manual_seed(0)
+            steps.append(_one_step(forward, plan, pixels))
+        rounds.append(steps)
+    (_, loss), (_, loss_compiled) = rounds[0]
+    seconds, fast = (min(steps[at][0] for steps in rounds[1:]) for at in range(2))
+    if compiled.problem or not math.isfinite(loss_compiled):
         fast, loss_compiled = 0.0, 0.0
     return {"eager": seconds, "compiled": fast, "loss": loss, "loss_compiled": loss_compiled}
-
-
-def _rounds(forward: Forward, plan: Plan, pixels: torch.Tensor) -> tuple[float, float]:
-    """Seconds of the best of some steps, and the loss of the first, from one seed."""
-    torch.manual_seed(0)
-    rounds = [_one_step(forward, plan, pixels) for _ in range(_ROUNDS)]
-    return min(seconds for seconds, _ in rounds[1:]), rounds[0][1]
 
 
 def _pixels(plan: Plan, images: int) -> torch.Tensor:

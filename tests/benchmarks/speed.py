@@ -30,6 +30,7 @@ from fracture.training.feed import Feed
 from fracture.training.fit import Job, build_model, choose_execution
 from fracture.training.learner import Learner, prepare
 from fracture.training.state import Position
+from fracture.training.timing import Timings
 from fracture.training.watch import Watch
 from tests.benchmarks.machine import machine
 
@@ -69,7 +70,7 @@ def make_job(name: str, batch: int, batches: int, folder: Path) -> tuple[Job, to
     dataset = open_dataset(source, size, cache.default_folder())
     plan = execution.resolve(config, size, synthetic=True)
     job = Job(config, plan, backbone, weights.find("none", backbone), dataset, folder)
-    job = replace(job, plan=choose_execution(job, cache.default_folder()))
+    job = replace(job, plan=choose_execution(job, Timings(cache.default_folder(), print)))
     return job, build_model(job)
 
 

@@ -35,6 +35,7 @@ from fracture.training import engine, execution
 from fracture.training.compiled import Compiled
 from fracture.training.fit import Job, build_model, choose_execution
 from fracture.training.learner import Learner
+from fracture.training.timing import Timings
 from tests.benchmarks.speed import bare, epoch, make_learner
 from tests.gpu.card import emit
 
@@ -93,7 +94,7 @@ def our_job(name: str, batch: int, images: int, folder: Path) -> tuple[Job, list
     dataset = open_dataset(Source(demo_images=images), size, cache.default_folder())
     plan, none = execution.resolve(config, size, synthetic=True), weights.find("none", backbone)
     job = Job(config, plan, backbone, none, dataset, folder)
-    plan = choose_execution(job, cache.default_folder())
+    plan = choose_execution(job, Timings(cache.default_folder(), print))
     job = Job(config, plan, backbone, job.weights, dataset, folder)
     batches = engine.order(job.indices("train"), batch, 0, 0)
     return job, [one for one in batches if len(one) == batch]

@@ -10,7 +10,7 @@ import torch
 from fracture.training import timing
 from fracture.training.compiled import Compiled
 from fracture.training.execution import Plan
-from fracture.training.timing import with_compile, with_memory_format, with_precision
+from fracture.training.timing import Timings, with_compile, with_memory_format, with_precision
 
 
 @pytest.fixture
@@ -20,24 +20,38 @@ def tiny() -> torch.nn.Module:
     return torch.nn.Sequential(*layers)
 
 
+@pytest.fixture
+def said() -> list[str]:
+    """What the user is told of timings."""
+    return []
+
+
+@pytest.fixture
+def kept(tmp_path: Path, said: list[str]) -> Timings:
+    return Timings(tmp_path, said.append)
+
+
 @pytest.mark.parametrize(
     ("contiguous", "channels_last", "faster"),
     [(1.0, 0.5, "channels_last"), (1.0, 0.97, "contiguous"), (1.0, 1.0, "contiguous"), (0.5, 1.0, "contiguous")],
 )
 def test_the_faster_memory_format_is_chosen_and_remembered(
-    contiguous: float, channels_last: float, faster: str, plan: Plan, tiny: torch.nn.Module, tmp_path: Path
-) -> None:
+    contiguous: float, channels_last: float, faster: str, plan: Plan, tiny: torch.nn.Module, kept: Timings,
+    tmp_path: Path,
+) -> None:  # fmt: skip
     place = tmp_path / "timings.json"
-    with_memory_format(plan, tiny, "m", tmp_path)
+    with_memory_format(plan, tiny, "m", kept)
     (key,) = json.loads(place.read_text())
     place.write_text(json.dumps({key: {"contiguous": contiguous, "channels_last": channels_last, "loss": 1.0}}))
-    chosen = with_memory_format(plan, tiny, "m", tmp_path)
+    chosen = with_memory_format(plan, tiny, "m", kept)
     assert chosen.memory_format == faster
     assert f"{contiguous / channels_last:.2f}" in chosen.reasons["memory_format"]
     assert chosen.reasons.keys() == plan.reasons.keys() | {"memory_format"}
 
 
-def test_each_setting_is_timed_for_itself(plan: Plan, tiny: torch.nn.Module, tmp_path: Path) -> None:
+def test_each_setting_is_timed_for_itself_and_said_once(
+    plan: Plan, tiny: torch.nn.Module, kept: Timings, said: list[str], tmp_path: Path
+) -> None:
     settings = [
         (plan, "m"),
         (plan, "m"),
@@ -47,23 +61,28 @@ def test_each_setting_is_timed_for_itself(plan: Plan, tiny: torch.nn.Module, tmp
         (plan.model_copy(update={"threads": 2}), "m"),
     ]
     for other, name in settings:
-        with_memory_format(other, tiny, name, tmp_path)
+        with_memory_format(other, tiny, name, kept)
     assert len(json.loads((tmp_path / "timings.json").read_text())) == len(settings) - 1
+    assert len(said) == 1
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "[1]", "3", "null", '"text"'])
-def test_damaged_timings_are_taken_again(text: str, plan: Plan, tiny: torch.nn.Module, tmp_path: Path) -> None:
+def test_damaged_timings_are_taken_again(
+    text: str, plan: Plan, tiny: torch.nn.Module, kept: Timings, tmp_path: Path
+) -> None:
     (tmp_path / "timings.json").write_text(text)
-    chosen = with_memory_format(plan, tiny, "m", tmp_path)
+    chosen = with_memory_format(plan, tiny, "m", kept)
     assert chosen.memory_format in ("contiguous", "channels_last")
     assert len(json.loads((tmp_path / "timings.json").read_text())) == 1
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_timing_leaves_the_model_as_it_was(precision: str, plan: Plan, model: torch.nn.Module, tmp_path: Path) -> None:
+def test_timing_leaves_the_model_as_it_was(
+    precision: str, plan: Plan, model: torch.nn.Module, kept: Timings, tmp_path: Path
+) -> None:
     before = copy.deepcopy(model.state_dict())
     training = model.training
-    with_memory_format(plan.model_copy(update={"precision": precision}), model, "m", tmp_path)
+    with_memory_format(plan.model_copy(update={"precision": precision}), model, "m", kept)
     assert model.training is training
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     assert all(p.grad is None for p in model.parameters())
@@ -87,7 +106,7 @@ def test_timing_leaves_the_model_as_it_was(precision: str, plan: Plan, model: to
 )
 def test_the_precision_is_what_runs_fastest_with_the_same_loss(
     half: tuple[float, ...], full: tuple[float, ...], any_format: bool, precision: str, told: str, plan: Plan,
-    tiny: torch.nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    tiny: torch.nn.Module, kept: Timings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     def timed(_: torch.nn.Module, tried: Plan) -> dict[str, float]:
         contiguous, channels_last, *loss = half if tried.precision == "bf16" else full
@@ -95,7 +114,7 @@ def test_the_precision_is_what_runs_fastest_with_the_same_loss(
 
     monkeypatch.setattr(timing, "_time_formats", timed)
     plan = plan.model_copy(update={"precision": "bf16", "reasons": {"precision": "has bf16 in hardware"}})
-    chosen = with_precision(plan, tiny, "m", tmp_path, any_format)
+    chosen = with_precision(plan, tiny, "m", kept, any_format)
     assert chosen.precision == precision
     assert told in chosen.reasons["precision"]
     assert len(json.loads((tmp_path / "timings.json").read_text())) == 2
@@ -118,50 +137,52 @@ def timings(**changes: float) -> dict[str, float]:
 )
 def test_compiling_is_chosen_where_it_pays_and_gives_the_same_loss(
     wanted: bool | str, found: dict[str, float], compiled: bool, told: str, plan: Plan, tiny: torch.nn.Module,
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    kept: Timings, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(timing, "_try_compile", lambda *_: found)
     monkeypatch.setattr(timing, "_not_tried", lambda _: "")
-    monkeypatch.setattr(timing, "_time_eager", lambda *_: 1.0)
-    chosen = with_compile(plan, tiny, "m", tmp_path, wanted, steps=100_000)
+    monkeypatch.setattr(timing, "_step_seconds", lambda *_: 1.0)
+    chosen = with_compile(plan, tiny, "m", kept, wanted, steps=100_000)
     assert chosen.compiled is compiled
     assert told in chosen.reasons["compile"]
 
 
 def test_a_short_run_is_not_compiled(
-    plan: Plan, tiny: torch.nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plan: Plan, tiny: torch.nn.Module, kept: Timings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(timing, "_not_tried", lambda _: "")
-    chosen = with_compile(plan, tiny, "m", tmp_path, "auto", steps=10)
+    monkeypatch.setattr(timing, "_time_eager", lambda *_: pytest.fail("a whole batch takes long on a processor"))
+    chosen = with_compile(plan, tiny, "m", kept, "auto", steps=10)
     assert not chosen.compiled
     assert "too short" in chosen.reasons["compile"]
 
 
 def test_a_short_run_is_not_compiled_after_a_long_one(
-    plan: Plan, tiny: torch.nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plan: Plan, tiny: torch.nn.Module, kept: Timings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(timing, "_not_tried", lambda _: "")
     monkeypatch.setattr(timing, "_try_compile", lambda *_: timings())
-    monkeypatch.setattr(timing, "_time_eager", lambda *_: 1.0)
-    assert with_compile(plan, tiny, "m", tmp_path, "auto", steps=3001).compiled
-    monkeypatch.setattr(timing, "_time_eager", lambda *_: pytest.fail("it is remembered"))
-    assert not with_compile(plan, tiny, "m", tmp_path, "auto", steps=2999).compiled
-    assert with_compile(plan, tiny, "m", tmp_path, "auto", steps=3001).compiled
+    monkeypatch.setattr(timing, "_step_seconds", lambda *_: 1.0)
+    assert with_compile(plan, tiny, "m", kept, "auto", steps=9301).compiled
+    monkeypatch.setattr(timing, "_step_seconds", lambda *_: pytest.fail("it is remembered"))
+    assert not with_compile(plan, tiny, "m", kept, "auto", steps=9299).compiled
+    assert with_compile(plan, tiny, "m", kept, "auto", steps=9301).compiled
 
 
 def test_a_compiler_that_failed_is_tried_again(
-    plan: Plan, tiny: torch.nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plan: Plan, tiny: torch.nn.Module, kept: Timings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for found in (timings(compiled=0.0), timings()):
         monkeypatch.setattr(timing, "_try_compile", lambda *_, found=found: found)
-        chosen = with_compile(plan, tiny, "m", tmp_path, True, 1)
+        chosen = with_compile(plan, tiny, "m", kept, True, 1)
         assert chosen.compiled is (found["compiled"] > 0)
 
 
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"device": "cpu"}, "not on a processor"),
+        ({"device": "cpu"}, ""),
+        ({"device": "cpu", "checkpointing": True}, "checkpointing"),
         ({"device": "cuda", "checkpointing": True}, "checkpointing"),
         ({"device": "cuda", "memory_limit_gib": 7.6, "memory_gib": 7.0}, "more than 90%"),
         ({"device": "cuda", "memory_limit_gib": 7.6, "memory_gib": 6.0}, ""),
@@ -173,9 +194,15 @@ def test_when_compiling_is_not_tried_by_itself(changes: dict[str, object], told:
     assert bool(told) == bool(why)
 
 
-@pytest.mark.parametrize("wanted", [False, "auto"])
-def test_a_processor_is_left_alone(wanted: bool | str, plan: Plan, tiny: torch.nn.Module, tmp_path: Path) -> None:
-    assert with_compile(plan, tiny, "m", tmp_path, wanted, 100_000) == plan
+def test_without_a_compiler_it_is_not_tried_on_a_processor(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setenv("PATH", "")
+    assert "no C++ compiler" in timing._not_tried(plan)
+    assert not timing._not_tried(plan.model_copy(update={"device": "cuda"}))
+
+
+def test_compile_false_is_kept(plan: Plan, tiny: torch.nn.Module, kept: Timings) -> None:
+    assert with_compile(plan, tiny, "m", kept, False, 100_000) == plan
 
 
 def test_what_cannot_be_compiled_runs_as_it_is(tiny: torch.nn.Module, caplog: pytest.LogCaptureFixture) -> None:
@@ -205,9 +232,9 @@ def test_a_lack_of_memory_is_no_failure_of_the_compiler(tiny: torch.nn.Module) -
 
 @pytest.mark.long
 def test_a_compiled_step_gives_the_same_and_leaves_names_alone(
-    plan: Plan, tiny: torch.nn.Module, tmp_path: Path
+    plan: Plan, tiny: torch.nn.Module, kept: Timings
 ) -> None:
-    chosen = with_compile(plan.model_copy(update={"micro_batch": 2}), tiny, "m", tmp_path, True, 1)
+    chosen = with_compile(plan.model_copy(update={"micro_batch": 2}), tiny, "m", kept, True, 1)
     assert chosen.compiled, chosen.reasons
     forward = Compiled(tiny, 2)
     for images in (2, 3):  # of its size, and of another
