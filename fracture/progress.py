@@ -192,10 +192,10 @@ class Terminal:
 
     def results(self, results: Judged) -> None:
         """The test's figures, and what is to be expected of the decisions."""
-        for line in result_tables(results):
+        for line in result_tables(results, self.console):
             self.console.print(line)
         if results.studies is not None:
-            self.console.print(study_table(results.studies))
+            self.console.print(study_table(results.studies, self.console))
         if results.decisions is not None:
             self.decided(results.decisions)
         LOG.info("test: %s", {k: v.value for k, v in results.splits["test"].metrics.items()})

@@ -79,42 +79,43 @@ def _stacked(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) 
     return Group(*lines)
 
 
-def study_table(found: Studies) -> Table:
+def study_table(found: Studies, console: Console) -> Table | Group:
     """Metrics with one answer a study, by each rule."""
-    title = f"One answer a {found.by}: {found.n}, of which {found.several} of several images"
-    table = Table(title=title, title_justify="left", title_style="bold")
     rules = {found.rule: found.metrics, **found.others}
-    for name in ("", *rules):
-        table.add_column(name, justify="right" if name else "left")
     names = next(iter(found.others.values()), found.metrics)
-    for name in names:
-        table.add_row(metric_title(name), *(shown(metrics[name]) for metrics in rules.values()))
-    return table
+    return table_of(
+        f"One answer a {found.by}: {found.n}, of which {found.several} of several images",
+        ["", *rules],
+        [[metric_title(name), *(shown(metrics[name]) for metrics in rules.values())] for name in names],
+        console,
+    )
 
 
-def result_tables(results: Judged) -> list[Table]:
+def result_tables(results: Judged, console: Console) -> list[Table | Group]:
     """By class, in all, and what was taken for what."""
     test = results.splits["test"]
-    title = f"Test: {test.n} images, 95% intervals by group" + (
-        ", SYNTHETIC: rendered images in the test or in training" if results.synthetic else ""
+    synthetic = ", SYNTHETIC: rendered images in the test or in training" if results.synthetic else ""
+    classes = list(map(printable, results.classes))
+    figures = [
+        [*(shown(test.metrics[f"{metric}_{name}"]) for metric in ("precision", "recall", "f1")), str(test.counts[name])]
+        for name in results.classes
+    ]
+    by_class = table_of(
+        f"Test: {test.n} images, 95% intervals by group{synthetic}",
+        ["", "precision", "recall", "F1", "n"],
+        [[name, *cells] for name, cells in zip(classes, figures, strict=True)],
+        console,
     )
-    overall = Table(title=title, title_justify="left", title_style="bold")
-    for name in ("", "precision", "recall", "F1", "n"):
-        overall.add_column(name, justify="right" if name else "left", no_wrap=True)
-    for name in results.classes:
-        cells = [shown(test.metrics[f"{metric}_{name}"]) for metric in ("precision", "recall", "f1")]
-        overall.add_row(Text(printable(name)), *cells, str(test.counts[name]))
-    confusion = Table(
-        title="True classes in rows, the most probable class in columns", title_justify="left", title_style="bold"
+    confusion = table_of(
+        "True classes in rows, the most probable class in columns",
+        ["", *classes],
+        [[name, *map(str, line)] for name, line in zip(classes, test.confusion, strict=True)],
+        console,
     )
-    for name in ("", *results.classes):
-        confusion.add_column(Text(printable(name)), justify="right" if name else "left")
-    for name, line in zip(results.classes, test.confusion, strict=True):
-        confusion.add_row(Text(printable(name)), *map(str, line))
     totals = Table(box=None, show_header=False)
     for name in _TOTALS:
         if name in test.metrics:
             totals.add_row(metric_title(name), shown(test.metrics[name]))
     if any(estimate.caution for estimate in test.metrics.values()):
         totals.caption = DOUBTED
-    return [overall, totals, confusion]
+    return [by_class, totals, confusion]

@@ -28,6 +28,7 @@ from fracture.evaluation.report.page import Contents, render
 from fracture.evidence import EPOCH_METRICS, Results
 from fracture.files import as_text, is_text
 from fracture.progress import Terminal
+from fracture.tables import shown
 
 ODD = (
     "[/b]",
@@ -52,8 +53,8 @@ LABELS = RNG.integers(0, 3, 60)
 LOGITS = RNG.normal(size=(60, 3)) + 2.5 * np.eye(3)[LABELS]
 
 
-def screen() -> Terminal:
-    return Terminal(Console(file=io.StringIO(), force_terminal=True, color_system=None, width=400, emoji=False))
+def screen(width: int = 400) -> Terminal:
+    return Terminal(Console(file=io.StringIO(), force_terminal=True, color_system=None, width=width, emoji=False))
 
 
 def on(terminal: Terminal) -> str:
@@ -85,6 +86,17 @@ def test_the_screen_shows_any_text_as_it_is(name: str) -> None:
     assert all(one == "\n" or is_text(one) for one in shown), "nothing moves the cursor"
     for line in name.replace("\t", "    ").split("\n"):
         assert shown.count(as_text(line).strip()) >= 6
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_no_class_and_no_interval_of_a_test_is_cut_off(width: int) -> None:
+    classes = ("comminuted_fracture", "no_fracture", "simple_fracture")
+    terminal, found = screen(width), results(classes)
+    terminal.results(found)
+    lines = on(terminal)
+    assert "\u2026" not in lines, "an ellipsis stands for what was cut off"
+    assert all(name in lines for name in classes)
+    assert all(shown(found.splits["test"].metrics[f"f1_{name}"]) in lines for name in classes)
 
 
 @pytest.mark.pictures

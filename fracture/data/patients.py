@@ -1,6 +1,7 @@
 """Which images are of one patient, by the identifiers of files and tables, where these are identifiers at all."""
 
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -72,22 +73,25 @@ def patients_of(named: Sequence[str], found: Sequence[Identity], rule: Rule = "a
 
 
 def _one_spelling(named: Sequence[str], notes: list[str]) -> Sequence[str]:
-    """The identifiers with numbers of one source in one spelling: spreadsheets drop the zeros in front of some."""
-    spelt: dict[tuple[str, int], list[str]] = defaultdict(list)
+    """The identifiers of one source in one spelling: spreadsheets drop zeros in front, people mix capitals and blanks."""
+    spelt: dict[tuple[str, str], list[str]] = defaultdict(list)
     for name in dict.fromkeys(named):
         source, _, own = name.partition("/")
-        if own.isascii() and own.isdecimal():
-            spelt[source, int(own)].append(name)
+        spelt[source, _bare(own)].append(name)
     several = [held for held in spelt.values() if len(held) > 1]
-    if not several:
-        return named
-    first, second = (name.partition("/")[2] for name in several[0][:2])
-    notes.append(
-        f"{len(several):,} patients are spelt with and without zeros in front, as {first} and {second}: "
-        "taken for one each"
-    )
+    for numbers, how in ((True, "with and without zeros in front"), (False, "with other capitals or blanks")):
+        held = [[name.partition("/")[2] for name in one] for one in several]
+        held = [one for one in held if one[0].isdecimal() == numbers]
+        if held:
+            notes.append(f"{len(held):,} patients are spelt {how}, as {held[0][0]} and {held[0][1]}: taken for one each")
     same = {name: held[0] for held in several for name in held}
     return [same.get(name, name) for name in named]
+
+
+def _bare(identifier: str) -> str:
+    """An identifier without what people and spreadsheets change in it."""
+    plain = re.sub(r"\s+", " ", unicodedata.normalize("NFKC", identifier)).strip().casefold()
+    return (plain.lstrip("0") or "0") if plain.isascii() and plain.isdecimal() else plain
 
 
 def _zeros(named: Sequence[str]) -> set[str]:
