@@ -17,7 +17,14 @@ TABLES = (".csv", ".tsv")
 _DELIMITERS = ",;\t|"
 _ENCODINGS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f]")
+_UNSEEN = " \t\r\n\f\v\xa0\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"  # blanks that strip() leaves too
+_NOT_WESTERN = re.compile(  # what other encodings look like in Windows-1252, and no Western word does
+    r"[^\W\d_a-zA-Z]{3}|(?<![^\W\d_])[^\W\d_a-zA-Z]{2}(?![^\W\d_])"  # íîðìà, äà: letters with accents only
+    r"|[a-zß-öø-ÿ][À-ÖØ-ÞŠŒŽŸ][a-zß-öø-ÿ]"  # BrŸche
+    r"|(?<=[^\W\d_])[‚ƒ„†‡ˆ‰¢-§©¬¯±´¸¹²³¼-¾×÷](?=[^\W\d_])|[³²¹][^\W\d_a-z]"  # z³amanie, f‚mur
+)
 _TITLES = 6  # lines that may stand above a header
+_LOOKED_AT = 20  # lines that tell what separates the columns
 EXCESS = None  # key of the cells beyond the header's columns
 
 
@@ -89,40 +96,56 @@ def _decoded(data: bytes, foreign: bool) -> tuple[str, list[str]]:
         UnicodeError: it is in neither that nor UTF-8 or UTF-16.
     """
     try:
-        return data.decode(_ENCODINGS.get(data[:2], "utf-8-sig")), []
+        return data.decode(_encoding(data)), []
     except UnicodeError:
         damaged = not data.decode("utf-8", "ignore").isascii()  # some of it is UTF-8
         if not foreign or damaged or data[:2] in _ENCODINGS or _NO_TEXT.search(data):
             raise
         text = data.decode("cp1252")
+        if _NOT_WESTERN.search(text):
+            raise
         odd = next(word for word in re.findall(r"[^\s,;|\"]+", text, re.ASCII) if not word.isascii())
         return text, [f"it is not UTF-8 and was read as Windows-1252: check that {odd} is spelt right"]
+
+
+def _encoding(data: bytes) -> str:
+    """The encoding that the first bytes tell, UTF-16 also without its mark, as programs under Windows save it."""
+    if data[:2] in _ENCODINGS or 0 not in data[:2]:
+        return _ENCODINGS.get(data[:2], "utf-8-sig")
+    return "utf-16-be" if data[0] == 0 else "utf-16-le"
 
 
 def _dialect(file: IO[str], foreign: bool) -> tuple[str, int, list[str]]:
     """The delimiter, how many lines stand above the header, and a sentence on them; the file stays at its beginning.
 
-    The delimiter is the one that makes most columns of the first line, or of the first line below titles.
+    The delimiter is the one that makes columns of the first line, or of the first line below titles, see `_delimiter`.
     """
-    lines = [file.readline().rstrip("\r\n") for _ in range(_TITLES + 2)]
+    lines = [file.readline().rstrip("\r\n") for _ in range(_LOOKED_AT)]
     file.seek(0)
     if (first := lines[0].strip().strip('"').lower()).startswith("sep=") and len(first) == 5:
         return first[4], 1, []
     start = next((i for i, line in enumerate(lines) if line.strip()), 0)
     if foreign and len(_filled(lines[start])) < 2:
-        below = next((i for i in range(start + 1, len(lines) - 1) if len(_filled(lines[i])) > 1), 0)
+        below = next((i for i in range(start + 1, _TITLES + 1) if len(_filled(lines[i])) > 1), 0)
         if below and _is_header(_filled(lines[below])) and len(_filled(lines[below + 1])) > 1:
-            return _delimiter(lines[below]), below, [f"lines above the header are skipped: {lines[start][:80]}"]
-    return _delimiter(lines[start]), 0, []
+            return _delimiter(lines[below:]), below, [f"lines above the header are skipped: {lines[start][:80]}"]
+    return _delimiter(lines[start:]), 0, []
 
 
-def _delimiter(line: str) -> str:
-    return max(_DELIMITERS, key=lambda one: len(next(csv.reader([line], delimiter=one), [])))
+def _delimiter(lines: Sequence[str]) -> str:
+    """The one that makes as many columns of most lines as of the first: ``age, years;weight`` has a comma itself."""
+
+    def fit(delimiter: str) -> tuple[float, int]:
+        first, *others = [len(row) for row in csv.reader(lines, delimiter=delimiter) if row] or [0]
+        return (sum(n == first for n in others) / max(len(others), 1) if first > 1 else -1.0), first
+
+    best = max(_DELIMITERS, key=fit)
+    return best if fit(best)[0] > 0 else max(_DELIMITERS, key=lambda one: fit(one)[1])
 
 
 def _filled(line: str) -> list[str]:
     """The cells of a line that are not empty."""
-    cells = next(csv.reader([line], delimiter=_delimiter(line)), [])
+    cells = next(csv.reader([line], delimiter=_delimiter([line])), [])
     return [cell.strip() for cell in cells if cell.strip()]
 
 
@@ -132,7 +155,7 @@ def _is_header(cells: Sequence[str]) -> bool:
 
 
 def _table(path: Path, reader: Iterator[list[str]], skipped: int, notes: tuple[str, ...]) -> Table:
-    first = [cell.strip() for cell in next((row for row in reader if any(row)), [])]
+    first = [cell.strip(_UNSEEN) for cell in next((row for row in reader if any(row)), [])]
     header = not any(_is_path(cell) for cell in first)
     names = [cell or f"column {i}" for i, cell in enumerate(first, start=1)]
     while header and names and names[-1] == f"column {len(names)}":
@@ -150,8 +173,8 @@ def _rows(
     for row in first:
         yield skipped + 1, dict(zip(names, row, strict=True))
     for row in reader:
-        cells = [cell.strip() for cell in row]
-        if not any(cells):
+        cells = [cell.strip(_UNSEEN) for cell in row]
+        if not any(cells) or cells[: len(names)] == names:  # tables that were put together have their header again
             continue
         found: dict[str | None, str] = dict.fromkeys(names, "")
         found.update(zip(names, cells, strict=False))

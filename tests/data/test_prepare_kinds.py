@@ -18,6 +18,7 @@ from fracture.data.originals import originals
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.paths import place
 from fracture.data.prepare.prepare import Prepared, prepare, write
+from fracture.data.prepare.tables import read_table
 from fracture.data.trees import walk
 from fracture.errors import ConfigError, DataError
 from fracture.inference.table import images_of
@@ -288,6 +289,12 @@ TABLES: dict[str, tuple[list[str], list[list[object]], dict[str, object]]] = {
         ["{}.png"], [["path", "B", "C"], *([f"{i}.png", i % 2, 0] for i in range(N))],
         {"columns": "labels=B,C", "background": "A"},
     ),
+    "characters that are not seen": (
+        ["{}.png"], [["\u200bpath", "label"], *([f"{i}.png", f"\ufeff{'AB'[i % 2]}\u200b"] for i in range(N))], {},
+    ),
+    "tables put together": (
+        ["{}.png"], [row for i in range(N) for row in (["path", "label"], [f"{i}.png", "AB"[i % 2]])], {},
+    ),
     "studies": (
         ["S{}/view 1.png"], [["path", "label"], *([f"top/S{i}/", "AB"[i % 2]] for i in range(N))], {},
     ),
@@ -394,12 +401,48 @@ def test_titles_above_the_header_and_western_text_are_read_and_said(above: str, 
     assert [one.path for one in prepared.excluded] == [f"{root}/t.csv:{line} gone.png"]
 
 
-@pytest.mark.parametrize("cell", [b"Br\xc3\xbcche \xfc", b"\x00\xfc", b"\x81"], ids=["damaged", "no text", "neither"])
+ENCODED = {
+    "damaged": b"Br\xc3\xbcche \xfc",
+    "no text": b"\x00\xfc",
+    "neither": b"\x81",
+    "Cyrillic": "перелом".encode("cp1251"),
+    "Greek": "κάταγμα".encode("cp1253"),
+    "Polish": "złamanie".encode("iso8859-2"),
+    "Chinese": "骨折".encode("gbk"),
+    "Hebrew": "שבר".encode("cp1255"),
+    "an old Mac": "Brüche".encode("mac_roman"),
+    "DOS": "fémur".encode("cp850"),
+}
+
+
+@pytest.mark.parametrize("cell", ENCODED.values(), ids=ENCODED)
 def test_what_is_neither_utf8_nor_western_is_refused(cell: bytes, plant: Plant) -> None:
     root = plant("a.png", "b.png")
     (root / "t.csv").write_bytes(b"path,label\na.png," + cell + b"\nb.png,x\n")
     with pytest.raises(DataError, match="it is not UTF-8 text"):
         _prepare(root / "t.csv")
+
+
+@pytest.mark.parametrize(
+    "word", ["Brüche", "élevé", "été", "création", "não", "¿fractura?", "37°C", "m²", "µm", "«os»", "Œdème", "æble"]
+)
+def test_western_words_are_read(word: str, plant: Plant) -> None:
+    root = plant("a.png", "b.png")
+    (root / "t.csv").write_text(f"path,label\na.png,{word}\nb.png,x\n", encoding="cp1252")
+    assert {record.label for record in read_table(root / "t.csv", PrepareConfig(), "").records} == {word, "x"}
+
+
+def test_commas_in_names_of_columns_separate_nothing(plant: Plant) -> None:
+    root = plant("a.png", "b.png")
+    (root / "t.csv").write_text("path;age, years;weight, kg, dry;label\na.png;3,5;9;A\nb.png;4;8,5;B\n")
+    assert {record.label for record in read_table(root / "t.csv", PrepareConfig(), "").records} == {"A", "B"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
+def test_unicode_is_read_with_and_without_its_mark(encoding: str, plant: Plant) -> None:
+    root = plant("a.png", "b.png")
+    (root / "t.csv").write_text("path;label\na.png;перелом\nb.png;x\n", encoding=encoding)
+    assert {record.label for record in read_table(root / "t.csv", PrepareConfig(), "").records} == {"перелом", "x"}
 
 
 def test_a_list_of_one_column_has_no_title(plant: Plant) -> None:
