@@ -83,7 +83,9 @@ def _one_spelling(named: Sequence[str], notes: list[str]) -> Sequence[str]:
         held = [[name.partition("/")[2] for name in one] for one in several]
         held = [one for one in held if one[0].isdecimal() == numbers]
         if held:
-            notes.append(f"{len(held):,} patients are spelt {how}, as {held[0][0]} and {held[0][1]}: taken for one each")
+            notes.append(
+                f"{len(held):,} patients are spelt {how}, as {held[0][0]} and {held[0][1]}: taken for one each"
+            )
     same = {name: held[0] for held in several for name in held}
     return [same.get(name, name) for name in named]
 
