@@ -162,6 +162,6 @@ def test_prepare_leaves_labels_out_that_cannot_be_shown(
     assert manifest.classes == ("a", "b")
     with (tmp_path / "m.excluded.csv").open(newline="") as file:
         rows = {Path(row["path"]): row for row in csv.DictReader(file)}
-    for path, shown in zip(files[:2], ("two\\nlines", "esc\\x1b[2J"), strict=True):
-        assert rows[path]["label"] == shown
+    for path, label in zip(files[:2], ("two\\nlines", "esc\\x1b[2J"), strict=True):
+        assert rows[path]["label"] == label
         assert "its label holds a line break" in rows[path]["reason"]

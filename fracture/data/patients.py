@@ -73,7 +73,7 @@ def patients_of(named: Sequence[str], found: Sequence[Identity], rule: Rule = "a
 
 
 def _one_spelling(named: Sequence[str], notes: list[str]) -> Sequence[str]:
-    """The identifiers of one source in one spelling: spreadsheets drop zeros in front, people mix capitals and blanks."""
+    """The identifiers of one source in one spelling: spreadsheets drop zeros in front, people vary capitals."""
     spelt: dict[tuple[str, str], list[str]] = defaultdict(list)
     for name in dict.fromkeys(named):
         source, _, own = name.partition("/")
