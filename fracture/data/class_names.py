@@ -1,6 +1,7 @@
 """Whether names can be classes, or are the structure of a data set: splits, counters, patients, dates, formats."""
 
 import re
+import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -112,6 +113,29 @@ def structure(names: Collection[str]) -> Structure | None:
     if _counts(listed):
         return Structure("counters", tuple(listed))
     return None
+
+
+_SEPARATED = re.compile(r"(?<=[^\W\d_])[\s_-]+(?=[^\W\d_])")  # between letters
+_ENDING = re.compile(r"(?<=fractur)(?:es|ed|e)$|(?<=[^\W\d_]{4})s$")
+
+
+def spelling(name: str) -> str:
+    """What spellings of one class have in common: case, blanks, a dot at the end, ``fractures`` and ``fractured``."""
+    text = "".join(one for one in unicodedata.normalize("NFKC", name).casefold() if unicodedata.category(one) != "Cf")
+    text = re.sub(r"[\s_]+", "_", _SEPARATED.sub("", text.strip(" _.,;:'\"")))
+    return _ENDING.sub("", text)
+
+
+_ANSWERS = (  # what people write for yes and for no, of which a column holds one each
+    {"1", "1.0", "y", "yes", "true", "ja", "oui", "si", "sí", "sim", "positive", "pos", "present"},
+    {"0", "0.0", "n", "no", "false", "nein", "non", "não", "negative", "neg", "absent"},
+)
+
+
+def same_answers(names: Collection[str]) -> list[list[str]]:
+    """The names that say the same of yes and no, as ``1`` and ``yes`` do; none where each is said in one way."""
+    held = [sorted(name for name in names if name.strip().casefold() in one) for one in _ANSWERS]
+    return [one for one in held if len(one) > 1]
 
 
 def says_class(names: Collection[str]) -> bool:

@@ -555,6 +555,70 @@ def test_two_spellings_of_a_class_are_refused(other: str, plant: Plant) -> None:
     assert len(_prepare(table, label_map=mapping).manifest.classes) == 2
 
 
+ONE_CLASS = {
+    "in more than one case": (["fracture", "normal", "Normal"], "normal=Normal"),
+    "with a dot": (["fracture", "normal", "normal."], "normal.=normal"),
+    "of one and of many": (["fracture", "normal", "fractures"], "fractures=fracture"),
+    "as a word for it": (["fracture", "normal", "fractured"], "fractured=fracture"),
+    "with and without a dash": (["fracture", "non-fracture", "nonfracture"], "nonfracture=non-fracture"),
+    "in two forms of Unicode": (["Bru\u0308che", "normal", "Br\u00fcche"], "Br\u00fcche=Bru\u0308che"),
+    "in words and numbers": (["yes", "no", "1"], "yes=1"),
+    "in letters": (["Y", "n", "no"], "no=n"),
+}
+
+
+@pytest.mark.parametrize(("labels", "mapping"), ONE_CLASS.values(), ids=ONE_CLASS)
+def test_one_class_under_two_names_is_refused_with_the_mapping(labels: list[str], mapping: str, plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    table = _table(root / "t.csv", [["path", "label"], *([f"{i}.png", labels[i % 3]] for i in range(N))])
+    with pytest.raises(DataError, match=r"classes that (differ in their spelling only|mean the same): ") as refused:
+        _prepare(table)
+    assert mapping in str(refused.value)
+    assert len(_prepare(table, label_map=mapping).manifest.classes) == 2
+
+
+@pytest.mark.parametrize(
+    "labels", [["fracture?", "fracture"], ["-1", "1"], ["F", "N"], ["C+", "C-"], ["grade 1", "grade 11"]]
+)
+def test_names_of_two_classes_stay_two(labels: list[str], plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    table = _table(root / "t.csv", [["path", "label"], *([f"{i}.png", labels[i % 2]] for i in range(N))])
+    assert _prepare(table).manifest.classes == tuple(sorted(labels))
+
+
+@pytest.mark.parametrize("empty", ["0", ""])
+def test_minus_one_beside_one_is_nobody_knows(empty: str, plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    rows = [[f"{i}.png", (empty, "1.0", "-1.0", "2.0")[i % 4]] for i in range(N)]
+    prepared = _prepare(_table(root / "t.csv", [["path", "label"], *rows]))
+    assert "-1" not in prepared.manifest.classes
+    assert sum("its label is '-1': its class is unknown" in one.reason for one in prepared.excluded) == N // 4
+    mapped = _prepare(root / "t.csv", label_map="-1=unsure")
+    assert "unsure" in mapped.manifest.classes
+
+
+def test_folders_of_what_nobody_knows_are_no_class(plant: Plant) -> None:
+    prepared = _prepare(plant(*(f"{('fracture', 'normal', 'unclear')[i % 3]}/{i}.png" for i in range(N))))
+    assert prepared.manifest.classes == ("fracture", "normal")
+
+
+def test_classes_that_sound_unsure_are_said(plant: Plant) -> None:
+    prepared = _prepare(plant(*(f"{('fracture', 'normal', 'possible fracture')[i % 3]}/{i}.png" for i in range(N))))
+    assert any("may be uncertain: possible fracture; --label-map" in note for note in prepared.sources[0].notes)
+
+
+def test_sentences_of_reports_are_no_classes(plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    said = ["No fracture seen.", "Fracture of the distal radius.", "Healed fracture"]
+    rows = [[f"{i}.png", said[i % 3], i % 2] for i in range(N)]
+    table = _table(root / "t.csv", [["path", "diagnosis", "fx"], *rows])
+    with pytest.raises(
+        DataError, match=r"the column diagnosis holds sentences, .*the class could be fx \(0, 1\)\n(?s:.*)label="
+    ):
+        _prepare(table)
+    assert len(_prepare(table, columns="label=fx").manifest.classes) == 2
+
+
 CONTRADICTING = {
     "one word in two spellings": ("label", "Label"),
     "two words for classes": ("class", "diagnosis"),

@@ -6,8 +6,30 @@ from collections.abc import Collection
 from fracture.data.listing import some
 
 UNKNOWN = {"?", "nan", "n/a", "na", "null", "unknown", "uncertain", "unclear", "-", "#n/a", "not available"}
+_DOUBTED = re.compile(
+    r"\?|possib|probab|suspe[ck]t|suspici|question|uncertain|unclear|unsure|equivocal|indetermin|maybe|verdacht|fraglich",
+    re.IGNORECASE,
+)
 HOT = {"1", "true", "yes", "y", "x"}
 COLD = {"0", "", "false", "no", "n"}
+
+
+def is_unknown(label: str, labels: Collection[str] = ()) -> bool:
+    """Whether a label says that nobody knows the class; so does -1 beside 0 and 1, or beside 1 and empty cells.
+
+    Args:
+        label: without what pandas adds.
+        labels: all of the column, likewise.
+    """
+    return label.lower() in UNKNOWN or (label == "-1" and "1" in labels and ("0" in labels or "" in labels))
+
+
+def doubt_note(labels: Collection[str]) -> list[str]:
+    """What is said where some classes sound as if nobody was sure."""
+    doubted = sorted(label for label in labels if _DOUBTED.search(label))
+    if not doubted:
+        return []
+    return [f"classes that may be uncertain: {some(doubted)}; --label-map OLD=NEW,OTHER= renames and excludes them"]
 
 
 def findings_of(label: str, labels: Collection[str]) -> list[str]:

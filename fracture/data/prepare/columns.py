@@ -41,6 +41,7 @@ _VERSION = r"new|old|final|corrected|revised|original|true|gt|consensus|v?\d+|[a
 _ANOTHER_LABEL = re.compile(rf"(?:(?:{_VERSION})[_.]?)?(?:{_LABEL})s?(?:[_.]?(?:{_VERSION}))?")
 OURS = {"group", "sha256", "phash"}  # columns of a manifest that `prepare` has written
 _ROBOFLOW = "_classes.csv"  # Roboflow's table: a column for each class
+_SENTENCE = re.compile(r"^\S+(?:\s+\S+){2,}\.$|^\S+(?:\s+\S+){6}")  # three words and a full stop, or seven
 _FEW = 12  # values that a column of classes has at most, when one is looked for
 
 
@@ -163,9 +164,14 @@ def _check_label(
     """A column that only its name makes the class must not hold splits, body parts and the like."""
     column = meaning.get("label", "")
     values = {row[column] for row in rows} - {""} if column else set()
+    others = _candidates(names, rows, {m if m != "label" else "no class": c for m, c in meaning.items()})
     if len(values) <= MAX_CLASSES and (seen := structure(values)):
-        others = _candidates(names, rows, {m: c for m, c in meaning.items() if m != "label"})
         raise DataError(f"{path}: the column {column} holds {seen}{others}", _HINT)
+    if len(told := sorted(value for value in values if _SENTENCE.search(value))) * 3 > len(values):
+        raise DataError(
+            f"{path}: the column {column} holds sentences, not classes: {some(told)}{others}",
+            "Add a column with the class of each image, and name it: --columns label=NAME.",
+        )
     for other in names if column else ():
         if other not in meaning.values() and _ANOTHER_LABEL.fullmatch(plain(other)):
             _check_agreement(path, column, other, rows)

@@ -1,18 +1,18 @@
 """From what people have (folders, archives, CSV files, manifests) to records."""
 
-import re
 import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fracture.data.class_names import MAX_CLASSES
+from fracture.data.class_names import MAX_CLASSES, same_answers, spelling
 from fracture.data.exclusions import Exclusion
 from fracture.data.inspection.inspect import Progress
 from fracture.data.manifest import read_csv
 from fracture.data.originals import originals
 from fracture.data.prepare.archives import ENDINGS, extract, is_archive
+from fracture.data.prepare.cells import doubt_note
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.label_files import how_to_read
 from fracture.data.prepare.labelling import label_tree
@@ -226,7 +226,8 @@ def _labelled(one: Gathered, config: PrepareConfig, left_out: list[Exclusion]) -
         for path, (record, reason) in reversed(without.items())
     ]
     left_out += excluded
-    return replace(one, records=records, excluded=[*one.excluded, *excluded])
+    notes = [*one.notes, *doubt_note({record.label for record in records})]
+    return replace(one, records=records, excluded=[*one.excluded, *excluded], notes=notes)
 
 
 def _check_classes(gathered: list[Gathered]) -> None:
@@ -234,17 +235,23 @@ def _check_classes(gathered: list[Gathered]) -> None:
     counts = Counter(record.label for one in gathered for record in one.records if record.label)
     spellings: dict[str, list[str]] = {}
     for label in sorted(counts):
-        spellings.setdefault(re.sub(r"[\s_-]+", "_", label.strip().lower()), []).append(label)
-    if twice := [held for held in spellings.values() if len(held) > 1]:
-        pairs = ",".join(f"{other}={held[0]}" for held in twice for other in held[1:])
-        raise DataError(
-            f"classes that differ in their spelling only: {'; '.join(', '.join(held) for held in twice[:5])}",
-            f"If they are the same: --label-map {shlex.quote(pairs)}.",
-        )
+        spellings.setdefault(spelling(label), []).append(label)
+    _check_twice([held for held in spellings.values() if len(held) > 1], "differ in their spelling only")
+    _check_twice(same_answers(counts), "mean the same")
     if len(counts) > MAX_CLASSES:
         shown = ", ".join(f"{label} ({n:,})" for label, n in counts.most_common(5))
         raise DataError(
             f"{len(counts):,} classes, more than {MAX_CLASSES}: {shown}, ...",
             "Is it another column or folder? --columns label=NAME and --label-pattern say which, --label-map "
             "OLD=NEW,OTHER= renames classes and excludes them.",
+        )
+
+
+def _check_twice(twice: Sequence[Sequence[str]], how: str) -> None:
+    """No two names of one class."""
+    if twice:
+        pairs = ",".join(f"{other}={held[0]}" for held in twice for other in held[1:])
+        raise DataError(
+            f"classes that {how}: {'; '.join(', '.join(held) for held in twice[:5])}",
+            f"If they are the same: --label-map {shlex.quote(pairs)}.",
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from fracture.data.exclusions import Exclusion
+from fracture.data.prepare.cells import is_unknown
 from fracture.data.prepare.drawn_boxes import together
 from fracture.data.prepare.pairs import canonical
 from fracture.data.prepare.records import Record
@@ -53,6 +54,8 @@ def label_of(record: Record, mapping: Mapping[str, str], background: str) -> tup
         background: class of images without a finding, empty if they have none.
     """
     if record.findings is None:
+        if is_unknown(record.label) and record.label not in mapping:
+            return "", f"its label is {record.label!r}: its class is unknown"
         if record.label in mapping or record.label:
             label = mapping.get(record.label, record.label)
             return label, "" if label else "its class is left out by label_map"

@@ -9,7 +9,7 @@ from fracture.data.annotations.shares import Unusable
 from fracture.data.class_names import are_patients
 from fracture.data.exclusions import Exclusion
 from fracture.data.manifest import COLUMNS, SPLITS, STUDY, split_name, study_of
-from fracture.data.prepare.cells import COLD, HOT, UNKNOWN, findings_of, mixed_note
+from fracture.data.prepare.cells import COLD, HOT, findings_of, is_unknown, mixed_note
 from fracture.data.prepare.columns import OURS, Columns, find_columns
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.drawn_boxes import DrawnBoxes, together
@@ -76,7 +76,8 @@ def read_table(path: Path, config: PrepareConfig, source: str) -> TableRecords:
     drawn = boxes.names if boxes else ()
     known = frozenset({*columns.one.values(), *columns.labels, *drawn, *COLUMNS})
     mapped = frozenset(parse_pairs(config.label_map))
-    labels = frozenset(row[columns.one["label"]] for _, row in rows) if "label" in columns.one else frozenset()
+    label = columns.one.get("label")
+    labels = frozenset(canonical(row[label]) for _, row in rows) if label else frozenset()
     reading = _Reading(columns, index, source or path.stem, config, known, ours, labels, mapped, boxes)
     records: list[_Named] = []
     excluded: list[Exclusion] = []
@@ -227,7 +228,7 @@ def _label(row: Row, text: Mapping[str, str], reading: _Reading) -> tuple[str, t
             return "", None, f"its {odd[0]} is {row[odd[0]]!r}, neither 1 nor 0"
         return "", tuple(name for name in columns.labels if canonical(row[name]).lower() in HOT), ""
     label = canonical(text["label"])
-    if label.lower() in UNKNOWN and not {label, text["label"]} & reading.mapped:
+    if is_unknown(label, reading.labels) and not {label, text["label"]} & reading.mapped:
         return "", None, f"its label is {label!r}: its class is unknown"
     parts = findings_of(label, reading.labels)
     if reading.boxes or (label and parts != [label]):
