@@ -73,27 +73,30 @@ def patients_of(named: Sequence[str], found: Sequence[Identity], rule: Rule = "a
 
 
 def _one_spelling(named: Sequence[str], notes: list[str]) -> Sequence[str]:
-    """The identifiers of one source in one spelling: spreadsheets drop zeros in front, people vary capitals."""
+    """The identifiers of one source in one spelling: in one case, with the same signs between a word and its number.
+
+    Spreadsheets drop the zeros in front of some numbers.
+    """
     spelt: dict[tuple[str, str], list[str]] = defaultdict(list)
     for name in dict.fromkeys(named):
         source, _, own = name.partition("/")
-        spelt[source, _bare(own)].append(name)
+        if own:
+            spelt[source, _plain(own)].append(name)
     several = [held for held in spelt.values() if len(held) > 1]
-    for numbers, how in ((True, "with and without zeros in front"), (False, "with other capitals or blanks")):
-        held = [[name.partition("/")[2] for name in one] for one in several]
-        held = [one for one in held if one[0].isdecimal() == numbers]
-        if held:
-            notes.append(
-                f"{len(held):,} patients are spelt {how}, as {held[0][0]} and {held[0][1]}: taken for one each"
-            )
+    if not several:
+        return named
+    first, second = (name.partition("/")[2] for name in several[0][:2])
+    notes.append(f"{len(several):,} patients are spelt in several ways, as {first} and {second}: taken for one each")
     same = {name: held[0] for held in several for name in held}
     return [same.get(name, name) for name in named]
 
 
-def _bare(identifier: str) -> str:
-    """An identifier without what people and spreadsheets change in it."""
+def _plain(identifier: str) -> str:
+    """A number without zeros in front; else the identifier in lower case, without signs between letters and digits."""
+    if identifier.isascii() and identifier.isdecimal():
+        return identifier.lstrip("0") or "0"  # int() refuses thousands of digits
     plain = re.sub(r"\s+", " ", unicodedata.normalize("NFKC", identifier)).strip().casefold()
-    return (plain.lstrip("0") or "0") if plain.isascii() and plain.isdecimal() else plain
+    return re.sub(r"(?<=[a-z])[\s_-]+(?=\d)", "", plain)
 
 
 def _zeros(named: Sequence[str]) -> set[str]:

@@ -463,7 +463,7 @@ def test_splits_in_other_words_are_said(public: str, plant: Plant) -> None:
     assert all(part in said for part in ("PrivateTest is test", f"{public} is val", "Training is train"))
 
 
-@pytest.mark.parametrize("column", ["is_test", "IS_VALID", "in train"])
+@pytest.mark.parametrize("column", ["is_test", "IS_VALID", "in train", "fold"])
 def test_a_column_that_flags_one_split_is_said(column: str, plant: Plant) -> None:
     root = plant(*(f"{i}.png" for i in range(N)))
     rows = [[f"{i}.png", "AB"[i % 2], i // 2 % 2] for i in range(N)]
@@ -659,12 +659,57 @@ def test_a_second_column_of_classes_that_agrees_is_none_to_choose(other: Callabl
 
 @pytest.mark.parametrize(
     ("column", "other"),
-    [("Patient Number", "case_id"), ("subject_key", "study_id"), ("person", "accession"), ("StudyID", "group")],
+    [
+        ("id_paciente", "study"),
+        ("Patienten-ID", "case_id"),
+        ("Medical Record Number", "study_id"),
+        ("Patient Number", "case_id"),
+        ("subject_key", "study_id"),
+        ("person", "accession"),
+        ("StudyID", "group"),
+    ],
 )
 def test_who_is_in_the_images_counts_before_when_they_were_taken(column: str, other: str, plant: Plant) -> None:
     root = plant(*(f"{i}.png" for i in range(N)))
     rows = [[f"{i}.png", "AB"[i % 2], f"S{i}", f"P{i // 4}"] for i in range(N)]
     assert _groups(_prepare(_table(root / "t.csv", [["path", "label", other, column], *rows]))) == N // 4
+
+
+@pytest.mark.parametrize("form", ["P{:03d}", "p{:03d}", "P {:03d}", "P-{:03d}", "P_{:03d}"])
+def test_one_patient_in_two_spellings_is_one(form: str, plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    rows = [[f"{i}.png", "AB"[i % 2], (form if i % 2 else "P{:03d}").format(i // 4)] for i in range(N)]
+    assert _groups(_prepare(_table(root / "t.csv", [["path", "label", "patient"], *rows]))) == N // 4
+
+
+LOST: dict[str, tuple[str, Callable[[int], object], str]] = {
+    "merged patients": ("patient", lambda i: f"P{i}" if i % 4 == 0 else "", "filled in 10 of 40 rows.* merged cells"),
+    "merged splits": ("split", lambda i: {0: "train", 20: "val", 30: "test"}.get(i, ""), "in 3 of 40 .* merged cells"),
+    "rounded": ("MRN", lambda i: f"1.23{i // 4}5E+11", "holds 1.2305E.11.*has rounded these numbers"),
+    "splits by number": ("split", lambda i: i // 4 % 3, "holds 0, 1, 2, none of which is train, val, test"),
+    "splits in Spanish": ("split", lambda i: ("entrenamiento", "prueba")[i // 4 % 2], "none of which is train"),
+}
+
+
+@pytest.mark.parametrize(("column", "value", "words"), LOST.values(), ids=LOST)
+def test_what_a_spreadsheet_has_lost_is_not_guessed(
+    column: str, value: Callable[[int], object], words: str, plant: Plant
+) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    rows = [[f"{i}.png", "AB"[i % 2], value(i)] for i in range(N)]
+    with pytest.raises(DataError, match=words):
+        _prepare(_table(root / "t.csv", [["path", "label", column], *rows]))
+    if column == "split":
+        assert len(_prepare(root / "t.csv", resplit=True).manifest.rows) == N
+
+
+@pytest.mark.parametrize("column", ["ID", "exam_no", "Fallnummer"])
+def test_a_column_that_may_hold_patients_is_said(column: str, plant: Plant) -> None:
+    root = plant(*(f"img{i}.png" for i in range(N)))
+    rows = [[f"img{i}.png", "AB"[i % 2], 48_320 + i // 4] for i in range(N)]
+    table = _table(root / "t.csv", [["path", "label", column], *rows])
+    assert f"patients could be in the column {column} (48320, " in "".join(_prepare(table).sources[0].notes)
+    assert _groups(_prepare(table, columns=f"patient={column}")) == N // 4
 
 
 @pytest.mark.parametrize("held", ["holdout", "Hold-Out set", "held_out"])

@@ -32,7 +32,10 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
 
 _ID = r"s?(?:_?(?:id|no|nr|num|number|nummer|key|name|hash|code|uid|identifier))?"
 _PATIENTS = (  # who is in the images, else when they were taken, since a patient has several studies; else any group
-    re.compile(rf"(?:id_|anon_)?(?:patient|pat|subject|participant|person){_ID}|patientennummer"),
+    re.compile(
+        rf"(?:id_|anon_)?(?:patient|pat|subject|participant|person|pa[cz]ient[ei]|patienten){_ID}|patientennummer"
+        r"|medical_record_(?:number|no|nr|id)|(?:hospital|chart)_(?:number|no|nr|id)"
+    ),
     re.compile(rf"(?:id_|anon_)?(?:case|accession|study){_ID}|studyinstanceuid"),
     re.compile("group"),
 )
@@ -96,7 +99,9 @@ def find_columns(
         meaning |= {"path": column} if column else {}
         notes += [note] if note else []
     notes += [] if "patient" in own else _repeated_patient(meaning, names, rows)
+    _check_lost(path, meaning, ("patient",) if resplit else ("patient", "split"), rows)
     _split_by_values(meaning, own, names, rows)
+    notes += _could_be_patients(meaning, names, rows)
     _by_position(meaning, names, header, bool(labels))
     notes += [] if resplit else _check_split(path, meaning, own, rows)
     if labels:
@@ -156,6 +161,53 @@ def _repeats(column: str, rows: Sequence[Mapping[str | None, str]]) -> bool:
     """Whether two rows hold the same value in a column."""
     values = [row[column] for row in rows if row[column]]
     return len(set(values)) < len(values)
+
+
+_ROUNDED = re.compile(r"\d[.,]?\d*E\+\d+", re.IGNORECASE)
+
+
+def _check_lost(
+    path: Path, meaning: Mapping[str, str], wanted: Sequence[str], rows: Sequence[Mapping[str | None, str]]
+) -> None:
+    """What a spreadsheet lost when it was saved: the cells that were merged, and the last digits of long numbers.
+
+    Raises:
+        DataError: the patient or the split of most rows is lost.
+    """
+    for what in wanted:
+        values = [row[meaning[what]] for row in rows] if what in meaning else []
+        held = [value for value in values if value]
+        if held and values[0] and len(held) == len(set(held)) and 2 * len(held) <= len(values):
+            raise DataError(
+                f"{path}: the column {meaning[what]} is filled in {len(held):,} of {len(values):,} rows, each time "
+                f"with another value, as merged cells of a spreadsheet are saved: {some(held)}",
+                "Split the merged cells and fill the values down, then save the table again; or take out the column.",
+            )
+        if what == "patient" and (rounded := sorted({value for value in held if _ROUNDED.fullmatch(value)})):
+            raise DataError(
+                f"{path}: the column {meaning[what]} holds {some(rounded)}: a spreadsheet has rounded these numbers, "
+                "so that several patients are one",
+                "Export the column as text, or name another one: --columns patient=NAME.",
+            )
+
+
+_IDENTIFIER = re.compile(r"(?:.*_)?(?:id|no|nr|num|number|key|hash|uid|identifier|hn|uhid)s?|.*nummer")
+_MANY = 0.8  # values a row at most, where a column may name patients of several images
+
+
+def _could_be_patients(
+    meaning: Mapping[str, str], names: Sequence[str], rows: Sequence[Mapping[str | None, str]]
+) -> list[str]:
+    """A sentence on columns that may name patients, where none is known to: identifiers of several rows each."""
+    found = []
+    for name in names if "patient" not in meaning else ():
+        values = [row[name] for row in rows if row[name]]
+        own = sorted(set(values))
+        if name not in meaning.values() and _IDENTIFIER.fullmatch(plain(name)) and 2 < len(own) <= _MANY * len(values):
+            found.append(f"{name} ({some(own)})")
+    if not found:
+        return []
+    return [f"patients could be in the column {' or '.join(found)}, which is not used: --columns patient=NAME"]
 
 
 def _check_label(
@@ -261,15 +313,20 @@ def _check_split(
         return [f"splits in the column {column}: {some(known, 6)}"] if known else []
     if not values or "split" in own:
         return []
+    if plain(column) == "split":
+        raise DataError(
+            f"{path}: the column {column} holds {some(values)}, none of which is {', '.join(SPLITS)}",
+            "Write train, val or test there, or make new splits with --resplit true.",
+        )
     del meaning["split"]
     return [f"the column {column} holds {some(values)}: no splits, so it is not used as such"]
 
 
-_FLAG = re.compile(r"(?:is|in)_(?:train|test|val|valid|validation|holdout)(?:_set|ing)?")
+_FLAG = re.compile(r"(?:is|in)_(?:train|test|val|valid|validation|holdout)(?:_set|ing)?|(?:[kc]v?_?)?folds?(?:_?id)?")
 
 
 def _flags(rows: Sequence[Mapping[str | None, str]]) -> list[str]:
-    """What is said of columns such as ``is_test``, which name only one split."""
+    """What is said of columns such as ``is_test``, which name only one split, and ``fold``."""
     found = [name for name in (rows[0] if rows else {}) if isinstance(name, str) and _FLAG.fullmatch(plain(name))]
     return [
         f"the column {name} may say the split, which is not used as such: write train, val or test into a column, and "
