@@ -2,7 +2,7 @@
 
 import shlex
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +10,17 @@ from fracture.data.class_names import MAX_CLASSES, structure
 from fracture.data.exclusions import kind_of, reasons
 from fracture.data.groups import merge
 from fracture.data.images import SUFFIXES
+from fracture.data.inspection.identity import Identity
 from fracture.data.listing import some
 from fracture.data.manifest import SPLITS, Manifest, Row, split_name
 from fracture.data.originals import originals, stem_of, unlikely
+from fracture.data.patients import patients_of
+from fracture.data.prepare.beside import Beside, read_beside
 from fracture.data.prepare.levels import levels_of, patient_at, told_patients
 from fracture.data.prepare.paths import class_folders
 from fracture.data.prepare.patient_names import patients_in_names
 from fracture.data.trees import Tree, is_visible, walk
+from fracture.errors import DataError
 
 LAYOUTS = (
     "Allowed: DIR/{train,val,test}/CLASS/*.jpg, DIR/CLASS/{train,val,test}/*.jpg, or DIR/CLASS/*.jpg (split 70/15/15 "
@@ -59,7 +63,7 @@ def read_folder(root: Path, problems: list[str]) -> Manifest:
         rows = _split_below(_class_rows(root, "", below, problems), root, problems)
     problems += _unusable(tree, rows)
     before = len(problems)
-    grouped, notes = _grouped(rows, root, problems)
+    grouped, notes = _grouped(rows, tree, problems)
     problems += _no_classes(rows, root)
     if len(problems) > before or (tree.labels and problems):
         problems.append(_prepare_hint(tree))
@@ -142,11 +146,12 @@ def _split_below(rows: list[Row], root: Path, problems: list[str]) -> list[Row]:
     return [replace(row, split=split) for row, split in zip(rows, splits, strict=True)]
 
 
-def _grouped(rows: list[Row], root: Path, problems: list[str]) -> tuple[tuple[Row, ...], tuple[str, ...]]:
+def _grouped(rows: list[Row], tree: Tree, problems: list[str]) -> tuple[tuple[Row, ...], tuple[str, ...]]:
     """The rows with their groups, whatever splits they lie in, and sentences on the patients that were found.
 
     Files of one patient are a group, and so are those whose names say that they were made from one original.
     """
+    root = tree.root
     scopes = [_without(row.split, row.path.parent.relative_to(root).parts) for row in rows]
     found = originals([("/".join(s), row.split, stem_of(str(row.path))) for s, row in zip(scopes, rows, strict=True)])
     problems += [
@@ -154,24 +159,34 @@ def _grouped(rows: list[Row], root: Path, problems: list[str]) -> tuple[tuple[Ro
         f"`fracture prepare {shlex.quote(str(root))} --originals ignore --out manifest.csv`"
         for sentence in unlikely(found, [row.label for row in rows], [str(row.path) for row in rows])
     ]
-    people, notes = _patients([row.path.relative_to(root).as_posix() for row in rows], root.name)
-    keys = [
-        [*([("patient", who)] if who else []), ("original", one.key)] for who, one in zip(people, found, strict=True)
-    ]
+    people, notes = _patients(tree, {row.path.relative_to(root).as_posix(): row.label for row in rows}, problems)
+    keys = [[*(("patient", who) for who in own), ("original", one.key)] for own, one in zip(people, found, strict=True)]
     numbers = merge(keys)
     names = {number: one.key for number, one in reversed(list(zip(numbers, found, strict=True)))}
-    names |= {number: who for number, who in reversed(list(zip(numbers, people, strict=True))) if who}
+    names |= {number: own[0] for number, own in reversed(list(zip(numbers, people, strict=True))) if own}
     return tuple(replace(row, group=names[number]) for row, number in zip(rows, numbers, strict=True)), notes
 
 
-def _patients(paths: list[str], root: str) -> tuple[list[str], tuple[str, ...]]:
-    """The patient of each image, by a level of folders or else by its name, empty where none is known."""
-    folders = {path: class_folders(path) for path in paths}
-    levels = levels_of(folders, root)
+def _patients(tree: Tree, labels: Mapping[str, str], problems: list[str]) -> tuple[list[list[str]], tuple[str, ...]]:
+    """The patients of each image by the tables beside them, and by a level of folders or else by its name."""
+    beside = Beside({}, ())
+    try:
+        beside = read_beside(tree, labels)
+    except DataError as error:
+        problems.append(str(error))
+    named = [f"/{beside.patients[path]}" if path in beside.patients else "" for path in labels]
+    known = patients_of(named, [Identity()] * len(named))
+    folders = {path: class_folders(path) for path in labels}
+    levels = levels_of(folders, tree.root.name)
     if levels.classes == 0 and levels.patients:
-        return [patient_at(folders[path], levels) for path in paths], (told_patients(levels),)
-    found, note = patients_in_names(paths)
-    return found, (f"{note}: options of `fracture prepare`",) if note else ()
+        found, note = [patient_at(folders[path], levels) for path in labels], told_patients(levels)
+    elif beside.patients:
+        found, note = [""] * len(labels), ""
+    else:
+        found, note = patients_in_names(list(labels))
+    people = [[*([who] if who else []), *(one[1:] for one in own)] for who, own in zip(found, known.keys, strict=True)]
+    notes = [f"{one}: options of `fracture prepare`" if "(--" in one else one for one in (note, *known.notes) if one]
+    return people, (*beside.notes, *notes)
 
 
 def _without(split: str, scope: tuple[str, ...]) -> list[str]:

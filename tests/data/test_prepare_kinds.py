@@ -2,10 +2,11 @@
 
 import csv
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
@@ -517,6 +518,31 @@ def test_ages_and_row_numbers_are_no_second_column_of_images(plant: Plant) -> No
     assert {int(row.path.stem): row.label for row in prepared.manifest.rows} == {
         (7 * i) % N: "AB"[i % 2] for i in range(N)
     }
+
+
+@pytest.mark.parametrize(
+    ("folders", "each", "groups"), [(12, 3, 12), (2, 20, 40)], ids=["folders of studies", "folders of classes"]
+)
+def test_images_of_a_small_folder_that_a_row_names_stay_together(
+    folders: int, each: int, groups: int, plant: Plant
+) -> None:
+    root = plant(*(f"exam-{i:x}/{k}.png" for i in range(folders) for k in range(each)))
+    rows = [[f"exam-{i:x}/", ("fracture", "normal")[i % 2]] for i in range(folders)]
+    prepared = _prepare(_table(root / "t.csv", [["path", "label"], *rows]))
+    assert _groups(prepared) == groups
+    assert {bool(row.study) for row in prepared.manifest.rows} == {groups == folders}
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("folder", ["Röntgen", ""])
+def test_letters_with_accents_are_found_in_either_form(form: str, folder: str, plant: Plant) -> None:
+    names = [f"Röntgen/Brüche {i}.png" for i in range(N)]
+    root = plant(*(unicodedata.normalize({"NFC": "NFD", "NFD": "NFC"}[form], name) for name in names))
+    listed = [f"{folder}/{PurePosixPath(name).name}".lstrip("/") for name in names]
+    rows = [[unicodedata.normalize(form, name), ("fracture", "normal")[i % 2]] for i, name in enumerate(listed)]
+    prepared = _prepare(_table(root / "t.csv", [["path", "label"], *rows]))
+    assert len(prepared.manifest.rows) == N
+    assert not prepared.excluded
 
 
 def test_folders_of_a_tables_paths_name_splits_and_patients(plant: Plant) -> None:

@@ -1,6 +1,7 @@
 """Where the files lie that a table names: below its folder, in any folder, with or without suffix."""
 
 import os
+import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
@@ -46,7 +47,8 @@ class FileIndex:
         inside = self._anywhere or self._holds(file)
         if os.path.isfile(file):  # noqa: PTH113
             return Place((file,)) if inside else Place(problem=f"lies outside {self.real}; --root names another folder")
-        spellings = dict.fromkeys([text, unquote(text)])
+        composed, decomposed = (unicodedata.normalize(form, text) for form in ("NFC", "NFD"))  # macOS decomposes
+        spellings = dict.fromkeys([text, composed, decomposed, unquote(text)])
         for spelling in spellings:
             if found := self._below(spelling):
                 return found
@@ -56,7 +58,9 @@ class FileIndex:
 
     def has_folder_of(self, named: str) -> bool:
         """Whether the folder that a path names is there, be it without that file."""
-        return os.path.isdir(os.path.join(self.real, os.path.dirname(named.replace("\\", "/"))))  # noqa: PTH112, PTH118, PTH120
+        folder = os.path.dirname(named.replace("\\", "/"))  # noqa: PTH120
+        forms = (unicodedata.normalize(form, folder) for form in ("NFC", "NFD"))
+        return any(os.path.isdir(os.path.join(self.real, one)) for one in (folder, *forms))  # noqa: PTH112, PTH118
 
     def _holds(self, file: str) -> bool:
         return any(file.startswith(folder.rstrip(os.sep) + os.sep) for folder in (self.real, self._named))
@@ -78,7 +82,7 @@ class FileIndex:
     def _by_name(self, text: str) -> Place | None:
         """The only file of that name, or the one of several whose folders are those of the path."""
         wanted = PurePosixPath(text)
-        name = wanted.name.lower()
+        name = _key(wanted.name)
         candidates = self._names.get(name) or self._stems.get(name) or self._stems.get(name.removesuffix(".0")) or []
         if not candidates:
             return None
@@ -109,18 +113,23 @@ class FileIndex:
     def _names(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = defaultdict(list)
         for path in self._tree.images:
-            found[PurePosixPath(path).name.lower()].append(path)
+            found[_key(PurePosixPath(path).name)].append(path)
         return found
 
     @cached_property
     def _stems(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = defaultdict(list)
         for path in self._tree.images:
-            found[stem_of(path).lower()].append(path)
+            found[_key(stem_of(path))].append(path)
         return found
+
+
+def _key(name: str) -> str:
+    """What two spellings of one name have in common: case, and letters with their accents in one character or two."""
+    return unicodedata.normalize("NFC", name).lower()
 
 
 def _agree(one: tuple[str, ...], other: tuple[str, ...]) -> int:
     """How many of the last folders of two paths are the same."""
     pairs = zip(reversed(one), reversed(other), strict=False)
-    return next((i for i, (a, b) in enumerate(pairs) if a.lower() != b.lower()), min(len(one), len(other)))
+    return next((i for i, (a, b) in enumerate(pairs) if _key(a) != _key(b)), min(len(one), len(other)))

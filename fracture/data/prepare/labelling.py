@@ -9,9 +9,11 @@ from pathlib import PurePosixPath
 from fracture.data.annotations import Annotated, find
 from fracture.data.class_names import MAX_CLASSES
 from fracture.data.exclusions import Exclusion
+from fracture.data.inspection.identity import is_placeholder
 from fracture.data.listing import some
 from fracture.data.manifest import split_name
 from fracture.data.originals import stem_of
+from fracture.data.prepare.beside import check_boxes, read_beside
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.drawn_boxes import DrawnBoxes
 from fracture.data.prepare.label_files import how_to_read
@@ -70,7 +72,7 @@ def label_tree(tree: Tree, config: PrepareConfig, source: str = "", named: bool 
     elif config.layout == "annotations":
         raise DataError(f"{tree.root}: no annotation files that are understood lie there{how_to_read(tree)}")
     else:
-        records, excluded = _by_folders(tree, config, notes), []
+        records, excluded = _by_folders(tree, config, sets, notes), []
     records = [_override(record, tree, config) for record in records]
     without = [record for record in records if not record.label and record.findings is None]
     excluded += [Exclusion(str(one.path), _no_class(config), source=source) for one in without]
@@ -98,6 +100,7 @@ def _finished(records: list[Record], tree: Tree, source: str, sets: Sequence[Ann
     return [
         replace(
             record, source=source, patient=f"{source}/{record.patient}" if record.patient else "",
+            patients=tuple(f"{source}/{who}" for who in record.patients),
             drawn=DrawnBoxes.of(drawn[path]) if path in drawn else None,
         )
         for path, record in zip(places, records, strict=True)
@@ -210,16 +213,29 @@ class _Folders:
         return self.insisted or (not self.levels.problem and len(self.classes) > 1)
 
 
-def _by_folders(tree: Tree, config: PrepareConfig, notes: list[str]) -> list[Record]:
-    """The class, and the patient, by the folders' names."""
+def _by_folders(tree: Tree, config: PrepareConfig, sets: Sequence[Annotated], notes: list[str]) -> list[Record]:
+    """The class, and the patient, by the folders' names; the patient also by the tables that lie beside them."""
     folders = _Folders.read(tree, config)
     if not folders.insisted:
         _check(tree, folders)
         notes += _told(folders)
+        check_boxes(tree, folders.labels, sets)
+        notes += [f"classes come from the folders, boxes from {one.kind} annotations" for one in sets if one.has_boxes]
+    beside = read_beside(tree, folders.labels, folders.insisted or config.layout == "folders")
+    notes += beside.notes
     return [
-        Record(tree.root / path, folders.labels[path], split_of(path), patient_at(one, folders.levels))
+        _named(Record(tree.root / path, folders.labels[path], split_of(path)), [
+            patient_at(one, folders.levels), beside.patients.get(path, ""),
+        ])
         for path, one in folders.of.items()
-    ]
+    ]  # fmt: skip
+
+
+def _named(record: Record, patients: Sequence[str]) -> Record:
+    """The record with the identifiers of its patient, as far as they are known."""
+    known = [who for who in patients if who]
+    further = tuple(who for who in known[1:] if not is_placeholder(who))
+    return replace(record, patient=known[0], patients=further) if known else record
 
 
 def _check(tree: Tree, folders: _Folders) -> None:
@@ -259,5 +275,6 @@ def _override(record: Record, tree: Tree, config: PrepareConfig) -> Record:
     if config.label_pattern:
         record = replace(record, label=found_by(config.label_pattern, "label", path) or "", findings=None)
     if config.group_pattern:
-        record = replace(record, patient=found_by(config.group_pattern, "group", path) or record.patient)
+        found = found_by(config.group_pattern, "group", path)
+        record = replace(record, patient=found, patients=()) if found else record
     return record

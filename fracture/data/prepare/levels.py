@@ -77,8 +77,12 @@ def _are_people(lists: Sequence[Sequence[str]], level: int) -> bool:
     if are_patients(held):
         return True
     found = structure(held)
-    few = len(held) >= _MANY and held.total() <= _IMAGES * len(held) and held.total() > len(held)
-    return few and (found is None or found.kind in ("counters", "identifiers"))
+    return are_small(held) and (found is None or found.kind in ("counters", "identifiers"))
+
+
+def are_small(images: Counter[str]) -> bool:
+    """Whether folders, with the number of their images, are many with a few each, as those of patients and studies."""
+    return len(images) >= _MANY and len(images) < images.total() <= _IMAGES * len(images)
 
 
 def class_at(folders: Sequence[str], level: int, root: str, loose: bool) -> str:

@@ -175,7 +175,8 @@ def _merge_copies(opened: list[Opened], excluded: list[Exclusion]) -> tuple[list
 
 def _keys(record: Record) -> list[Hashable]:
     """What links an image to others by its name."""
-    return [("original", record.original)] if record.original else []
+    kinds = (("study", record.study), ("original", record.original))
+    return [(kind, key) for kind, key in kinds if key]
 
 
 def _patients(opened: list[Opened], keys: list[list[Hashable]], config: PrepareConfig) -> list[str]:

@@ -18,6 +18,7 @@ class Record:
         patient: what identifies the patient, unique over all sources; empty when unknown.
         patients: further identifiers, where rows disagree.
         original: key of the original image, unique over all sources; empty when unknown.
+        study: key of the images that were taken together, unique over all sources; empty when unknown.
         rule: what the file's name lost to become that key, in words; empty where it is the name itself.
         source: where the image came from (hospital, data set).
         findings: every class that a table or annotations name for it, of which there may be none; None where each image
@@ -35,6 +36,7 @@ class Record:
     patient: str = ""
     patients: tuple[str, ...] = ()
     original: str = ""
+    study: str = ""
     rule: str = ""
     source: str = ""
     findings: tuple[str, ...] | None = None

@@ -1,6 +1,7 @@
 """CSV files: a user's own list of images, and the label tables of published data sets."""
 
 import os
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from fracture.data.prepare.columns import OURS, Columns, find_columns
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.drawn_boxes import DrawnBoxes, together
 from fracture.data.prepare.index import FileIndex
+from fracture.data.prepare.levels import are_small
 from fracture.data.prepare.pairs import canonical, found_by, parse_columns, parse_pairs
 from fracture.data.prepare.paths import split_of
 from fracture.data.prepare.records import Record
@@ -95,7 +97,7 @@ def read_table(path: Path, config: PrepareConfig, source: str) -> TableRecords:
         for one, reason in doubtful
     ]
     left = {id(one) for one, _ in doubtful}
-    records = [one for one in records if id(one) not in left]
+    records = _with_studies([one for one in records if id(one) not in left])
     if not records:
         first = f"; the first: {excluded[0].path}: {excluded[0].reason}" if excluded else ""
         told = "".join(f"; {note}" for note in table.notes)
@@ -185,11 +187,19 @@ def read_lookup(path: Path, key: str, columns: Sequence[str]) -> dict[str, dict[
 
 @dataclass(frozen=True, slots=True)
 class _Named:
-    """A record, the name that led to its file, and whether the file lies in another folder than the name says."""
+    """A record and the name that led to its file.
+
+    Attributes:
+        record: of the file.
+        name: in the table.
+        elsewhere: the file lies in another folder than the name says.
+        folder: that the name is of, empty where it is of a file.
+    """
 
     record: Record
     name: str
     elsewhere: bool
+    folder: str
 
 
 def _records(row: Row, reading: _Reading) -> tuple[list[_Named], str]:
@@ -211,10 +221,16 @@ def _records(row: Row, reading: _Reading) -> tuple[list[_Named], str]:
     except Unusable as error:
         return [], str(error)
     made = [_record(file, row, text, reading, label, findings, drawn) for file in found.files]
-    made = [_as_study(one, reading.index) for one in made] if found.folder else made
+    folder = _around(found.files, reading.index) if found.folder else ""
     if not all(one.label or one.findings is not None or "" in reading.mapped for one in made):
         return [], "label_pattern finds no class in its path"
-    return [_Named(one, text["path"], found.elsewhere) for one in made], ""
+    return [_Named(one, text["path"], found.elsewhere, folder) for one in made], ""
+
+
+def _around(files: Sequence[str], index: FileIndex) -> str:
+    """The folder that holds all of some files, from the folder that paths start from."""
+    folder = os.path.commonpath([os.path.dirname(file) for file in files])  # noqa: PTH120
+    return os.path.relpath(folder, index.real).replace(os.sep, "/")
 
 
 def _label(row: Row, text: Mapping[str, str], reading: _Reading) -> tuple[str, tuple[str, ...] | None, str]:
@@ -259,10 +275,18 @@ def _record(
     )  # fmt: skip
 
 
-def _as_study(record: Record, index: FileIndex) -> Record:
-    """The record with its folder for a study: a row that names a folder names what was taken together."""
-    folder = os.path.relpath(record.path.parent, index.real).replace(os.sep, "/")
-    return record if study_of(record.extra) else replace(record, extra={**record.extra, "study": folder})
+def _with_studies(records: Sequence[_Named]) -> list[_Named]:
+    """The records of rows that name folders with a few images each as studies: these were taken together."""
+    folders = Counter(one.folder for one in records if one.folder)
+    return [
+        replace(one, record=_of_study(one.record, one.folder)) if one.folder and are_small(folders) else one
+        for one in records
+    ]
+
+
+def _of_study(record: Record, folder: str) -> Record:
+    extra = record.extra if study_of(record.extra) else {**record.extra, "study": folder}
+    return replace(record, study=f"{record.source}/{folder}", extra=extra)
 
 
 def _patient_in(path: str, pattern: str) -> str:

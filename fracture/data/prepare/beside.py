@@ -1,0 +1,188 @@
+"""Tables and boxes beside folders of classes: the patients that they name, and where they contradict the folders."""
+
+import re
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fracture.data.annotations import Annotated
+from fracture.data.class_names import MAX_CLASSES, spelling, structure
+from fracture.data.listing import some
+from fracture.data.prepare.cells import is_unknown
+from fracture.data.prepare.columns import OURS, SPELLINGS, Columns, find_columns, said_columns
+from fracture.data.prepare.index import FileIndex
+from fracture.data.prepare.pairs import canonical
+from fracture.data.tables import is_table, named_column, open_table, plain
+from fracture.data.trees import Tree
+from fracture.errors import DataError
+
+_MOST = 20  # tables that are looked at
+_OWN = 0.9  # images a row at least, where only its values make a column one of paths
+_FRACTURED = re.compile(r"(?:is_|has_)?fractured?(?:_visible|_present)?")  # columns of a class beside `SPELLINGS`
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What the tables of a tree say of its images.
+
+    Attributes:
+        patients: identifier by the image's path from the root, of those that a table names one for.
+        notes: what was found, in sentences.
+    """
+
+    patients: Mapping[str, str]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Table:
+    """One table: the folder its paths start from, its columns, and its rows with the images that each leads to."""
+
+    path: Path
+    base: Path
+    columns: Columns
+    rows: Sequence[tuple[Mapping[str | None, str], Sequence[str]]]
+
+    def values(self, column: str) -> dict[str, str]:
+        """What a column says of each image; the last of several rows counts."""
+        return {image: value for row, images in self.rows if (value := canonical(row[column])) for image in images}
+
+
+def read_beside(tree: Tree, labels: Mapping[str, str], insisted: bool = False) -> Beside:
+    """Read the tables that lie beside the images of a tree.
+
+    Tables that `prepare` has written, and those that name none of the images, say nothing.
+
+    Args:
+        tree: the files.
+        labels: class of each image by its folders, empty where it has none.
+        insisted: the user says that the folders count, whatever tables say of the classes.
+
+    Raises:
+        DataError: a table names other classes than the folders.
+    """
+    patients: dict[str, str] = {}
+    notes: list[str] = []
+    for place in [place for place in tree.labels if is_table(Path(place))][:_MOST]:
+        table = _read(tree, place)
+        if table is None:
+            continue
+        if not insisted:
+            _check_classes(tree, table, labels)
+        column = table.columns.one.get("patient", "")
+        new = {image: who for image, who in table.values(column).items() if image not in patients} if column else {}
+        patients |= new
+        notes += _said(table, place, column, new, len(labels))
+    return Beside(patients, tuple(notes))
+
+
+def check_boxes(tree: Tree, labels: Mapping[str, str], sets: Sequence[Annotated]) -> None:
+    """Boxes that have the name of a class must lie on images of that class's folder.
+
+    Raises:
+        DataError: some lie on images of other folders only.
+    """
+    spelt = {spelling(label): label for label in labels.values() if label}
+    for one in sets:
+        found = {path: {spelt[s] for own in finding.labels if (s := spelling(own)) in spelt}
+                 for path, finding in one.findings.items()}  # fmt: skip
+        wrong = [path for path, named in found.items() if named and labels.get(path, "") not in {"", *named}]
+        if wrong:
+            raise DataError(
+                f"{tree.root}: {one.kind} annotations contradict the folders of {len(wrong):,} of {len(found):,} "
+                f"images, e.g. {wrong[0]} has {some(sorted(found[wrong[0]]))}",
+                "Say which count: --layout annotations or --layout folders.",
+            )
+
+
+def _read(tree: Tree, place: str) -> _Table | None:
+    """A table of the tree; None where it is not understood, is one of ours, or names none of the images."""
+    path = tree.root / place
+    held = frozenset(tree.images)
+    around = path.parent.relative_to(tree.root).as_posix()
+    base = path.parent if any(image.startswith(f"{around}/") for image in held) else tree.root
+    index = FileIndex(base)
+    try:
+        with open_table(path, foreign=True) as table:
+            rows = [row for _, row in table.rows]
+        if set(table.names) >= OURS:
+            return None
+        columns = find_columns(path, table.names, rows, {}, index, False, table.header, resplit=True)
+    except DataError:
+        return None
+    column = columns.one["path"]
+    found = []
+    for row in rows:
+        place_of = index.find(row[column])
+        elsewhere = place_of.elsewhere and index.has_folder_of(row[column])
+        own = [] if elsewhere else [one for file in place_of.files if (one := tree.place(Path(file))) in held]
+        found += [(row, own)] if own else []
+    images = {image for _, own in found for image in own}
+    named = column in [named_column(spelt, table.names) for spelt in SPELLINGS["path"]]
+    by_chance = not named and len(images) < _OWN * len(rows)
+    return None if by_chance or not images else _Table(path, base, columns, found)
+
+
+def _check_classes(tree: Tree, table: _Table, labels: Mapping[str, str]) -> None:
+    """The classes of a table must be those of the folders, be it in other words or in more detail.
+
+    Raises:
+        DataError: they contradict each other.
+    """
+    column = table.columns.one.get("label") or _fractured(table)
+    values = table.values(column) if column else {}
+    theirs = set(values.values())
+    pairs = {
+        image: (labels[image], value) for image, value in values.items()
+        if labels.get(image) and not is_unknown(value, theirs)
+    }  # fmt: skip
+    if len(theirs) > MAX_CLASSES or structure(theirs) or not (wrong := _contradicting(pairs)):
+        return
+    image = wrong[0]
+    folder, value = pairs[image]
+    root, name = shlex.quote(str(tree.root)), shlex.quote(str(table.path))
+    option = said_columns(path=table.columns.one["path"], label=column)
+    option += f" --root {root}" if table.base != table.path.parent else ""
+    raise DataError(
+        f"{table.path}: its column {column} contradicts the folders of {len(wrong):,} of {len(pairs):,} images, e.g. "
+        f"{image} lies in {folder} and is {value} there",
+        f"If the table is right: `fracture prepare {name} {option} --out manifest.csv`. If the folders are: "
+        f"`fracture prepare {root} --layout folders --out manifest.csv`.",
+    )
+
+
+def _fractured(table: _Table) -> str:
+    """A column that only says whether there is a fracture, empty if there is none."""
+    names = table.rows[0][0]
+    return next((name for name in names if isinstance(name, str) and _FRACTURED.fullmatch(plain(name))), "")
+
+
+def _contradicting(pairs: Mapping[str, tuple[str, str]]) -> list[str]:
+    """The images whose folder and value do not belong together, of pairs by image.
+
+    A value that is called as another folder is wrong; else one side must follow from the other.
+    """
+    spelt = {spelling(folder): folder for folder, _ in pairs.values()}
+    if named := [image for image, (folder, value) in pairs.items() if spelt.get(spelling(value), folder) != folder]:
+        return named
+    own, theirs = ({pair[side] for pair in pairs.values()} for side in (0, 1))
+    counts = Counter(pairs.values())
+    if len(counts) == max(len(own), len(theirs)):
+        return []
+    fine = int(len(theirs) > len(own))  # of the side with more classes each has one of the other
+    usual = {pair[fine]: pair[1 - fine] for pair, _ in reversed(counts.most_common())}
+    return [image for image, pair in pairs.items() if pair[1 - fine] != usual[pair[fine]]]
+
+
+def _said(table: _Table, place: str, column: str, new: Mapping[str, str], images: int) -> list[str]:
+    """What a user should know of a table: the patients that it names, and splits, which are not used."""
+    notes = []
+    if new:
+        count = len(set(new.values()))
+        notes.append(f"patients come from {place}, column {column}: {count:,} patients, for {len(new):,} of {images:,} "
+                     "images")  # fmt: skip
+    if split := table.columns.one.get("split", ""):
+        notes.append(f"the splits in {place}, column {split}, are not used")
+    return notes

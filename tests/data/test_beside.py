@@ -1,0 +1,166 @@
+"""Tables and boxes beside folders of classes: patients that they name count, and contradictions are refused."""
+
+import csv
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from fracture.data.folders import read_folder
+from fracture.data.prepare.config import PrepareConfig
+from fracture.data.prepare.gather import Gathered, gather
+from fracture.errors import DataError
+
+NAMES = [f"{label}/{label[0]}{i}.png" for label in ("fracture", "no_fracture") for i in range(6)]
+Write = Callable[[str, Sequence[Sequence[object]]], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """A folder with two classes of six empty images and a table beside them."""
+    for name in NAMES:
+        path = tmp_path / "set" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+    def make(place: str, rows: Sequence[Sequence[object]]) -> Path:
+        path = tmp_path / "set" / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows(rows)
+        return tmp_path / "set"
+
+    return make
+
+
+def _gather(root: Path, **options: str) -> Gathered:
+    return gather([root], PrepareConfig(**options), root)[0]  # type: ignore[arg-type]
+
+
+def _table(
+    label: Callable[[str], object], column: str = "label", path: Callable[[str], str] = str
+) -> list[list[object]]:
+    return [["file", column], *([path(name), label(name)] for name in NAMES)]
+
+
+def _folder(name: str) -> str:
+    return name.split("/", 1)[0]
+
+
+def _file(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+AGREEING = {
+    "the same classes": ("labels.csv", _table(_folder)),
+    "other words": ("labels.csv", _table(lambda name: {"fracture": "yes", "no_fracture": "no"}[_folder(name)])),
+    "more detail": ("labels.csv", _table(lambda name: "spiral" if name == NAMES[0] else f"any {_folder(name)}")),
+    "unknown ones": ("labels.csv", _table(lambda name: "?" if name in NAMES[3:8] else _folder(name))),
+    "other columns": ("labels.csv", _table(lambda name: NAMES.index(name) % 3, "age")),
+    "body parts": ("labels.csv", _table(lambda name: ("wrist", "elbow")[NAMES.index(name) % 2], "category")),
+    "other images": ("labels.csv", _table(lambda _: "fracture", path=lambda name: f"elsewhere_{_file(name)}")),
+    "files of another folder": (
+        "labels.csv", _table(lambda _: "fracture", path=lambda name: f"no_fracture/x{_file(name)}"),
+    ),
+    "numbers that name files by chance": (
+        "labels.csv", [["count", "label"], *([f"f{i % 2}", i % 3] for i in range(12))],
+    ),
+    "a manifest": (
+        "manifest.csv",
+        [["path", "label", "group", "sha256", "phash"], *([name, "fracture", 1, 2, 3] for name in NAMES)],
+    ),
+    "no table": ("labels.csv", [["a"], ["b", "c"]]),
+    "one value": ("labels.csv", _table(lambda _: 1, "fractured")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("place", "rows"), AGREEING.values(), ids=AGREEING)
+def test_tables_that_agree_or_say_nothing(place: str, rows: list[list[object]], write: Write) -> None:
+    root = write(place, rows)
+    problems: list[str] = []
+    assert len(read_folder(root, problems).rows) == len(NAMES)
+    assert problems == []
+    assert Counter(record.label for record in _gather(root).records) == {"fracture": 6, "no_fracture": 6}
+
+
+CONTRADICTING = {
+    "one image": ("labels.csv", _table(lambda name: "no_fracture" if name == NAMES[2] else _folder(name)), 1),
+    "spelt otherwise": ("labels.csv", _table(lambda name: "No Fracture" if name == NAMES[2] else "Fracture"), 7),
+    "other words": ("labels.csv", _table(lambda name: "yes" if name in NAMES[:7] else "no", "diagnosis"), 1),
+    "0 and 1": ("labels.csv", _table(lambda name: int(name in NAMES[2:6]), "fractured"), 2),
+    "more detail": (
+        "labels.csv",
+        _table(lambda name: ("spiral", "oblique")[NAMES.index(name) % 2] if name in NAMES[:7] else "none"),
+        1,
+    ),
+    "names of files": (
+        "labels.csv", _table(lambda name: "fracture" if name == NAMES[7] else _folder(name), path=_file), 1,
+    ),
+    "without suffix": (
+        "meta/labels.csv",
+        _table(lambda name: "fracture" if name == NAMES[7] else _folder(name), path=lambda name: Path(name).stem),
+        1,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("place", "rows", "count"), CONTRADICTING.values(), ids=CONTRADICTING)
+def test_tables_that_contradict_the_folders(place: str, rows: list[list[object]], count: int, write: Write) -> None:
+    root = write(place, rows)
+    with pytest.raises(DataError, match=f"contradicts the folders of {count} of 12 images, e.g. ") as caught:
+        _gather(root)
+    problems: list[str] = []
+    read_folder(root, problems)
+    assert str(caught.value) in problems
+    assert "--layout folders" in str(caught.value)
+    if root.joinpath(place).parent != root:
+        assert f"--root {root}" in str(caught.value)
+    assert Counter(r.label for r in _gather(root, layout="folders").records) == {"fracture": 6, "no_fracture": 6}
+
+
+def _patients(who: Callable[[int], object], column: str = "patient_id") -> list[list[object]]:
+    return [["file", column], *([_file(name), who(i)] for i, name in enumerate(NAMES))]
+
+
+@pytest.mark.parametrize("column", ["patient_id", "PatientID", "subject", "mrn", "study_id"])
+def test_patients_of_tables_count(column: str, write: Write) -> None:
+    root = write("meta.csv", _patients(lambda i: f"K-{i % 4}", column))
+    problems: list[str] = []
+    manifest = read_folder(root, problems)
+    assert problems == []
+    assert Counter(Counter(row.group for row in manifest.rows).values()) == {3: 4}
+    note = f"patients come from meta.csv, column {column}: 4 patients, for 12 of 12 images"
+    assert note in manifest.notes
+    found = _gather(root)
+    assert note in found.notes
+    assert Counter(Counter(record.patient for record in found.records).values()) == {3: 4}
+
+
+def test_what_stands_for_no_patient_joins_no_images(write: Write) -> None:
+    root = write("meta.csv", _patients(lambda i: "ANONYMOUS" if i % 2 else f"p {i}"))
+    groups = Counter(row.group for row in read_folder(root, []).rows)
+    assert len(groups) == 12
+
+
+def test_splits_of_tables_are_said(write: Write) -> None:
+    root = write("meta.csv", [["file", "set"], *([name, ("train", "test")[i % 2]] for i, name in enumerate(NAMES))])
+    note = "the splits in meta.csv, column set, are not used"
+    assert note in read_folder(root, []).notes
+    assert note in _gather(root).notes
+
+
+@pytest.mark.parametrize(("number", "refused"), [(0, False), (1, True)])
+def test_boxes_that_contradict_the_folders(number: int, refused: bool, write: Write) -> None:
+    root = write("unused.csv", [["a"]])
+    (root / "data.yaml").write_text("names: [no_fracture, Fracture, text]\n")
+    for name in NAMES:
+        own = 2 if _folder(name) == "no_fracture" else 1
+        (root / name).with_suffix(".txt").write_text(f"{own} 0.5 0.5 0.2 0.2\n")
+    (root / NAMES[-1]).with_suffix(".txt").write_text(f"{number} 0.5 0.5 0.2 0.2\n")
+    if not refused:
+        assert "classes come from the folders, boxes from YOLO annotations" in _gather(root).notes
+        return
+    with pytest.raises(DataError, match="YOLO annotations contradict the folders of 1 of 12 images"):
+        _gather(root)
+    assert len(_gather(root, layout="folders").records) == 12
