@@ -2,7 +2,7 @@
 
 import shlex
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from fracture.data.manifest import SPLITS, Manifest, Row, split_name
 from fracture.data.originals import originals, stem_of, unlikely
 from fracture.data.patients import patients_of
 from fracture.data.prepare.beside import Beside, read_beside
-from fracture.data.prepare.levels import levels_of, patient_at, told_patients
+from fracture.data.prepare.levels import class_at, levels_of, patient_at, told_patients
 from fracture.data.prepare.paths import class_folders
 from fracture.data.prepare.patient_names import patients_in_names
 from fracture.data.trees import Tree, is_visible, walk
@@ -64,7 +64,7 @@ def read_folder(root: Path, problems: list[str]) -> Manifest:
     problems += _unusable(tree, rows)
     before = len(problems)
     grouped, notes = _grouped(rows, tree, problems)
-    problems += _no_classes(rows, root)
+    problems += _no_classes(rows, tree)
     if len(problems) > before or (tree.labels and problems):
         problems.append(_prepare_hint(tree))
     return Manifest(root.name, root, grouped, notes=notes)
@@ -95,13 +95,19 @@ def _unusable(tree: Tree, rows: list[Row]) -> list[str]:
     return problems + ([f"{gone[0]}: is a broken link or no regular file{more}; fix or remove it"] if gone else [])
 
 
-def _no_classes(rows: Iterable[Row], root: Path) -> list[str]:
-    """Why the folders' names can be no classes."""
+def _no_classes(rows: Sequence[Row], tree: Tree) -> list[str]:
+    """Why the folders' names can be no classes, or why other folders seem to be the classes."""
     labels = {row.label for row in rows}
     if len(labels) > MAX_CLASSES:
-        return [f"{root}: its folders would make {len(labels):,} classes, more than {MAX_CLASSES}"]
-    found = structure(labels)
-    return [f"{root}: {found}"] if found else []
+        return [f"{tree.root}: its folders would make {len(labels):,} classes, more than {MAX_CLASSES}"]
+    if found := structure(labels):
+        return [f"{tree.root}: {found}"]
+    folders = {row.path: class_folders(tree.place(row.path)) for row in rows}
+    levels = levels_of({str(path): held for path, held in folders.items()}, tree.root.name)
+    named = {class_at(held, levels.classes, tree.root.name, True) for held in folders.values()}
+    if levels.classes < 0 or levels.problem or not rows or len(named) < 2 or labels <= named:
+        return []
+    return [f"{tree.root}: the classes seem to be {some(sorted(named))}, not {some(sorted(labels))}"]
 
 
 def _prepare_hint(tree: Tree) -> str:

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,11 +21,16 @@ COLUMNS = ("path", "label", "split", "group", "source", "width", "height", "sha2
 SPLIT_ALIASES = {
     "training": "train", "validation": "val", "validate": "val", "validating": "val", "valid": "val", "dev": "val",
     "testing": "test", "public test": "val", "private test": "test", "holdout": "test", "heldout": "test",
+    "entrenamiento": "train", "validación": "val", "validacion": "val", "prueba": "test", "pruebas": "test",
+    "trainingsdaten": "train", "validierung": "val", "validierungsdaten": "val", "testdaten": "test",
+    "entraînement": "train", "entrainement": "train", "apprentissage": "train",
+    "treino": "train", "treinamento": "train", "validação": "val", "validacao": "val", "teste": "test",
+    "addestramento": "train", "convalida": "val",
 }  # fmt: skip
 _FILLERS = r"(?:the|sets?|data|datasets?|splits?|subsets?|images?|imgs?|samples?|folder|x-?rays?|examples?|files?)"
 _SPLIT_NAME = re.compile(  # train, Training Set, test_images, 01_train, ValData, TestSet
     rf"(?:\d+[ _.-]+)?(?:{_FILLERS}[ _-]*)*(train|training|val|valid|validat(?:e|ing|ion)|dev|test|testing"
-    r"|(?:public|private)[ _-]?test|h[oe]ld[ _-]?out)"
+    rf"|(?:public|private)[ _-]?test|h[oe]ld[ _-]?out|{'|'.join(SPLIT_ALIASES)})"
     rf"(?:[ _-]*{_FILLERS})*(?:[ _-]*\d+)?",
     re.IGNORECASE,
 )
@@ -126,7 +132,7 @@ def study_of(columns: Mapping[str, str]) -> str:
 
 def split_name(name: str) -> str:
     """``train``, ``val`` or ``test`` where a name says so, as ``Training Set`` and ``valid`` do, else empty."""
-    found = _SPLIT_NAME.fullmatch(name.strip())
+    found = _SPLIT_NAME.fullmatch(unicodedata.normalize("NFC", name.strip()))
     known = re.sub(r"^(public|private)[ _-]?", r"\1 ", found[1].lower()) if found else ""
     known = re.sub(r"[ _-]out$", "out", known)
     return SPLIT_ALIASES.get(known, known)

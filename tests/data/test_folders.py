@@ -12,6 +12,7 @@ from fracture.data.folders import read_folder
 from fracture.data.manifest import Manifest
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.gather import gather
+from fracture.errors import DataError
 
 
 def tree(root: Path, *names: str) -> Path:
@@ -50,6 +51,49 @@ def test_splits_under_their_usual_names(folders: tuple[str, str, str], tmp_path:
     assert problems == []
     assert Counter(row.split for row in manifest.rows) == {"train": 2, "val": 2, "test": 2}
     assert manifest.classes == ("a", "b")
+
+
+OTHER_SPLITS = {  # folders above the classes, and what `prepare` says of them
+    ("entrenamiento", "Validación", "prueba"): None,
+    ("Trainingsdaten", "Validierung", "Testdaten"): None,
+    ("entrainement", "validation", "test"): None,
+    ("train", "val", "test", "unseen"): "the folders unseen lie beside test, train, val",
+    ("training", "evaluation"): "the folders evaluation lie beside training",
+    ("derivation", "validation"): "the folders derivation lie beside validation",
+    ("train", "valid", "external"): "the folders external lie beside train, valid",
+    ("tr", "te"): "the folders tr, te look like splits",
+    ("development", "internal_test"): "the folders internal_test look like splits",
+}
+
+
+@pytest.mark.parametrize(("folders", "words"), OTHER_SPLITS.items(), ids=map("-".join, OTHER_SPLITS))
+def test_folders_of_splits_in_other_words_are_known_or_refused(
+    folders: tuple[str, ...], words: str | None, tmp_path: Path
+) -> None:
+    root = tree(
+        tmp_path, *(f"{f}/{label}/{f}{i}.png" for f in folders for label in ("fracture", "normal") for i in (1, 2))
+    )
+    manifest, problems = read(root)
+    if words is None:
+        assert problems == []
+        assert Counter(row.split for row in manifest.rows) == {"train": 4, "val": 4, "test": 4}
+        assert manifest.classes == ("fracture", "normal")
+        assert Counter(record.split for record in gather([root], PrepareConfig(), root)[0].records)["test"] == 4
+        return
+    assert problems
+    with pytest.raises(DataError, match=words):
+        gather([root], PrepareConfig(), root)
+
+
+@pytest.mark.parametrize("folders", [("phase1", "phase2"), ("hospital", "clinic"), ("Original", "Augmented")])
+def test_folders_above_the_classes_are_no_classes(folders: tuple[str, ...], tmp_path: Path) -> None:
+    root = tree(
+        tmp_path, *(f"{f}/{label}/{f}{i}.png" for f in folders for label in ("fracture", "normal") for i in (1, 2))
+    )
+    _, problems = read(root)
+    named = ", ".join(sorted(folders))
+    assert problems[0] == f"{root.resolve()}: the classes seem to be fracture, normal, not {named}"
+    assert {record.label for record in gather([root], PrepareConfig(), root)[0].records} == {"fracture", "normal"}
 
 
 def test_splits_inside_the_class_folders(tmp_path: Path) -> None:

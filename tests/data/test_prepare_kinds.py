@@ -713,7 +713,7 @@ LOST: dict[str, tuple[str, Callable[[int], object], str]] = {
     "merged splits": ("split", lambda i: {0: "train", 20: "val", 30: "test"}.get(i, ""), "in 3 of 40 .* merged cells"),
     "rounded": ("MRN", lambda i: f"1.23{i // 4}5E+11", "holds 1.2305E.11.*has rounded these numbers"),
     "splits by number": ("split", lambda i: i // 4 % 3, "holds 0, 1, 2, none of which is train, val, test"),
-    "splits in Spanish": ("split", lambda i: ("entrenamiento", "prueba")[i // 4 % 2], "none of which is train"),
+    "splits in Turkish": ("split", lambda i: ("eğitim", "deneme")[i // 4 % 2], "none of which is train"),
 }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from fracture.data.annotations import Annotated, find
-from fracture.data.class_names import MAX_CLASSES
+from fracture.data.class_names import MAX_CLASSES, structure
 from fracture.data.exclusions import Exclusion
 from fracture.data.inspection.identity import is_placeholder
 from fracture.data.listing import some
@@ -20,7 +20,7 @@ from fracture.data.prepare.label_files import how_to_read
 from fracture.data.prepare.layouts import Layout, named, recognise
 from fracture.data.prepare.levels import Levels, class_at, levels_of, patient_at, told_patients
 from fracture.data.prepare.pairs import found_by, parse_pairs
-from fracture.data.prepare.paths import class_folders, split_of
+from fracture.data.prepare.paths import beside_splits, class_folders, split_of
 from fracture.data.prepare.records import Record
 from fracture.data.prepare.tables import read_lookup
 from fracture.data.trees import Tree
@@ -64,6 +64,8 @@ def label_tree(tree: Tree, config: PrepareConfig, source: str = "", named: bool 
     looked = config.layout in ("auto", "annotations") or layout
     sets = [one for one in find(tree.root, tree.images, tree.labels) if one.findings] if looked else []
     notes: list[str] = []
+    if not layout:
+        _check_splits(tree, config)
     if layout:
         records, excluded = _by_layout(tree, layout, config)
     elif sets and (config.layout == "annotations" or not _Folders.read(tree, config).are_classes):
@@ -217,7 +219,7 @@ def _by_folders(tree: Tree, config: PrepareConfig, sets: Sequence[Annotated], no
     """The class, and the patient, by the folders' names; the patient also by the tables that lie beside them."""
     folders = _Folders.read(tree, config)
     if not folders.insisted:
-        _check(tree, folders)
+        _check(tree, folders, config)
         notes += _told(folders)
         check_boxes(tree, folders.labels, sets)
         notes += [f"classes come from the folders, boxes from {one.kind} annotations" for one in sets if one.has_boxes]
@@ -238,7 +240,24 @@ def _named(record: Record, patients: Sequence[str]) -> Record:
     return replace(record, patient=known[0], patients=further) if known else record
 
 
-def _check(tree: Tree, folders: _Folders) -> None:
+def _check_splits(tree: Tree, config: PrepareConfig) -> None:
+    """Folders that are parts of a data set must be called as splits are, unless there are to be new ones.
+
+    Raises:
+        DataError: some are called otherwise.
+    """
+    if not config.resplit and (problem := beside_splits(tree.images)):
+        raise DataError(f"{tree.root}: {problem}", _RENAME)
+
+
+_RENAME = "Rename them to train, val or test, move them elsewhere, or make new splits with --resplit true."
+
+
+def _check(tree: Tree, folders: _Folders, config: PrepareConfig) -> None:
+    for level in range(0 if config.resplit else max(folders.levels.classes, 0)):
+        found = structure({one[level] for one in folders.of.values() if len(one) > level})
+        if found and found.kind == "splits":
+            raise DataError(f"{tree.root}: the folders {some(found.names)} look like splits", _RENAME)
     classes, problem = folders.classes, folders.levels.problem
     if len(classes) > MAX_CLASSES:
         problem = f"its folders would make {len(classes):,} classes, more than {MAX_CLASSES} classes: {some(classes)}"

@@ -1,8 +1,11 @@
 """What the folders of a path say: the split, and the scope within which file names are compared."""
 
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from fracture.data.copy_marks import is_augmentation_word
+from fracture.data.listing import some
 from fracture.data.manifest import split_name
 from fracture.data.originals import stem_of
 
@@ -10,6 +13,24 @@ from fracture.data.originals import stem_of
 def split_of(path: str) -> str:
     """The split that a folder of the path names, empty if none."""
     return next((known for part in PurePosixPath(path).parts[:-1] if (known := split_name(part))), "")
+
+
+def beside_splits(paths: Iterable[str]) -> str:
+    """What is said of folders that lie beside those of splits and hold the same folders; empty where there are none."""
+    below: dict[PurePosixPath, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for path in paths:
+        parts = PurePosixPath(path).parts[:-1]
+        for i, name in enumerate(parts[:-1]):
+            below[PurePosixPath(*parts[:i])][name].add(parts[i + 1])
+    for held in below.values():
+        splits = [name for name in held if split_name(name)]
+        shared = {name for split in splits for name in held[split]}
+        others = [
+            name for name in held if name not in splits and not is_augmentation_word(name) and held[name] & shared
+        ]
+        if splits and others:
+            return f"the folders {some(sorted(others))} lie beside {some(sorted(splits))}, and no split has such a name"
+    return ""
 
 
 def class_folders(path: str) -> list[str]:
