@@ -21,8 +21,8 @@ from fracture.files import as_lines
 from fracture.privacy import guarded_streams, without_secrets
 
 
-class Verbs(click.Group):
-    """The verbs are the modules of `fracture.commands`; each is imported only when it is called."""
+class Commands(click.Group):
+    """Commands: the modules of `fracture.commands`; each is imported only when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Names of the verbs."""
@@ -54,7 +54,7 @@ def _sentence(verb: str) -> str:
     return said[:1].upper() + said[1:]
 
 
-@click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(fracture.__version__, prog_name="fracture")
 def cli() -> None:
     """Train, evaluate and serve a bone-fracture classifier. Research software, not a medical device."""

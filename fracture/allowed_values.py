@@ -69,7 +69,7 @@ def _explain(problem: dict[str, Any], known: list[str], model: type[BaseModel]) 
 
 
 def _must_be(model: type[BaseModel], name: str) -> str:
-    """What a knob takes, as the end of a sentence; empty for any text."""
+    """What a setting takes, as the end of a sentence; empty for any text."""
     found = _parts(model.model_fields[name])
     words = found.words
     if name in getattr(model, "AUTO_TOO", ()) and "auto" not in words:
@@ -79,7 +79,7 @@ def _must_be(model: type[BaseModel], name: str) -> str:
 
 
 def allowed(field: FieldInfo) -> str:
-    """The values that a knob takes, in words: its choices, or its range; empty for any text."""
+    """The values that a setting takes, in words: its choices, or its range; empty for any text."""
     found = _parts(field)
     return " or ".join(filter(None, [found.range, ", ".join(found.words)]))
 
@@ -90,7 +90,7 @@ def range_of(field: FieldInfo) -> str:
 
 
 class _Parts(NamedTuple):
-    """What a knob takes: a ``number`` or ``whole number`` of a range, and words."""
+    """What a setting takes: a ``number`` or ``whole number`` of a range, and words."""
 
     kind: str
     range: str

@@ -1,4 +1,4 @@
-"""Every knob of training, once: its name, type, default, range and the reason for it.
+"""Every setting of training, once: its name, type, default, range and the reason for it.
 
 The command line, MLproject and the parameters logged to a run are derived from `TrainConfig` or checked against it.
 
@@ -26,10 +26,10 @@ BY_RECIPE = (  # what a recipe may choose: `auto` unless the user gives a value,
 
 
 class TrainConfig(BaseModel):
-    """The knobs of one training run; the defaults are the seed's recipe.
+    """The settings of one training run; the defaults are the seed's recipe.
 
-    A knob of `BY_RECIPE` that is ``auto`` or left out is not among the ``model_fields_set``, and has its default until
-    a recipe has chosen.
+    A setting of `BY_RECIPE` that is ``auto`` or left out is not among the ``model_fields_set``, and has its default
+    until a recipe has chosen.
 
     Raises:
         pydantic.ValidationError: every value out of its range at once; `parse` turns it into a ConfigError.
@@ -257,7 +257,7 @@ class TrainConfig(BaseModel):
         return 0 < self.warmup_epochs >= epochs - (self.head == "probe")
 
     def _unmet(self) -> list[str]:
-        """What needs another knob beside it that is set otherwise."""
+        """What needs another setting beside it that is set otherwise."""
         probed, falls = self.head == "probe", self.layer_decay < 1
         fall = f"layer_decay={self.layer_decay} is below layer_decay_cutoff={self.layer_decay_cutoff}"
         needs = [
@@ -287,34 +287,34 @@ def absolute(config: TrainConfig) -> TrainConfig:
 
 
 def defaults() -> dict[str, str]:
-    """Every knob's default as text, spelt as MLproject and logged parameters spell it."""
+    """Every setting's default as text, spelt as MLproject and logged parameters spell it."""
     return as_text(TrainConfig())
 
 
 def as_text(config: BaseModel) -> dict[str, str]:
-    """Every knob's value as text; booleans in lower case, and ``auto`` for what is left to the recipe."""
+    """Every setting's value as text; booleans in lower case, and ``auto`` for what is left to the recipe."""
     left = set(BY_RECIPE) - config.model_fields_set if isinstance(config, TrainConfig) else set()
     return {name: "auto" if name in left else spelt(value) for name, value in config}
 
 
 def spelt(value: object) -> str:
-    """A knob's value as text."""
+    """A setting's value as text."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def seeds() -> dict[str, str]:
-    """Every knob's default as text, with the value of the seed's recipe for what a recipe may choose."""
+    """Every setting's default as text, with the value of the seed's recipe for what a recipe may choose."""
     return {name: spelt(value) for name, value in TrainConfig()}
 
 
 def changed(config: TrainConfig) -> dict[str, str]:
-    """The knobs that differ from their defaults, as text."""
+    """The settings that differ from their defaults, as text."""
     standard = defaults()
     return {name: value for name, value in as_text(config).items() if value != standard[name]}
 
 
 def default_of(model: type[BaseModel], name: str) -> str:
-    """A knob's default for people: ``auto (0.0001)`` where the seed's recipe has that value."""
+    """A setting's default for people: ``auto (0.0001)`` where the seed's recipe has that value."""
     text, own = as_text(model.model_construct(set()))[name], spelt(model.model_fields[name].default)
     return text if text == own else f"{text} ({own})"
 

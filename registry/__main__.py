@@ -241,11 +241,11 @@ def export(form: str, variant: str, bound: float, out: Path, model: str) -> None
 @_MODEL
 def predict(sources: tuple[Path, ...], out: Path, by: str, model: str) -> None:
     """Predict images with a registered model, as a table; the same command continues after an interruption."""
-    from fracture.inference.study_table import Questions
+    from fracture.inference.study_table import PredictionInputs
     from registry import loading
 
     check_output(out, out.with_name(f"{out.name}.model"))
-    questions, terminal = Questions.read(sources, by), Terminal()
+    questions, terminal = PredictionInputs.read(sources, by), Terminal()
     predictor = loading.open_version(*loading.find(model, terminal.warn))
     with terminal.working() as progress:
         written = questions.answer(predictor, out, progress)

@@ -25,7 +25,7 @@ MARGIN = 0.02  # balanced accuracy that a challenger may be worse by, at the low
 
 
 @dataclass(frozen=True)
-class Contest:
+class ChallengeResult:
     """A challenge.
 
     Attributes:
@@ -44,14 +44,14 @@ class Contest:
 
 def challenge(
     registry: Registry, terminal: Terminal, margin: float = MARGIN, version: str = "", although: str = ""
-) -> Contest:
+) -> ChallengeResult:
     """Let the candidate challenge the champion; it wins where it is not inferior by more than ``margin``.
 
     Without a champion, as after its deletion, the one before it is challenged.
 
     Args:
         registry: the registered model.
-        terminal: is told the figures.
+        terminal: shows the figures.
         margin: balanced accuracy that it may be worse by.
         version: challenges in place of the candidate.
         although: why a ``version`` that was rolled back as bad may come back.
@@ -67,7 +67,7 @@ def challenge(
     candidate, champion = version or status.aliases["candidate"], status.aliases["champion"]
     if begun is not None and begun.entry.version == champion:
         terminal.say(f"Version {champion} is @champion: the challenge that was cut short is finished.")
-        return Contest(champion, begun.entry.before, None, True, begun.entry.reason)
+        return ChallengeResult(champion, begun.entry.before, None, True, begun.entry.reason)
     if not candidate:
         raise ConfigError(
             f"{registry.name}: nothing is @candidate; `python -m registry promote{registry.option}` makes one"
@@ -99,7 +99,7 @@ def rollback(registry: Registry, reason: str, terminal: Terminal, version: str =
     Args:
         registry: the registered model.
         reason: what is wrong with the champion.
-        terminal: is told what is done.
+        terminal: shows what is done.
         version: an earlier champion to bring back in place of the previous one.
         although: why a ``version`` that was itself rolled back may come back; the champion then becomes the previous.
 
@@ -173,7 +173,7 @@ def _passed_less(new: Mapping[str, str], old: Mapping[str, str]) -> str:
     return ""
 
 
-def _show(registry: Registry, contest: Contest, terminal: Terminal) -> None:
+def _show(registry: Registry, contest: ChallengeResult, terminal: Terminal) -> None:
     """Both side by side, and what follows."""
     rows = []
     for role, version in (("candidate", contest.candidate), ("champion", contest.champion)):
@@ -190,11 +190,13 @@ def _show(registry: Registry, contest: Contest, terminal: Terminal) -> None:
     terminal.say(contest.sentence)
 
 
-def _first(candidate: str) -> Contest:
-    return Contest(candidate, "", None, True, f"there is no champion yet: version {candidate} becomes the first")
+def _first(candidate: str) -> ChallengeResult:
+    return ChallengeResult(
+        candidate, "", None, True, f"there is no champion yet: version {candidate} becomes the first"
+    )
 
 
-def _judge(registry: Registry, candidate: str, champion: str, margin: float) -> Contest:
+def _judge(registry: Registry, candidate: str, champion: str, margin: float) -> ChallengeResult:
     with tempfile.TemporaryDirectory() as folder:
         samples = [_sample(registry, version, Path(folder) / version) for version in (candidate, champion)]
     (new, groups, digest), (old, _, other) = samples
@@ -211,10 +213,10 @@ def _judge(registry: Registry, candidate: str, champion: str, margin: float) -> 
     interval = f"{gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
     text = f"balanced accuracy {interval} against the champion on {paired.n} images"
     if gain.low > 0:
-        return Contest(candidate, champion, paired, True, f"superior: {text}")
+        return ChallengeResult(candidate, champion, paired, True, f"superior: {text}")
     if gain.low >= -margin:
-        return Contest(candidate, champion, paired, True, f"not inferior by more than {margin:g}: {text}")
-    return Contest(candidate, champion, paired, False, f"it may be worse by more than {margin:g}: {text}")
+        return ChallengeResult(candidate, champion, paired, True, f"not inferior by more than {margin:g}: {text}")
+    return ChallengeResult(candidate, champion, paired, False, f"it may be worse by more than {margin:g}: {text}")
 
 
 def _same_weights(registry: Registry, candidate: str, champion: str) -> bool:

@@ -37,7 +37,7 @@ def find(name: str, warn: Callable[[str], object]) -> tuple[Registry, str]:
 
     Args:
         name: of the version.
-        warn: is told of an alias that was moved by hand, and of a version that was rolled back.
+        warn: hears of an alias that was moved by hand, and of a version that was rolled back.
 
     Raises:
         ConfigError: no such version.

@@ -53,7 +53,7 @@ def verify(registry: Registry, terminal: Terminal, *, repair: bool = False) -> l
 
     Args:
         registry: the registered model.
-        terminal: is told each finding.
+        terminal: shows each finding.
         repair: fix what can be: the history from its copies, aliases and tags from the history, deleted runs; a
             version that is gone is taken off its aliases by a line of the history.
 

@@ -129,7 +129,7 @@ class Registry:
         """Finish what was cut short, before something new begins; how it stood.
 
         Args:
-            warn: is told what was finished, and what was deleted.
+            warn: hears what was finished, and what was deleted.
 
         Raises:
             ConfigError: somebody has moved or edited something by hand: nothing is built upon that.

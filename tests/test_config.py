@@ -1,4 +1,4 @@
-"""The knobs of training: defaults, ranges, text and back, and messages that show every problem at once."""
+"""The settings of training: defaults, ranges, text and back, and messages that show every problem at once."""
 
 from pathlib import Path
 from typing import Any
@@ -152,7 +152,7 @@ def test_a_configuration_cannot_be_changed() -> None:
         TrainConfig().lr = 1.0  # type: ignore[misc]
 
 
-def test_every_knob_says_what_it_is_for() -> None:
+def test_every_setting_says_what_it_is_for() -> None:
     assert all(field.description for field in TrainConfig.model_fields.values())
 
 
@@ -187,7 +187,7 @@ def test_options_take_dashes_and_underscores(flag: str) -> None:
     assert options.given(_run(flag, "8", "--lr=1e-3")) == {"batch_size": "8", "lr": "1e-3"}
 
 
-def test_every_knob_is_an_option_and_none_is_given_by_itself() -> None:
+def test_every_setting_is_an_option_and_none_is_given_by_itself() -> None:
     values = _run()
     assert set(values) == set(TrainConfig.model_fields)
     assert options.given(values) == {}

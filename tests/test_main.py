@@ -9,7 +9,7 @@ import click
 import pytest
 
 from fracture import __version__
-from fracture.__main__ import Verbs
+from fracture.__main__ import Commands
 from fracture.errors import (
     ConfigError,
     DataError,
@@ -37,7 +37,7 @@ def raising(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def command() -> None:
         raise error
 
-    monkeypatch.setattr(Verbs, "get_command", lambda *_: command)
+    monkeypatch.setattr(Commands, "get_command", lambda *_: command)
 
 
 @pytest.mark.parametrize(("error", "code"), RAISED, ids=[type(error).__name__ for error, _ in RAISED])
@@ -141,7 +141,7 @@ def test_help_lists_the_verbs(cli: Callable[..., int], capsys: pytest.CaptureFix
     assert "train" in text
     assert "cache" in text
     assert "options" not in text.split("Commands:")[1].split()
-    verbs, context = Verbs(), click.Context(Verbs())
+    verbs, context = Commands(), click.Context(Commands())
     assert all(isinstance(verbs.get_command(context, verb), click.Command) for verb in verbs.list_commands(context))
     assert "not a medical device" in text
 

@@ -30,7 +30,7 @@ def pins() -> list[Requirement]:
     return [Requirement(line) for line in listed]
 
 
-def test_parameters_are_the_knobs_in_their_order() -> None:
+def test_parameters_are_the_settings_in_their_order() -> None:
     assert list(MAIN["parameters"]) == list(TrainConfig.model_fields)
 
 
@@ -50,7 +50,7 @@ def test_the_command_passes_nothing_else() -> None:
     assert len(words) == 4 + len(TrainConfig.model_fields)
 
 
-def test_the_options_are_the_knobs() -> None:
+def test_the_options_are_the_settings() -> None:
     assert [p.name for p in train.params] == ["like", "config", "verbose", "parent", *TrainConfig.model_fields]
 
 

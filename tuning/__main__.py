@@ -7,14 +7,14 @@ from fracture.commands.options import Int, WholeSentences, given, options_of
 from fracture.config import TrainConfig, absolute
 from fracture.progress import Terminal
 from fracture.runs.attached import tag_attached_run
-from tuning.config import TuneConfig, defaults, parse_tuning, shared_knobs
+from tuning.config import TuneConfig, defaults, parse_tuning, shared_settings
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
 
 @click.group(cls=WholeSentences, invoke_without_command=True, context_settings=_SETTINGS)
 @options_of(TuneConfig)
-@options_of(TrainConfig, shared_knobs())
+@options_of(TrainConfig, shared_settings())
 @click.pass_context
 def cli(context: click.Context, /, **values: str | None) -> None:
     """Search learning rate and batch size under a memory limit, as an Optuna study that can be continued.

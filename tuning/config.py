@@ -1,4 +1,4 @@
-"""Every knob of a study, once; what its trials share are the knobs of training."""
+"""Every setting of a study, once; what its trials share are the settings of training."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -10,12 +10,12 @@ from fracture.config import TrainConfig, as_text
 
 FURTHER = {"weight_decay": 0.2, "label_smoothing": 0.2, "drop_path": 0.4}  # upper ends of ranges that begin at 0
 _COMMAND = "python -m tuning"
-# knobs of training that a study has no use for
+# settings of training that a study has no use for
 NOT_SHARED = frozenset({"accumulation", "deterministic", "folds", "fold", "healthy", "resume"})
 
 
 class TuneConfig(BaseModel):
-    """The knobs of a study.
+    """The settings of a study.
 
     Raises:
         pydantic.ValidationError: every value out of its range at once; `parse_tuning` turns it into a ConfigError.
@@ -89,19 +89,19 @@ def powers_of_two(low: int, high: int) -> tuple[int, ...]:
     return tuple(2**n for n in range(high.bit_length()) if low <= 2**n <= high)
 
 
-def shared_knobs() -> tuple[str, ...]:
-    """The knobs of training that all trials of a study share; ``lr`` and ``batch_size`` are those tried first."""
+def shared_settings() -> tuple[str, ...]:
+    """The settings of training that all trials of a study share; ``lr`` and ``batch_size`` are those tried first."""
     return tuple(name for name in TrainConfig.model_fields if name not in NOT_SHARED | TuneConfig.model_fields.keys())
 
 
 def defaults() -> dict[str, str]:
-    """Every knob's default as text, the study's own and those that its trials share."""
+    """Every setting's default as text, the study's own and those that its trials share."""
     shared = as_text(TrainConfig())
-    return as_text(TuneConfig()) | {name: shared[name] for name in shared_knobs()}
+    return as_text(TuneConfig()) | {name: shared[name] for name in shared_settings()}
 
 
 def parse_tuning(values: Mapping[str, str]) -> tuple[TuneConfig, TrainConfig]:
-    """The study's knobs and those that its trials share, from text.
+    """The study's settings and those that its trials share, from text.
 
     Raises:
         ConfigError: every unknown name and every value out of its range, at once.

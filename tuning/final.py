@@ -12,7 +12,7 @@ def train_best(best: TrainConfig, names: Iterable[str], session: Session) -> Non
 
     Args:
         best: the configuration.
-        names: the knobs that were searched, by whose values an earlier run is known.
+        names: the settings that were searched, by whose values an earlier run is known.
         session: whose parent is the study's run.
 
     Raises:

@@ -51,7 +51,7 @@ def prepare(tuning: TuneConfig, config: TrainConfig, terminal: Terminal) -> tupl
     config = settled.model_copy(
         update={
             "model": backbone.nickname,
-            "recipe": "seed",  # its choices are in the other knobs now; values tried must not be taken for defaults
+            "recipe": "seed",  # its choices are in the other settings now; values tried must not be taken for defaults
             "epochs": plan.epochs,
             "image_size": size,
             "device": plan.device,

@@ -62,7 +62,7 @@ def run(target: Callable[..., None], work: object, listener: Listener, stop: Sto
     Args:
         target: sends `Planned`, `Batch`, `Epoch` (each of which waits for an answer) and at last an `Outcome`.
         work: what it is given.
-        listener: is told of each message.
+        listener: hears of each message.
         stop: once it has a reason the process is told to end, and given the time to save how far it has come.
     """
     ours, theirs = _CONTEXT.Pipe()

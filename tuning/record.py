@@ -14,7 +14,7 @@ from tuning.space import Space
 from tuning.task import SEEN, Task
 
 _KEY = "fracture"
-_IN_THE_NAME = ("pruner", "accumulate")  # knobs of a study that change what it finds, beside its space and its task
+_IN_THE_NAME = ("pruner", "accumulate")  # settings of a study that change what it finds, beside its space and its task
 
 
 class StudyRecord(BaseModel):
@@ -22,7 +22,7 @@ class StudyRecord(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    tuning: TuneConfig = Field(description="its knobs, as first given")
+    tuning: TuneConfig = Field(description="its settings, as first given")
     config: TrainConfig = Field(description="what its trials share")
     space: Space = Field(description="what is searched")
     verdicts: tuple[Verdict, ...] = Field(description="each batch size, and why it is in the space or not")

@@ -35,7 +35,7 @@ class Space(BaseModel):
     further: tuple[str, ...] = Field((), description="what else is searched, each from 0 to its end in FURTHER")
 
     def suggest(self, trial: Suggests) -> dict[str, Value]:
-        """The values of the next trial, by the names of the knobs of training."""
+        """The values of the next trial, by the names of the settings of training."""
         return {
             "lr": trial.suggest_float("lr", self.lr_low, self.lr_high, log=True),
             "batch_size": trial.suggest_categorical("batch_size", self.batches),
@@ -53,8 +53,8 @@ def space_of(tuning: TuneConfig, config: TrainConfig, batches: tuple[int, ...]) 
     """The space of a study.
 
     Args:
-        tuning: its knobs.
-        config: what its trials share; what it says of a searched knob is tried first.
+        tuning: its settings.
+        config: what its trials share; what it says of a searched setting is tried first.
         batches: those that fit.
 
     Raises:

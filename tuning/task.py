@@ -15,8 +15,8 @@ from fracture.training.memory.spec import StepSpec
 from tuning.space import Value
 
 SEEN = ("train", "val")  # the test split is not used: no trial learns from it, chooses by it or opens it
-# of the machine, or without effect on what a trial learns and is judged by; a knob that is new belongs here, or studies
-# begun before it are no longer found: tests/tuning/test_study.py says so
+# of the machine, or without effect on what a trial learns and is judged by; a setting that is new belongs here, or
+# studies begun before it are no longer found: tests/tuning/test_study.py says so
 _NOT_LEARNED = frozenset({
     "data", "weights", "cache_dir", "threads", "stall_seconds", "resume", "audit", "healthy", "deterministic",
     "operating", "refer_error", "refit", "set_coverage", "weights_license", "compile",
@@ -28,7 +28,7 @@ class Task:
     """What the trials of a study share; it can be sent to another process.
 
     Attributes:
-        config: the knobs, with the recipe's choices and nothing left at ``auto`` that changes what is learned.
+        config: the settings, with the recipe's choices and nothing left at ``auto`` that changes what is learned.
         plan: of this machine; each trial adds what fits its batch.
         backbone: what is trained.
         weights: what it starts from.

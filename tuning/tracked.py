@@ -75,7 +75,7 @@ class TrialRun:
             task: what all trials share.
             values: what it tries.
             folder: of the study.
-            say: is told when the store goes and when it comes back.
+            say: hears when the store goes and when it comes back.
 
         Raises:
             Interrupted: the store does not answer.

@@ -37,7 +37,7 @@ class Work:
 
     Attributes:
         task: what all trials share.
-        values: of the knobs that are searched.
+        values: of the settings that are searched.
         memory: how its batch fits.
         folder: where its state lies; one that was interrupted goes on from there.
     """

@@ -58,7 +58,7 @@ def tune(tuning: TuneConfig, config: TrainConfig, given: Mapping[str, str], term
     """Search, and leave the best values on a run.
 
     Args:
-        tuning: the study's knobs.
+        tuning: the study's settings.
         config: what its trials share.
         given: the options that differ from their defaults, for the command that goes on.
         terminal: shows how it goes.
@@ -113,7 +113,7 @@ def join(name: str, url: str, overrides: Mapping[str, str], worker: str, termina
     Args:
         name: of the study.
         url: of its storage.
-        overrides: knobs that differ on this machine (data, weights, cache_dir, threads, stall_seconds, trials).
+        overrides: settings that differ on this machine (data, weights, cache_dir, threads, stall_seconds, trials).
         worker: name of this worker, which its sampler's numbers follow from.
         terminal: shows how it goes.
 

@@ -1,4 +1,4 @@
-"""Command-line options derived from a configuration model, so that no knob is written down twice."""
+"""Command-line options derived from a configuration model, so that no setting is written down twice."""
 
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -87,7 +87,7 @@ class WholeSentences(click.Group):
 
 
 def by_option(function: F) -> F:
-    """Add ``--by``: what is answered once, as `fracture.inference.study_table.Questions` takes it."""
+    """Add ``--by``: what is answered once, as `fracture.inference.study_table.PredictionInputs` takes it."""
     told = "one answer per image, study (column study, else patient or group) or folder"
     choices = click.Choice(["image", "study", "folder"])
     return click.option("--by", type=choices, default="image", show_default=True, help=told)(function)

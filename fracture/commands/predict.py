@@ -37,13 +37,13 @@ def command(
         raise ConfigError(f"--dicom-sr writes one report per image; it cannot be combined with --by {by}")
     check_output(out, out.with_name(f"{out.name}.model"))
     from fracture.inference import dicom_out  # heavy imports only once the values are right
-    from fracture.inference.study_table import Questions
+    from fracture.inference.study_table import PredictionInputs
     from fracture.runs import answer_log, answering
     from fracture.tracking import store
 
     if dicom_sr:
         dicom_out.ready(dicom_sr)
-    questions = Questions.read(sources, by)
+    questions = PredictionInputs.read(sources, by)
     store.connect()
     terminal = Terminal()
     with tempfile.TemporaryDirectory() as folder:

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import click
 
-from fracture import config as knobs
 from fracture.commands.options import given, options_of
-from fracture.config import TrainConfig
+from fracture.config import TrainConfig, absolute, changed, parse
 from fracture.errors import ConfigError
 from fracture.progress import Terminal
 from fracture.runs import resume_command
@@ -32,7 +31,7 @@ def command(like: str | None, config: Path | None, verbose: bool, parent: str, *
     """
     with tag_attached_run("train"):
         settings = (from_run(like) if like else {}) | (from_file(config) if config else {}) | given(values)
-        _train(knobs.absolute(knobs.parse(settings)), Terminal(verbose=verbose), parent)
+        _train(absolute(parse(settings)), Terminal(verbose=verbose), parent)
 
 
 def _train(wanted: TrainConfig, terminal: Terminal, parent: str) -> None:
@@ -63,19 +62,19 @@ def _train(wanted: TrainConfig, terminal: Terminal, parent: str) -> None:
         folds.train_folds(
             wanted.model_copy(update={"model": names[0]}),
             terminal,
-            resume_command.command_line(knobs.changed(wanted), attached),
+            resume_command.command_line(changed(wanted), attached),
         )
     elif len(names) == 1:
         goes_on = resume_command.command_line({"resume": "{run}"}, attached)
         session.train(wanted.model_copy(update={"model": names[0]}), session.Session(terminal, None, goes_on))
     else:
-        group.train_group(wanted, names, terminal, resume_command.command_line(knobs.changed(wanted), attached))
+        group.train_group(wanted, names, terminal, resume_command.command_line(changed(wanted), attached))
 
 
 def _resume(wanted: TrainConfig, terminal: Terminal, attached: bool) -> None:
     from fracture.runs import delivery, longer, session
 
-    run_id, typed = wanted.resume, knobs.changed(wanted)
+    run_id, typed = wanted.resume, changed(wanted)
     others = {name: value for name, value in typed.items() if name not in ("resume", "data", "epochs")}
     if others:
         settings = ", ".join(f"{name}={value}" for name, value in others.items())

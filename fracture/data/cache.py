@@ -72,7 +72,7 @@ def default_folder() -> Path:
 
 
 def folder_of(cache_dir: str) -> Path:
-    """The folder that a knob ``cache_dir`` means."""
+    """The folder that a setting ``cache_dir`` means."""
     return default_folder() if cache_dir == "auto" else expanded(cache_dir)
 
 

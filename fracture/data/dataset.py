@@ -81,7 +81,7 @@ def open_dataset(
         source: where the images are and how they are split.
         size: side of the squares in pixels.
         cache_dir: where decoded and rendered images are kept.
-        progress: told what is being done.
+        progress: called with what is being done.
         splits: which are wanted; no image of another one is opened, and the data set does not hold them.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Every knob of `fracture evaluate`, once."""
+"""Every setting of `fracture evaluate`, once."""
 
 from typing import Annotated, Literal
 
@@ -11,7 +11,7 @@ _RuleOrAuto = Annotated[str, AfterValidator(lambda text: text if text == "auto" 
 
 
 class EvaluateConfig(BaseModel):
-    """The knobs of one evaluation.
+    """The settings of one evaluation.
 
     Raises:
         pydantic.ValidationError: every value out of its range at once.
@@ -52,8 +52,8 @@ class EvaluateConfig(BaseModel):
 
     @model_validator(mode="after")
     def _agree(self) -> "EvaluateConfig":
-        knobs = ("operating", "refer_error", "set_coverage")
-        given = [f"{name}={value}" for name in knobs if (value := getattr(self, name)) != "auto"]
+        settings = ("operating", "refer_error", "set_coverage")
+        given = [f"{name}={value}" for name in settings if (value := getattr(self, name)) != "auto"]
         if given and not self.refit_decisions:
             raise ValueError(
                 f"{', '.join(given)}: an evaluation judges decisions as they are; refit_decisions=true takes new "
@@ -68,7 +68,7 @@ class EvaluateConfig(BaseModel):
 
 
 class CompareConfig(BaseModel):
-    """The knobs of one comparison.
+    """The settings of one comparison.
 
     Raises:
         pydantic.ValidationError: every value out of its range at once.

@@ -54,7 +54,7 @@ def find_healthy(wanted: str, classes: Sequence[str]) -> Healthy:
     """Which class is healthy; every other one then counts as a fracture.
 
     Args:
-        wanted: the knob ``healthy``: ``auto`` goes by the names, ``none`` says that no class is, else a class.
+        wanted: the setting ``healthy``: ``auto`` goes by the names, ``none`` says that no class is, else a class.
         classes: of the data.
 
     Raises:

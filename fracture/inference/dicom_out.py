@@ -68,7 +68,7 @@ def write(
         served: its name and version.
         paths: of the images; those that are no DICOM are skipped.
         folder: for ``SR.<uid>.dcm`` and ``SC.<uid>.dcm``, named by their own UIDs.
-        progress: told how far it is.
+        progress: called with how far it is.
     """
     from fracture.inference.dicom_objects import Author  # whoever writes no reports needs no highdicom
 

@@ -29,7 +29,7 @@ _SHORT = ("title", "version", "model", "weights_sha256")  # said with every answ
 _REMEMBERED = 10_000  # images whose model is remembered, for readers who correct an answer later
 
 
-class Answerer(NamedTuple):
+class AnsweringModel(NamedTuple):
     """What is remembered of the model that answered to an image; not the model, whose memory is to be free again.
 
     Attributes:
@@ -61,9 +61,9 @@ class Model:
         return cls(predictor, known.page(about, predictor.sidecar), known.served(about, predictor.sidecar))
 
     @property
-    def answerer(self) -> Answerer:
+    def answerer(self) -> AnsweringModel:
         """What a correction of its answers needs to know."""
-        return Answerer(self.served, tuple(self.predictor.sidecar.classes))
+        return AnsweringModel(self.served, tuple(self.predictor.sidecar.classes))
 
     @property
     def short(self) -> dict[str, str]:
@@ -83,7 +83,7 @@ class Service:
         self.following: Callable[[], dict[str, object]] | None = None
         self._decoding, self._maps = ThreadPoolExecutor(2, "decoding"), ThreadPoolExecutor(1, "maps")
         self._slots = Semaphore(limits.waiting)  # of requests from decoding to heat map
-        self._answered: OrderedDict[str, Answerer] = OrderedDict()
+        self._answered: OrderedDict[str, AnsweringModel] = OrderedDict()
 
     def take(self, predictor: Predictor, about: About) -> None:
         """Answer with another model from the next request on; what has begun is finished by the one that began it."""
@@ -118,11 +118,11 @@ class Service:
         study = {"study": _of_study(model.predictor, [answer for _, answer in found])} if request.study else {}
         return {**model.short, "answers": rows} | study
 
-    def answered_by(self, digest: str) -> Answerer:
+    def answered_by(self, digest: str) -> AnsweringModel:
         """The model that last answered to an image of this digest; the one that answers now where none is known."""
         return self._answered.get(digest) or self.model.answerer
 
-    def _remember(self, digests: list[str], answerer: Answerer) -> None:
+    def _remember(self, digests: list[str], answerer: AnsweringModel) -> None:
         for digest in filter(None, digests):
             self._answered[digest] = answerer
             self._answered.move_to_end(digest)

@@ -17,7 +17,7 @@ from fracture.inference.table import FIRST, LAST, Heard, Written, begin, column,
 
 
 @dataclass(frozen=True)
-class Questions:
+class PredictionInputs:
     """What is to be answered: single images, or studies by name.
 
     Attributes:
@@ -29,7 +29,7 @@ class Questions:
     studies: Mapping[str, Sequence[Path]]
 
     @classmethod
-    def read(cls, sources: Sequence[Path], by: str) -> "Questions":
+    def read(cls, sources: Sequence[Path], by: str) -> "PredictionInputs":
         """What files, folders and tables name, by ``image``, ``study`` or ``folder``.
 
         Raises:

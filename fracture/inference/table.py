@@ -79,7 +79,7 @@ def write(
         predictor: the model.
         paths: of the images.
         out: a CSV, made if missing.
-        progress: told how far it is.
+        progress: called with how far it is.
         heard: told the paths, the answers and the seconds of each batch, before its rows are written.
 
     Raises:

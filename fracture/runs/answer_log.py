@@ -31,7 +31,7 @@ def open_log(
         address: ``DIR``, ``sqlite:///FILE`` or ``postgresql://...``; empty for none.
         predictor: carries from now on what the log keeps of images.
         served: what its answers are logged as.
-        terminal: is told what is missing.
+        terminal: shows what is missing.
         keep_days: see `Policy`.
         keep_images: likewise.
         log_key: file of the key of digests; None for the one that `fracture prepare` uses.

@@ -27,7 +27,7 @@ def tracked_evaluation(run: TrackedRun, terminal: Terminal, resume_command: str)
 
     Args:
         run: that has begun.
-        terminal: hears when the store goes and comes back.
+        terminal: shows when the store goes and comes back.
         resume_command: the command that delivers, with ``{run}`` for the run's id.
 
     Raises:
@@ -93,12 +93,12 @@ def go_on_judged(run_id: str, terminal: Terminal, resume_command: str) -> bool:
         return False
     results = _JUDGED[kind].model_validate_json((folder / _EVIDENCE / "results.json").read_bytes())
     with held_state(folder, run_id):
-        take_up(run_id, folder, terminal, resume_command)
+        finish_delivery(run_id, folder, terminal, resume_command)
     terminal.results(results)
     return True
 
 
-def take_up(
+def finish_delivery(
     run_id: str, folder: Path, terminal: Terminal, resume_command: str, parent: str | None = None
 ) -> TrackedRun:
     """Tell the store of a run that was over when the store was away; nothing is computed again.

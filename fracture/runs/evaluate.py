@@ -77,7 +77,7 @@ def evaluate(name: str, data: str, config: EvaluateConfig, out: Path, terminal: 
     Args:
         name: id of a run, ``models:/...``, or path of a ``.pth``.
         data: ``demo``, a folder of classes or a manifest CSV.
-        config: the knobs.
+        config: the settings.
         out: folder, made if missing.
         terminal: shows progress and results.
 

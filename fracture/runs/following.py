@@ -32,7 +32,7 @@ class Follower:
             alias: ``models:/NAME@ALIAS``.
             about: the model that answers now.
             service: gets the others.
-            terminal: is told of every change, and of every new trouble once.
+            terminal: shows every change, and of every new trouble once.
             every: seconds between two looks.
         """
         self._alias, self._about, self._service = alias, about, service

@@ -44,33 +44,33 @@ def train_group(config: TrainConfig, names: list[str], terminal: Terminal, resum
 
 def train_members(
     config: TrainConfig,
-    knob: str,
+    setting: str,
     values: Sequence[str | int],
     terminal: Terminal,
     resume_command: str,
     finish: Callable[[TrackedRun], None] | None = None,
 ) -> None:
-    """Train one run below a common parent for each value of a knob; ``finish`` adds to the parent once all are done.
+    """Train one run below a common parent for each value of a setting; ``finish`` adds to the parent once all are done.
 
     Raises:
         FractureError: some failed; the others are done, and the same command goes on with what is missing.
         Interrupted: a signal stopped it; the same command goes on.
     """
     key = _key(config)
-    parent = _open_parent(key, _title(config, knob, len(values)), terminal)
+    parent = _open_parent(key, _title(config, setting, len(values)), terminal)
     parent.params(as_text(config))
     failed: dict[str, Exception] = {}
     done: dict[str, Results] = {}
-    members = {_name(knob, value): config.model_copy(update={knob: value}) for value in values}
+    members = {_name(setting, value): config.model_copy(update={setting: value}) for value in values}
     try:
-        failed |= _on_several_gpus(members, knob, parent.id, terminal)
+        failed |= _on_several_gpus(members, setting, parent.id, terminal)
         for name, member in members.items():
             if name not in failed:
-                _one(member, knob, Session(terminal, parent.id, resume_command), done, failed)
-        _show(knob, done, failed, terminal)
+                _one(member, setting, Session(terminal, parent.id, resume_command), done, failed)
+        _show(setting, done, failed, terminal)
         if finish is not None and not failed:
             finish(parent)
-        _describe(parent, knob)
+        _describe(parent, setting)
     except (Interrupted, KeyboardInterrupt) as stop:
         reason = str(stop) or "interrupted"
         parent.end("KILLED", reason)
@@ -87,7 +87,7 @@ def train_members(
     if failed:
         reasons = "\n".join(f"- {name}: {_said(why)}" for name, why in failed.items())
         raise _common(failed.values())(
-            f"{len(failed)} of {len(values)} {knob}s failed:\n{reasons}\nGo on with what is missing:\n"
+            f"{len(failed)} of {len(values)} {setting}s failed:\n{reasons}\nGo on with what is missing:\n"
             f"  {resume_command}"
         )
 
@@ -106,12 +106,12 @@ def train_member(config: TrainConfig, part: Session) -> None:
 
 
 def _on_several_gpus(
-    members: dict[str, TrainConfig], knob: str, parent: str, terminal: Terminal
+    members: dict[str, TrainConfig], setting: str, parent: str, terminal: Terminal
 ) -> dict[str, Exception]:
     """Train the members that are not done side by side, where there are GPUs for that; the failures."""
     device = next(iter(members.values())).device
     names = [] if device == "cpu" else gpus.visible()
-    left = {name: one for name, one in members.items() if not _is_done(one, knob, parent)}
+    left = {name: one for name, one in members.items() if not _is_done(one, setting, parent)}
     if len(names) < 2 or len(left) < 2:
         return {}
     terminal.say(f"{len(left)} runs on {min(len(left), len(names))} GPUs ({', '.join(names)}), a GPU each.")
@@ -119,48 +119,48 @@ def _on_several_gpus(
     return {name: FractureError(why) for name, why in found.items()}
 
 
-def _is_done(config: TrainConfig, knob: str, parent: str) -> bool:
-    earlier = query.child(parent, knob, as_text(config)[knob])
+def _is_done(config: TrainConfig, setting: str, parent: str) -> bool:
+    earlier = query.child(parent, setting, as_text(config)[setting])
     return earlier is not None and earlier.info.status == "FINISHED"
 
 
-def _name(knob: str, value: str | int) -> str:
+def _name(setting: str, value: str | int) -> str:
     """What a member is called on the screen."""
-    return str(value) if knob == "model" else f"{knob} {value}"
+    return str(value) if setting == "model" else f"{setting} {value}"
 
 
 def _key(config: TrainConfig) -> str:
-    """Digest of the settings; newer knobs count where they are not at their defaults, so that older groups go on."""
+    """Digest of the settings; newer settings count where they are not at their defaults, so that older groups go on."""
     given, usual = as_text(config), defaults()
     kept = {name: value for name, value in given.items() if name not in _NEWER or value != usual[name]}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _title(config: TrainConfig, knob: str, count: int) -> str:
-    model = f" of {config.model}" if knob != "model" else ""
-    return f"{count} {knob}s{model} on {Path(config.data).stem or config.data}"
+def _title(config: TrainConfig, setting: str, count: int) -> str:
+    model = f" of {config.model}" if setting != "model" else ""
+    return f"{count} {setting}s{model} on {Path(config.data).stem or config.data}"
 
 
-def _describe(parent: TrackedRun, knob: str) -> None:
+def _describe(parent: TrackedRun, setting: str) -> None:
     """What MLflow shows of the group: its members with their scores, and the data that they share."""
-    members = sorted(query.children(parent.id, "train"), key=lambda run: run.params.get(knob, ""))
+    members = sorted(query.children(parent.id, "train"), key=lambda run: run.params.get(setting, ""))
     if members:
         parent.take_inputs(members[0].id)
-    parent.describe(markdown(members, knob))
+    parent.describe(markdown(members, setting))
 
 
-def markdown(members: Sequence[query.Found], knob: str) -> str:
+def markdown(members: Sequence[query.Found], setting: str) -> str:
     """A table of a group's members for its description; folds are their parent's metrics besides."""
     lines = [
-        f"| {run.params.get(knob, '')} | {run.status} | "
+        f"| {run.params.get(setting, '')} | {run.status} | "
         + " | ".join(f"{run.metrics[name]:.3f}" if name in run.metrics else "" for name in _SHOWN)
         + f" | `{run.id[:8]}` |"
         for run in members
     ]
-    head = [f"| {knob} | | test macro F1 | test balanced accuracy | run |", "|---|---|---|---|---|"]
+    head = [f"| {setting} | | test macro F1 | test balanced accuracy | run |", "|---|---|---|---|---|"]
     more = "folds.json and this run's metrics have the means over the folds with their intervals.\n\n"
     note = "Research software, not a medical device."
-    return "\n".join([*head, *lines, "", (more if knob == "fold" else "") + note])
+    return "\n".join([*head, *lines, "", (more if setting == "fold" else "") + note])
 
 
 def _open_parent(key: str, title: str, terminal: Terminal) -> TrackedRun:
@@ -187,7 +187,9 @@ def _common(errors: Iterable[Exception]) -> type[FractureError]:
     return kind if not kinds and issubclass(kind, FractureError) else FractureError
 
 
-def _one(config: TrainConfig, knob: str, part: Session, done: dict[str, Results], failed: dict[str, Exception]) -> None:
+def _one(
+    config: TrainConfig, setting: str, part: Session, done: dict[str, Results], failed: dict[str, Exception]
+) -> None:
     """Train, take up or skip one run of the group.
 
     Raises:
@@ -195,9 +197,9 @@ def _one(config: TrainConfig, knob: str, part: Session, done: dict[str, Results]
         Interrupted: a signal stopped it.
     """
     assert part.parent is not None
-    value = as_text(config)[knob]
-    name = _name(knob, value)
-    earlier = query.child(part.parent, knob, value)
+    value = as_text(config)[setting]
+    name = _name(setting, value)
+    earlier = query.child(part.parent, setting, value)
     if earlier is not None and earlier.info.status == "FINISHED":
         part.terminal.say(f"{name}: done, run {earlier.info.run_id}")
         done[name] = _results(earlier.info.run_id)
@@ -213,7 +215,7 @@ def _one(config: TrainConfig, knob: str, part: Session, done: dict[str, Results]
     except Exception as error:
         if isinstance(away := explained(error), Interrupted):
             raise away from error
-        if knob == "fold" and isinstance(error, ConfigError | MemoryLimitError):
+        if setting == "fold" and isinstance(error, ConfigError | MemoryLimitError):
             raise
         failed[name] = error
         part.terminal.warn(f"{name} failed: {_said(error)}")
@@ -225,7 +227,7 @@ def _results(run_id: str) -> Results:
         return read_kept(Results, Path(folder) / "results.json", run_id)
 
 
-def _show(knob: str, done: dict[str, Results], failed: Iterable[str], terminal: Terminal) -> None:
+def _show(setting: str, done: dict[str, Results], failed: Iterable[str], terminal: Terminal) -> None:
     rows = [
         [
             name,
@@ -236,4 +238,4 @@ def _show(knob: str, done: dict[str, Results], failed: Iterable[str], terminal: 
         for name, r in done.items()
     ]
     rows += [[name, "failed", "", ""] for name in failed]
-    terminal.table("Trained", [knob, "test macro F1", "test balanced accuracy", "training"], rows)
+    terminal.table("Trained", [setting, "test macro F1", "test balanced accuracy", "training"], rows)

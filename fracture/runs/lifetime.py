@@ -20,7 +20,7 @@ def tracked_training(run: TrackedRun, job: fit.Job, terminal: Terminal, resume_c
     Args:
         run: that has begun.
         job: what it trains.
-        terminal: is told how to go on.
+        terminal: shows how to go on.
         resume_command: the command that does, with ``{run}`` for the run's id.
 
     Raises:

@@ -129,7 +129,7 @@ def _longer(record: Record, epochs: int) -> Record:
     """The settings with more epochs, which the user has chosen and no recipe."""
     plan = record.plan
     chosen = {
-        name: {knob: why for knob, why in getattr(plan, name).items() if knob != "epochs"}
+        name: {setting: why for setting, why in getattr(plan, name).items() if setting != "epochs"}
         for name in ("recipe", "reasons")
     }
     config = record.config.model_copy(update={"epochs": epochs})

@@ -14,7 +14,7 @@ def command_line(values: Mapping[str, str], attached: bool, entry: str = "main")
     """A command line for a shell.
 
     Args:
-        values: of the knobs that are given; ``{run}`` stands for an id that is filled in later.
+        values: of the settings that are given; ``{run}`` stands for an id that is filled in later.
         attached: whether this process was started by ``mlflow run``.
         entry: name of the entry point.
     """

@@ -19,7 +19,7 @@ from fracture.models import backbones
 from fracture.models import weights as initial_weights
 from fracture.progress import Terminal
 from fracture.runs.audit import audit_before_training
-from fracture.runs.delivery import take_up
+from fracture.runs.delivery import finish_delivery
 from fracture.runs.inputs import log_inputs
 from fracture.runs.lifetime import say_done, tracked_training
 from fracture.runs.record import Record, moved, read_record, write_record
@@ -39,7 +39,7 @@ from fracture.training.memory.job import plan_memory, write_measured
 from fracture.training.timing import Timings
 from fracture.training.watch import Watch
 
-_IN_NAMES = {  # the knobs that tell runs apart, the most telling first, and what they are called in a run's name
+_IN_NAMES = {  # the settings that tell runs apart, the most telling first, and what they are called in a run's name
     "fold": "fold", "lr": "lr", "batch_size": "batch", "seed": "seed", "image_size": "size", "weights": "weights",
     "optimizer": "optimizer", "batch_norm": "batch norm", "features": "features", "operating": "operating",
     "refer_error": "refer error",
@@ -161,7 +161,7 @@ def _deliver(run_id: str, folder: Path, session: Session) -> Results:
     """Tell the store of a run that was over when the store was away; nothing is trained or judged again."""
     with held_state(folder, run_id):
         results = Results.model_validate_json((folder / "results.json").read_bytes())
-        run = take_up(run_id, folder, session.terminal, session.resume_command, session.parent)
+        run = finish_delivery(run_id, folder, session.terminal, session.resume_command, session.parent)
     say_done(run, session.terminal)
     session.terminal.results(results)
     return results
@@ -361,7 +361,7 @@ def _publish(run: TrackedRun, job: fit.Job, results: Results) -> None:
 
 
 def _changes(job: fit.Job) -> dict[str, str]:
-    """The knobs that differ from their defaults and from what the recipe chose."""
+    """The settings that differ from their defaults and from what the recipe chose."""
     return {name: value for name, value in changed(job.config).items() if name not in (*job.plan.recipe, "resume")}
 
 

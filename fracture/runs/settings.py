@@ -12,7 +12,7 @@ _OF_ONE_RUN = frozenset({"resume", "fold"})  # say nothing about another one
 
 
 def from_file(path: Path) -> dict[str, str]:
-    """The knobs that a YAML or JSON file sets, as they would be typed.
+    """The settings that a YAML or JSON file sets, as they would be typed.
 
     Raises:
         ConfigError: it cannot be read, or is not one mapping of names to single values.
@@ -32,7 +32,7 @@ def from_file(path: Path) -> dict[str, str]:
 
 
 def from_run(run_id: str) -> dict[str, str]:
-    """The knobs of a training run, as they were given to it; what the recipe chose is left to it again.
+    """The settings of a training run, as they were given to it; what the recipe chose is left to it again.
 
     Raises:
         ConfigError: no such run, or not one of training.
@@ -43,5 +43,5 @@ def from_run(run_id: str) -> dict[str, str]:
     run = query.run_of(run_id)
     if run.kind not in ("train", "group"):
         raise ConfigError(f"--like {run_id}: is a run of {run.kind or 'another program'}; name one of training")
-    knobs = set(TrainConfig.model_fields) - _OF_ONE_RUN
-    return {name: value for name, value in run.params.items() if name in knobs}
+    settings = set(TrainConfig.model_fields) - _OF_ONE_RUN
+    return {name: value for name, value in run.params.items() if name in settings}

@@ -67,7 +67,7 @@ def show_plan(job: Job, terminal: Terminal) -> None:
 
 
 def _reason(name: str, why: str) -> str:
-    """Why a knob has its value; some say its name and value themselves."""
+    """Why a setting has its value; some say its name and value themselves."""
     return why if why.startswith(f"{name}=") else f"{name}: {why}"
 
 

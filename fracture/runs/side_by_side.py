@@ -31,7 +31,7 @@ class SideBySide:
         parent: id of the group.
         gpus: as CUDA_VISIBLE_DEVICES names them.
         folder: where each member's output goes.
-        terminal: told when a member begins and ends.
+        terminal: shows when a member begins and ends.
     """
 
     parent: str

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from fracture import config as knobs
+from fracture.config import as_text, defaults, seeds
 from fracture.data.batches import Normalize
 from fracture.data.dataset import Dataset
 from fracture.evaluation import predictions
@@ -103,11 +103,11 @@ def subject_of(run_id: str, job: fit.Job, results: Results) -> Subject:
     """What the report is about: the best weights and what they answered to the test split."""
     model, sidecar = checkpoint.load(job.folder / fit.BEST)
     answers = predictions.read(job.folder / "predictions_test.csv")
-    trained, defaults, usual = knobs.as_text(job.config), knobs.defaults(), knobs.seeds()
+    trained, untouched, usual = as_text(job.config), defaults(), seeds()
     given = trained | dict.fromkeys(job.plan.recipe, "auto")
     audit = job.folder / "audit.json"
     plan = {f"plan: {name}": _told(value) for name, value in job.plan.model_dump(exclude={"reasons", "recipe"}).items()}
-    changed = {name: value for name, value in given.items() if value != defaults[name] and name != "resume"}
+    changed = {name: value for name, value in given.items() if value != untouched[name] and name != "resume"}
     settings = {name: value for name, value in trained.items() if value != usual[name] and name != "resume"}
     flags = " ".join(f"--{name.replace('_', '-')} {shlex.quote(value)}" for name, value in changed.items())
     facts = {"run": run_id, "initial weights": f"{job.weights.description} (licence: {job.weights.license})"}

@@ -33,7 +33,7 @@ class Outbox:
         Args:
             run_id: of the run.
             folder: where its evidence lies, and what an earlier process has kept.
-            say: is told when the store goes and when it comes back.
+            say: hears when the store goes and when it comes back.
             over: whether the run will not go on, so that it is told, too, that it has ended badly.
         """
         self._run_id, self._folder, self._say = run_id, folder, say

@@ -47,7 +47,7 @@ class Plan(BaseModel):
     memory_corrected: bool = Field(False, description="whether the prediction was too low and the plan changed once")
     card: Card | None = Field(None, description="what a process takes of the GPU beside its tensors")
     reasons: dict[str, str] = Field(description="why, for what was chosen automatically")
-    recipe: dict[str, str] = Field({}, description="knobs that the recipe has chosen")
+    recipe: dict[str, str] = Field({}, description="settings that the recipe has chosen")
 
     def params(self) -> dict[str, object]:
         """What is logged as parameters: what makes runs differ."""

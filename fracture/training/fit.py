@@ -48,7 +48,7 @@ class Job:
     """What one run trains, with everything resolved.
 
     Attributes:
-        config: the knobs as given.
+        config: the settings as given.
         plan: what was chosen for this machine.
         backbone: what is trained.
         weights: what it starts from.

@@ -57,7 +57,7 @@ def fit_probe(job: Job, model: nn.Module, progress: Progress, *, decides: bool =
     Args:
         job: what is trained.
         model: its model, which is placed on the job's device.
-        progress: told what is being done, and how much of how much is done, after every batch and every regression.
+        progress: called with what is being done, and how much of how much, after every batch and every regression.
         decides: leave out-of-fold answers too, which decisions are taken on.
     """
     execution.apply_threads(job.plan)

@@ -69,7 +69,7 @@ def resolve(config: TrainConfig, backbone: Backbone, facts: Facts) -> tuple[Trai
     What is ``auto`` or left out is the recipe's to choose; what the user gave stays, be it the default.
 
     Returns:
-        The configuration with nothing left to choose, the values of the knobs that were left, and why.
+        The configuration with nothing left to choose, the values of the settings that were left, and why.
 
     Raises:
         ConfigError: what the recipe chooses does not go with what the user gave.
@@ -96,14 +96,14 @@ def resolve(config: TrainConfig, backbone: Backbone, facts: Facts) -> tuple[Trai
 
 
 def _filled(config: TrainConfig, changes: dict[str, object]) -> tuple[TrainConfig, dict[str, str]]:
-    """The configuration with nothing left to the recipe, and what the knobs that were left have become."""
+    """The configuration with nothing left to the recipe, and what the settings that were left have become."""
     full = TrainConfig.model_validate(config.model_dump() | changes)
     values = as_text(full)
     return full, {name: values[name] for name in BY_RECIPE if as_text(config)[name] == "auto" != values[name]}
 
 
 def idle(given: TrainConfig, trained: TrainConfig) -> list[str]:
-    """Knobs that were given and mean nothing, as nothing is learned by steps: a linear probe's only epoch judges it."""
+    """Settings given that mean nothing, as nothing is learned by steps: a linear probe's only epoch judges it."""
     if trained.head != "probe" or trained.epochs != 1:
         return []
     values, usual = as_text(given), defaults()

@@ -167,7 +167,7 @@ def test_epochs_are_chosen_by_what_matters(probed: str, place: Path, tmp_path: P
     assert values[results.best_epoch - 1] == best
 
 
-def test_a_group_from_before_these_knobs_goes_on() -> None:
+def test_a_group_from_before_these_settings_goes_on() -> None:
     before = {
         name: value
         for name, value in as_text(TrainConfig()).items()

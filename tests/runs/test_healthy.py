@@ -1,4 +1,4 @@
-"""A set of two classes, neither of them called no_fracture: one rule from the knob to every judgement."""
+"""A set of two classes, neither of them called no_fracture: one rule from the setting to every judgement."""
 
 import json
 from collections.abc import Callable

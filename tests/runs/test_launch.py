@@ -107,11 +107,11 @@ def test_a_run_of_a_repository_goes_on_by_the_command_that_it_printed(
     stands.mkdir()
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    knobs = {
+    settings = {
         "model": "test_resnet", "weights": "none", "data": str(images), "image_size": "32", "epochs": "400",
         "threads": "1", "audit": "off", "memory_format": "contiguous", "early_stop_patience": "0",
     }  # fmt: skip
-    given = [word for name, value in knobs.items() for word in ("-P", f"{name}={value}")]
+    given = [word for name, value in settings.items() for word in ("-P", f"{name}={value}")]
     with (stands / "log").open("w") as log:
         run = subprocess.Popen(
             ["mlflow", "run", address, "--env-manager", "local", *given], cwd=stands, env=environment, stdout=log,

@@ -68,12 +68,12 @@ def test_what_was_judged_is_kept_and_delivered_by_one_command(
 
 @pytest.mark.long
 @pytest.mark.parametrize("moment", ["in a member", "between members", "at the end"])
-@pytest.mark.parametrize("knob", ["model", "fold"])
+@pytest.mark.parametrize("setting", ["model", "fold"])
 def test_a_group_goes_on_by_its_own_command(
-    server: Server, images: Path, knob: str, moment: str, monkeypatch: pytest.MonkeyPatch
+    server: Server, images: Path, setting: str, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def begin(screen: Terminal) -> None:
-        if knob == "fold":
+        if setting == "fold":
             folds.train_folds(config(images, folds=2, fold="all", epochs=1, val_fraction=0.3), screen, "again")
         else:
             names = ["test_resnet", "test_efficientnet"]

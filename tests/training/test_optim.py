@@ -13,11 +13,11 @@ from fracture.training.optim import Schedule, factor, make_optimizer
 SMALL = ["test_efficientnet", "test_convnext2", "test_vit", "test_resnet"]
 
 
-def groups(name: str, **knobs: object) -> tuple[dict[str, torch.Tensor], dict[int, dict[str, object]]]:
+def groups(name: str, **settings: object) -> tuple[dict[str, torch.Tensor], dict[int, dict[str, object]]]:
     """A model's parameters by name, and the optimiser's group of each by identity."""
     torch.manual_seed(0)
     model = backbones.build(backbones.find(name), 3)
-    optimizer = make_optimizer(model, TrainConfig(**knobs))  # type: ignore[arg-type]
+    optimizer = make_optimizer(model, TrainConfig(**settings))  # type: ignore[arg-type]
     held = {id(p): group for group in optimizer.param_groups for p in group["params"]}
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(held)
     return dict(model.named_parameters()), held

@@ -101,11 +101,11 @@ def test_whoever_wants_to_learn_below_the_head_gets_epochs_for_it() -> None:
     assert "epochs" not in changes
 
 
-def test_knobs_of_steps_that_are_never_made_are_told() -> None:
+def test_settings_of_steps_that_are_never_made_are_told() -> None:
     given = TrainConfig(lr=0.01, batch_size=4, ema_decay=0.9)
-    knobs = {"lr": 0.01, "batch_size": 4, "ema_decay": 0.9}
-    assert recipe.idle(given, chosen(**knobs)[0]) == ["lr=0.01", "ema_decay=0.9"]  # type: ignore[arg-type]
-    assert recipe.idle(given, chosen(FEW + 1, **knobs)[0]) == []  # type: ignore[arg-type]
+    settings = {"lr": 0.01, "batch_size": 4, "ema_decay": 0.9}
+    assert recipe.idle(given, chosen(**settings)[0]) == ["lr=0.01", "ema_decay=0.9"]  # type: ignore[arg-type]
+    assert recipe.idle(given, chosen(FEW + 1, **settings)[0]) == []  # type: ignore[arg-type]
     assert recipe.idle(given, given) == []
     assert set(recipe.OF_STEPS) <= defaults().keys()
 

@@ -1,10 +1,10 @@
-"""The knobs of a study: what is refused, and what is shared with training."""
+"""The settings of a study: what is refused, and what is shared with training."""
 
 import pytest
 
 from fracture.config import TrainConfig
 from fracture.errors import ConfigError
-from tuning.config import NOT_SHARED, TuneConfig, defaults, parse_tuning, powers_of_two, shared_knobs
+from tuning.config import NOT_SHARED, TuneConfig, defaults, parse_tuning, powers_of_two, shared_settings
 
 
 @pytest.mark.parametrize(
@@ -52,11 +52,11 @@ def test_the_seeds_settings_are_tried_first_by_default() -> None:
     assert (config.lr, config.batch_size) == (1e-4, 16)
 
 
-def test_every_knob_of_training_is_shared_or_named_as_not() -> None:
+def test_every_setting_of_training_is_shared_or_named_as_not() -> None:
     own = TuneConfig.model_fields.keys()
-    assert set(shared_knobs()) | NOT_SHARED | own >= TrainConfig.model_fields.keys()
-    assert not set(shared_knobs()) & (NOT_SHARED | own)
-    assert defaults().keys() == set(shared_knobs()) | own
+    assert set(shared_settings()) | NOT_SHARED | own >= TrainConfig.model_fields.keys()
+    assert not set(shared_settings()) & (NOT_SHARED | own)
+    assert defaults().keys() == set(shared_settings()) | own
 
 
 @pytest.mark.parametrize(

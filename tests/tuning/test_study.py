@@ -177,7 +177,7 @@ def test_importances_need_ten_complete_trials(trials: int, told: bool) -> None:
     assert bool(importances(own)) is told
 
 
-def test_a_knob_that_is_new_makes_no_study_of_an_earlier_version_another() -> None:
+def test_a_setting_that_is_new_makes_no_study_of_an_earlier_version_another() -> None:
     counted = """
     accumulation augmentation batch_norm batch_size checkpointing class_weights clip_norm data_seed
     demo_images device drop_path early_stop_patience ema_decay epochs features fold folds head image_size

@@ -34,8 +34,8 @@ def audit_manifest(
     Args:
         manifest: one row an image; without splits only the images and labels themselves are judged.
         cache_dir: where inspections and signatures are kept, so that a second audit takes seconds.
-        progress: told what is being done.
-        config: the knobs.
+        progress: called with what is being done.
+        config: the settings.
 
     Returns:
         The report; ``report.leaks`` says whether training must be refused, ``report.confounded`` is a tag for the run.

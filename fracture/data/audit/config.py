@@ -1,4 +1,4 @@
-"""Every knob of `fracture audit`, once: its name, type, default, range and the reason for it."""
+"""Every setting of `fracture audit`, once: its name, type, default, range and the reason for it."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ Auto = Literal["auto"]
 
 
 class AuditConfig(BaseModel):
-    """The knobs of one audit. Thresholds are none of them: docs/audit.md gives them with their reasons.
+    """The settings of one audit. Thresholds are none of them: docs/audit.md gives them with their reasons.
 
     Raises:
         pydantic.ValidationError: every value out of its range at once.

@@ -40,7 +40,7 @@ def inspect(
         paths: files, any number, repetitions allowed.
         cache_dir: where inspections, signatures and the key of patient digests are kept.
         workers: processes for decoding.
-        progress: told what is being done.
+        progress: called with what is being done.
         sign: make the signatures for the near-duplicate search of newly decoded images too.
     """
     report = progress or (lambda *_: None)

@@ -97,7 +97,7 @@ def find_near_duplicates(
     Args:
         signatures: of the images, `fracture.data.near_duplicates.signatures.signature`.
         workers: processes; small pools are searched in this one.
-        progress: told how many steps of how many are done.
+        progress: called with how many steps of how many are done.
         threshold: score from which a pair is a duplicate; by default that of the pool's size.
 
     Raises:

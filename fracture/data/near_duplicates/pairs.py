@@ -96,7 +96,7 @@ def near_duplicates(
         files: content hash and path of each, all of them decodable.
         cache_dir: where signatures and results are kept.
         workers: processes.
-        progress: told what is being done.
+        progress: called with what is being done.
     """
     first: dict[str, int] = {}
     for position, (digest, _) in enumerate(files):

@@ -1,4 +1,4 @@
-"""Every knob of `fracture prepare`, once: its name, type, default, range and the reason for it."""
+"""Every setting of `fracture prepare`, once: its name, type, default, range and the reason for it."""
 
 from typing import Literal
 
@@ -11,7 +11,7 @@ Auto = Literal["auto"]
 
 
 class PrepareConfig(BaseModel):
-    """The knobs of one preparation.
+    """The settings of one preparation.
 
     Raises:
         pydantic.ValidationError: every value out of its range at once.

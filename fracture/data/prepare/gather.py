@@ -70,7 +70,7 @@ def gather(
         sources: folders, zip or tar archives, and CSV files.
         config: how paths and columns are read.
         images_dir: where archives are unpacked.
-        progress: told what is being done.
+        progress: called with what is being done.
         excluded: takes what is left out, so that it is known also where everything is refused.
 
     Raises:

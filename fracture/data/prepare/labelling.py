@@ -51,7 +51,7 @@ def label_tree(tree: Tree, config: PrepareConfig, source: str = "", named: bool 
 
     Args:
         tree: the files.
-        config: the knobs.
+        config: the settings.
         source: of the images, by default the tree's name; a layout known by name is one itself.
         named: the user gave the source, which counts in any case.
 

@@ -71,9 +71,9 @@ def prepare(
 
     Args:
         sources: folders of classes, zip or tar archives, CSV files.
-        config: the knobs.
+        config: the settings.
         out: where the manifest will be written; archives are unpacked beside it.
-        progress: told what is being done.
+        progress: called with what is being done.
         regroup: ``sources`` is one manifest or folder, to be grouped and split anew and without leaks.
         excluded: takes what is left out, so that it can be written down also where everything is refused.
 

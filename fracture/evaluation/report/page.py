@@ -38,7 +38,7 @@ class Contents:
         trained: training images by class, empty where they are not at hand.
         audit: audit.json, None where nobody has looked.
         facts: of the run, by name: weights, plan, versions.
-        settings: the knobs that differ from their defaults.
+        settings: the settings that differ from their defaults.
         reproduce: commands.
         problems: what of the report could not be made, and why.
         review: how labels were looked at again, or why not; empty where there was nothing to do it by.

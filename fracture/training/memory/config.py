@@ -1,4 +1,4 @@
-"""The knobs of `fracture memory`."""
+"""The settings of `fracture memory`."""
 
 from typing import Annotated, Literal
 
