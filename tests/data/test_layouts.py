@@ -146,6 +146,8 @@ def test_fracatlas(tmp_path: Path, table: bool) -> None:
 
 def test_bone_break(tmp_path: Path) -> None:
     records, excluded = _read(tmp_path, "bone-break")
+    said = "5 folders are simple_fracture, 4 are left out; --layout folders takes each folder for a class"
+    assert label_tree(walk(tmp_path / "set"), PrepareConfig()).notes == [said]
     assert Counter(r.label for r in records.values()) == {"simple_fracture": 4, "comminuted_fracture": 1}
     assert sorted(e.label for e in excluded.values()) == [
         "avulsion fracture",

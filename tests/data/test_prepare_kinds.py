@@ -533,6 +533,15 @@ def test_images_of_a_small_folder_that_a_row_names_stay_together(
     assert {bool(row.study) for row in prepared.manifest.rows} == {groups == folders}
 
 
+def test_a_class_that_some_splits_lack_is_said_with_the_way_out(plant: Plant) -> None:
+    root = plant(*(f"{label}/{i}{label}.png" for label, n in (("a", N), ("b", N), ("rare", 2)) for i in range(n)))
+    notes = _prepare(root).notes
+    (said,) = [note for note in notes if "so training will refuse this manifest" in note]
+    assert "has no image of rare (2 in all)" in said
+    assert "--label-map rare=" in notes[-1]
+    assert len(_prepare(root, label_map="rare=").manifest.classes) == 2
+
+
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 @pytest.mark.parametrize("folder", ["Röntgen", ""])
 def test_letters_with_accents_are_found_in_either_form(form: str, folder: str, plant: Plant) -> None:

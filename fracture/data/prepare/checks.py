@@ -1,5 +1,6 @@
 """What refuses a preparation: names that join too much, splits without images, fewer than two classes."""
 
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
@@ -74,14 +75,20 @@ def check_splits(rows: list[Row], keys: list[list[Hashable]]) -> None:
 
 
 def missing_classes(rows: list[Row]) -> list[str]:
-    """A sentence for each split without some class."""
-    classes = {row.label for row in rows}
+    """A sentence for each split without some class, and what to do."""
+    images = Counter(row.label for row in rows)
     held = {split: {row.label for row in rows if row.split == split} for split in SPLITS}
-    return [
-        f"{split} has no image of {', '.join(sorted(classes - held[split]))}, so training will refuse: too few groups"
-        for split in SPLITS
-        if classes - held[split]
+    missing = {split: sorted(images.keys() - held[split]) for split in SPLITS if images.keys() - held[split]}
+    said = [
+        f"{split} has no image of {', '.join(f'{label} ({images[label]:,} in all)' for label in labels)}, so training "
+        "will refuse this manifest"
+        for split, labels in missing.items()
     ]
+    lacking = ",".join(f"{label}=" for label in dict.fromkeys(label for labels in missing.values() for label in labels))
+    hint = (
+        f"Add images of these classes, or leave them out (--label-map {shlex.quote(lacking)}) or merge them with others"
+    )
+    return [*said, hint] if said else []
 
 
 def check_classes(classes: set[str], images: int, excluded: list[Exclusion], sources: Sequence[Gathered]) -> None:

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -68,6 +69,7 @@ def label_tree(tree: Tree, config: PrepareConfig, source: str = "", named: bool 
         _check_splits(tree, config)
     if layout:
         records, excluded = _by_layout(tree, layout, config)
+        notes += _told_layout(layout) if config.layout == "auto" else []
     elif sets and (config.layout == "annotations" or not _Folders.read(tree, config).are_classes):
         records, excluded = _by_annotations(tree, sets[0])
         notes += [f"classes come from {sets[0].kind} annotations: {some(sets[0].files)}", *sets[0].notes]
@@ -134,6 +136,14 @@ def _by_layout(tree: Tree, layout: Layout, config: PrepareConfig) -> tuple[list[
             extra = {"study": parts["study"]} if parts.get("study") else {}
             records.append(Record(tree.root / path, label, split, parts.get("patient", ""), extra=extra))
     return records, excluded
+
+
+def _told_layout(layout: Layout) -> list[str]:
+    """What is said of a data set that was recognised and whose folders are merged into fewer classes."""
+    renamed = Counter(new for old, new in layout.labels.items() if old != new and not old.isdecimal())
+    merged = [f"{count} folders are {new}" for new, count in renamed.items() if count > 1]
+    left = f", {len(layout.excluded)} are left out" if layout.excluded else ""
+    return [f"{', '.join(merged)}{left}; --layout folders takes each folder for a class"] if merged else []
 
 
 def _left_out(layout: Layout, row: dict[str, str] | None, value: str, in_path: bool, by_user: bool) -> str:
