@@ -137,6 +137,13 @@ def test_patients_of_tables_count(column: str, write: Write) -> None:
     assert Counter(Counter(record.patient for record in found.records).values()) == {3: 4}
 
 
+def test_patients_are_found_below_a_link(write: Write) -> None:
+    link = write("meta.csv", _patients(lambda i: f"K-{i % 4}")).parent / "link"
+    link.symlink_to("set")
+    assert len({row.group for row in read_folder(link, []).rows}) == 4
+    assert len({record.patient for record in _gather(link).records}) == 4
+
+
 def test_what_stands_for_no_patient_joins_no_images(write: Write) -> None:
     root = write("meta.csv", _patients(lambda i: "ANONYMOUS" if i % 2 else f"p {i}"))
     groups = Counter(row.group for row in read_folder(root, []).rows)

@@ -1,5 +1,6 @@
 """Tables and boxes beside folders of classes: the patients that they name, and where they contradict the folders."""
 
+import os
 import re
 import shlex
 from collections import Counter
@@ -103,7 +104,7 @@ def _read(tree: Tree, place: str) -> _Table | None:
     held = frozenset(tree.images)
     around = path.parent.relative_to(tree.root).as_posix()
     base = path.parent if any(image.startswith(f"{around}/") for image in held) else tree.root
-    index = FileIndex(base)
+    index = FileIndex(base, tree=tree if base == tree.root else None)
     try:
         with open_table(path, foreign=True) as table:
             rows = [row for _, row in table.rows]
@@ -117,12 +118,18 @@ def _read(tree: Tree, place: str) -> _Table | None:
     for row in rows:
         place_of = index.find(row[column])
         elsewhere = place_of.elsewhere and index.has_folder_of(row[column])
-        own = [] if elsewhere else [one for file in place_of.files if (one := tree.place(Path(file))) in held]
+        own = [] if elsewhere else [one for file in place_of.files if (one := _below(tree, file)) in held]
         found += [(row, own)] if own else []
     images = {image for _, own in found for image in own}
     named = column in [named_column(spelt, table.names) for spelt in SPELLINGS["path"]]
     by_chance = not named and len(images) < _OWN * len(rows)
     return None if by_chance or not images else _Table(path, base, columns, found)
+
+
+def _below(tree: Tree, file: str) -> str:
+    """A file's path from the root of a tree, which may be a link."""
+    roots = (str(tree.root), os.path.realpath(tree.root))
+    return next((file[len(root) + 1 :].replace(os.sep, "/") for root in roots if file.startswith(root + os.sep)), "")
 
 
 def _check_classes(tree: Tree, table: _Table, labels: Mapping[str, str]) -> None:
@@ -164,11 +171,12 @@ def _contradicting(pairs: Mapping[str, tuple[str, str]]) -> list[str]:
 
     A value that is called as another folder is wrong; else one side must follow from the other.
     """
-    spelt = {spelling(folder): folder for folder, _ in pairs.values()}
-    if named := [image for image, (folder, value) in pairs.items() if spelt.get(spelling(value), folder) != folder]:
-        return named
-    own, theirs = ({pair[side] for pair in pairs.values()} for side in (0, 1))
     counts = Counter(pairs.values())
+    own, theirs = ({pair[side] for pair in counts} for side in (0, 1))
+    spelt = {spelling(folder): folder for folder in own}
+    named = {(folder, value) for folder, value in counts if spelt.get(spelling(value), folder) != folder}
+    if named:
+        return [image for image, pair in pairs.items() if pair in named]
     if len(counts) == max(len(own), len(theirs)):
         return []
     fine = int(len(theirs) > len(own))  # of the side with more classes each has one of the other

@@ -32,8 +32,9 @@ class Place:
 class FileIndex:
     """The files below one folder, by path, name and stem."""
 
-    def __init__(self, root: Path, anywhere: bool = False) -> None:
-        """Look below ``root``; absolute paths outside are refused unless they may lead ``anywhere``."""
+    def __init__(self, root: Path, anywhere: bool = False, tree: Tree | None = None) -> None:
+        """Look below ``root``, whose files ``tree`` are if known; paths outside are refused but for ``anywhere``."""
+        self._known = tree
         self.real, self._named, self._anywhere = os.path.realpath(root), str(root.absolute()), anywhere
 
     def find(self, named: str) -> Place:
@@ -107,7 +108,7 @@ class FileIndex:
 
     @cached_property
     def _tree(self) -> Tree:
-        return walk(Path(self.real))
+        return self._known or walk(Path(self.real))
 
     @cached_property
     def _names(self) -> dict[str, list[str]]:
