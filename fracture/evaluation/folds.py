@@ -1,5 +1,6 @@
 """What several folds say together: pure functions."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -7,6 +8,7 @@ from scipy import stats
 
 from fracture.evidence import FoldEstimate, Results
 
+_RANGES = {"mcc": (-1.0, 1.0), "brier": (0.0, 2.0), "log_loss": (0.0, math.inf)}  # other metrics are shares
 LEAST = 3  # folds: of two the interval is wider than the metric's whole range
 
 
@@ -38,10 +40,16 @@ def summarise(results: Sequence[Results]) -> dict[str, FoldEstimate]:
         values = tuple(one.splits["test"].metrics[name].value for one in results)
         known = [value for value in values if value is not None]
         mean, low, high = over_folds(known, ratio) if len(known) == len(values) else (None, None, None)
-        if len(values) < LEAST or (low is not None and high is not None and low <= 0 and high >= 1):
-            low, high = None, None  # all that a share can be says nothing
+        low, high = _inside(name, low, high) if low is not None and high is not None else (None, None)
+        low, high = (low, high) if len(values) >= LEAST else (None, None)
         found[name] = FoldEstimate(value=mean, low=low, high=high, n=n, folds=values)
     return found
+
+
+def _inside(name: str, low: float, high: float) -> tuple[float | None, float | None]:
+    """An interval cut off at what the metric can be; none where it is all of that, which says nothing."""
+    least, most = _RANGES.get(name, (0.0, 1.0))
+    return (None, None) if low <= least and high >= most else (max(low, least), min(high, most))
 
 
 def _ratio(one: Results, images: int) -> float:

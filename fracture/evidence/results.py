@@ -52,9 +52,9 @@ class FoldEstimate(BaseModel):
     value: float | None = Field(description="mean over the folds; null if a fold has no value")
     low: float | None = Field(
         description="lower end of the 95% interval of the corrected resampled t-test; null for two folds, "
-        "and if it would contain all of 0 to 1"
+        "and if it would contain all that the metric can be"
     )
-    high: float | None = Field(description="upper end of it; it may reach beyond the metric's range")
+    high: float | None = Field(description="upper end of it; both are cut off at what the metric can be")
     n: int = Field(description="images tested, over all folds")
     folds: tuple[float | None, ...] = Field(description="its value in each fold")
 

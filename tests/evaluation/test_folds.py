@@ -41,12 +41,27 @@ def test_two_folds_have_a_mean_and_no_interval() -> None:
     assert (found.low, found.high) == (None, None)
 
 
-def test_folds_that_differ_too_much_have_no_interval() -> None:
-    def scoring(value: float) -> Results:
-        one = results(1.0)
-        test = one.splits["test"]
-        metrics = test.metrics | {"accuracy": test.metrics["accuracy"].model_copy(update={"value": value})}
-        return one.model_copy(update={"splits": one.splits | {"test": test.model_copy(update={"metrics": metrics})}})
+def _scoring(name: str, value: float) -> Results:
+    one = results(1.0)
+    test = one.splits["test"]
+    metrics = test.metrics | {name: test.metrics["accuracy"].model_copy(update={"value": value})}
+    return one.model_copy(update={"splits": one.splits | {"test": test.model_copy(update={"metrics": metrics})}})
 
-    found = summarise([scoring(value) for value in (0.1, 0.5, 0.9)])["accuracy"]
-    assert (found.value, found.low, found.high) == (pytest.approx(0.5), None, None)
+
+@pytest.mark.parametrize(
+    ("name", "values", "low", "high"),
+    [
+        ("accuracy", (0.1, 0.5, 0.9), None, None),
+        ("mcc", (0.3, 0.5, 0.7), -0.494, 1.0),
+        ("mcc", (-0.9, 0.0, 0.9), None, None),
+        ("brier", (0.3, 0.5, 0.7), 0.0, 1.494),
+        ("log_loss", (0.3, 0.5, 0.7), 0.0, 1.494),
+        ("accuracy", (0.8, 0.9, 1.0), 0.403, 1.0),
+    ],
+)
+def test_intervals_are_cut_off_at_what_the_metric_can_be(
+    name: str, values: tuple[float, ...], low: float | None, high: float | None
+) -> None:
+    found = summarise([_scoring(name, value) for value in values])[name]
+    assert found.value == pytest.approx(np.mean(values))
+    assert (found.low, found.high) == (pytest.approx(low, abs=0.001), pytest.approx(high, abs=0.001))
