@@ -111,8 +111,9 @@ def compare_runs(run_ids: Sequence[str], config: CompareConfig, out: Path, termi
     a cross-validation are below their parent, whose id names all of them.
 
     Raises:
-        ConfigError: no such run, none at all, one without results, or runs of different test data.
+        ConfigError: no such run, none at all, one named twice or without results, or runs of different test data.
     """
+    query.check_distinct(run_ids)
     with tempfile.TemporaryDirectory() as folder:
         entries, folds = _collect(run_ids, Path(folder), terminal)
         tables = _by_test_data(entries, config)
@@ -186,7 +187,7 @@ def _report(table: list[Entry], config: CompareConfig, terminal: Terminal) -> di
     runs = "1 run" if len(table) == 1 else f"{len(table)} runs, sorted by val {metric}"
     doubted = any(entry.estimate("test", metric).caution for entry in table)
     title = f"Test data {digest}: {runs}; intervals are 95%, by group" + (f"; {DOUBTED}" if doubted else "")
-    alike = f"{'Of all' if len(table) > 1 else 'Settings'}: {', '.join(same)}. " if same else ""
+    alike = f"{'The same in all runs' if len(table) > 1 else 'Settings'}: {', '.join(same)}. " if same else ""
     terminal.table(title, columns, [_cells(entry, config.metric, differing) for entry in table], alike + _UNITS)
     _show_studies(table, metric, terminal)
     _same_healthy(table, terminal)

@@ -75,13 +75,15 @@ def ensemble(run_ids: Sequence[str], terminal: Terminal) -> EnsembleResults:
     """Mix two or more runs with weights fitted on validation, judge the mixture, and log it as a run.
 
     Raises:
-        ConfigError: fewer than two runs, one without predictions, or runs on other data, classes or healthy classes.
+        ConfigError: fewer than two runs, one named twice or without predictions, or runs on other data, classes or
+            healthy classes.
         Interrupted: all is computed and kept for the store, which does not answer.
     """
-    if len(set(run_ids)) < 2:
+    query.check_distinct(run_ids)
+    if len(run_ids) < 2:
         raise ConfigError("an ensemble needs two runs or more; `mlflow ui` and `fracture compare` show their ids")
     with tempfile.TemporaryDirectory() as folder:
-        members = [_member(run_id, Path(folder) / run_id) for run_id in dict.fromkeys(run_ids)]
+        members = [_member(run_id, Path(folder) / run_id) for run_id in run_ids]
         _check(members)
         manifest = read_manifest(members[0].run_id, members[0].folder, members[0].results.data_digest)
         resume = resume_command.command_line({"resume": "{run}"}, store.attached_run_id() is not None)

@@ -23,11 +23,34 @@ def tags_of(run_id: str) -> dict[str, str]:
         ConfigError: no such run.
         Interrupted: the store does not answer.
     """
+    return dict(get(run_id).data.tags)
+
+
+def get(run_id: str) -> Run:
+    """A run as MLflow has it.
+
+    Raises:
+        ConfigError: no such run.
+        Interrupted: the store does not answer.
+    """
     try:
-        return dict(mlflow.MlflowClient().get_run(run_id).data.tags)
+        return mlflow.MlflowClient().get_run(run_id)
     except MlflowException as error:
         refused = ConfigError(f"run {run_id}: {error.message}\n`mlflow ui` shows the ids of all runs.")
         raise explained(error) or refused from error
+
+
+def check_distinct(run_ids: Sequence[str]) -> None:
+    """See that each run is named once.
+
+    Raises:
+        ConfigError: one is named twice.
+    """
+    if twice := [run_id for run_id in dict.fromkeys(run_ids) if list(run_ids).count(run_id) > 1]:
+        raise ConfigError(
+            f"run {', '.join(twice)}: named more than once. Name each run once; `mlflow ui` and `fracture compare` "
+            "show the ids"
+        )
 
 
 def trained_by(run_id: str) -> str:
@@ -193,8 +216,7 @@ def run_of(run_id: str) -> Found:
     Raises:
         ConfigError: no such run.
     """
-    tags_of(run_id)
-    return _found(mlflow.MlflowClient().get_run(run_id))
+    return _found(get(run_id))
 
 
 def _found(run: Run) -> Found:

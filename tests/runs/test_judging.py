@@ -237,7 +237,10 @@ def test_runs_on_other_data_are_neither_mixed_nor_ranked(
     runs: list[str], tmp_path: Path, make_images: Callable[..., Path]
 ) -> None:
     with pytest.raises(ConfigError, match="needs two runs or more"):
-        ensemble([runs[0], runs[0]], terminal())
+        ensemble([runs[0]], terminal())
+    for ask in ("ensemble", "compare"):
+        with pytest.raises(ConfigError, match=rf"run {runs[0]}: named more than once\. Name each run once"):
+            ASK[ask]([runs[0], runs[1], runs[0]], tmp_path)
     stranger = train(make_images(tmp_path / "other", 12), epochs=1)
     with pytest.raises(ConfigError, match=r"cannot be combined: data_digest .* and "):
         ensemble([runs[0], stranger], terminal())
