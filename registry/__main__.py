@@ -188,7 +188,6 @@ def verify(repair: bool, name: str) -> None:
     from registry import verify as verification
 
     registry, terminal = _registry(name), Terminal()
-    verification.check_known(registry)
     left = verification.verify(registry, terminal, repair=repair)
     if repair and left:
         left = verification.verify(registry, terminal)

@@ -148,8 +148,8 @@ def _other(version: ModelVersion, run_id: str) -> list[str]:
 
 def missing(version: ModelVersion) -> list[str]:
     """Files that a version was made from and its run does not have any more."""
-    found = digests(str(version.run_id))
-    return [name for name in FILES if name in noted(version) and name not in found]
+    there = artifacts.names_of(str(version.run_id))
+    return [name for name in FILES if name in noted(version) and name not in there]
 
 
 def run_state(run_id: str) -> str:
@@ -166,7 +166,7 @@ def run_state(run_id: str) -> str:
 def is_reachable(run_id: str) -> bool:
     """Whether a run's files can be read."""
     try:
-        return bool(digests(run_id, ("best.json",)))
+        return "best.json" in artifacts.names_of(run_id)
     except ConfigError:
         return False
 

@@ -32,22 +32,6 @@ class Finding:
     fix: Callable[[], object] | None = None
 
 
-def check_known(registry: Registry) -> None:
-    """Refuse a name that somebody has typed and that nothing was ever registered by.
-
-    Raises:
-        ConfigError: it is one.
-    """
-    status = registry.look()
-    if registry.name != MODEL and not status.exists and not status.lines:
-        way = "Check the name and MLFLOW_TRACKING_URI; `mlflow ui` lists what is registered."
-        raise ConfigError(f"{_nothing(registry)}. {way}")
-
-
-def _nothing(registry: Registry) -> str:
-    return f"{registry.name}: nothing was ever registered by this name in {store.shown()}"
-
-
 def verify(registry: Registry, terminal: Terminal, *, repair: bool = False) -> list[Finding]:
     """Find what was moved, deleted or edited by hand, what a crash has left, and runs that were overwritten.
 
@@ -58,13 +42,18 @@ def verify(registry: Registry, terminal: Terminal, *, repair: bool = False) -> l
             version that is gone is taken off its aliases by a line of the history.
 
     Raises:
-        ConfigError: the model was renamed.
+        ConfigError: the model was renamed, or somebody has typed a name that nothing was ever registered by.
     """
     status = registry.look()
     if why := registry.renamed(status):
         raise ConfigError(why)
     if not status.exists and not status.lines:
-        terminal.say(f"{_nothing(registry)}: nothing to compare.")
+        nothing = f"{registry.name}: nothing was ever registered by this name in {store.shown()}"
+        if registry.name != MODEL:
+            raise ConfigError(
+                f"{nothing}. Check the name and MLFLOW_TRACKING_URI; `mlflow ui` lists what is registered."
+            )
+        terminal.say(f"{nothing}: nothing to compare.")
         return []
     findings = [Finding(damage.what, registry.history.repair) for damage in status.damage]
     if findings and repair:  # first: all else is read from it

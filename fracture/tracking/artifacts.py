@@ -8,6 +8,7 @@ from pathlib import Path
 
 import mlflow
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from fracture.errors import ConfigError, FractureError
@@ -23,15 +24,36 @@ def fetch(run_id: str, names: Iterable[str], folder: Path) -> list[Path]:
         Interrupted: the store does not answer.
         OSError: no room in ``folder``.
     """
-    query.tags_of(run_id)
-    try:
-        # not the client's: it looks the run and its logged models up anew for each file
-        place = get_artifact_repository(mlflow.MlflowClient().get_run(run_id).info.artifact_uri)
-        there = {entry.path for entry in place.list_artifacts() if not entry.is_dir}
+    with _place_of(run_id, folder) as place:
+        there = _names(place)
         return [Path(place.download_artifacts(name, dst_path=str(folder))) for name in names if name in there]
+
+
+def names_of(run_id: str) -> set[str]:
+    """The files that a run has, of which none is fetched.
+
+    Raises:
+        ConfigError: no such run, or its artifacts cannot be reached.
+        Interrupted: the store does not answer.
+    """
+    with _place_of(run_id) as place:
+        return _names(place)
+
+
+@contextmanager
+def _place_of(run_id: str, folder: Path | None = None) -> Iterator[ArtifactRepository]:
+    """Where the artifacts of a run are, and what is said if they cannot be brought to ``folder``."""
+    run = query.get(run_id)
+    try:
+        yield get_artifact_repository(run.info.artifact_uri)  # the client's looks the run up anew for each file
     except (MlflowException, OSError) as error:
-        _raise_full(error, folder)
+        if folder is not None:
+            _raise_full(error, folder)
         raise explained(error) or ConfigError(f"run {run_id}: its artifacts cannot be read: {error}") from error
+
+
+def _names(place: ArtifactRepository) -> set[str]:
+    return {entry.path for entry in place.list_artifacts() if not entry.is_dir}
 
 
 def fetch_model(uri: str, folder: Path) -> Path:

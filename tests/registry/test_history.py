@@ -81,9 +81,10 @@ def die(connected: str) -> Iterator[Die]:
 
 def explained(registry: Registry) -> list[str]:
     """What `verify` says, but for the contents of versions and runs, which nobody has made here."""
+    status = registry.look()
     return [
         one.what
-        for one in verify(registry, quiet())
+        for one in (verify(registry, quiet()) if status.exists or status.lines else [])
         if not re.search("registered by hand|which version . was made from", one.what)
     ]
 

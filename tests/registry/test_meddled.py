@@ -16,7 +16,7 @@ import pytest
 from fracture.__main__ import run as run_command
 from fracture.errors import ConfigError, FractureError, GateError
 from fracture.monitoring import use as in_use
-from fracture.tracking import store
+from fracture.tracking import artifacts, store
 from registry import champion, check, evidence, load, origin
 from registry.__main__ import cli
 from registry.lines import replay
@@ -544,6 +544,19 @@ def test_a_name_that_nothing_was_registered_by(name: str, code: int, d: Deployed
     found, said = ask("verify", "--name", name)
     assert (found, "agree" in said) == (code, False), "who types a name means a model that is there"
     assert f"{name}: nothing was ever registered by this name in sqlite" in said
+
+
+def test_verify_looks_once_and_fetches_no_file_twice(d: Deployed, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks, fetched = [], []
+    look, fetch = Registry.look, artifacts.fetch
+    monkeypatch.setattr(Registry, "look", lambda self: [looks.append(self.name), look(self)][1])
+    monkeypatch.setattr(
+        artifacts, "fetch", lambda run, names, to: [fetched.append((run, *sorted(names))), fetch(run, names, to)][1]
+    )
+    code, said = ask("verify", "--name", NAME)
+    assert code == 0, said
+    assert looks == [NAME]
+    assert len(fetched) == len(set(fetched)) == len({run for run, *_ in fetched}) == 3
 
 
 def test_what_is_no_version(d: Deployed, ask: Ask) -> None:
