@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from fracture.commands.options import WholeSentences
-from fracture.errors import ConfigError, DataError
+from fracture.errors import ConfigError
 from fracture.failures import check_output
 from fracture.progress import Terminal
 
@@ -28,15 +28,14 @@ def export(log: str, form: str, out: str, since: str) -> None:
     from fracture.monitoring import export as exporting  # heavy imports only once the values are right
     from fracture.monitoring import window
     from fracture.monitoring.correction import latest
-    from fracture.monitoring.log import place_of
+    from fracture.monitoring.log import check_answers, place_of
 
     begin, path = window.begin(since), Path(f"answers.{form}" if out == "auto" else out)
     if path.exists():
         raise ConfigError(f"--out {path}: exists already and is not overwritten; name another file")
     check_output(path)
     place = place_of(log)
-    if next(place.read(begin), None) is None:
-        raise DataError(f"{log}: has no answer since {begin or 'the beginning'}", "--since all takes all of them.")
+    check_answers(log, place, begin)
     classes = dict.fromkeys(name for row in place.read(begin) for name in row.probabilities)
     said = latest(place.corrections())
     count = exporting.export(place.read(begin), classes, path, form, said)

@@ -77,8 +77,11 @@ class DatabaseLog:
         """Rows from a moment on, in order of time."""
         query = sa.select(*(self._table.c[name] for name in self._there)).where(self._table.c.time >= since)
         try:
-            with self._engine.connect().execution_options(yield_per=_AT_ONCE) as link:
-                for row in link.execute(query.order_by(self._table.c.time)).mappings():
+            with (
+                self._engine.connect().execution_options(yield_per=_AT_ONCE) as link,
+                link.execute(query.order_by(self._table.c.time)) as found,  # closed where not all rows are wanted
+            ):
+                for row in found.mappings():
                     yield parse({**row, **{name: json.loads(row[name]) for name in _JSON if row.get(name)}})
         except SQLAlchemyError as error:
             raise ConfigError(f"{self._shown}: cannot be read as a log: {sentence(error)}") from None

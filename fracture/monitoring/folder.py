@@ -39,8 +39,7 @@ class FolderLog:
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"--log {folder}: {error.strerror}; name a folder that can be written to") from error
-        if not folder.is_dir() or (make and not os.access(folder, os.W_OK | os.X_OK)):
-            fault = "cannot be written to" if make else "is no folder of a log"
+        if fault := _fault(folder, make):
             raise ConfigError(f"{folder}: {fault}. Allowed: a folder, sqlite:///FILE, postgresql://...")
 
     def write(self, rows: Sequence[Record]) -> None:
@@ -117,6 +116,15 @@ class FolderLog:
         self._path = self._folder / f"answers-{today}-{uuid.uuid4().hex[:8]}.jsonl"
         self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
         return self._file
+
+
+def _fault(folder: Path, make: bool) -> str:
+    """Why a folder cannot be used, empty where it can."""
+    if not folder.exists():
+        return "there is no such folder; name the one that --log of `fracture serve` or `fracture predict` named"
+    if not folder.is_dir():
+        return "is a file, and no folder of a log"
+    return "cannot be written to" if make and not os.access(folder, os.W_OK | os.X_OK) else ""
 
 
 def _append(file: int, lines: Iterable[str]) -> None:

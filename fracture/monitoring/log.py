@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fracture.data.images import is_dicom, opened
+from fracture.errors import DataError
 from fracture.failures import sentence
 from fracture.files import expanded, replacing
 from fracture.inference.log import Served
@@ -87,6 +88,22 @@ def place_of(address: str, *, make: bool = False) -> Place:
         ConfigError: none of these, or it cannot be used.
     """
     return DatabaseLog(address, make=make) if "://" in address else FolderLog(expanded(address), make=make)
+
+
+def check_answers(log: str, place: Place, since: str) -> None:
+    """See that a log has an answer in a span of time.
+
+    Raises:
+        DataError: it has none, in that time or at all.
+    """
+    if next(iter(place.read(since)), None) is not None:
+        return
+    if next(iter(place.read()), None) is not None:
+        raise DataError(f"{log}: has no answer since {since}", "--since all takes all of them.")
+    raise DataError(
+        f"{log}: has no answer at all",
+        "Check the name. `fracture serve` and `fracture predict` write answers to the place that --log names.",
+    )
 
 
 class AnswerLog:

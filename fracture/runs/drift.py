@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fracture.data.audit.traits import figure, words
-from fracture.errors import ConfigError, DataError, GateError
+from fracture.errors import ConfigError, GateError
 from fracture.files import replacing, write_json
 from fracture.monitoring import reference as references
 from fracture.monitoring.checks import of_corrections
 from fracture.monitoring.correction import Correction, latest
 from fracture.monitoring.drift import Drift, judge
 from fracture.monitoring.limits import Limits
-from fracture.monitoring.log import place_of
+from fracture.monitoring.log import check_answers, place_of
 from fracture.monitoring.page import render
 from fracture.monitoring.record import Record
 from fracture.monitoring.reference import Reference
@@ -59,9 +59,8 @@ def open_window(log: str, against: str, since: str, images: Collection[str] = ()
         DataError: no row.
     """
     place = place_of(log)
+    check_answers(log, place, since)
     rows = sorted(place.read(since), key=lambda row: row.time)
-    if not rows:
-        raise DataError(f"{log}: has no answer since {since or 'the beginning'}", "--since all takes all of them.")
     among = _answered_most(rows, images)
     found = _own_reference(among[-1]) if against == "auto" else find_reference(against)
     fitting = [row for row in rows if found and row.weights == found.weights_sha256]

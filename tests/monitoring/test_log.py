@@ -23,7 +23,7 @@ from fastapi.testclient import TestClient
 
 from fracture.data.audit import traits
 from fracture.data.images import decode
-from fracture.errors import ConfigError
+from fracture.errors import ConfigError, DataError
 from fracture.inference.predictor import Answer, Predictor, Seen
 from fracture.inference.web import application
 from fracture.models import checkpoint
@@ -31,7 +31,7 @@ from fracture.monitoring import folder, window
 from fracture.monitoring import log as logs
 from fracture.monitoring.export import export
 from fracture.monitoring.folder import FolderLog
-from fracture.monitoring.log import AnswerLog, Policy, place_of
+from fracture.monitoring.log import AnswerLog, Policy, check_answers, place_of
 from fracture.monitoring.record import Record, make
 from fracture.progress import LOG
 from tests.data.dicoms import make as dicom
@@ -296,11 +296,31 @@ def test_places_that_cannot_be_used_are_refused_at_once(address: str, said: str)
     assert "secretpw" not in str(refused.value)
 
 
-@pytest.mark.parametrize("address", ["nowhere", "sqlite:///empty.db"])
-def test_what_is_no_log_is_not_read_as_an_empty_one(address: str) -> None:
-    with pytest.raises(ConfigError, match=r"no folder of a log|no such file"):
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("nowhere", "nowhere: there is no such folder; name the one that --log"),
+        ("file.txt", "file.txt: is a file, and no folder of a log"),
+        ("sqlite:///empty.db", "no such file"),
+    ],
+)
+def test_what_is_no_log_is_not_read_as_an_empty_one(address: str, said: str) -> None:
+    Path("file.txt").write_text("")
+    with pytest.raises(ConfigError, match=said):
         place_of(address)
-    assert not list(Path().iterdir())
+    assert [path.name for path in Path().iterdir()] == ["file.txt"]
+
+
+def test_a_log_without_an_answer_is_told_from_one_of_another_time(address: str) -> None:
+    place = place_of(address, make=True)
+    for since in ("", "2026-01-01T00:00:00.000Z"):
+        with pytest.raises(DataError, match=r"has no answer at all\nCheck the name"):
+            check_answers(address, place, since)
+    place.write([record()])
+    check_answers(address, place, "")
+    with pytest.raises(DataError, match="has no answer since 2100"):
+        check_answers(address, place, "2100-01-01T00:00:00.000Z")
+    place.close()
 
 
 def test_a_span_of_time() -> None:
