@@ -7,6 +7,9 @@ import pkgutil
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import NoReturn
 
@@ -60,6 +63,28 @@ def cli() -> None:
     """Train, evaluate and serve a bone-fracture classifier. Research software, not a medical device."""
 
 
+class _Loading(MetaPathFinder):
+    """Says on a terminal that the large libraries are loaded, which takes seconds, before the first of them is."""
+
+    def find_spec(self, fullname: str, *_: object) -> None:
+        """Find nothing, and speak once."""
+        if fullname in ("torch", "mlflow") and self in sys.meta_path:
+            sys.meta_path.remove(self)
+            click.echo("Loading PyTorch and MLflow ...", err=True)
+
+
+@contextmanager
+def _loading_said() -> Iterator[None]:
+    finder = _Loading()
+    if sys.stderr.isatty():
+        sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        if finder in sys.meta_path:
+            sys.meta_path.remove(finder)
+
+
 def run(command: click.Command, name: str) -> None:
     """Run a command line; failures end in one message and the exit codes of `fracture.errors`.
 
@@ -68,7 +93,7 @@ def run(command: click.Command, name: str) -> None:
         name: as the user calls it.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until training watches for both itself
-    with guarded_streams():
+    with guarded_streams(), _loading_said():
         if (encoding := sys.getfilesystemencoding()) != "utf-8":
             click.echo(
                 f"File names are read as {encoding} here; set PYTHONUTF8=1 if they hold other letters.", err=True

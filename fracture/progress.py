@@ -169,13 +169,19 @@ class Terminal:
     def batch(
         self, phase: str, epoch: int, done: int, total: int, images_per_second: float, seconds_left: tuple[float, float]
     ) -> None:
-        """One batch of ``epoch`` (from 1) is done; ``seconds_left`` for the epoch and for the run."""
+        """One batch is done; ``seconds_left`` for the epoch and for the run.
+
+        ``phase`` is train or val of ``epoch`` (from 1), or what is done once training has ended.
+        """
         if self._bars is None or self._live is None:
             return
         here, all_ = (_clock(seconds) for seconds in seconds_left)
-        note = f"{phase}  {images_per_second:.1f} img/s  {here} left"
-        self._bars.update(self._tasks["epoch"], completed=done, total=total, note=note, description=f"epoch {epoch}")
-        self._bars.update(self._tasks["run"], completed=epoch - 1, total=self._epochs, note=f"{all_} left at most")
+        what, note = f"epoch {epoch}", f"{phase}  {images_per_second:.1f} img/s  {here} left"
+        done_epochs, left = epoch - 1, f"{all_} left at most"
+        if phase not in ("train", "val"):
+            what, note, done_epochs, left = "evaluate", phase, self._epochs, "training has ended"
+        self._bars.update(self._tasks["epoch"], completed=done, total=total, note=note, description=what)
+        self._bars.update(self._tasks["run"], completed=done_epochs, total=self._epochs, note=left)
         self._live.update(self._view())
 
     def epoch(self, number: int, metrics: Mapping[str, float], best: bool) -> None:

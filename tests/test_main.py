@@ -1,5 +1,6 @@
 """The command line from outside: exit codes, and messages that are enough by themselves."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -117,6 +118,18 @@ def test_a_mistyped_verb_is_answered_with_the_nearest(
 ) -> None:
     assert cli(typed) == 2
     assert f"No such command '{typed}'. Did you mean '{meant}'?" in capsys.readouterr().err
+
+
+def test_a_terminal_is_told_that_loading_takes_a_while(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("")
+    code = "import click, fracture.__main__ as it; it.run(click.Command('', callback=lambda: exec('import torch')), '')"
+    ours, theirs = pytest.importorskip("pty").openpty()
+    for screen, said in ((theirs, b"Loading PyTorch and MLflow ..."), (subprocess.PIPE, b"")):
+        environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+        done = subprocess.run([sys.executable, "-c", code], stderr=screen, env=environment, check=True)
+        assert (os.read(ours, 1000) if done.stderr is None else done.stderr).strip() == said
+    os.close(theirs)
+    os.close(ours)
 
 
 def test_help_needs_no_heavy_library() -> None:

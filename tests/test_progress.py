@@ -24,6 +24,15 @@ def test_no_figure_of_an_epoch_is_cut_off(width: int) -> None:
     assert "\u2026" not in screen, "an ellipsis stands for what was cut off"
 
 
+def test_what_comes_after_the_last_epoch_is_no_further_epoch() -> None:
+    terminal = Terminal(Console(file=io.StringIO(), force_terminal=True, width=100, color_system=None))
+    with terminal.training(2):
+        terminal.batch("best epoch on test", 3, 1, 9, 10.0, (0.0, 0.0))
+    screen = terminal.console.file.getvalue()  # type: ignore[attr-defined]
+    assert "epoch 3" not in screen
+    assert "best epoch on test" in screen
+
+
 def test_epochs_stay_on_the_screen_when_training_is_interrupted() -> None:
     terminal = Terminal(Console(file=io.StringIO(), force_terminal=True, width=120, color_system=None))
     figures = dict.fromkeys(EPOCH_METRICS, 0.25)

@@ -144,7 +144,7 @@ def _answers(
     """Logits of a split; the run is known to live, and the display moves on, after every batch."""
 
     def tick(done: int, total: int) -> None:
-        listener.batch(split, done, total, position)
+        listener.batch(f"best epoch on {split}", done, total, position)
         watch.beat()
 
     return engine.predict(model, job.plan, job.normalize, job.dataset, job.indices(split), tick)
