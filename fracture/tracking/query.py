@@ -36,8 +36,13 @@ def get(run_id: str) -> Run:
     try:
         return mlflow.MlflowClient().get_run(run_id)
     except MlflowException as error:
-        refused = ConfigError(f"run {run_id}: {error.message}\n`mlflow ui` shows the ids of all runs.")
-        raise explained(error) or refused from error
+        if (away := explained(error)) is not None:
+            raise away from error
+        begun = [run.info.run_id for run in _search("") if run.info.run_id.startswith(run_id)] if run_id else []
+        meant = f"An id has 32 characters; did you mean {', '.join(begun[:3])}?" if begun else ""
+        raise ConfigError(
+            f"run {run_id}: {error.message}\n{meant or '`mlflow ui` shows the ids of all runs.'}"
+        ) from error
 
 
 def check_distinct(run_ids: Sequence[str]) -> None:

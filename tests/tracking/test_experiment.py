@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, RESOURCE_ALREADY_EXISTS
 
 from fracture.errors import ConfigError
-from fracture.tracking import experiment, store
+from fracture.tracking import experiment, query, store
 from fracture.tracking.provider import OwnExperiment
 
 PROJECT = Path(experiment.__file__).parents[2]
@@ -27,6 +27,16 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[mlflow.M
     mlflow.set_tracking_uri(uri)
     yield mlflow.MlflowClient()
     mlflow.set_tracking_uri(before)
+
+
+def test_the_beginning_of_an_id_is_answered_with_the_whole(client: mlflow.MlflowClient) -> None:
+    store.connect()
+    run = client.create_run(experiment.current()).info.run_id
+    with pytest.raises(ConfigError, match=f"^run {run[:6]}: .*not found\nAn id has 32 characters; did you mean {run}"):
+        query.run_of(run[:6])
+    for wrong in ("nope", "", "0" * 32):
+        with pytest.raises(ConfigError, match=r"\n`mlflow ui` shows the ids"):
+            query.run_of(wrong)
 
 
 def name_of_current(client: mlflow.MlflowClient) -> str:
