@@ -162,9 +162,10 @@ class Terminal:
                 self.console.print(self._metrics_table(len(self._history)))
                 self.console.print(_LEGEND, style="dim", markup=False)
 
-    def earlier(self, history: Sequence[Mapping[str, float]]) -> None:
-        """The epochs that were done before this session."""
-        self._history = [(number, dict(metrics), False) for number, metrics in enumerate(history, start=1)]
+    def earlier(self, history: Sequence[Mapping[str, float]], best: Sequence[bool]) -> None:
+        """The epochs that were done before this session, and which of them were the best so far."""
+        each = zip(history, best, strict=True)
+        self._history = [(number, dict(metrics), is_best) for number, (metrics, is_best) in enumerate(each, start=1)]
 
     def batch(
         self, phase: str, epoch: int, done: int, total: int, images_per_second: float, seconds_left: tuple[float, float]

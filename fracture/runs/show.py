@@ -103,7 +103,7 @@ class Reporter:
 
     def started(self, job: Job, batches: int, position: Position) -> None:
         """Show what was done in earlier sessions, and say where an interrupted run goes on."""
-        self._terminal.earlier(position.history)
+        self._terminal.earlier(position.history, position.bests(job.config.select_metric))
         logged = self._run.logged_steps("val_loss") if position.history else set()
         for number, metrics in enumerate(position.history, start=1):
             if number not in logged:  # saved, but the process ended before the store was told

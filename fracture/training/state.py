@@ -1,5 +1,6 @@
 """The full training state on the local disk: written whole each epoch and when interrupted, deleted on success."""
 
+import math
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -49,6 +50,15 @@ class Position:
             return None
         sign = -1 if metric.endswith("loss") else 1
         return max(range(len(self.history)), key=lambda i: (sign * self.history[i][metric], -i))
+
+    def bests(self, metric: str) -> list[bool]:
+        """For each epoch in the history, whether no earlier one was as good by ``metric``."""
+        sign, held, found = -1 if metric.endswith("loss") else 1, -math.inf, []
+        for metrics in self.history:
+            value = sign * metrics[metric]
+            found.append(value > held)
+            held = max(held, value)
+        return found
 
 
 def save(folder: Path, learner: Learner, position: Position) -> None:

@@ -170,6 +170,8 @@ def test_early_stopping_counts_from_the_best_epoch(make_job: Callable[..., Job])
 def test_best_epoch_is_the_earliest_of_equals(metric: str, best: int) -> None:
     history = [{"val_macro_f1": f, "val_loss": loss} for f, loss in [(0.5, 3.0), (0.7, 2.0), (0.7, 1.0), (0.6, 1.0)]]
     assert Position(history=history).best(metric) == best
+    stars = Position(history=history).bests(metric)
+    assert [number for number, star in enumerate(stars) if star] == list(range(best + 1)), "the best so far, each"
 
 
 def test_a_loss_that_is_not_finite_names_the_files(make_job: Callable[..., Job]) -> None:
