@@ -4,6 +4,7 @@ import ast
 import difflib
 import importlib
 import pkgutil
+import re
 import signal
 import sys
 import traceback
@@ -22,6 +23,8 @@ from fracture.errors import FractureError
 from fracture.failures import explained
 from fracture.files import as_lines
 from fracture.privacy import guarded_streams, without_secrets
+
+_CALLED = {"learning_rate": "lr", "backbone": "model", "arch": "model"}  # what other programs call it: what it is here
 
 
 class Commands(click.Group):
@@ -108,6 +111,8 @@ def _run(command: click.Command, name: str) -> None:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
         error.show()
+        if hint := _other_spelling(sys.argv[1:]):
+            click.echo(hint, err=True)
         if getattr(error, "ctx", None) is None:  # click's parser does not say where it was
             click.echo(f"Try '{name} {' '.join(sys.argv[1:2])} --help' for help.", err=True)
         sys.exit(2)
@@ -122,6 +127,14 @@ def _run(command: click.Command, name: str) -> None:
         traceback.print_exc()
         click.echo("Unforeseen (exit code 1): please report it with the lines above.", err=True)
         sys.exit(1)
+
+
+def _other_spelling(words: list[str]) -> str:
+    """What to say to who has typed what `mlflow run` takes, or what other programs call a parameter."""
+    if "-P" in words or any(re.fullmatch(r"[a-z_]+=.*", word) for word in words):
+        return "NAME=VALUE is for `mlflow run . -P NAME=VALUE`; here it is --NAME VALUE."
+    names = (word.removeprefix("--").partition("=")[0].replace("-", "_") for word in words if word.startswith("--"))
+    return next((f"It is called --{_CALLED[name]} here." for name in names if name in _CALLED), "")
 
 
 def _fail(error: FractureError) -> NoReturn:

@@ -30,6 +30,10 @@ def command(like: str | None, config: Path | None, verbose: bool, parent: str, *
     Every option except --like, --config and --verbose is also a parameter of `mlflow run . -P NAME=VALUE`.
     """
     with tag_attached_run("train"):
+        if values["resume"] and (like or config):
+            raise ConfigError(
+                f"resume={values['resume']} continues with the run's own settings; leave --like and --config out"
+            )
         settings = (from_run(like) if like else {}) | (from_file(config) if config else {}) | given(values)
         _train(absolute(parse(settings)), Terminal(verbose=verbose), parent)
 

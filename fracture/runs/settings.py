@@ -19,7 +19,9 @@ def from_file(path: Path) -> dict[str, str]:
     """
     try:
         held = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise ConfigError(f"--config {path}: {error.strerror}; name a YAML or JSON file") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"--config {path}: cannot be read as YAML or JSON: {as_text(str(error))}") from error
     if not isinstance(held, dict):
         raise ConfigError(f"--config {path}: has no settings; write a line each, as `model: swin`")
