@@ -24,6 +24,7 @@ from fracture.progress import Terminal
 from fracture.rules import Wanted
 from fracture.runs import fold_mean, folds_report, group, session
 from fracture.runs.ensemble import audited
+from fracture.runs.lifetime import say_done
 from fracture.tracking import artifacts, query
 from fracture.tracking.run import TrackedRun
 
@@ -93,6 +94,7 @@ def train_folds(config: TrainConfig, terminal: Terminal, resume_command: str) ->
         values = {f"test_{n}{end}": getattr(m, key) for n, m in known.items() for end, key in ends.items()}
         parent.metrics({name: value for name, value in values.items() if value is not None}, 0)
         _show(found, terminal)
+        say_done(parent, terminal, REPORT)
 
     group.train_members(config, "fold", range(config.folds), terminal, resume_command, finish)
 

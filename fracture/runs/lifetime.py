@@ -53,9 +53,9 @@ def tracked_training(run: TrackedRun, job: fit.Job, terminal: Terminal, resume_c
     say_done(run, terminal)
 
 
-def say_done(run: TrackedRun, terminal: Terminal) -> None:
+def say_done(run: TrackedRun, terminal: Terminal, report: str = "report.html") -> None:
     """Where the evidence of a finished run is."""
-    terminal.say(f"Done: report.html and the rest of run {run.id} are in {run.place}; `mlflow ui` shows them.")
+    terminal.say(f"Done: {report} and the rest of run {run.id} are in {run.place}; `mlflow ui` shows them.")
 
 
 def _next(run: TrackedRun, folder: Path, resume_command: str) -> str:

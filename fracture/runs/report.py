@@ -40,25 +40,42 @@ _AUGMENTED = 8
 _CONTROLLED = 64  # images that controls are tried on; each goes through the model twice more
 
 
-def make_report(subject: Subject, folder: Path, terminal: Terminal) -> Path:
+def make_report(subject: Subject, folder: Path, terminal: Terminal, beat: Callable[[], object] = lambda: None) -> Path:
     """Write report.html, controls.json and figures/ into ``folder``; returns the page.
 
     A picture that cannot be made is named on the page and on the screen; the run does not fail for it.
+
+    Args:
+        subject: what the report is about.
+        folder: where it is written.
+        terminal: shows how far it is.
+        beat: called before each part, as of `fracture.training.watch.Watch`; what it raises ends the report.
     """
     began = time.perf_counter()
     pictures: dict[str, bytes] = {}
     problems: list[str] = []
-    for name, draw in _drawers(subject).items():
-        if picture := _tried(name, partial(_drawn, draw), problems):
-            pictures[name] = picture
-    random = _random_weights(subject)
-    controls = _tried("controls", lambda: _controls(subject, random), problems)
-    hits = _tried("boxes", lambda: find_hits(subject, random), problems)
-    controls = controls.model_copy(update={"boxes": hits}) if controls else None
-    reviewed = _tried("label review", lambda: review_folder(folder), problems)
-    if reviewed:
-        gallery = _tried("label_review", partial(_drawn, partial(_doubtful, subject, reviewed)), problems)
-        pictures |= {"label_review": gallery} if gallery else {}
+    drawers = _drawers(subject)
+    with terminal.working() as progress:
+
+        def step(number: int) -> None:
+            beat()
+            progress("report", number, len(drawers) + 3)
+
+        for number, (name, draw) in enumerate(drawers.items()):
+            step(number)
+            if picture := _tried(name, partial(_drawn, draw), problems):
+                pictures[name] = picture
+        step(len(drawers))
+        random = _random_weights(subject)
+        controls = _tried("controls", lambda: _controls(subject, random), problems)
+        step(len(drawers) + 1)
+        hits = _tried("boxes", lambda: find_hits(subject, random), problems)
+        controls = controls.model_copy(update={"boxes": hits}) if controls else None
+        step(len(drawers) + 2)
+        reviewed = _tried("label review", lambda: review_folder(folder), problems)
+        if reviewed:
+            gallery = _tried("label_review", partial(_drawn, partial(_doubtful, subject, reviewed)), problems)
+            pictures |= {"label_review": gallery} if gallery else {}
     if problems:
         terminal.warn("Missing from the report: " + "; ".join(problems))
     page = _write(subject, folder, pictures, controls, problems, reviewed.sentence if reviewed else "")

@@ -263,7 +263,7 @@ def carry_out(run: TrackedRun, job: fit.Job, session: Session, watch: Watch, *, 
             results = conclude(job, position, watch, reporter)
     show_refit(job, results, terminal)
     watch.alive()
-    make_report(subject_of(run.id, job, results), job.folder, terminal)
+    make_report(subject_of(run.id, job, results), job.folder, terminal, watch.beat)
     watch.alive()
     _publish(run, job, results)
     terminal.results(results)

@@ -33,9 +33,11 @@ def train(images: Path, **values: object) -> str:
     """The id of the parent, trained or not."""
     fast = {"model": "test_resnet", "image_size": 32, "epochs": 1, "batch_size": 8, "threads": 1, "audit": "off"}
     plan = {"memory_format": "contiguous", "weights": "none", "data": str(images), "folds": 3}
-    terminal = Terminal(Console(file=io.StringIO(), width=200))
+    terminal = Terminal(Console(file=io.StringIO(), width=1000))
     folds.train_folds(TrainConfig.model_validate(fast | plan | values), terminal, "same again")
-    return newest_parent()
+    parent, said = newest_parent(), terminal.console.file.getvalue()  # type: ignore[attr-defined]
+    assert said.splitlines()[-1].startswith(f"Done: report.html and the rest of run {parent} are in ")
+    return parent
 
 
 def newest_parent() -> str:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import signal
 from pathlib import Path
 
 import mlflow
@@ -161,6 +162,17 @@ def test_an_interrupted_run_is_killed_and_goes_on(
     assert [m.step for m in mlflow.MlflowClient().get_metric_history(run_id, "val/loss")] == [1, 2]
     assert results.weights_sha256 == train(config(images)).weights_sha256
     assert not session.state_folder(run_id).exists()
+
+
+def test_ctrl_c_while_the_report_is_made_is_heard_and_the_run_goes_on(
+    store_root: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(report, "png", lambda _: signal.raise_signal(signal.SIGINT) or b"")
+        with pytest.raises(Interrupted, match=r"stopped by SIGINT\. Go on with:\n  again [0-9a-f]{32}"):
+            train(config(images, epochs=1))
+    session.resume(newest().info.run_id, Session(terminal(), None, ""))
+    assert newest().info.status == "FINISHED"
 
 
 def test_a_failed_run_says_why(store_root: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
