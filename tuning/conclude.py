@@ -2,6 +2,7 @@
 
 import csv
 import tempfile
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tuning.record import StudyRecord
 
 SUMMARY, TABLE = "study.json", "trials.csv"
 _SHOWN = 5
+_ENDS = {TrialState.FAIL: "failed"}  # other states are called as by Optuna
 _LEAST = 10  # complete trials that importances are told of
 _COSTS = ("epochs", "seconds", "overhead_seconds", "predicted_gib", "measured_gib")
 
@@ -101,16 +103,15 @@ def publish(summary: Summary, own: optuna.Study, run: TrackedRun) -> None:
     best, step = f"best_{summary.metric}", sum(one.state.is_finished() for one in own.trials) - 1
     if step not in run.logged_steps(best):
         run.metrics(states | values | {best: summary.best_value}, step=step)
-    run.describe(markdown(summary))
+    run.describe(markdown(summary, counted_by_end(own)))
 
 
 def show(summary: Summary, own: optuna.Study, terminal: Terminal) -> None:
     """The best trials, what matters, and what to do next."""
     rows = [_cells(one) for one in study.ranked(own)[:_SHOWN]]
-    counts = ", ".join(f"{count} {state.lower()}" for state, count in summary.states.items() if count)
     names = list(summary.best_values)
     columns = ["trial", summary.metric, *names, "epochs", "seconds", "GiB taken", "GiB predicted"]
-    terminal.table(f"Study {summary.study}: {counts}", columns, rows)
+    terminal.table(f"Study {summary.study}: {counted_by_end(own)}", columns, rows)
     if summary.importances:
         shares = ", ".join(f"{name} {share:.2f}" for name, share in summary.importances.items())
         terminal.say(f"Share of the variance explained: {shares} (fANOVA over complete trials).")
@@ -122,6 +123,17 @@ def show(summary: Summary, own: optuna.Study, terminal: Terminal) -> None:
         "The best of many trials on validation looks better than it is; no trial has seen the test split.\n"
         f"Train with the best values:\n  {summary.command}"
     )
+
+
+def counted_by_end(own: optuna.Study) -> str:
+    """How many trials came to which end; one that was stopped and is tried again has failed for Optuna only."""
+    trials = own.get_trials(deepcopy=False)
+    again = {number for one in trials for number in one.system_attrs.get("retry_history", [])}
+    counts = Counter(
+        "interrupted and tried again" if one.number in again else _ENDS.get(one.state, one.state.name.lower())
+        for one in trials
+    )
+    return ", ".join(f"{count} {what}" for what, count in counts.most_common())
 
 
 def _cells(one: FrozenTrial) -> list[str]:
@@ -148,9 +160,8 @@ def _write_table(own: optuna.Study, path: Path) -> None:
             )  # fmt: skip
 
 
-def markdown(summary: Summary) -> str:
-    """The study in words, as MLflow shows it."""
-    counts = ", ".join(f"{count} {state.lower()}" for state, count in summary.states.items() if count)
+def markdown(summary: Summary, counts: str) -> str:
+    """The study in words, as MLflow shows it; ``counts`` of its trials."""
     values = ", ".join(f"`{name}={value:.4g}`" for name, value in summary.best_values.items())
     verdicts = "\n".join(
         f"| {one.batch_size} | {one.process_gib:.2f} | {'yes' if one.plan else 'no'} | {one.reason} |"

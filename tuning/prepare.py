@@ -23,8 +23,16 @@ from tuning.config import FURTHER, TuneConfig
 from tuning.task import SEEN, Task
 
 
-def prepare(tuning: TuneConfig, config: TrainConfig, terminal: Terminal) -> tuple[Task, AuditReport | None]:
+def prepare(
+    tuning: TuneConfig, config: TrainConfig, terminal: Terminal, *, joining: bool = False
+) -> tuple[Task, AuditReport | None]:
     """Look at the data and the machine, and settle what all trials share.
+
+    Args:
+        tuning: the study's knobs.
+        config: what trials share.
+        terminal: shows the data.
+        joining: a study whose first process has audited the same data.
 
     Raises:
         ConfigError: an unknown backbone, several of them, or a recipe that leaves nothing to tune.
@@ -38,7 +46,7 @@ def prepare(tuning: TuneConfig, config: TrainConfig, terminal: Terminal) -> tupl
         config.data, config.demo_images, config.val_fraction, config.test_fraction, config.data_seed
     )  # fmt: skip
     cache_dir = cache.folder_of(config.cache_dir)
-    report = _audited(source, config, cache_dir, terminal)
+    report = None if joining else _audited(source, config, cache_dir, terminal)
     with terminal.working() as working:
         dataset = open_dataset(source, size, cache_dir, working, SEEN)
     _show(dataset, terminal)
@@ -47,6 +55,7 @@ def prepare(tuning: TuneConfig, config: TrainConfig, terminal: Terminal) -> tupl
         size = backbone.image_size(settled.image_size)
         with terminal.working() as working:
             dataset = resized(dataset, size, cache.folder_of(config.cache_dir), working)
+    terminal.say("Looking at this machine, in the process that trials are begun from ...")
     plan = process.call(_look, settled, size, dataset.manifest.synthetic)
     config = settled.model_copy(
         update={

@@ -36,6 +36,9 @@ class Listener(Protocol):
     def epoch(self, message: Epoch) -> bool:
         """An epoch is done; whether it shall go on."""
 
+    def stopping(self, reason: str) -> None:
+        """It was told to save how far it has come, and to end."""
+
 
 @dataclass
 class Stop:
@@ -76,6 +79,7 @@ def run(target: Callable[..., None], work: object, listener: Listener, stop: Sto
             if stop.reason and not told:
                 process.terminate()
                 told = True
+                listener.stopping(stop.reason)
             if ours.poll(_POLL):
                 outcome = _receive(ours, listener)
                 if outcome is not None:

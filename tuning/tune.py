@@ -139,7 +139,7 @@ def _join(name: str, kept: RDBStorage, overrides: Mapping[str, str], worker: str
     config = parse(found.config.model_dump() | local | {"recipe": "seed", "audit": "off"}, "python -m tuning worker")
     with gpus.claim(config.device):
         process.warm_up()
-        task, _ = prepare(found.tuning.model_copy(update={"recipe": "seed"}), config, terminal)
+        task, _ = prepare(found.tuning.model_copy(update={"recipe": "seed"}), config, terminal, joining=True)
         if task.digest() != found.task:
             digests = {split: task.dataset.manifest.digest(split) for split in found.data}
             raise ConfigError(
@@ -228,6 +228,8 @@ def _more_workers(opened: Opened, task: Task, terminal: Terminal) -> Iterator[No
             one.terminate()
         raise
     finally:
+        if any(one.poll() is None for one in more):
+            terminal.say("Waiting for the other workers to end ...")
         codes = [one.wait() for one in more]
     if failed := [str(code) for code in codes if code]:
         terminal.warn(f"{len(failed)} of {tuning.workers} workers ended with exit code {', '.join(failed)}; see above")

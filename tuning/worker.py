@@ -149,7 +149,7 @@ class Worker:
         optuna_trial.set_user_attr(study.RUN, run.id)
         plan = self._plans[int(values["batch_size"])]
         work = trial.Work(self.task, values, plan, self._place(self.study.trials[number]))
-        listener = _Listener(optuna_trial, run, self.task, bars)
+        listener = _Listener(optuna_trial, run, self.task, bars, self.terminal)
         with _ended_badly(run):
             outcome = process.run(trial.main, work, listener, self.stop)
             listener.costs(time.monotonic() - began, plan)
@@ -290,8 +290,11 @@ def _ended_badly(run: tracked.TrialRun) -> Iterator[None]:
 class _Listener:
     """Passes on how a trial goes to Optuna, the tracker and the screen; a `process.Listener`."""
 
-    def __init__(self, optuna_trial: optuna.Trial, run: tracked.TrialRun, task: Task, bars: Working) -> None:
+    def __init__(
+        self, optuna_trial: optuna.Trial, run: tracked.TrialRun, task: Task, bars: Working, terminal: Terminal
+    ) -> None:
         self._optuna_trial, self._run, self._task, self._bars = optuna_trial, run, task, bars
+        self._terminal = terminal
         self.values: list[float] = []
         self.measured_gib = 0.0
         self._training_seconds = 0.0
@@ -320,6 +323,10 @@ class _Listener:
             return True
         self._optuna_trial.report(value, learned)
         return not self._optuna_trial.should_prune()
+
+    def stopping(self, reason: str) -> None:
+        """Say it."""
+        self._terminal.say(f"{reason}: trial {self._optuna_trial.number} saves how far it has come.")
 
     def costs(self, seconds: float, plan: MemoryPlan) -> None:
         """Log what the trial has cost, and what it cost beyond its training."""

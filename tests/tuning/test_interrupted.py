@@ -90,6 +90,7 @@ def test_the_same_command_goes_on(forked: Callable[..., Command], tmp_path: Path
     if how != "kill":
         assert code == 6
         assert "Go on with: python -m tuning --model test_resnet" in said
+        assert re.search(r"stopped by SIGINT: trial \d saves how far it has come\.", said)
     eventually(lambda: not psutil.pid_exists(victim.pid), tmp_path)  # a trial dies with its study
 
     own = opened(tmp_path)

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 class Recorder:
     def __init__(self, go_on: bool = True) -> None:
         self.epochs: list[int] = []
+        self.stopped = ""
         self.go_on = go_on
 
     def planned(self, message: Planned) -> None:
@@ -32,6 +33,9 @@ class Recorder:
     def epoch(self, message: Epoch) -> bool:
         self.epochs.append(message.number)
         return self.go_on
+
+    def stopping(self, reason: str) -> None:
+        self.stopped = reason
 
 
 def counting(work: object, connection: Connection) -> None:
@@ -115,8 +119,10 @@ def test_a_stop_is_passed_on_and_waited_for() -> None:
             stop.reason = "stopped by the test"
             return True
 
-    outcome = process.run(patient, None, Stopping(), stop)
+    listener = Stopping()
+    outcome = process.run(patient, None, listener, stop)
     assert outcome == Outcome("interrupted", "asked to")
+    assert listener.stopped == "stopped by the test"
 
 
 def test_a_question_in_another_process() -> None:

@@ -9,8 +9,7 @@ from optuna.trial import TrialState
 
 from fracture.config import TrainConfig
 from fracture.tracking import liveness
-from tuning import study
-from tuning.conclude import importances
+from tuning import conclude, study
 from tuning.task import _NOT_LEARNED
 
 
@@ -126,6 +125,9 @@ def test_a_lost_trial_is_tried_again_with_its_values_but_not_for_ever() -> None:
         assert asked.number == turn + 1
     assert not study.retry(own, own.trials[asked.number])
     assert study.count(own) == study.Count(0, 1)
+    assert conclude.counted_by_end(own) == f"{study.MOST_RETRIES} interrupted and tried again, 1 running"
+    study.fail(own, own.trials[asked.number])
+    assert conclude.counted_by_end(own).endswith(", 1 failed")
 
 
 @pytest.mark.parametrize(
@@ -174,7 +176,7 @@ def test_importances_need_ten_complete_trials(trials: int, told: bool) -> None:
         asked = own.ask()
         asked.suggest_float("lr", 1e-5, 1e-2, log=True)
         own.tell(asked, number / 10)
-    assert bool(importances(own)) is told
+    assert bool(conclude.importances(own)) is told
 
 
 def test_a_setting_that_is_new_makes_no_study_of_an_earlier_version_another() -> None:

@@ -53,6 +53,7 @@ def test_workers_share_a_study(
     workers = [forked(words, store_root, tmp_path / f"{number}.log") for number in range(2)]
     for one in workers:
         assert one.wait() == 0, one.said
+        assert "audit=off" not in one.said, "the first process has audited the data"
     tune(given, trials=TRIALS + 2, workers=2)  # two more, one by a real `python -m tuning worker`, and the end
 
     with storage.closing(RDBStorage(storage.address("auto"))) as kept:
