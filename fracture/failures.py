@@ -86,6 +86,11 @@ def sentence(error: BaseException) -> str:
     return without_secrets(said[:300])
 
 
+def unreadable(error: Exception) -> str:
+    """Why a file cannot be read, in plain words: what the system says without its number and the path."""
+    return str(error.strerror if isinstance(error, OSError) and error.strerror else error)
+
+
 def require_space(folder: Path, size: int, what: str) -> None:
     """See that a file system has room, before anything is written to it.
 

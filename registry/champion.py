@@ -19,7 +19,9 @@ from registry.lines import Line
 from registry.model_status import ModelStatus
 from registry.versions import THRESHOLDS, Registry
 
-_SHOWN = ("balanced_accuracy", "macro_f1", "latency_ms", "memory_mib", "checkpoint_mib")
+_SHOWN = {  # tags of a version, and digits behind the point
+    "balanced_accuracy": 3, "macro_f1": 3, "latency_ms": 1, "memory_mib": 0, "checkpoint_mib": 1,
+}  # fmt: skip
 NO_REASON = "nobody said why"
 MARGIN = 0.02  # balanced accuracy that a challenger may be worse by, at the lower end of the paired interval
 
@@ -179,7 +181,7 @@ def _show(registry: Registry, contest: ChallengeResult, terminal: Terminal) -> N
     for role, version in (("candidate", contest.candidate), ("champion", contest.champion)):
         if version:
             tags = registry.version(version).tags
-            rows.append([role, version, *(tags.get(name, "unknown") for name in _SHOWN)])
+            rows.append([role, version, *(_rounded(tags.get(name, ""), digits) for name, digits in _SHOWN.items())])
     terminal.table("Challenge", ["", "version", *(metric_title(name) for name in _SHOWN)], rows)
     if contest.paired:
         differences = [
@@ -188,6 +190,14 @@ def _show(registry: Registry, contest: ChallengeResult, terminal: Terminal) -> N
         ]
         terminal.table("Candidate minus champion, same images", ["metric", "difference", "low", "high"], differences)
     terminal.say(contest.sentence)
+
+
+def _rounded(value: str, digits: int) -> str:
+    """A figure from a tag; unknown where there is none."""
+    try:
+        return f"{float(value):,.{digits}f}"
+    except ValueError:
+        return "unknown"
 
 
 def _first(candidate: str) -> ChallengeResult:

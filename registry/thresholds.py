@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fracture.errors import ConfigError
+from fracture.failures import unreadable
 from fracture.rules import RuleText
 
 DEFAULT = Path(__file__).with_name("thresholds.toml")
@@ -98,8 +99,9 @@ def read(path: Path) -> Thresholds:
     """
     try:
         return Thresholds.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        allowed = "Allowed: default, demo, or a TOML file of thresholds"
+        raise ConfigError(f"--thresholds {path}: cannot be read: {unreadable(error)}. {allowed}") from error
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors(include_url=False))
         raise ConfigError(f"{path}: {problems}\n{DEFAULT.name} beside the code shows all thresholds.") from error

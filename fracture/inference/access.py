@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fracture.errors import ConfigError
+from fracture.failures import unreadable
 
 _OPEN = frozenset({"/", "/page.css", "/page.js", "/healthz"})  # hold no answers: the page asks for the token
 _PROBES = frozenset({"/healthz", "/metrics"})  # called every few seconds by machines: no line
@@ -37,7 +38,7 @@ def read_token(path: Path) -> str:
     try:
         token = path.read_text(encoding="ascii").strip()
     except (OSError, ValueError) as error:
-        raise ConfigError(f"--token {path}: cannot be read as ASCII text: {error}") from error
+        raise ConfigError(f"--token {path}: cannot be read as ASCII text: {unreadable(error)}") from error
     if len(token) < _SHORTEST or len(token.split()) != 1:
         raise ConfigError(
             f"--token {path}: holds {len(token)} characters, one word of {_SHORTEST} or more is needed. "

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fracture.errors import ConfigError
+from fracture.failures import unreadable
 
 DEFAULT = Path(__file__).with_name("thresholds.toml")
 _FIXED = ConfigDict(frozen=True, extra="forbid")
@@ -66,7 +67,8 @@ def read(path: Path = DEFAULT) -> Limits:
     try:
         return Limits.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
+        allowed = "Allowed: default, or a TOML file of thresholds"
+        raise ConfigError(f"--thresholds {path}: cannot be read: {unreadable(error)}. {allowed}") from error
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors(include_url=False))
         raise ConfigError(f"{path}: {problems}\n{DEFAULT} shows all thresholds.") from error

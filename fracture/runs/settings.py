@@ -6,6 +6,7 @@ import yaml
 
 from fracture.config import TrainConfig, spelt
 from fracture.errors import ConfigError
+from fracture.failures import unreadable
 from fracture.files import as_text
 
 _OF_ONE_RUN = frozenset({"resume", "fold"})  # say nothing about another one
@@ -19,10 +20,8 @@ def from_file(path: Path) -> dict[str, str]:
     """
     try:
         held = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"--config {path}: {error.strerror}; name a YAML or JSON file") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"--config {path}: cannot be read as YAML or JSON: {as_text(str(error))}") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"--config {path}: cannot be read as YAML or JSON: {as_text(unreadable(error))}") from error
     if not isinstance(held, dict):
         raise ConfigError(f"--config {path}: has no settings; write a line each, as `model: swin`")
     found = {}

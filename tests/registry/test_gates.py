@@ -1,6 +1,7 @@
 """Gates, one by one, on made-up evidence."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -213,3 +214,5 @@ def test_wrong_thresholds_are_explained(text: str, words: str, tmp_path: Any) ->
     path.write_text(text)
     with pytest.raises(ConfigError, match=words):
         thresholds.read(path)
+    with pytest.raises(ConfigError, match=r"--thresholds low: cannot be read: No such file or dir.*Allowed: def"):
+        thresholds.read(Path("low"))

@@ -559,6 +559,13 @@ def test_verify_looks_once_and_fetches_no_file_twice(d: Deployed, ask: Ask, monk
     assert len(fetched) == len(set(fetched)) == len({run for run, *_ in fetched}) == 3
 
 
+@pytest.mark.parametrize(
+    ("tag", "digits", "shown"), [("6.7000", 1, "6.7"), ("1386.0000", 0, "1,386"), ("", 3, "unknown")]
+)
+def test_figures_of_a_challenge_have_as_many_digits_as_mean_something(tag: str, digits: int, shown: str) -> None:
+    assert champion._rounded(tag, digits) == shown
+
+
 def test_what_is_no_version(d: Deployed, ask: Ask) -> None:
     for version in ("abc", "0", "-1", "²", "9" * 30, "77"):
         code, said = ask("show", "--name", NAME, "--", version)
