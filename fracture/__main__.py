@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
+from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn
 
@@ -131,7 +132,10 @@ def _run(command: click.Command, name: str) -> None:
 
 def _other_spelling(words: list[str]) -> str:
     """What to say to who has typed what `mlflow run` takes, or what other programs call a parameter."""
-    if "-P" in words or any(re.fullmatch(r"[a-z_]+=.*", word) for word in words):
+    pairs = [
+        word for before, word in pairwise(["", *words]) if re.fullmatch(r"[a-z_]+=.*", word) and before[:2] != "--"
+    ]
+    if "-P" in words or pairs:
         return "NAME=VALUE is for `mlflow run . -P NAME=VALUE`; here it is --NAME VALUE."
     names = (word.removeprefix("--").partition("=")[0].replace("-", "_") for word in words if word.startswith("--"))
     return next((f"It is called --{_CALLED[name]} here." for name in names if name in _CALLED), "")

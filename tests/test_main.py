@@ -129,6 +129,11 @@ def test_a_mistyped_verb_is_answered_with_the_nearest(
     assert f"No such command '{typed}'. Did you mean '{meant}'?" in capsys.readouterr().err
 
 
+def test_values_of_options_are_no_other_spelling(cli: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli("prepare", "here", "--columns", "path=file", "--nope") == 2
+    assert "NAME=VALUE" not in capsys.readouterr().err
+
+
 def test_a_terminal_is_told_that_loading_takes_a_while(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("")
     code = "import click, fracture.__main__ as it; it.run(click.Command('', callback=lambda: exec('import torch')), '')"

@@ -29,7 +29,7 @@ def prepare(
     """Look at the data and the machine, and settle what all trials share.
 
     Args:
-        tuning: the study's knobs.
+        tuning: the study's settings.
         config: what trials share.
         terminal: shows the data.
         joining: a study whose first process has audited the same data.
