@@ -1,6 +1,7 @@
 """Whether names can be classes, or are the structure of a data set: splits, counters, patients, dates, formats."""
 
 import re
+import shlex
 import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -123,7 +124,7 @@ def spelling(name: str) -> str:
     """What spellings of one class have in common: case, blanks, a dot at the end, ``fractures`` and ``fractured``."""
     text = "".join(one for one in unicodedata.normalize("NFKC", name).casefold() if unicodedata.category(one) != "Cf")
     text = re.sub(r"[\s_]+", "_", _SEPARATED.sub("", text.strip(" _.,;:'\"")))
-    return _ENDING.sub("", text)
+    return re.sub(r"(?<=\d)\.0+$", "", _ENDING.sub("", text))
 
 
 _ANSWERS = (  # what people write for yes and for no, of which a column holds one each
@@ -132,10 +133,17 @@ _ANSWERS = (  # what people write for yes and for no, of which a column holds on
 )
 
 
-def same_answers(names: Collection[str]) -> list[list[str]]:
-    """The names that say the same of yes and no, as ``1`` and ``yes`` do; none where each is said in one way."""
-    held = [sorted(name for name in names if name.strip().casefold() in one) for one in _ANSWERS]
-    return [one for one in held if len(one) > 1]
+def named_twice(names: Collection[str]) -> tuple[str, str]:
+    """A sentence on classes with two names, and the ``OLD=NEW`` that makes one of each; both empty where none has."""
+    spelt: dict[str, list[str]] = {}
+    for name in sorted(names):
+        spelt.setdefault(spelling(name), []).append(name)
+    answers = [sorted(name for name in names if name.strip().casefold() in one) for one in _ANSWERS]  # 1 and yes
+    for held, how in ((spelt.values(), "differ in their spelling only"), (answers, "mean the same")):
+        if twice := [one for one in held if len(one) > 1]:
+            pairs = ",".join(f"{other}={one[0]}" for one in twice for other in one[1:])
+            return f"classes that {how}: {'; '.join(', '.join(one) for one in twice[:5])}", shlex.quote(pairs)
+    return "", ""
 
 
 def says_class(names: Collection[str]) -> bool:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from fracture.data import cache, demo
 from fracture.data.folders import LAYOUTS, read_folder
+from fracture.data.handmade import read_manifest
 from fracture.data.manifest import SPLITS, Manifest, Row, read_csv
 from fracture.data.split import assign
 from fracture.errors import DataError
@@ -127,7 +128,7 @@ def read(source: Source, cache_dir: Path, problems: list[str], progress: cache.P
     if path.is_dir():
         return read_folder(path, problems)
     if path.is_file() and path.suffix.lower() == ".csv":
-        return read_csv(path)
+        return read_manifest(path)
     if path.exists():
         hint = f"`fracture prepare {shlex.quote(str(path))} --out manifest.csv` makes a manifest of an archive."
         raise DataError(f"data={path.absolute()}: is neither a folder nor a .csv file", f"{hint} {LAYOUTS}")

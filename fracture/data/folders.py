@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from fracture.data.class_names import MAX_CLASSES, structure
+from fracture.data.class_names import MAX_CLASSES, named_twice, structure
 from fracture.data.exclusions import kind_of, reasons
 from fracture.data.groups import merge
 from fracture.data.images import SUFFIXES
@@ -100,7 +100,7 @@ def _no_classes(rows: Sequence[Row], tree: Tree) -> list[str]:
     labels = {row.label for row in rows}
     if len(labels) > MAX_CLASSES:
         return [f"{tree.root}: its folders would make {len(labels):,} classes, more than {MAX_CLASSES}"]
-    if found := structure(labels):
+    if found := structure(labels) or named_twice(labels)[0]:
         return [f"{tree.root}: {found}"]
     folders = {row.path: class_folders(tree.place(row.path)) for row in rows}
     levels = levels_of({str(path): held for path, held in folders.items()}, tree.root.name)

@@ -156,7 +156,7 @@ def read_csv(path: Path) -> Manifest:
             )
         problems: list[str] = []
         rows = [_row(record, root, f"{path}:{line}", problems) for line, record in table.rows]
-    problems += _contradictions(rows, path)
+    problems = problems or _contradictions(rows, path)
     if not rows:
         problems.append(f"{path}: has no row")
     if problems:
@@ -180,16 +180,19 @@ def write_csv(manifest: Manifest, path: Path) -> None:
 
 
 def _contradictions(rows: list[Row], path: Path) -> list[str]:
-    """A sentence for each image that two rows give different labels."""
-    labels: dict[Path, set[str]] = {}
+    """A sentence for each image that several rows name: it would count several times, or in two splits."""
+    named: dict[Path, list[Row]] = {}
     for row in rows:
-        labels.setdefault(row.path, set()).add(row.label)
-    return [
-        f"{path}: {image} has {len(held)} labels in its rows: {', '.join(sorted(held))}; `fracture prepare` decides by "
-        "--readers"
-        for image, held in labels.items()
-        if len(held) > 1
-    ]
+        named.setdefault(row.path, []).append(row)
+    problems = []
+    for image, held in named.items():
+        labels = sorted({row.label for row in held})
+        if len(labels) > 1:
+            told = f"has {len(labels)} labels in its rows: {', '.join(labels)}; `fracture prepare` decides by --readers"
+            problems.append(f"{path}: {image} {told}")
+        elif len(held) > 1:
+            problems.append(f"{path}: {image} is named by {len(held)} rows; `fracture prepare` makes one of them")
+    return problems
 
 
 def _row(record: Mapping[str | None, str], root: Path, where: str, problems: list[str]) -> Row:

@@ -281,3 +281,10 @@ def test_a_broken_link_is_told(tmp_path: Path) -> None:
     root = tree(tmp_path / "data", "./", "a/1.png", "b/2.png")
     (root / "a" / "gone.png").symlink_to(tmp_path / "nowhere.png")
     assert any("gone.png: is a broken link or no regular file; fix" in problem for problem in read(root)[1])
+
+
+def test_folders_that_spell_one_class_in_two_ways_are_refused(tmp_path: Path, make_images: Callable[..., Path]) -> None:
+    root = make_images(tmp_path / "data", 6, (), ("Fractured", "fracture", "normal"))
+    problems: list[str] = []
+    read_folder(root, problems)
+    assert f"{root}: classes that differ in their spelling only: Fractured, fracture" in problems

@@ -14,10 +14,11 @@ from fracture.data.audit.judge import PairLike, judge
 from fracture.data.audit.page import render
 from fracture.data.audit.report import AuditReport, Image
 from fracture.data.groups import merge
+from fracture.data.handmade import read_manifest
 from fracture.data.inspection.inspect import Progress, inspect
 from fracture.data.inspection.inspected import Inspection
 from fracture.data.inspection.pool import workers_of
-from fracture.data.manifest import Manifest, Row, read_csv
+from fracture.data.manifest import Manifest, Row
 from fracture.data.near_duplicates.pairs import NearPair, NearPairs, near_duplicates
 from fracture.data.patients import Rule, patients_of
 from fracture.data.prepare.config import PrepareConfig
@@ -84,7 +85,7 @@ def open_data(data: Path, cache_dir: Path, progress: Progress | None = None) -> 
         DataError: there is nothing to read.
     """
     if data.suffix.lower() == ".csv":
-        return read_csv(data)
+        return read_manifest(data)
     if data.is_file():
         raise DataError(f"{data}: is neither a manifest CSV nor a folder", "`fracture prepare` makes one of it.")
     found = gather([data], PrepareConfig(), cache_dir / "archives", progress)[0]

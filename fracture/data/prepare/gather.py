@@ -1,12 +1,11 @@
 """From what people have (folders, archives, CSV files, manifests) to records."""
 
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fracture.data.class_names import MAX_CLASSES, same_answers, spelling
+from fracture.data.class_names import MAX_CLASSES, named_twice
 from fracture.data.exclusions import Exclusion
 from fracture.data.inspection.inspect import Progress
 from fracture.data.manifest import read_csv
@@ -233,25 +232,13 @@ def _labelled(one: Gathered, config: PrepareConfig, left_out: list[Exclusion]) -
 def _check_classes(gathered: list[Gathered]) -> None:
     """How many classes there are is known before anything is decoded."""
     counts = Counter(record.label for one in gathered for record in one.records if record.label)
-    spellings: dict[str, list[str]] = {}
-    for label in sorted(counts):
-        spellings.setdefault(spelling(label), []).append(label)
-    _check_twice([held for held in spellings.values() if len(held) > 1], "differ in their spelling only")
-    _check_twice(same_answers(counts), "mean the same")
+    said, pairs = named_twice(counts)
+    if said:
+        raise DataError(said, f"If they are the same: --label-map {pairs}.")
     if len(counts) > MAX_CLASSES:
         shown = ", ".join(f"{label} ({n:,})" for label, n in counts.most_common(5))
         raise DataError(
             f"{len(counts):,} classes, more than {MAX_CLASSES}: {shown}, ...",
             "Is it another column or folder? --columns label=NAME and --label-pattern say which, --label-map "
             "OLD=NEW,OTHER= renames classes and excludes them.",
-        )
-
-
-def _check_twice(twice: Sequence[Sequence[str]], how: str) -> None:
-    """No two names of one class."""
-    if twice:
-        pairs = ",".join(f"{other}={held[0]}" for held in twice for other in held[1:])
-        raise DataError(
-            f"classes that {how}: {'; '.join(', '.join(held) for held in twice[:5])}",
-            f"If they are the same: --label-map {shlex.quote(pairs)}.",
         )

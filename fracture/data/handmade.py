@@ -1,0 +1,45 @@
+"""Manifests that people write or edit: what only `prepare` understands is refused, not passed over."""
+
+import shlex
+from pathlib import Path
+
+from fracture.data.class_names import named_twice
+from fracture.data.listing import some
+from fracture.data.manifest import STUDY, Manifest, read_csv
+from fracture.data.prepare.cells import findings_of, is_unknown
+from fracture.data.prepare.columns import OURS, find_columns
+from fracture.data.prepare.index import FileIndex
+from fracture.data.tables import EXCESS, open_table, plain
+from fracture.errors import DataError
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a manifest CSV, whoever wrote it.
+
+    Raises:
+        DataError: see `read_csv`; one class under two names; or, where `prepare` has not written it, patients or splits
+            in a column that is called otherwise, cells beyond the header, and labels that are no classes.
+    """
+    manifest = read_csv(path)
+    prepare = f"`fracture prepare {shlex.quote(str(path))}"
+    if (twice := named_twice(manifest.classes))[0]:
+        raise DataError(f"{path}: {twice[0]}", f"If they are the same: {prepare} --label-map {twice[1]} --out m.csv`.")
+    with open_table(path) as table:
+        if set(table.names) >= OURS:
+            return manifest
+        rows = [row for _, row in table.rows]
+    columns = find_columns(path, table.names, rows, {"path": ["path"]}, FileIndex(path.parent), True, table.header).one
+    patient, split = columns.get("patient", ""), columns.get("split", "")
+    problems = []
+    if patient and plain(patient) not in STUDY and "group" not in table.names:
+        problems.append(f"{path}: the column {patient} names patients; in a manifest it is called group")
+    if split and "split" not in table.names:
+        problems.append(f"{path}: the column {split} names splits; in a manifest it is called split")
+    if odd := [one for one in manifest.classes if is_unknown(one, manifest.classes) or
+               findings_of(one, manifest.classes) != [one]]:  # fmt: skip
+        problems.append(f"{path}: labels that name no class, or several: {some(odd)}")
+    if excess := [row[EXCESS] for row in rows if EXCESS in row]:
+        problems.append(f"{path}: {len(excess):,} rows have more cells than the header has columns: {some(excess)}")
+    if problems:
+        raise DataError(problems, f"{prepare} --out manifest.csv` reads such a table, and makes a manifest of it.")
+    return manifest

@@ -1,0 +1,59 @@
+"""Manifests that people write or edit: what only `prepare` understands is refused by training and audit."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from fracture.data.handmade import read_manifest
+from fracture.errors import DataError
+
+N = 12
+REFUSED: dict[str, tuple[str, Sequence[str], str]] = {
+    "patients": ("path,label,patient_id", ["a,P1", "b,P2"], "column patient_id names patients"),
+    "a group in capitals": ("path,label,Group", ["a,P1", "b,P2"], "column Group names patients"),
+    "splits": ("path,label,Split", ["a,train", "b,test"], "column Split names splits"),
+    "splits by values": ("path,label,used for", ["a,train", "b,test"], "column used for names splits"),
+    "two splits of one image": (
+        "path,label,split",
+        ["a,train", *["b,test"] * 10, "a,val"],
+        "named by 2 rows; .fracture prepare.",
+    ),
+    "cells beyond the header": ("path,label", ["a", "b", "a,old"], "rows have more cells .*: old"),
+    "capitals": ("path,label", ["a", "A", "b"], "spelling only: A, a"),
+    "decimals": ("path,label", ["2.0", "2", "3"], "spelling only: 2, 2.0"),
+    "answers": ("path,label", ["yes", "1", "no"], "mean the same: 1, yes"),
+    "nobody knows": ("path,label", ["a", "unknown", "b"], "no class, or several: unknown"),
+    "two findings": ("path,label", ["a", "b", "a|b"], "no class, or several: a.b"),
+    "body parts": ("path,label", ["wrist", "elbow"], "these look like body parts"),
+    "another column of classes": ("path,label,label_new", ["a,a", "b,b", "a,b"], "name different classes"),
+}
+
+
+@pytest.mark.parametrize(("header", "cells", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_only_prepare_understands_is_refused(
+    header: str, cells: Sequence[str], message: str, tmp_path: Path
+) -> None:
+    images = N - 1 if "named by 2 rows" in message else N
+    lines = [f"{i % images}.png,{cells[i % len(cells)]}" for i in range(N)]
+    (tmp_path / "m.csv").write_text("\n".join([header, *lines]))
+    with pytest.raises(DataError, match=message):
+        read_manifest(tmp_path / "m.csv")
+
+
+KEPT = {
+    "a group beside a patient": ("path,label,group,patient_id", ["a,g,P1", "b,h,P2"]),
+    "a study, which is a group": ("path,label,study_id", ["a,1", "b,2"]),
+    "grades": ("path,label", ["1", "2", "3"]),
+    "one of prepare, with any columns": (
+        "path,label,split,group,sha256,phash,Patient",
+        ["a,train,,,,x", "wrist,,,,,y"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("header", "cells"), KEPT.values(), ids=KEPT)
+def test_what_a_manifest_says_itself_is_kept(header: str, cells: Sequence[str], tmp_path: Path) -> None:
+    lines = [f"{i}.png,{cells[i % len(cells)]}" for i in range(N)]
+    (tmp_path / "m.csv").write_text("\n".join([header, *lines]))
+    assert len(read_manifest(tmp_path / "m.csv").rows) == N
