@@ -1,7 +1,7 @@
 """DICOM numbers as a viewer shows them: modality LUT, VOI LUT or window, palettes and deep colours, to 8-bit grey.
 
 What pydicom's functions do to files that are in order is done here to the last bit, and files that are not are borne:
-empty slopes, windows of no width, tables of 8 bits that call themselves tables of 16.
+empty slopes, windows of no width or beside all values, tables of 8 bits that call themselves tables of 16.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from PIL import Image
 from pydicom.dataset import Dataset
 
 from fracture.data.dicom_frame import Frame, first_value, number, numbers
-from fracture.data.pixels import Floats, Grey, ImageError, Numbers, luminance, stretch
+from fracture.data.pixels import Floats, Grey, ImageError, Mask, Numbers, luminance, stretch
 
 _PALETTE = "not a readable DICOM image (its colours lie in a table, and the table is missing or damaged)"
 _PALETTES = tuple(f"{colour}PaletteColorLookupTable" for colour in ("Red", "Green", "Blue"))
@@ -29,10 +29,21 @@ def shown(dataset: Dataset, frame: Frame) -> Grey:
         return _of_palette(dataset, frame.values)
     if frame.values.ndim == 3:
         return _of_colours(frame)
+    _take_from_groups(dataset)
     values, low, high = _modality(dataset, frame)
-    values = _of_interest(dataset, values, low, high)
+    image = np.ones(values.shape, np.bool_) if frame.padding is None else ~frame.padding
+    values = _of_interest(dataset, values, low, high, image)
     inverted = frame.photometric == "MONOCHROME1"
-    return stretch(-values if inverted else values, None if frame.padding is None else ~frame.padding)
+    return stretch(-values if inverted else values, None if frame.padding is None else image)
+
+
+def _take_from_groups(dataset: Dataset) -> None:
+    """Put rescaling and window where other files have them: enhanced objects have groups, the frame's own last."""
+    for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        for kind in ("PixelValueTransformationSequence", "FrameVOILUTSequence"):
+            group = first_value(dataset, groups)
+            if group is not None and (held := first_value(group, kind)) is not None:
+                dataset.update(held)
 
 
 def _of_colours(frame: Frame) -> Grey:
@@ -71,8 +82,8 @@ def _modality(dataset: Dataset, frame: Frame) -> tuple[Numbers, float, float]:
     return np.asarray(frame.values, np.float64) * slope + intercept, ends[0], ends[1]
 
 
-def _of_interest(dataset: Dataset, values: Numbers, low: float, high: float) -> Floats:
-    """Values after the first VOI LUT, else the first window that has a width, else as they are (PS3.3 C.11.2)."""
+def _of_interest(dataset: Dataset, values: Numbers, low: float, high: float, image: Mask) -> Floats:
+    """Values after the first VOI LUT, else the first window that shows anything, else as they are (PS3.3 C.11.2)."""
     if (table := first_value(dataset, "VOILUTSequence")) is not None:
         looked_up = _looked_up(dataset, table, "LUT", values)
         if looked_up is not None:
@@ -82,7 +93,9 @@ def _of_interest(dataset: Dataset, values: Numbers, low: float, high: float) -> 
     least = 1.0 if function not in ("LINEAR_EXACT", "SIGMOID") else np.finfo(np.float64).tiny
     for centre, width in zip(numbers(dataset, "WindowCenter"), numbers(dataset, "WindowWidth"), strict=False):
         if centre is not None and width is not None and width >= least:
-            return _windowed(exact, centre, width, function, low, high)
+            spread = _windowed(exact, centre, width, function, low, high)
+            if image.any() and 255 * np.ptp(spread[image]) >= high - low:  # else it is beside all values
+                return spread
     return exact
 
 

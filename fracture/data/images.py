@@ -31,7 +31,7 @@ __all__ = [
     "check_size", "decode", "is_dicom", "letterbox", "opened", "placed", "stretch", "why_unread",
 ]  # fmt: skip
 
-PREPROCESSING_VERSION = 2  # raise it whenever a pixel of decode() or letterbox() changes: caches and models carry it
+PREPROCESSING_VERSION = 3  # raise it whenever a pixel of decode() or letterbox() changes: caches and models carry it
 
 _TURNS = {  # by EXIF orientation; 1 is upright
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,

@@ -18,7 +18,7 @@ from fracture.files import replacing
 from fracture.models import backbones
 from fracture.models.ensemble import Ensemble, Mean, Member, Side, Std, Temperature
 
-SAME_PREPROCESSING = frozenset({1, 2})  # what 2 changed are files that were decoded wrongly; models of 1 go on
+SAME_PREPROCESSING = frozenset({1, 2, 3})  # what changed are files that were decoded wrongly; older models go on
 
 
 class Sidecar(BaseModel):

@@ -92,6 +92,43 @@ def test_of_several_windows_the_first_with_a_width_is_taken() -> None:
     np.testing.assert_array_equal(decode(make(GREY, WindowCenter=["50", "1000"], WindowWidth=["0", "400"])), one)
 
 
+def _item(name: str, **tags: Any) -> Any:
+    """A group of an enhanced object that holds another one."""
+    inner, outer = pydicom.Dataset(), pydicom.Dataset()
+    inner.update(tags)
+    setattr(outer, name, [inner])
+    return outer
+
+
+WINDOW = {"WindowCenter": "1000", "WindowWidth": "400"}
+NEGATIVE = {"RescaleSlope": "-1", "RescaleIntercept": "4095"}
+ALIKE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "a window above all values": ({"WindowCenter": "20000", "WindowWidth": "100"}, {}),
+    "a window below all values": ({"WindowCenter": "-600", "WindowWidth": "100"}, {}),
+    "a second window that shows it": ({"WindowCenter": ["-600", "1000"], "WindowWidth": ["100", "400"]}, WINDOW),
+    "a window beside all but the padding": (
+        {"WindowCenter": "-646", "WindowWidth": "1300", "PixelPaddingValue": 0}, {"PixelPaddingValue": 0},
+    ),
+    "shared window": ({"SharedFunctionalGroupsSequence": ("FrameVOILUTSequence", WINDOW)}, WINDOW),
+    "the frame's window": ({"PerFrameFunctionalGroupsSequence": ("FrameVOILUTSequence", WINDOW)}, WINDOW),
+    "shared slope": ({"SharedFunctionalGroupsSequence": ("PixelValueTransformationSequence", NEGATIVE)}, NEGATIVE),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("tags", "alike"), ALIKE.values(), ids=ALIKE)
+def test_windows_that_show_nothing_are_ignored_and_those_of_groups_are_found(
+    tags: dict[str, Any], alike: dict[str, Any]
+) -> None:
+    own = {key: [_item(value[0], **value[1])] if isinstance(value, tuple) else value for key, value in tags.items()}
+    shown = decode(make(GREY, **own))
+    np.testing.assert_array_equal(shown, decode(make(GREY, **alike)))
+    assert np.ptp(shown) == 255
+
+
+def test_a_window_on_nothing_but_padding_leaves_it_black() -> None:
+    assert not decode(make(np.full((9, 9), 7, np.uint16), WindowCenter="7", WindowWidth="2", PixelPaddingValue=7)).any()
+
+
 @pytest.mark.parametrize("tags", [{}, {"VOILUTFunction": "LINEAR_EXACT"}, {"VOILUTFunction": "SIGMOID"}], ids=str)
 @pytest.mark.parametrize("scale", [{}, {"RescaleSlope": "2.5", "RescaleIntercept": "-1024"}], ids=str)
 @settings(deadline=None, max_examples=40)
@@ -104,9 +141,11 @@ def test_files_in_order_look_to_the_last_bit_as_pydicom_shows_them(
     data = make(GREY, WindowCenter=str(centre), WindowWidth=str(width), **tags, **scale,
                 PhotometricInterpretation=f"MONOCHROME{photometric}")  # fmt: skip
     dataset = pydicom.dcmread(io.BytesIO(data))
-    values = np.asarray(apply_voi_lut(apply_modality_lut(dataset.pixel_array, dataset), dataset), np.float64)
-    wanted = spread(-values if photometric == 1 else values) if np.ptp(values) else np.zeros_like(values)
-    np.testing.assert_array_equal(decode(data), wanted)
+    rescaled = np.asarray(apply_modality_lut(dataset.pixel_array, dataset), np.float64)
+    values = np.asarray(apply_voi_lut(rescaled, dataset), np.float64)
+    if np.ptp(values) * 255 < 4095 * float(scale.get("RescaleSlope", 1)):  # a window beside all values is ignored
+        values = rescaled
+    np.testing.assert_array_equal(decode(data), spread(-values if photometric == 1 else values))
 
 
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])

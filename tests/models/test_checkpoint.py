@@ -68,11 +68,11 @@ def test_models_of_version_1_load_as_only_wrongly_decoded_files_changed(model: t
     assert checkpoint.PREPROCESSING_VERSION in checkpoint.SAME_PREPROCESSING, "which models may go on is to be said"
 
 
-@pytest.mark.parametrize("version", [0, 3, 99])
+@pytest.mark.parametrize("version", [0, 4, 99])
 def test_models_of_other_preprocessing_are_refused(version: int, model: torch.nn.Module, tmp_path: Path) -> None:
     path = tmp_path / "best.pth"
     save(path, model.state_dict(), sidecar(model, preprocessing_version=version))
-    with pytest.raises(ConfigError, match=f"made for preprocessing {version}, this is 2: its answers would be off"):
+    with pytest.raises(ConfigError, match=f"made for preprocessing {version}, this is 3: its answers would be off"):
         load(path)
 
 
