@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageOps
 
-from fracture.data.annotations.shares import Unusable
+from fracture.data.annotations.shares import Unusable, from_pixels
 from fracture.data.boxes import Box, from_text, turned
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.drawn_boxes import DrawnBoxes
 from fracture.data.prepare.prepare import Prepared, prepare
 from fracture.data.prepare.table_boxes import find_boxes
+from fracture.errors import DataError
 
 N, WIDTH, HEIGHT = 24, 40, 20
 EDGES = (4, 2, 10, 12)  # left, top, right, bottom of what is drawn, in stored pixels
@@ -154,3 +155,31 @@ def test_boxes_of_via_are_on_the_image_as_it_is_shown(tmp_path: Path) -> None:
 @pytest.mark.parametrize("names", [("x", "y"), ("width", "height"), ("left", "right"), ("xmin", "ymin", "xmax")])
 def test_other_columns_draw_none(names: tuple[str, ...]) -> None:
     assert find_boxes(["path", "label", *names], []) is None
+
+
+def test_boxes_of_images_that_were_scaled_or_turned_since(tmp_path: Path) -> None:
+    names = [f"{i}.jpg" for i in range(N)]
+    for i, name in enumerate(names):
+        _image(tmp_path / name, i)
+    edges = [10 * edge for edge in EDGES]
+    header = ["path", "label", "xmin", "ymin", "xmax", "ymax"]
+    for size, of_image in (((10 * WIDTH, 10 * HEIGHT), True), ((edges[2] - edges[0], edges[3] - edges[1]), False)):
+        with (tmp_path / "t.csv").open("w", newline="") as file:
+            csv.writer(file).writerows(
+                [[*header, "width", "height"], *([name, "ab"[i % 2], *edges, *size] for i, name in enumerate(names))]
+            )
+        if of_image:
+            for row in _prepare(tmp_path / "t.csv").manifest.rows:
+                _is_on_the_white(row.path, from_text(row.extra["boxes"])[0])
+        else:
+            with pytest.raises(DataError, match="its box lies outside the image"):
+                _prepare(tmp_path / "t.csv")
+    box = Box("x", 0.1, 0.1, 0.3, 0.3)
+    with pytest.raises(Unusable, match=r"drawn on 20 x 40 pixels .*, the image has 40 x 20"):
+        DrawnBoxes((box,), size=(HEIGHT, WIDTH)).text(tmp_path / "0.jpg", WIDTH, HEIGHT)
+
+
+def test_a_box_smaller_than_a_pixel_is_probably_one_in_shares() -> None:
+    with pytest.raises(Unusable, match="smaller than a pixel"):
+        from_pixels("x", (0.1, 0.1, 0.4, 0.4), WIDTH, HEIGHT)
+    assert from_pixels("x", (4.2, 0, 4.8, 9), WIDTH, HEIGHT)

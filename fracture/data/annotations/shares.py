@@ -50,12 +50,14 @@ def from_pixels(label: str, edges: Edges, width: object, height: object) -> Box:
     """The box with these edges (left, top, right, bottom) in pixels of an image of that size.
 
     Raises:
-        Unusable: the size is not known, or as `from_shares`.
+        Unusable: the size is not known, the box is smaller than a pixel, or as `from_shares`.
     """
     across, down = number(width, "the image's width"), number(height, "the image's height")
     if min(across, down) < 1:
         raise Unusable(f"the image's size is not given: {across:g} x {down:g}")
     left, top, right, bottom = edges
+    if 0 < right - left < 1 and 0 < bottom - top < 1:
+        raise Unusable("its box is smaller than a pixel: its numbers may be shares of the image where pixels belong")
     return from_shares(label, (left / across, top / down, right / across, bottom / down))
 
 

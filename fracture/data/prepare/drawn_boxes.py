@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fracture.data.annotations.annotated import Finding
-from fracture.data.annotations.shares import Edges, from_pixels
+from fracture.data.annotations.shares import Edges, Unusable, from_pixels
 from fracture.data.boxes import Box, to_text, turned
 from fracture.data.images import orientation_of
 
@@ -40,11 +40,15 @@ class DrawnBoxes:
             height: likewise.
 
         Raises:
-            Unusable: a box has no area, or lies outside the image.
+            Unusable: a box has no area, or lies outside the image, or the image has other sides than it was drawn on.
         """
         if not self.shares and not self.pixels:
             return to_text(())
         turn = orientation_of(path)
+        if self.shares and self.size == (height, width) != (width, height) and turn < 5:
+            raise Unusable(
+                f"its boxes are drawn on {height} x {width} pixels (width x height), the image has {width} x {height}"
+            )
         shown = self.upright or (self.size == (width, height) and turn >= 5 and width != height)
         stored = (width, height) if shown or turn < 5 else (height, width)
         boxes = [*self.shares, *(from_pixels(label, edges, *stored) for label, edges in self.pixels)]
