@@ -5,8 +5,9 @@ import io
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
@@ -25,6 +26,7 @@ _NOT_WESTERN = re.compile(  # what other encodings look like in Windows-1252, an
 )
 _TITLES = 6  # lines that may stand above a header
 _LOOKED_AT = 20  # lines that tell what separates the columns
+_END = "\ue000"  # a line that no file has
 EXCESS = None  # key of the cells beyond the header's columns
 
 
@@ -79,6 +81,7 @@ def open_table(path: Path, foreign: bool = False) -> Iterator[Table]:
         delimiter, skipped, titles = _dialect(file, foreign)
         for _ in range(skipped):
             file.readline()
+        _check_quotes(path, text, delimiter)
         reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
         yield _table(path, reader, skipped, (*notes, *titles))
     except UnicodeError as error:
@@ -87,6 +90,31 @@ def open_table(path: Path, foreign: bool = False) -> Iterator[Table]:
         raise DataError(f"{path}: cannot be read as CSV: {error.strerror or error}") from error
     except csv.Error as error:
         raise DataError(f"{path}: cannot be read as CSV: {error}") from error
+
+
+def _check_quotes(path: Path, text: str, delimiter: str) -> None:
+    """A quote that nothing ends takes the rows below it into its cell.
+
+    Raises:
+        DataError: a cell reaches to the end of the file, or holds a line that begins with the path of an image.
+    """
+    if '"' not in text:
+        return
+    lines = chain(io.StringIO(text, newline=""), ("\n", _END))
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+    row, widest = [""], 0
+    with suppress(csv.Error):  # a cell that is too long
+        for row in reader:
+            widest = max(widest, len(row))
+            inside = [line.split(delimiter) for cell in row if "\n" in cell for line in cell.splitlines()[1:]]
+            if any(len(one) == widest and _is_path(one[0].strip()) for one in inside):
+                break
+    if row != [_END]:
+        raise DataError(
+            f"{path}: a quotation mark that nothing ends makes one cell of several rows, by line {reader.line_num}: "
+            f"{max(row, key=len).partition(chr(10))[0][:60]}",
+            'Take it out, or write it twice ("") inside a quoted cell.',
+        )
 
 
 def _decoded(data: bytes, foreign: bool) -> tuple[str, list[str]]:

@@ -439,6 +439,30 @@ def test_commas_in_names_of_columns_separate_nothing(plant: Plant) -> None:
     assert {record.label for record in read_table(root / "t.csv", PrepareConfig(), "").records} == {"A", "B"}
 
 
+QUOTES = {
+    "at the end of nothing": lambda i: f'"report {i}' if i == 5 else f"report {i}",
+    "in pairs by chance": lambda i: f'"report {i}' if i in (5, 9) else f"report {i}",
+    "before a long table": lambda i: f'"report {i}' if i == 5 else "report " * 700,
+}
+
+
+@pytest.mark.parametrize("cell", QUOTES.values(), ids=QUOTES)
+def test_a_quotation_mark_that_nothing_ends_takes_no_rows(cell: Callable[[int], str], plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    rows = [f"{i}.png,{'AB'[i % 2]},{cell(i)}" for i in range(N)]
+    (root / "t.csv").write_text("\n".join(["path,label,report", *rows]))
+    with pytest.raises(DataError, match="quotation mark that nothing ends makes one cell of several rows"):
+        _prepare(root / "t.csv")
+
+
+def test_quotation_marks_in_reports_are_text(plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    report = ('"line one\nof 0.png, see 1.png"', '5" long', '"said ""none"""')
+    rows = [f"{i}.png,{'AB'[i % 2]},{report[i % 3]}" for i in range(N)]
+    (root / "t.csv").write_text("\n".join(["path,label,report", *rows]))
+    assert len(_prepare(root / "t.csv").manifest.rows) == N
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
 def test_unicode_is_read_with_and_without_its_mark(encoding: str, plant: Plant) -> None:
     root = plant("a.png", "b.png")
