@@ -683,6 +683,8 @@ CONTRADICTING = {
     "two words for classes": ("class", "diagnosis"),
     "a second version": ("label", "label_corrected"),
     "a column that a spreadsheet has doubled": ("label", "label.1"),
+    "a column that says whether it is fractured": ("label", "fractured"),
+    "a column of the healthy": ("class", "is_normal"),
 }
 
 

@@ -1,7 +1,6 @@
 """Tables and boxes beside folders of classes: the patients that they name, and where they contradict the folders."""
 
 import os
-import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ from fracture.data.annotations import Annotated
 from fracture.data.class_names import MAX_CLASSES, spelling, structure
 from fracture.data.listing import some
 from fracture.data.prepare.cells import is_unknown
-from fracture.data.prepare.columns import OURS, SPELLINGS, Columns, find_columns, said_columns
+from fracture.data.prepare.columns import FRACTURED, OURS, SPELLINGS, Columns, find_columns, said_columns
 from fracture.data.prepare.index import FileIndex
 from fracture.data.prepare.pairs import canonical
 from fracture.data.tables import is_table, named_column, open_table, plain
@@ -21,7 +20,6 @@ from fracture.errors import DataError
 
 _MOST = 20  # tables that are looked at
 _OWN = 0.9  # images a row at least, where only its values make a column one of paths
-_FRACTURED = re.compile(r"(?:is_|has_)?fractured?(?:_visible|_present)?")  # columns of a class beside `SPELLINGS`
 
 
 @dataclass(frozen=True)
@@ -163,7 +161,7 @@ def _check_classes(tree: Tree, table: _Table, labels: Mapping[str, str]) -> None
 def _fractured(table: _Table) -> str:
     """A column that only says whether there is a fracture, empty if there is none."""
     names = table.rows[0][0]
-    return next((name for name in names if isinstance(name, str) and _FRACTURED.fullmatch(plain(name))), "")
+    return next((name for name in names if isinstance(name, str) and FRACTURED.fullmatch(plain(name))), "")
 
 
 def _contradicting(pairs: Mapping[str, tuple[str, str]]) -> list[str]:

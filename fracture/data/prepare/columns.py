@@ -41,7 +41,8 @@ _PATIENTS = (  # who is in the images, else when they were taken, since a patien
 )
 _LABEL = "|".join(SPELLINGS["label"])
 _VERSION = r"new|old|final|corrected|revised|original|true|gt|consensus|v?\d+|[ab]"
-_ANOTHER_LABEL = re.compile(rf"(?:(?:{_VERSION})[_.]?)?(?:{_LABEL})s?(?:[_.]?(?:{_VERSION}))?")
+FRACTURED = re.compile(r"(?:is_|has_|any_)?(?:fractured?|ab_?normal(?:ity)?|normal)(?:_visible|_present)?")  # 1 or 0
+_ANOTHER_LABEL = re.compile(rf"{FRACTURED.pattern}|(?:(?:{_VERSION})[_.]?)?(?:{_LABEL})s?(?:[_.]?(?:{_VERSION}))?")
 OURS = {"group", "sha256", "phash"}  # columns of a manifest that `prepare` has written
 _ROBOFLOW = "_classes.csv"  # Roboflow's table: a column for each class
 _SENTENCE = re.compile(r"^\S+(?:\s+\S+){2,}\.$|^\S+(?:\s+\S+){6}")  # three words and a full stop, or seven
