@@ -120,7 +120,8 @@ def page(schema: dict[str, Any]) -> str:
     ]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        '<title>fracture: the interface for programs</title><link rel="stylesheet" href="page.css"></head>'
+        '<title>fracture: the interface for programs</title><link rel="icon" href="data:,">'
+        '<link rel="stylesheet" href="page.css"></head>'
         f"<body class='text'><main><h1>The interface for programs</h1><p>{html.escape(SUMMARY)}</p>"
         "<p><a href='.'>The page for people</a> · <a href='openapi.json'>openapi.json</a></p>"
         f"<h2>Addresses</h2><table><tbody>{''.join(ways)}</tbody></table>"

@@ -325,3 +325,5 @@ def test_the_page_answers_in_a_browser(browser: Any, served: Any, address: str, 
     while "bones version 4" not in shown("model") and time.monotonic() < until:
         time.sleep(0.1)
     assert "bones version 4" in shown("model"), "the page says which model answers now"
+    browser.get(f"{address.rstrip('/')}/docs")
+    assert browser.execute_script("return document.documentElement.scrollWidth") == 390, "nor is /docs"
