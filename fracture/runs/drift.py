@@ -62,7 +62,7 @@ def open_window(log: str, against: str, since: str, images: Collection[str] = ()
     check_answers(log, place, since)
     rows = sorted(place.read(since), key=lambda row: row.time)
     among = _answered_most(rows, images)
-    found = _own_reference(among[-1]) if against == "auto" else find_reference(against)
+    found = _own_reference(among[-1]) if against == "auto" else _named_reference(against)
     fitting = [row for row in rows if found and row.weights == found.weights_sha256]
     last = among[-1] if against == "auto" else (fitting or among)[-1]
     own = [row for row in rows if _served(row) == _served(last)]
@@ -127,6 +127,19 @@ def drift(log: str, against: str, since: str, limits: Limits, out: Path, termina
     if found.not_compared:
         raise ConfigError(f"{found.named}: whether the images drift is not known: {found.not_compared}")
     return found
+
+
+def _named_reference(name: str) -> Reference | None:
+    """The reference that ``--against`` names.
+
+    Raises:
+        ConfigError: it names none that there is, or something else.
+    """
+    if re.fullmatch(r"[0-9a-f]{4,31}", name):
+        query.run_of(name)  # the beginning of an id is answered with the whole
+    if not (_RUN.fullmatch(name) or name.startswith("models:/") or name.endswith(".json")):
+        raise ConfigError(f"--against {name}: Allowed: the id of a run, models:/NAME@ALIAS, or a reference.json")
+    return find_reference(name)
 
 
 def _served(row: Record) -> tuple[str, str, str]:

@@ -306,6 +306,9 @@ def test_the_command_reports_keeps_a_run_and_ends_with_five(
     assert cli("drift", "log", "--since", "all") == 2  # version 3 of a model that is not registered
     assert "--against names another one" in capsys.readouterr().err
     assert cli("drift", "log", "--since", "all", "--against", "none.json") == 2
+    for wrong, said in (("nope", "--against nope: Allowed: the id of a run, models:/"), ("0abc", "run 0abc: ")):
+        assert cli("drift", "log", "--since", "all", "--against", wrong) == 2
+        assert said in capsys.readouterr().err
     assert cli("drift", "log", "--since", "soon") == 2
     FolderLog(tmp_path / "bad", make=True).write([replace(row, error="x", probabilities={}) for row in rows(20)])
     assert cli("drift", "bad", *common[2:]) == 5, "files that cannot be read have no class at all"
