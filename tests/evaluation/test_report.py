@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from fracture.evaluation.decide import Answers, fit_decisions
+from fracture.evaluation.decide import Answers, describe, fit_decisions
 from fracture.evaluation.figures.calibration import rejection_figure, reliability_figure, score_figure
 from fracture.evaluation.figures.confusion import confusion_figure
 from fracture.evaluation.figures.costs import Point, cost_figure
@@ -24,6 +24,7 @@ from fracture.evaluation.report.page import Contents, render, shown
 from fracture.evaluation.report.words import limits, summary
 from fracture.evidence import EPOCH_METRICS, Controls, Estimate, EvaluationResults, Results
 from fracture.evidence.hits import Hits
+from fracture.rules import USUAL
 
 pytestmark = pytest.mark.pictures
 CLASSES = ("comminuted_fracture", "no_fracture", "simple_fracture")
@@ -221,6 +222,31 @@ def test_a_temperature_of_few_images_is_warned_of(n: int) -> None:
     found = results()
     found = found.model_copy(update={"calibration": found.calibration.model_copy(update={"n": n})})
     assert any("fitted on only 12 images" in line for line in limits(found, None)) == (n == 12)
+
+
+def test_every_paragraph_begins_as_a_sentence_does() -> None:
+    answers = Answers(LOGITS, LABELS, [""] * len(LABELS), CLASSES, "no_fracture")
+    decided = describe(answers, fit_decisions(answers), "validation", USUAL)
+    unmet = ("no threshold keeps the error at 0.05",)
+    found = results().model_copy(update={"decisions": decided.model_copy(update={"unmet": unmet})})
+    html = render(Contents("run", found, {}))
+    assert "<p><b>No threshold keeps the error at 0.05.</b></p>" in html
+    assert not re.findall(r"<p[^>]*>(?:<b>)?\s*[a-z][^<]{20}", html.partition("</nav>")[2])
+
+
+@pytest.mark.slow
+def test_pictures_side_by_side_on_paper_do_not_touch(browser: Any, tmp_path: Path) -> None:
+    picture = png(grid_figure([Tile(np.zeros((64, 64), np.uint8), "")] * 4))
+    pictures = {"mistakes": picture, "maps_correct": picture, "maps_wrong": picture}
+    (tmp_path / "report.html").write_text(render(Contents("run", results(), pictures)))
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    browser.get((tmp_path / "report.html").as_uri())
+    first, second = browser.execute_script(
+        "return [...document.querySelectorAll('figure.half img')].slice(0, 2)"
+        ".map(one => [one.getBoundingClientRect().left, one.getBoundingClientRect().right])"
+    )
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert second[0] - first[1] >= 6
 
 
 def test_the_contents_lead_to_what_is_there() -> None:
