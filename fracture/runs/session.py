@@ -1,6 +1,7 @@
 """One tracked run: from a configuration to its evidence in the store, begun afresh or taken up again."""
 
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from fracture.tracking.run import TrackedRun
 from fracture.tracking.summary import summary
 from fracture.training import execution, fit, recipe, state
 from fracture.training.conclude import conclude
+from fracture.training.execution import Plan
 from fracture.training.head import FittedProbe, fit_probe
 from fracture.training.memory.job import plan_memory, write_measured
 from fracture.training.timing import Timings
@@ -241,9 +243,9 @@ def carry_out(run: TrackedRun, job: fit.Job, session: Session, watch: Watch, *, 
     """Train, judge and report; a run that is not ``fresh`` goes on from the state in its folder."""
     terminal = session.terminal
     cache_dir = cache.folder_of(job.config.cache_dir)
-    timings = Timings(cache_dir, terminal.say)
+    timings = Timings(cache_dir, terminal.say, watch.beat)
     if fresh:
-        job = replace(job, plan=fit.choose_execution(job, timings))
+        job = replace(job, plan=_choose_execution(job, cache_dir, watch, terminal))
         job = replace(job, plan=plan_memory(job, cache_dir))
     model = fit.build_model(job)
     if fresh:
@@ -268,6 +270,18 @@ def carry_out(run: TrackedRun, job: fit.Job, session: Session, watch: Watch, *, 
     _publish(run, job, results)
     terminal.results(results)
     return results
+
+
+def _choose_execution(job: fit.Job, cache_dir: Path, watch: Watch, terminal: Terminal) -> Plan:
+    """`fit.choose_execution`, with signs of life."""
+    steps = count()
+    with terminal.working() as progress:
+
+        def beat() -> None:
+            watch.beat()
+            progress("timed steps", next(steps), fit.most_timed(job))
+
+        return fit.choose_execution(job, Timings(cache_dir, terminal.say, beat))
 
 
 def _fit_probe(job: fit.Job, model: nn.Module, watch: Watch, terminal: Terminal) -> FittedProbe:

@@ -36,7 +36,7 @@ from fracture.training.memory.limit import find_limit, hold
 from fracture.training.memory.shortage import is_out_of_memory
 from fracture.training.selection import check_selection, validation_metrics
 from fracture.training.state import Position
-from fracture.training.timing import Timings, with_compile, with_memory_format, with_precision
+from fracture.training.timing import TIMED_STEPS, Timings, with_compile, with_memory_format, with_precision
 from fracture.training.watch import Watch
 
 BEST, _ANSWERS = "best.pth", "validation.npz"
@@ -146,6 +146,11 @@ def choose_execution(job: Job, timings: Timings) -> Plan:
         if any_precision:
             plan = with_precision(plan, model, name, timings, any_format)
         return with_memory_format(plan, model, name, timings) if any_format else plan
+
+
+def most_timed(job: Job) -> int:
+    """How many steps `choose_execution` times at most."""
+    return TIMED_STEPS * (2 if job.config.precision == "auto" and job.plan.precision == "bf16" else 1)
 
 
 def hold_limit(plan: Plan, wanted: float | str) -> None:

@@ -7,7 +7,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -28,6 +28,8 @@ TOLERANCE = 0.02  # by which the loss of a faster step may differ, as a share of
 ROOM = 0.9  # of the memory limit: a compiled step may take more than was predicted of the model as it is
 _TIMED_IMAGES = 2  # enough to tell the formats apart, few enough for a slow processor, and where no more fit on a GPU
 _ROUNDS = 3  # the first to warm up
+TIMED_STEPS = _ROUNDS * len(FORMATS)  # of one precision, at most
+_HOPELESS, _SOON = 3.0, 1.0  # a first step of so many times the other's, and of more seconds, is the only one
 _WORTH = 0.95  # of the other's time, which a choice must take less than
 _CLEARLY = 0.9  # the same for fp32 against bf16, which takes half the memory
 _CLASSES = 3  # whose guess loses log(3); what is compared is two ways to compute one loss
@@ -36,9 +38,9 @@ _CLASSES = 3  # whose guess loses log(3); what is compared is two ways to comput
 class Timings:
     """What was measured on this machine, kept in ``timings.json`` of a folder: nothing is measured twice."""
 
-    def __init__(self, folder: Path, say: Say) -> None:
-        """Keep it in ``folder``; ``say`` is told of what takes a while."""
-        self._folder, self._file, self.say = folder, folder / "timings.json", say
+    def __init__(self, folder: Path, say: Say, beat: Callable[[], object] = lambda: None) -> None:
+        """Keep it in ``folder``; ``say`` is told of what takes a while, ``beat`` is called before each step."""
+        self._folder, self._file, self.say, self.beat = folder, folder / "timings.json", say, beat
         self._said = False
 
     def get(self, key: str) -> dict[str, float]:
@@ -50,7 +52,7 @@ class Timings:
         if found := self.get(key):
             return found
         if not self._said:
-            self.say("Timing a few steps on this machine, once for this backbone and image size.")
+            self.say("Timing a few steps on this machine, once for this backbone and image size; it can take a minute.")
             self._said = True
         return self.keep(key, measure())
 
@@ -193,36 +195,42 @@ def _timed(plan: Plan, model: nn.Module, name: str, timings: Timings) -> dict[st
     """Seconds of a step in each memory format, under the plan's precision, and its loss."""
     images = "" if plan.device == "cpu" else f" of {plan.micro_batch} images"
 
-    return timings.remembered(f"{_key(plan, name)}, with its loss{images}", lambda: _time_formats(model, plan))
+    return timings.remembered(
+        f"{_key(plan, name)}, with its loss{images}", lambda: _time_formats(model, plan, timings.beat)
+    )
 
 
-def _time_formats(model: nn.Module, plan: Plan) -> dict[str, float]:
+def _time_formats(model: nn.Module, plan: Plan, beat: Callable[[], object]) -> dict[str, float]:
     """Seconds of a forward and backward pass in each format, on copies of the model, and the loss of the first.
 
     The best of several rounds in turn, after one to warm up, so that a passing load on the machine hits both alike.
+    What was hopeless in the first is not tried again.
     """
     if plan.device == "cuda":  # a few images leave it waiting for the processor, which tells nothing of a whole batch
         with contextlib.suppress(torch.OutOfMemoryError):
-            return _time_formats_on(model, plan, max(plan.micro_batch, _TIMED_IMAGES))
+            return _time_formats_on(model, plan, max(plan.micro_batch, _TIMED_IMAGES), beat)
         torch.cuda.empty_cache()
-    return _time_formats_on(model, plan, _TIMED_IMAGES)
+    return _time_formats_on(model, plan, _TIMED_IMAGES, beat)
 
 
-def _time_formats_on(model: nn.Module, plan: Plan, images: int) -> dict[str, float]:
+def _time_formats_on(model: nn.Module, plan: Plan, images: int, beat: Callable[[], object]) -> dict[str, float]:
     plans = {name: plan.model_copy(update={"memory_format": name}) for name in FORMATS}
     twins = {name: trial.place(copy.deepcopy(model)).train() for name, trial in plans.items()}
     pixels = _pixels(plan, images)
-    rounds = []
+    steps: dict[str, list[tuple[float, float]]] = {name: [] for name in plans}
     for _ in range(_ROUNDS):
         torch.manual_seed(0)
-        rounds.append(
-            {
-                name: _one_step(twins[name], trial, pixels.contiguous(memory_format=trial.format))
-                for name, trial in plans.items()
-            }
-        )
-    seconds = {name: min(one[name][0] for one in rounds[1:]) for name in plans}
-    return seconds | {"loss": rounds[0]["contiguous"][1]}
+        for name in _worth_a_round({name: one[0][0] for name, one in steps.items() if one}) or plans:
+            beat()
+            steps[name].append(_one_step(twins[name], plans[name], pixels.contiguous(memory_format=plans[name].format)))
+    seconds = {name: min(taken for taken, _ in (one[1:] or one)) for name, one in steps.items()}
+    return seconds | {"loss": steps["contiguous"][0][1]}
+
+
+def _worth_a_round(first: Mapping[str, float]) -> list[str]:
+    """What may still turn out to be the fastest, by the seconds of its first step."""
+    least = min(first.values(), default=0.0)
+    return [name for name, taken in first.items() if taken <= max(_HOPELESS * least, _SOON)]
 
 
 def _time_eager(model: nn.Module, plan: Plan) -> float:

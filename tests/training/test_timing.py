@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from fracture.errors import Interrupted
 from fracture.training import timing
 from fracture.training.compiled import Compiled
 from fracture.training.execution import Plan
@@ -66,6 +67,34 @@ def test_each_setting_is_timed_for_itself_and_said_once(
     assert len(said) == 1
 
 
+def test_a_signal_is_heard_before_each_timed_step(plan: Plan, tiny: torch.nn.Module, tmp_path: Path) -> None:
+    beats: list[int] = []
+
+    def beat() -> None:
+        beats.append(1)
+        if len(beats) == 3:
+            raise Interrupted("stopped")
+
+    with pytest.raises(Interrupted):
+        with_memory_format(plan, tiny, "m", Timings(tmp_path, print, beat))
+    assert not (tmp_path / "timings.json").exists(), "half a timing is none"
+    with_memory_format(plan, tiny, "m", Timings(tmp_path, print, beat))
+    assert len(beats) == 3 + timing.TIMED_STEPS
+
+
+@pytest.mark.parametrize(
+    ("first", "left"),
+    [
+        ({"contiguous": 9.0, "channels_last": 2.0}, ["channels_last"]),
+        ({"contiguous": 5.0, "channels_last": 2.0}, ["contiguous", "channels_last"]),
+        ({"contiguous": 0.9, "channels_last": 0.01}, ["contiguous", "channels_last"]),  # the first of all is slow
+        ({}, []),
+    ],
+)
+def test_what_is_hopeless_is_timed_once(first: dict[str, float], left: list[str]) -> None:
+    assert timing._worth_a_round(first) == left
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "[1]", "3", "null", '"text"'])
 def test_damaged_timings_are_taken_again(
     text: str, plan: Plan, tiny: torch.nn.Module, kept: Timings, tmp_path: Path
@@ -108,7 +137,7 @@ def test_the_precision_is_what_runs_fastest_with_the_same_loss(
     half: tuple[float, ...], full: tuple[float, ...], any_format: bool, precision: str, told: str, plan: Plan,
     tiny: torch.nn.Module, kept: Timings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    def timed(_: torch.nn.Module, tried: Plan) -> dict[str, float]:
+    def timed(_: torch.nn.Module, tried: Plan, _beat: object) -> dict[str, float]:
         contiguous, channels_last, *loss = half if tried.precision == "bf16" else full
         return {"contiguous": contiguous, "channels_last": channels_last, "loss": loss[0] if loss else 1.0}
 
