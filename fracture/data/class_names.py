@@ -28,7 +28,8 @@ _NO_CLASS = re.compile(
     r"images?|imgs?|data|datasets?|labels?|annotations?|masks?|segmentations?|bounding[ _-]?box(?:es)?|bbox(?:es)?"
     r"|heatmaps?|meta(?:data)?|docs?|csvs?|jpegimages|imagesets|segmentationclass|segmentationobject|files?|downloads?"
     r"|exports?|archives?|x-?rays?|radiographs?|scans?|eval(?:uation)?|unseen|development"
-    r"|cross[ _-]?val(?:idation)?|unlabel+ed",
+    r"|cross[ _-]?val(?:idation)?|unlabel+ed|results?|outputs?|predictions?|preds?|inference|figures?|plots?|logs?"
+    r"|runs?|checkpoints?|weights|models?|notebooks?|samples?|examples?|screenshots?|annotated|code|src",
     re.IGNORECASE,
 )
 _SIDES = re.compile(

@@ -27,10 +27,14 @@ LABEL_FILES = (
 )
 _SKIPPED_FOLDERS = ("__MACOSX", "__pycache__", "$RECYCLE.BIN", "System Volume Information", "@eaDir")
 _DRAWN_FOLDER = re.compile(  # pictures made of radiographs
-    r"masks?|segmentations?|seg|labels?|annotations?|heat[ _-]?maps?|overlays?|grad-?cams?|thumbnails?|thumbs?",
+    r"masks?|segmentations?|seg|labels?|annotations?|heat[ _-]?maps?|overlays?|grad-?cams?|thumbnails?|thumbs?"
+    r"|ground[ _-]?truths?|gt|visuali[sz]ations?",
     re.IGNORECASE,
 )
-_DRAWN_FILE = re.compile(r".[_-](?:mask|seg|segmentation|overlay|heatmap|gradcam|thumb|thumbnail)$", re.IGNORECASE)
+_DRAWN_FILE = re.compile(
+    r".[_-](?:mask|seg|segmentation|overlay|heatmap|gradcam|thumb|thumbnail|label|gt|ground[_-]?truth|annotated|bbox)$",
+    re.IGNORECASE,
+)
 _NO_IMAGES = (".py", ".md", ".pdf", ".html", ".htm", ".db", ".ini", ".npy", ".zip", ".pth", ".log")  # not opened
 _NAME = "its name is not valid UTF-8, or holds a line break or another character that is not shown: rename it"
 _HEAD = 256  # bytes that tell a DICOM file

@@ -1,6 +1,7 @@
 """Tables and boxes beside folders of classes: patients that they name count, and contradictions are refused."""
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 from fracture.data.folders import read_folder
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.gather import Gathered, gather
+from fracture.data.prepare.label_files import how_to_read
+from fracture.data.trees import walk
 from fracture.errors import DataError
 
 NAMES = [f"{label}/{label[0]}{i}.png" for label in ("fracture", "no_fracture") for i in range(6)]
@@ -171,3 +174,24 @@ def test_boxes_that_contradict_the_folders(number: int, refused: bool, write: Wr
     with pytest.raises(DataError, match="YOLO annotations contradict the folders of 1 of 12 images"):
         _gather(root)
     assert len(_gather(root, layout="folders").records) == 12
+
+
+@pytest.mark.parametrize(
+    ("ending", "way"), [("csv", "`fracture prepare .*test.csv .*train.csv --out"), ("txt", "make folders of them")]
+)
+def test_lists_of_splits_that_do_not_count_are_said(ending: str, way: str, write: Write) -> None:
+    write(f"train.{ending}", [["file"], *([name] for name in NAMES if "5" not in name)])
+    root = write(f"test.{ending}", [["file"], *([name] for name in NAMES if "5" in name)])
+    (note,) = _gather(root).notes
+    assert re.fullmatch(rf"the splits in test.{ending}, train.{ending} are not used: {way}.*", note)
+    assert read_folder(root, []).notes == (note,)
+    (root / "fracture").rename(root / "train")  # folders that name splits count
+    assert not any("splits in test" in one for one in read_folder(root, []).notes)
+
+
+def test_why_annotations_cannot_be_used_is_said(tmp_path: Path) -> None:
+    (tmp_path / "0.jpg").touch()
+    box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
+    size = "<size><width>0</width><height>0</height></size>"
+    (tmp_path / "0.xml").write_text(f"<annotation>{size}<object><name>fracture</name>{box}</object></annotation>")
+    assert "; 0.xml: the image's size is not given: 0 x 0" in how_to_read(walk(tmp_path))

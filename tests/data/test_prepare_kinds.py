@@ -855,14 +855,16 @@ def test_every_file_is_used_named_or_counted(plant: Plant) -> None:
     (root / "A" / "photo.heic").write_bytes(b"x")
     (root / "notes.docx").write_bytes(b"x")
     (root / "A" / "masks").mkdir()
-    for drawn in ("A/masks/0.png", "A/0_mask.png", "B/@eaDir/1.png"):
+    for drawn in ("A/masks/0.png", "A/0_mask.png", "A/ground truth/0.png", "A/0_label.png", "B/@eaDir/1.png"):
         (root / drawn).parent.mkdir(exist_ok=True)
         (root / drawn).write_bytes((root / "A" / "2.png").read_bytes())
     prepared = _prepare(root)
     assert len(prepared.manifest.rows) == N + 2
     assert sorted(one.reason.split(":")[0] for one in prepared.excluded) == [
         "HEIC photos are not read",
+        "its name ends in label",
         "its name ends in mask",
+        "lies in a folder called ground truth",
         "lies in a folder called masks",
     ]
     assert prepared.sources[0].others == {".docx": 1}
@@ -871,7 +873,7 @@ def test_every_file_is_used_named_or_counted(plant: Plant) -> None:
     assert found == {row.path.name for row in prepared.manifest.rows}
     assert found == {row.path.name for row in read_folder(root, problems).rows}
     assert found == {Path(path).name for path in walk(root).images}
-    assert len(problems) == 3
+    assert len(problems) == 5
     assert any("photo.heic" in problem for problem in problems)
 
 

@@ -10,10 +10,12 @@ from pathlib import Path
 from fracture.data.annotations import Annotated
 from fracture.data.class_names import MAX_CLASSES, spelling, structure
 from fracture.data.listing import some
+from fracture.data.manifest import split_name
 from fracture.data.prepare.cells import is_unknown
 from fracture.data.prepare.columns import FRACTURED, OURS, SPELLINGS, Columns, find_columns, said_columns
 from fracture.data.prepare.index import FileIndex
 from fracture.data.prepare.pairs import canonical
+from fracture.data.prepare.paths import split_of
 from fracture.data.tables import is_table, named_column, open_table, plain
 from fracture.data.trees import Tree
 from fracture.errors import DataError
@@ -74,7 +76,17 @@ def read_beside(tree: Tree, labels: Mapping[str, str], insisted: bool = False) -
         new = {image: who for image, who in table.values(column).items() if image not in patients} if column else {}
         patients |= new
         notes += _said(table, place, column, new, len(labels))
-    return Beside(patients, tuple(notes))
+    return Beside(patients, (*notes, *_split_lists(tree)))
+
+
+def _split_lists(tree: Tree) -> list[str]:
+    """A sentence on lists called ``train`` and ``test``, where the folders name no splits."""
+    lists = {place: split for place in tree.labels if (split := split_name(Path(place).stem))}
+    if len(set(lists.values())) < 2 or any(split_of(image) for image in tree.images):
+        return []
+    named = " ".join(shlex.quote(str(tree.root / place)) for place in lists if is_table(Path(place)))
+    way = f"`fracture prepare {named} --out manifest.csv` uses those of tables" if named else "make folders of them"
+    return [f"the splits in {some(list(lists))} are not used: {way}"]
 
 
 def check_boxes(tree: Tree, labels: Mapping[str, str], sets: Sequence[Annotated]) -> None:

@@ -28,7 +28,9 @@ def how_to_read(tree: Tree) -> str:
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in counts.most_common())
     commands = [*_annotations(tree), *_tables([tree.root / path for path in tree.labels if is_table(Path(path))])]
     ways = "".join(f"\n  {command}" for command in commands)
-    more = f"; to read them:{ways}" if ways else ""
+    why = next((f"; {place}: {reason}" for one in find(tree.root, tree.images, tree.labels) if not one.findings
+                for place, reason in one.problems), "")  # fmt: skip
+    more = f"; to read them:{ways}" if ways else why
     return f"\nFiles that may hold the labels lie there ({kinds}): {some(tree.labels, _SHOWN)}{more}"
 
 
