@@ -93,7 +93,7 @@ def open_dataset(
     manifest = manifest.with_rows(row for row in manifest.rows if row.split in splits or not row.split)
     dataset = _load(manifest, size, cache_dir, problems, progress)
     if problems or dataset is None:
-        raise DataError(problems, LAYOUTS)
+        raise DataError(problems, _way_out(source))
     return dataset
 
 
@@ -106,8 +106,18 @@ def open_images(source: Source, size: int, cache_dir: Path, progress: cache.Prog
     problems: list[str] = []
     dataset = _load(read(source, cache_dir, problems, progress), size, cache_dir, problems, progress)
     if problems or dataset is None:
-        raise DataError(problems, LAYOUTS)
+        raise DataError(problems, _way_out(source))
     return dataset
+
+
+def _way_out(source: Source) -> str:
+    """What helps: another layout of folders; of a manifest, one that `prepare` makes of it."""
+    if not source.data.lower().endswith(".csv"):
+        return LAYOUTS
+    command = f"`fracture prepare {shlex.quote(source.data)} --out new.csv`"
+    return (
+        f"{command} finds files that were moved by their names (below --root DIR), and leaves out what it cannot read."
+    )
 
 
 def resized(dataset: Dataset, size: int, cache_dir: Path, progress: cache.Progress | None = None) -> Dataset:

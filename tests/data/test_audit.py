@@ -15,7 +15,7 @@ from fracture.data.audit.config import AuditConfig
 from fracture.data.audit.confound import PairProbe, Probe
 from fracture.data.audit.judge import judge
 from fracture.data.audit.report import AuditReport, Check, Image
-from fracture.data.manifest import Manifest, read_csv
+from fracture.data.manifest import Manifest, Row, read_csv
 from fracture.data.near_duplicates.pairs import NearPair, NearPairs
 from fracture.errors import DataError
 
@@ -203,6 +203,12 @@ def test_unreadable_files_are_counted_and_the_rest_is_judged(tmp_path: Path, ima
     report = audit_manifest(open_data(images, tmp_path), tmp_path, config=AuditConfig(near_duplicates=False))
     assert _check(report, "unreadable").count == 1
     assert report.to_dict()["unreadable"] == {str(images / "no_fracture" / "empty.png"): "the file is empty"}
+
+
+def test_an_audit_without_a_readable_image_is_none(tmp_path: Path) -> None:
+    rows = tuple(Row(tmp_path / f"{i}.png", "ab"[i % 2], "train") for i in range(4))
+    with pytest.raises(DataError, match=r"none of the 4 images can be read, the first: .*0.png: No such file"):
+        audit_manifest(Manifest("m", tmp_path, rows), tmp_path / "cache")
 
 
 def test_what_cannot_be_audited_is_refused(tmp_path: Path) -> None:

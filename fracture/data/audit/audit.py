@@ -40,6 +40,9 @@ def audit_manifest(
 
     Returns:
         The report; ``report.leaks`` says whether training must be refused, ``report.confounded`` is a tag for the run.
+
+    Raises:
+        DataError: there is an image, and none can be read.
     """
     config = config or AuditConfig()
     workers = workers_of(config.workers)
@@ -49,6 +52,11 @@ def audit_manifest(
     groups = _groups(manifest.rows, inspections, "ignore" if ignored else "auto")
     images = [_image(*one) for one in zip(manifest.rows, groups, inspections, strict=True)]
     readable = [i for i, found in enumerate(inspections) if not found.error]
+    if paths and not readable:
+        raise DataError(
+            f"none of the {len(paths):,} images can be read, the first: {paths[0]}: {inspections[0].error}",
+            "`fracture prepare MANIFEST --out new.csv` finds files that were moved by their names.",
+        )
     files = [(inspections[i].sha256, manifest.rows[i].path) for i in readable]
     near = near_duplicates(files, cache_dir, workers, progress) if config.near_duplicates else NearPairs.none()
     near = _patients_known(near.renumbered(readable), manifest)
