@@ -1,6 +1,7 @@
 """Manifests that people write or edit: what only `prepare` understands is refused, not passed over."""
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 from fracture.data.class_names import named_twice
@@ -28,8 +29,8 @@ def read_manifest(path: Path) -> Manifest:
         if set(table.names) >= OURS:
             return manifest
         rows = [row for _, row in table.rows]
-    columns = find_columns(path, table.names, rows, {"path": ["path"]}, FileIndex(path.parent), True, table.header).one
-    patient, split = columns.get("patient", ""), columns.get("split", "")
+    columns = find_columns(path, table.names, rows, {"path": ["path"]}, FileIndex(path.parent), True, table.header)
+    patient, split = columns.one.get("patient", ""), columns.one.get("split", "")
     problems = []
     if patient and plain(patient) not in STUDY and "group" not in table.names:
         problems.append(f"{path}: the column {patient} names patients; in a manifest it is called group")
@@ -42,4 +43,5 @@ def read_manifest(path: Path) -> Manifest:
         problems.append(f"{path}: {len(excess):,} rows have more cells than the header has columns: {some(excess)}")
     if problems:
         raise DataError(problems, f"{prepare} --out manifest.csv` reads such a table, and makes a manifest of it.")
-    return manifest
+    notes = [f"{note} (of `fracture prepare`)" if "--" in note else note for note in columns.notes[1:]]
+    return replace(manifest, notes=tuple(notes))

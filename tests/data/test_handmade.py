@@ -56,4 +56,13 @@ KEPT = {
 def test_what_a_manifest_says_itself_is_kept(header: str, cells: Sequence[str], tmp_path: Path) -> None:
     lines = [f"{i}.png,{cells[i % len(cells)]}" for i in range(N)]
     (tmp_path / "m.csv").write_text("\n".join([header, *lines]))
+    assert read_manifest(tmp_path / "m.csv").notes == ()
     assert len(read_manifest(tmp_path / "m.csv").rows) == N
+
+
+def test_what_may_be_patients_or_splits_is_said(tmp_path: Path) -> None:
+    lines = [f"{i}.png,{'ab'[i % 2]},{i // 3},{i % 3 == 0}" for i in range(N)]
+    (tmp_path / "m.csv").write_text("\n".join(["path,label,hn,test", *lines]))
+    first, second = read_manifest(tmp_path / "m.csv").notes
+    assert first.startswith("patients could be in the column hn (0, 1, 2 and 1 more)")
+    assert second.startswith("the column test may say the split")

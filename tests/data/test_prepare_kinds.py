@@ -488,7 +488,7 @@ def test_splits_in_other_words_are_said(public: str, plant: Plant) -> None:
     assert all(part in said for part in ("PrivateTest is test", f"{public} is val", "Training is train"))
 
 
-@pytest.mark.parametrize("column", ["is_test", "IS_VALID", "in train", "fold"])
+@pytest.mark.parametrize("column", ["is_test", "IS_VALID", "in train", "fold", "Train"])
 def test_a_column_that_flags_one_split_is_said(column: str, plant: Plant) -> None:
     root = plant(*(f"{i}.png" for i in range(N)))
     rows = [[f"{i}.png", "AB"[i % 2], i // 2 % 2] for i in range(N)]
@@ -771,6 +771,10 @@ def test_a_column_that_may_hold_patients_is_said(column: str, plant: Plant) -> N
     table = _table(root / "t.csv", [["path", "label", column], *rows])
     assert f"patients could be in the column {column} (48320, " in "".join(_prepare(table).sources[0].notes)
     assert _groups(_prepare(table, columns=f"patient={column}")) == N // 4
+    rows = [[*row, i] for i, row in enumerate(rows)]
+    table = _table(root / "t.csv", [["path", "label", column, "case_id"], *rows])
+    said = "".join(_prepare(table).sources[0].notes)
+    assert f"patients could be in the column {column} (48320, " in said, "case_id differs in each row"
 
 
 @pytest.mark.parametrize("held", ["holdout", "Hold-Out set", "held_out"])

@@ -9,7 +9,9 @@ from pathlib import Path
 from fracture.data.class_names import MAX_CLASSES, says_class, structure
 from fracture.data.listing import some
 from fracture.data.manifest import SPLITS, split_name
+from fracture.data.prepare.cells import COLD, HOT
 from fracture.data.prepare.index import FileIndex
+from fracture.data.prepare.pairs import canonical
 from fracture.data.prepare.path_column import path_column
 from fracture.data.tables import named_column, plain
 from fracture.errors import DataError
@@ -201,7 +203,8 @@ def _could_be_patients(
 ) -> list[str]:
     """A sentence on columns that may name patients, where none is known to: identifiers of several rows each."""
     found = []
-    for name in names if "patient" not in meaning else ():
+    known = meaning.get("patient", "")
+    for name in names if not known or not _repeats(known, rows) else ():
         values = [row[name] for row in rows if row[name]]
         own = sorted(set(values))
         if name not in meaning.values() and _IDENTIFIER.fullmatch(plain(name)) and 2 < len(own) <= _MANY * len(values):
@@ -324,11 +327,15 @@ def _check_split(
 
 
 _FLAG = re.compile(r"(?:is|in)_(?:train|test|val|valid|validation|holdout)(?:_set|ing)?|(?:[kc]v?_?)?folds?(?:_?id)?")
+_BARE = re.compile(r"(?:train|test|val|valid|validation|holdout)(?:_set|ing)?")  # a flag where it holds yes and no
 
 
 def _flags(rows: Sequence[Mapping[str | None, str]]) -> list[str]:
     """What is said of columns such as ``is_test``, which name only one split, and ``fold``."""
-    found = [name for name in (rows[0] if rows else {}) if isinstance(name, str) and _FLAG.fullmatch(plain(name))]
+    names = [name for name in (rows[0] if rows else {}) if isinstance(name, str)]
+    bare = [name for name in names if _BARE.fullmatch(plain(name))]
+    yes = {name for name in bare if {canonical(row[name]).lower() for row in rows} <= HOT | COLD}
+    found = [name for name in names if _FLAG.fullmatch(plain(name)) or name in yes]
     return [
         f"the column {name} may say the split, which is not used as such: write train, val or test into a column, and "
         "--columns split=NAME"
