@@ -69,7 +69,7 @@ def _is_plausible(head: bytes, place: int, implicit: bool, little: bool) -> bool
         group, element = struct.unpack_from(f"{order}HH", head, place)
         tag, vr = group << 16 | element, head[place + 4 : place + 6]
         start, length = _extent(head, place, implicit, order)
-        if tag <= last:
+        if tag <= last or (element == 0 and length != 4):  # the length of a group is a number of four bytes
             return False
         if length == _UNDEFINED and (implicit or vr in (b"SQ", b"UN")):  # a sequence, whose end is not known
             return seen + 1 >= _ELEMENTS
