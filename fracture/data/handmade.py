@@ -1,6 +1,7 @@
 """Manifests that people write or edit: what only `prepare` understands is refused, not passed over."""
 
 import shlex
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from fracture.data.class_names import named_twice
 from fracture.data.listing import some
 from fracture.data.manifest import STUDY, Manifest, read_csv
 from fracture.data.prepare.cells import findings_of, is_unknown
-from fracture.data.prepare.columns import OURS, find_columns
+from fracture.data.prepare.columns import OURS, ROUNDED, find_columns
 from fracture.data.prepare.index import FileIndex
 from fracture.data.tables import EXCESS, open_table, plain
 from fracture.errors import DataError
@@ -26,9 +27,10 @@ def read_manifest(path: Path) -> Manifest:
     if (twice := named_twice(manifest.classes))[0]:
         raise DataError(f"{path}: {twice[0]}", f"If they are the same: {prepare} --label-map {twice[1]} --out m.csv`.")
     with open_table(path) as table:
-        if set(table.names) >= OURS:
-            return manifest
         rows = [row for _, row in table.rows]
+    if set(table.names) >= OURS:
+        _check_groups(path, [row.group for row in manifest.rows])
+        return manifest
     columns = find_columns(path, table.names, rows, {"path": ["path"]}, FileIndex(path.parent), True, table.header)
     patient, split = columns.one.get("patient", ""), columns.one.get("split", "")
     problems = []
@@ -45,3 +47,16 @@ def read_manifest(path: Path) -> Manifest:
         raise DataError(problems, f"{prepare} --out manifest.csv` reads such a table, and makes a manifest of it.")
     notes = [f"{note} (of `fracture prepare`)" if "--" in note else note for note in columns.notes[1:]]
     return replace(manifest, notes=tuple(notes))
+
+
+def _check_groups(path: Path, groups: Collection[str]) -> None:
+    """The groups of a manifest that `prepare` has written must be as it wrote them.
+
+    Raises:
+        DataError: a spreadsheet has rounded some.
+    """
+    if rounded := sorted({group for group in groups if ROUNDED.fullmatch(group)}):
+        raise DataError(
+            f"{path}: a spreadsheet has rounded the groups {some(rounded)}, so that several patients are one",
+            "Take the column from the manifest that `fracture prepare` wrote, or run it again.",
+        )

@@ -26,6 +26,7 @@ REFUSED: dict[str, tuple[str, Sequence[str], str]] = {
     "nobody knows": ("path,label", ["a", "unknown", "b"], "no class, or several: unknown"),
     "two findings": ("path,label", ["a", "b", "a|b"], "no class, or several: a.b"),
     "body parts": ("path,label", ["wrist", "elbow"], "these look like body parts"),
+    "rounded groups": ("path,label,group,sha256,phash", ["a,1.2E+10,,", "b,1.3E+10,,"], "rounded the groups 1.2E.10"),
     "another column of classes": ("path,label,label_new", ["a,a", "b,b", "a,b"], "name different classes"),
 }
 

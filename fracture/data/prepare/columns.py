@@ -166,7 +166,7 @@ def _repeats(column: str, rows: Sequence[Mapping[str | None, str]]) -> bool:
     return len(set(values)) < len(values)
 
 
-_ROUNDED = re.compile(r"\d[.,]?\d*E\+\d+", re.IGNORECASE)
+ROUNDED = re.compile(r"\d[.,]?\d*E\+\d+", re.IGNORECASE)
 
 
 def _check_lost(
@@ -186,7 +186,7 @@ def _check_lost(
                 f"with another value, as merged cells of a spreadsheet are saved: {some(held)}",
                 "Split the merged cells and fill the values down, then save the table again; or take out the column.",
             )
-        if what == "patient" and (rounded := sorted({value for value in held if _ROUNDED.fullmatch(value)})):
+        if what == "patient" and (rounded := sorted({value for value in held if ROUNDED.fullmatch(value)})):
             raise DataError(
                 f"{path}: the column {meaning[what]} holds {some(rounded)}: a spreadsheet has rounded these numbers, "
                 "so that several patients are one",
