@@ -28,6 +28,7 @@ from fracture.training import execution
 from fracture.training.memory.limit import find_limit
 
 Status = Literal["ok", "note", "problem"]
+_SHARED = 0.5  # of a core that a thread lacks, and waits for
 _LITTLE, _LOW = 1.0, 5.0  # GiB of free disk: too little for a checkpoint with its state, and soon too little
 _EXTRAS = {"dicom": ("pydicom", "imagecodecs"), "postgres": ("psycopg",), "mysql": ("pymysql",), "export": ("onnx",)}
 
@@ -87,6 +88,7 @@ def _devices() -> Iterator[Finding]:
         f"bf16 {'yes' if execution.computes_bf16('cpu') else 'no'}; memory {memory.total / 2**30:.1f} GiB, "
         f"of which training may take {limit.gib:.1f}",
     )  # fmt: skip
+    yield from _crowded(execution.allowed_threads(), execution.idle_cores())
     if torch.cuda.is_available():
         for number in range(torch.cuda.device_count()):
             card = torch.cuda.get_device_properties(number)
@@ -98,6 +100,16 @@ def _devices() -> Iterator[Finding]:
                       "compare `nvidia-smi` with the build of torch: https://pytorch.org/get-started")  # fmt: skip
     else:
         yield Finding("gpu", "note", "none: training runs on the CPU")
+
+
+def _crowded(threads: int, idle: float) -> Iterator[Finding]:
+    """Threads wait for each other, so that one which shares its core with another program slows all of them."""
+    if threads > 1 and idle < threads - _SHARED:
+        fewer = max(1, round(idle))
+        yield Finding(
+            "processor", "note", f"other programs leave {max(idle, 0.0):.1f} cores for {threads} threads",
+            f"until they end, threads={fewer} may be twice as fast as threads=auto",
+        )  # fmt: skip
 
 
 def _disks() -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,21 @@ def allowed_threads() -> int:
     allowed = len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else psutil.cpu_count() or 1
     physical = psutil.cpu_count(logical=False) or allowed
     return max(1, min(allowed, physical, _quota() or allowed))
+
+
+def idle_cores(seconds: float = 0.3) -> float:
+    """Of the logical cores that this process may use, those that no other one uses, on average over some time."""
+    process = psutil.Process()
+    allowed = process.cpu_affinity() if hasattr(process, "cpu_affinity") else range(psutil.cpu_count() or 1)
+
+    def used() -> float:
+        times = psutil.cpu_times(percpu=True)
+        busy = sum(sum(one) - one.idle - getattr(one, "iowait", 0.0) for one in (times[i] for i in allowed))
+        return float(busy - sum(process.cpu_times()[:2]))
+
+    before, began = used(), time.monotonic()
+    time.sleep(seconds)
+    return len(allowed) - max(0.0, used() - before) / (time.monotonic() - began)
 
 
 def _quota() -> int | None:

@@ -244,6 +244,16 @@ def test_the_doctor_says_what_is_wrong_with_a_store_and_looks_on(
     assert "torch " in shown
 
 
+@pytest.mark.parametrize(
+    ("threads", "idle", "wanted"),
+    [(2, 2.0, ""), (2, 1.6, ""), (2, 1.0, "threads=1 "), (8, 2.9, "threads=3 "), (1, 0.0, "")],
+)
+def test_cores_that_others_use_are_said_with_fewer_threads(threads: int, idle: float, wanted: str) -> None:
+    found = [one.fix for one in doctor._crowded(threads, idle)]
+    assert len(found) == bool(wanted)
+    assert all(wanted in fix for fix in found)
+
+
 def test_a_look_that_fails_hides_no_other(monkeypatch: pytest.MonkeyPatch, store_root: Path) -> None:
     def broken() -> None:
         raise OSError("no such thing")

@@ -1,9 +1,13 @@
 """The plan: what is chosen for a machine, that it is said, and that it is remembered."""
 
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from pydantic import ValidationError
@@ -167,3 +171,12 @@ def test_determinism_is_asked_of_torch_and_given_up_again() -> None:
     finally:
         execution.apply_determinism(wanted=False)
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_core_that_another_process_uses_is_not_idle() -> None:
+    cores = psutil.cpu_count() or 1
+    assert 0 <= execution.idle_cores(0.1) <= cores
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+        time.sleep(0.1)
+        assert execution.idle_cores(0.2) < cores - 0.4
+        busy.kill()
