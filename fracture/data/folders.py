@@ -18,7 +18,7 @@ from fracture.data.patients import patients_of
 from fracture.data.prepare.beside import Beside, read_beside
 from fracture.data.prepare.levels import class_at, levels_of, patient_at, told_patients
 from fracture.data.prepare.paths import class_folders
-from fracture.data.prepare.patient_names import patients_in_names
+from fracture.data.prepare.patient_names import patients_in_names, proposal
 from fracture.data.trees import Tree, is_visible, walk
 from fracture.errors import DataError
 
@@ -166,6 +166,8 @@ def _grouped(rows: list[Row], tree: Tree, problems: list[str]) -> tuple[tuple[Ro
         for sentence in unlikely(found, [row.label for row in rows], [str(row.path) for row in rows])
     ]
     people, notes = _patients(tree, {row.path.relative_to(root).as_posix(): row.label for row in rows}, problems)
+    if not any(people) and (hint := proposal([str(row.path) for row in rows], [one.key for one in found])):
+        notes += (f"no patient is known{hint}: an option of `fracture prepare`",)
     keys = [[*(("patient", who) for who in own), ("original", one.key)] for own, one in zip(people, found, strict=True)]
     numbers = merge(keys)
     names = {number: one.key for number, one in reversed(list(zip(numbers, found, strict=True)))}

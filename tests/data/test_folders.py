@@ -128,6 +128,13 @@ def test_patients_of_folders_and_names_are_groups_and_said(name: Callable[[int],
     }
 
 
+def test_numbers_in_front_of_names_are_said_to_be_patients_perhaps(tmp_path: Path) -> None:
+    names = [f"{'ab'[i % 2]}/{48_320 + i // 4}_{'LR'[i % 2]}{i % 4 // 2}.png" for i in range(48)]
+    (note,) = read(tree(tmp_path / "set", *names))[0].notes
+    assert note.startswith("no patient is known; if 48320, 48321, 48322 and 9 more in front of the file names are")
+    assert read(tree(tmp_path / "other", *(f"{'ab'[i % 2]}/{48_320 + i}.png" for i in range(48))))[0].notes == ()
+
+
 def test_copies_of_one_original_tie_patients_together(tmp_path: Path) -> None:
     names = [f"a/p{i:03d}_{i}.png" for i in range(2, 12)] * 2 + [
         f"b/p{i:03d}_{view}.png" for i in (1, 2) for view in "xy"

@@ -566,6 +566,13 @@ def test_a_class_that_some_splits_lack_is_said_with_the_way_out(plant: Plant) ->
     assert len(_prepare(root, label_map="rare=").manifest.classes) == 2
 
 
+def test_a_column_of_splits_that_is_called_label_is_said_to_be_one(plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    rows = [[f"{i}.png", ("train", "test")[i % 2]] for i in range(N)]
+    with pytest.raises(DataError, match="no column for label, found path, label; label holds splits"):
+        _prepare(_table(root / "t.csv", [["path", "label"], *rows]))
+
+
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 @pytest.mark.parametrize("folder", ["Röntgen", ""])
 def test_letters_with_accents_are_found_in_either_form(form: str, folder: str, plant: Plant) -> None:

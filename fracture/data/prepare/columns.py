@@ -113,7 +113,8 @@ def find_columns(
         _check_label(path, names, rows, meaning)
     needed = ("path",) if labels or not labelled else ("path", "label")
     if missing := [m for m in needed if m not in meaning]:
-        held = f"found {', '.join(names) or 'no column'}{_candidates(names, rows, meaning)}"
+        taken = f"; {meaning['split']} holds splits" if "split" in meaning else ""
+        held = f"found {', '.join(names) or 'no column'}{taken}{_candidates(names, rows, meaning)}"
         raise DataError(f"{path}: no column for {' and '.join(missing)}, {held}", _hint(names, rows, meaning))
     listed = [f"{m}={column}" for m, column in meaning.items()] + ([f"labels={','.join(labels)}"] if labels else [])
     return Columns(meaning, labels, (f"columns: {', '.join(listed)}", *notes))
