@@ -10,7 +10,19 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("fracture", "tuning", "registry")
 BASE = frozenset(
-    {"errors", "rules", "allowed_values", "config", "evidence", "files", "privacy", "progress", "tables", "failures"}
+    {
+        "errors",
+        "rules",
+        "allowed_values",
+        "config",
+        "evidence",
+        "files",
+        "heap",
+        "privacy",
+        "progress",
+        "tables",
+        "failures",
+    }
 )
 ABOVE = {  # what each folder of fracture may import beside itself and BASE
     "data": set(),
@@ -31,10 +43,11 @@ BASE_ORDER = {  # who of BASE may import whom
     "allowed_values": {"errors"},
     "config": {"errors", "files", "rules", "allowed_values"},
     "files": {"errors"},
+    "heap": set(),
     "privacy": set(),
     "failures": {"errors", "privacy"},
     "evidence": {"errors", "rules", "allowed_values", "config"},
-    "progress": {"errors", "config", "evidence", "files", "privacy", "tables"},
+    "progress": {"errors", "config", "evidence", "files", "heap", "privacy", "tables"},
     "tables": {"evidence", "files", "privacy"},
 }
 

@@ -10,7 +10,8 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.requests import ClientDisconnect
 
-from fracture.inference import correction, memory, openapi
+from fracture import heap
+from fracture.inference import correction, openapi
 from fracture.inference.about import About
 from fracture.inference.access import AccessMiddleware
 from fracture.inference.log import Log
@@ -115,7 +116,7 @@ def _add_predict(app: FastAPI, service: Service) -> None:
             service.counters.request(status, time.perf_counter() - began)
             if int(request.headers.get("content-length") or _LARGE) >= _LARGE:
                 request._body = b""
-                asyncio.get_running_loop().run_in_executor(None, memory.give_back)
+                asyncio.get_running_loop().run_in_executor(None, heap.give_back)
 
 
 def _add_feedback(app: FastAPI, service: Service) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from fracture import heap
 from fracture.config import TrainConfig
 from fracture.data.batches import Normalize
 from fracture.data.dataset import Dataset, Indices
@@ -193,6 +194,7 @@ def fit(job: Job, model: torch.nn.Module, watch: Watch, listener: Listener) -> P
     began = time.monotonic() - position.seconds
     try:
         while not is_over(position, job):
+            heap.give_back()  # batches of other sizes have left holes, which the next ones would not fit
             best, shortage = _try_epoch(job, learner, position, feed, watch, listener)
             position.seconds = time.monotonic() - began
             if shortage:  # the failed step's tensors are gone with its exception

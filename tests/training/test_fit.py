@@ -160,6 +160,15 @@ def test_training_learns_what_can_be_learned(make_job: Callable[..., Job]) -> No
     assert results.splits["test"].metrics["accuracy"].value > 0.6  # type: ignore[operator]
 
 
+def test_freed_memory_is_given_back_before_every_epoch(
+    make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[int] = []
+    monkeypatch.setattr("fracture.heap.give_back", lambda: called.append(1))
+    run(make_job(epochs=3, early_stop_patience=0))
+    assert len(called) == 3
+
+
 def test_early_stopping_counts_from_the_best_epoch(make_job: Callable[..., Job]) -> None:
     job = make_job(epochs=30, early_stop_patience=2, lr=1e-8)  # nothing changes, so the first epoch stays the best
     position = run(job)

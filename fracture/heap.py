@@ -1,4 +1,4 @@
-"""Memory that large requests took goes back to the machine."""
+"""Memory that was freed goes back to the machine."""
 
 import ctypes
 import sys
@@ -7,7 +7,7 @@ from functools import cache
 
 
 def give_back() -> None:
-    """Return what was freed: glibc keeps it for a thread that may never ask again. Does nothing on other systems."""
+    """Return what was freed: glibc keeps it for later, in pieces that may never fit. Does nothing on other systems."""
     if trim := _trim():
         trim(0)
 
