@@ -16,12 +16,13 @@ from fracture.data.manifest import SPLITS, Manifest, Row, split_name
 from fracture.data.originals import originals, stem_of, unlikely
 from fracture.data.patients import patients_of
 from fracture.data.prepare.beside import Beside, read_beside
-from fracture.data.prepare.levels import class_at, levels_of, patient_at, told_patients
+from fracture.data.prepare.levels import Levels, class_at, levels_of, patient_at, told_patients
 from fracture.data.prepare.paths import class_folders
 from fracture.data.prepare.patient_names import patients_in_names, proposal
 from fracture.data.trees import Tree, is_visible, walk
 from fracture.errors import DataError
 
+Folders = Mapping[str, Sequence[str]]  # of each image, by its path from the root: those that may be classes or patients
 LAYOUTS = (
     "Allowed: DIR/{train,val,test}/CLASS/*.jpg, DIR/CLASS/{train,val,test}/*.jpg, or DIR/CLASS/*.jpg (split 70/15/15 "
     "by group), or a manifest CSV with the columns path and label. Images end in " + ", ".join(sorted(SUFFIXES)) + "."
@@ -63,8 +64,10 @@ def read_folder(root: Path, problems: list[str]) -> Manifest:
         rows = _split_below(_class_rows(root, "", below, problems), root, problems)
     problems += _unusable(tree, rows)
     before = len(problems)
-    grouped, notes = _grouped(rows, tree, problems)
-    problems += _no_classes(rows, tree)
+    held = {place: class_folders(place) for place in (tree.place(row.path) for row in rows)}
+    levels = levels_of(held, root.name)
+    grouped, notes = _grouped(rows, tree, held, levels, problems)
+    problems += _no_classes(rows, tree, held, levels)
     if len(problems) > before or (tree.labels and problems):
         problems.append(_prepare_hint(tree))
     return Manifest(root.name, root, grouped, notes=notes)
@@ -95,15 +98,13 @@ def _unusable(tree: Tree, rows: list[Row]) -> list[str]:
     return problems + ([f"{gone[0]}: is a broken link or no regular file{more}; fix or remove it"] if gone else [])
 
 
-def _no_classes(rows: Sequence[Row], tree: Tree) -> list[str]:
+def _no_classes(rows: Sequence[Row], tree: Tree, folders: Folders, levels: Levels) -> list[str]:
     """Why the folders' names can be no classes, or why other folders seem to be the classes."""
     labels = {row.label for row in rows}
     if len(labels) > MAX_CLASSES:
         return [f"{tree.root}: its folders would make {len(labels):,} classes, more than {MAX_CLASSES}"]
     if found := structure(labels) or named_twice(labels)[0]:
         return [f"{tree.root}: {found}"]
-    folders = {row.path: class_folders(tree.place(row.path)) for row in rows}
-    levels = levels_of({str(path): held for path, held in folders.items()}, tree.root.name)
     named = {class_at(held, levels.classes, tree.root.name, True) for held in folders.values()}
     if levels.classes < 0 or levels.problem or not rows or len(named) < 2 or labels <= named:
         return []
@@ -152,7 +153,9 @@ def _split_below(rows: list[Row], root: Path, problems: list[str]) -> list[Row]:
     return [replace(row, split=split) for row, split in zip(rows, splits, strict=True)]
 
 
-def _grouped(rows: list[Row], tree: Tree, problems: list[str]) -> tuple[tuple[Row, ...], tuple[str, ...]]:
+def _grouped(
+    rows: list[Row], tree: Tree, folders: Folders, levels: Levels, problems: list[str]
+) -> tuple[tuple[Row, ...], tuple[str, ...]]:
     """The rows with their groups, whatever splits they lie in, and sentences on the patients that were found.
 
     Files of one patient are a group, and so are those whose names say that they were made from one original.
@@ -165,7 +168,8 @@ def _grouped(rows: list[Row], tree: Tree, problems: list[str]) -> tuple[tuple[Ro
         f"`fracture prepare {shlex.quote(str(root))} --originals ignore --out manifest.csv`"
         for sentence in unlikely(found, [row.label for row in rows], [str(row.path) for row in rows])
     ]
-    people, notes = _patients(tree, {row.path.relative_to(root).as_posix(): row.label for row in rows}, problems)
+    labels = dict(zip(folders, (row.label for row in rows), strict=True))
+    people, notes = _patients(tree, labels, folders, levels, problems)
     if not any(people) and (hint := proposal([str(row.path) for row in rows], [one.key for one in found])):
         notes += (f"no patient is known{hint}: an option of `fracture prepare`",)
     keys = [[*(("patient", who) for who in own), ("original", one.key)] for own, one in zip(people, found, strict=True)]
@@ -175,7 +179,9 @@ def _grouped(rows: list[Row], tree: Tree, problems: list[str]) -> tuple[tuple[Ro
     return tuple(replace(row, group=names[number]) for row, number in zip(rows, numbers, strict=True)), notes
 
 
-def _patients(tree: Tree, labels: Mapping[str, str], problems: list[str]) -> tuple[list[list[str]], tuple[str, ...]]:
+def _patients(
+    tree: Tree, labels: Mapping[str, str], folders: Folders, levels: Levels, problems: list[str]
+) -> tuple[list[list[str]], tuple[str, ...]]:
     """The patients of each image by the tables beside them, and by a level of folders or else by its name."""
     beside = Beside({}, ())
     try:
@@ -184,8 +190,6 @@ def _patients(tree: Tree, labels: Mapping[str, str], problems: list[str]) -> tup
         problems.append(str(error))
     named = [f"/{beside.patients[path]}" if path in beside.patients else "" for path in labels]
     known = patients_of(named, [Identity()] * len(named))
-    folders = {path: class_folders(path) for path in labels}
-    levels = levels_of(folders, tree.root.name)
     if levels.classes == 0 and levels.patients:
         found, note = [patient_at(folders[path], levels) for path in labels], told_patients(levels)
     elif beside.patients:

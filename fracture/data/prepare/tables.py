@@ -91,13 +91,7 @@ def read_table(path: Path, config: PrepareConfig, source: str) -> TableRecords:
             refused.update(map(Path, index.find(row.get(columns.one["path"], "")).files))
             named = row.get(columns.one["path"], "")[:300]
             excluded.append(Exclusion(f"{path}:{number} {named}".rstrip(), problem))
-    doubtful = _doubtful(records, index)
-    excluded += [
-        Exclusion(f"{path} {one.name[:300]}", f"{reason}: {one.record.path}", one.record.label, one.record.source)
-        for one, reason in doubtful
-    ]
-    left = {id(one) for one, _ in doubtful}
-    records = _with_studies([one for one in records if id(one) not in left])
+    records = _with_studies(_believed(path, records, index, excluded))
     if not records:
         first = f"; the first: {excluded[0].path}: {excluded[0].reason}" if excluded else ""
         told = "".join(f"; {note}" for note in table.notes)
@@ -310,6 +304,17 @@ def _classes(rows: Sequence[Record]) -> tuple[str, ...] | None:
     if all(row.findings is None for row in rows):
         return None
     return tuple(dict.fromkeys(one for row in rows for one in row.findings or ()))
+
+
+def _believed(table: Path, records: Sequence[_Named], index: FileIndex, excluded: list[Exclusion]) -> list[_Named]:
+    """The records whose file is certainly the one that the table means; ``excluded`` takes the others."""
+    doubtful = {id(one): reason for one, reason in _doubtful(records, index)}
+    excluded += [
+        Exclusion(f"{table} {one.name[:300]}", f"{doubtful[id(one)]}: {one.record.path}", one.record.label,
+                  one.record.source)
+        for one in records if id(one) in doubtful
+    ]  # fmt: skip
+    return [one for one in records if id(one) not in doubtful]
 
 
 def _doubtful(records: Sequence[_Named], index: FileIndex) -> list[tuple[_Named, str]]:
