@@ -535,6 +535,33 @@ def test_the_column_of_patients_may_name_the_images(plant: Plant) -> None:
     assert len(_prepare(_table(root / "t.csv", [["patientId", "Target"], *rows])).manifest.rows) == N
 
 
+NUMBERS: dict[str, tuple[dict[str, Callable[[int], int]], bool]] = {  # columns, and whether one names the images
+    "patients beside ages": ({"patient_id": lambda i: i, "age": lambda i: i * i % 37 + 2}, True),
+    "patients beside row numbers": ({"": lambda i: i + 1, "patient_id": lambda i: (7 * i) % N}, True),
+    "patients beside counts": ({"case": lambda i: i, "fracture_count": lambda i: i % 3 + 1}, True),
+    "boxes of a patient's one image": ({"patientId": lambda i: i, "x": lambda i: i % 5, "y": lambda i: i % 7}, True),
+    "several rows an image": ({"nr": lambda i: i // 2, "age": lambda i: i * i % 37 + 2}, True),
+    "patients elsewhere": ({"mrn": lambda i: 5000 + i, "age": lambda i: i * i % 37 + 2}, False),
+    "row numbers alone": ({"Unnamed: 0": lambda i: i, "age": lambda i: i * i % 37 + 2}, False),
+}
+
+
+@pytest.mark.parametrize(("columns", "named"), NUMBERS.values(), ids=NUMBERS)
+def test_numbers_that_lead_to_images_by_chance_name_none(
+    columns: dict[str, Callable[[int], int]], named: bool, plant: Plant
+) -> None:
+    root = plant(*(f"images/{i}.png" for i in range(N)))
+    rows = [[*(value(i) for value in columns.values()), "AB"[i // 2 % 2]] for i in range(N)]
+    table = _table(root / "t.csv", [[*columns, "label"], *rows])
+    if not named:
+        with pytest.raises(DataError, match="no column for path"):
+            _prepare(table)
+        return
+    names = columns.get("patient_id") or next(iter(columns.values()))
+    labels = {names(i): "AB"[i // 2 % 2] for i in range(N)}
+    assert {int(row.path.stem): row.label for row in _prepare(table).manifest.rows} == labels
+
+
 def test_ages_and_row_numbers_are_no_second_column_of_images(plant: Plant) -> None:
     root = plant(*(f"{i}.png" for i in range(N)))
     rows = [[i, (7 * i) % N, i % 9, (3 * i) % N, "AB"[i % 2]] for i in range(N)]

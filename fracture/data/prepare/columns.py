@@ -12,7 +12,7 @@ from fracture.data.manifest import SPLITS, split_name
 from fracture.data.prepare.cells import COLD, HOT
 from fracture.data.prepare.index import FileIndex
 from fracture.data.prepare.pairs import canonical
-from fracture.data.prepare.path_column import path_column
+from fracture.data.prepare.path_column import IDENTIFIER, is_distinct, path_column
 from fracture.data.tables import named_column, plain
 from fracture.errors import DataError
 
@@ -96,6 +96,8 @@ def find_columns(
     if "path" not in own:
         known = list(dict.fromkeys(c for spelt in SPELLINGS["path"] if (c := named_column(spelt, names))))
         others = {c for m, c in meaning.items() if m != "path"} - set(known)
+        if not known and is_distinct(meaning.get("patient", ""), rows):
+            others.discard(meaning["patient"])  # it may name the images
         could = [name for name in names if name not in others and name not in labels]
         column, note = path_column(path, could, rows, index, known)
         column = column or path_column(path, names, rows, index, [])[0]  # the patient's may name the image as well
@@ -195,7 +197,6 @@ def _check_lost(
             )
 
 
-_IDENTIFIER = re.compile(r"(?:.*_)?(?:id|no|nr|num|number|key|hash|uid|identifier|hn|uhid)s?|.*nummer")
 _MANY = 0.8  # values a row at most, where a column may name patients of several images
 
 
@@ -208,7 +209,7 @@ def _could_be_patients(
     for name in names if not known or not _repeats(known, rows) else ():
         values = [row[name] for row in rows if row[name]]
         own = sorted(set(values))
-        if name not in meaning.values() and _IDENTIFIER.fullmatch(plain(name)) and 2 < len(own) <= _MANY * len(values):
+        if name not in meaning.values() and IDENTIFIER.fullmatch(plain(name)) and 2 < len(own) <= _MANY * len(values):
             found.append(f"{name} ({some(own)})")
     if not found:
         return []

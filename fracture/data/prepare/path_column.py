@@ -1,17 +1,21 @@
 """Which column of a table leads to the images, where the user names none."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 from fracture.data.formats import SUFFIXES
 from fracture.data.prepare.index import FileIndex
+from fracture.data.tables import plain
 from fracture.errors import DataError
 
 _LOOKED_AT = 50  # rows
 _MOSTLY = 0.8  # of the values of a column of paths lead to a file
 _DISTINCT = 0.9  # of the values of a column that could be one of paths as well are other ones than those before
+IDENTIFIER = re.compile(r"(?:.*_)?(?:id|no|nr|num|number|key|hash|uid|identifier|hn|uhid)s?|.*nummer")
+_ROW_NUMBERS = re.compile(r"column_\d+|unnamed:_\d+|index|level_0|row|#")  # columns that programs add
 
 Rows = Sequence[Mapping[str | None, str]]
 
@@ -32,17 +36,19 @@ def path_column(
         DataError: two columns lead to different images, and neither is plainly one of paths.
     """
     rows = rows[:_LOOKED_AT]
-    plain = [name for name in names if _is_plain(name, rows)]
-    if known and known[0] in plain:
-        listed = [name for name in known if name in plain]
+    plainly = [name for name in names if _is_plain(name, rows)]
+    if known and known[0] in plainly:
+        listed = [name for name in known if name in plainly]
         return (known[0], "") if len(listed) == 1 else (_only(path, known[0], listed, rows, index), "")
-    leading = [name for name in names if _leads(name, rows, index)]
-    first = known[0] if known else max(leading, key=lambda name: (name in plain, _hits(name, rows, index)), default="")
-    other = [name for name in leading if name in plain and name != first and _differ(first, name, rows, index)]
-    if first in leading and first not in plain and other:
-        chosen = _only(path, other[0], [name for name in leading if name in plain], rows, index)
+    sure = {*known, *plainly}
+    leading = [name for name in names if _leads(name, rows, index) and (name in sure or not _by_chance(name, rows))]
+    best = max(leading, key=lambda name: (name in plainly, _hits(name, rows, index)), default="")
+    first = known[0] if known else best
+    other = [name for name in leading if name in plainly and name != first and _differ(first, name, rows, index)]
+    if first in leading and first not in plainly and other:
+        chosen = _only(path, other[0], [name for name in leading if name in plainly], rows, index)
         return chosen, f"{first} leads to other images than {chosen}, which holds paths and is taken"
-    could = [name for name in leading if name in plain or (first not in plain and _is_telling(name, rows))]
+    could = [name for name in leading if name in plainly or (first not in plainly and _is_telling(name, rows))]
     return (_only(path, first, could, rows, index) if first in leading else first), ""
 
 
@@ -79,10 +85,29 @@ def _is_plain(name: str, rows: Rows) -> bool:
 
 def _is_telling(name: str, rows: Rows) -> bool:
     """Whether the values could each name an image: they differ, and do not just count the rows."""
+    return is_distinct(name, rows) and not _is_counting(name, rows)
+
+
+def is_distinct(name: str, rows: Rows) -> bool:
+    """Whether nearly each row holds a value of its own in a column, which may be missing."""
+    values = [row[name] for row in rows if row.get(name)]
+    return bool(values) and len(set(values)) >= _DISTINCT * len(values)
+
+
+def _is_counting(name: str, rows: Rows) -> bool:
+    """Whether the values of a column just count the rows."""
     values = [row[name] for row in rows if row[name]]
     numbers = [int(value) for value in values if value.isdecimal()]
-    counting = len(numbers) == len(values) and all(b - a == 1 for a, b in pairwise(numbers))
-    return len(set(values)) >= _DISTINCT * len(values) and not counting
+    return len(numbers) == len(values) and all(b - a == 1 for a, b in pairwise(numbers))
+
+
+def _by_chance(name: str, rows: Rows) -> bool:
+    """Whether a column of numbers leads to files called ``1``, ``2``, ... though it may be of ages, counts or rows."""
+    if not all(row[name].removesuffix(".0").isdecimal() for row in rows if row[name]):
+        return False
+    if _ROW_NUMBERS.fullmatch(plain(name)) and _is_counting(name, rows):
+        return True
+    return not IDENTIFIER.fullmatch(plain(name)) and not is_distinct(name, rows)
 
 
 def _leads(name: str, rows: Rows, index: FileIndex) -> bool:
