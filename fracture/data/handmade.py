@@ -8,7 +8,7 @@ from pathlib import Path
 from fracture.data.class_names import named_twice
 from fracture.data.listing import some
 from fracture.data.manifest import STUDY, Manifest, read_csv
-from fracture.data.prepare.cells import findings_of, is_unknown
+from fracture.data.prepare.cells import findings_of, is_code, is_unknown
 from fracture.data.prepare.columns import OURS, ROUNDED, find_columns
 from fracture.data.prepare.index import FileIndex
 from fracture.data.tables import EXCESS, open_table, plain
@@ -38,7 +38,7 @@ def read_manifest(path: Path) -> Manifest:
         problems.append(f"{path}: the column {patient} names patients; in a manifest it is called group")
     if split and "split" not in table.names:
         problems.append(f"{path}: the column {split} names splits; in a manifest it is called split")
-    if odd := [one for one in manifest.classes if is_unknown(one, manifest.classes) or
+    if odd := [one for one in manifest.classes if is_unknown(one, manifest.classes) or is_code(one) or
                findings_of(one, manifest.classes) != [one]]:  # fmt: skip
         problems.append(f"{path}: labels that name no class, or several: {some(odd)}")
     if excess := [row[EXCESS] for row in rows if EXCESS in row]:

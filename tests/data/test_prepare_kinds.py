@@ -331,7 +331,8 @@ def test_rows_that_cannot_be_believed_are_named(plant: Plant) -> None:
     assert any("1 images beside them are named by no row" in note for note in prepared.sources[0].notes)
 
 
-LISTS = ["A|B", "A; B", "['A', 'B']", '["A", "B"]', "A, B", "A and B", "A+B", "A/B"]
+LISTS = ["A|B", "A; B", "['A', 'B']", '["A", "B"]', "['A' 'B']", "('A', 'B')", '{"choices": ["A", "B"]}', "A, B",
+         "A and B", "A+B", "A/B", '{"findings": {"A": true, "B": true, "C": false}}']  # fmt: skip
 
 
 @pytest.mark.parametrize("several", LISTS)
@@ -690,6 +691,46 @@ def test_minus_one_beside_one_is_nobody_knows(empty: str, plant: Plant) -> None:
     assert "unsure" in mapped.manifest.classes
 
 
+UNKNOWN = ["#REF!", "#DIV/0!", "#NAME?", "<NA>", "NaT", ".", "--", "???", "unk", "TBD", "pending", "missing",
+           "not labeled", "Unlabeled", "9", "-99", "999", "8"]  # fmt: skip
+
+
+@pytest.mark.parametrize("unknown", UNKNOWN)
+def test_what_says_that_nothing_is_known_is_no_class(unknown: str, plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    rows = [[f"{i}.png", ("0", "1", unknown, "1")[i % 4]] for i in range(N)]
+    prepared = _prepare(_table(root / "t.csv", [["path", "label"], *rows]))
+    assert Counter(row.label for row in prepared.manifest.rows) == {"0": N // 4, "1": N // 2}
+    assert {one.reason for one in prepared.excluded} == {f"its label is {unknown!r}: its class is unknown"}
+    assert not any("several findings" in note for note in prepared.sources[0].notes)
+
+
+@pytest.mark.parametrize("labels", [["9", "1"], ["0", "1", "2", "9"], ["✓", "✗"]])
+def test_numbers_and_signs_may_be_classes(labels: list[str], plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    rows = [[f"{i}.png", labels[i % len(labels)]] for i in range(N)]
+    assert _prepare(_table(root / "t.csv", [["path", "label"], *rows])).manifest.classes == tuple(sorted(labels))
+
+
+NO_CLASSES = {
+    "probabilities": (["0.9", "0.1", "0.5"], "the column label holds measurements, not classes: 0.1, 0.5, 0.9"),
+    "with a comma": (["0,9", "0,1"], "the column label holds measurements"),
+    "percentages": (["90%", "10 %"], "the column label holds measurements"),
+    "boxes of Label Studio": (['[{"x": 1, "rectanglelabels": ["A"]}]', '[{"x": 2}]'], "a value of a program"),
+    "a vector": (["[1, 0]", "[0, 1]"], "a value of a program that names no class"),
+    "a vector of numpy": (["[1 0]", "[0 1]"], "none has a label; .* a value of a program that names no class"),
+    "counts": (["{'A': 1}", "{'A': 0}"], "a value of a program that names no class"),
+}
+
+
+@pytest.mark.parametrize(("labels", "words"), NO_CLASSES.values(), ids=NO_CLASSES)
+def test_measurements_and_values_of_programs_are_no_classes(labels: list[str], words: str, plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    rows = [[f"{i}.png", labels[i % len(labels)]] for i in range(N)]
+    with pytest.raises(DataError, match=words):
+        _prepare(_table(root / "t.csv", [["path", "label"], *rows], ";"))
+
+
 def test_folders_of_what_nobody_knows_are_no_class(plant: Plant) -> None:
     prepared = _prepare(plant(*(f"{('fracture', 'normal', 'unclear')[i % 3]}/{i}.png" for i in range(N))))
     assert prepared.manifest.classes == ("fracture", "normal")
@@ -697,7 +738,9 @@ def test_folders_of_what_nobody_knows_are_no_class(plant: Plant) -> None:
 
 def test_classes_that_sound_unsure_are_said(plant: Plant) -> None:
     prepared = _prepare(plant(*(f"{('fracture', 'normal', 'possible fracture')[i % 3]}/{i}.png" for i in range(N))))
-    assert any("may be uncertain: possible fracture; --label-map" in note for note in prepared.sources[0].notes)
+    assert any(
+        "may be uncertain or unusable: possible fracture; --label-map" in note for note in prepared.sources[0].notes
+    )
 
 
 def test_sentences_of_reports_are_no_classes(plant: Plant) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from fracture.data.class_names import MAX_CLASSES, says_class, structure
 from fracture.data.listing import some
 from fracture.data.manifest import SPLITS, split_name
-from fracture.data.prepare.cells import COLD, HOT
+from fracture.data.prepare.cells import COLD, HOT, is_code, is_unknown
 from fracture.data.prepare.index import FileIndex
 from fracture.data.prepare.pairs import canonical
 from fracture.data.prepare.path_column import IDENTIFIER, is_distinct, path_column
@@ -48,6 +48,7 @@ _ANOTHER_LABEL = re.compile(rf"{FRACTURED.pattern}|(?:(?:{_VERSION})[_.]?)?(?:{_
 OURS = {"group", "sha256", "phash"}  # columns of a manifest that `prepare` has written
 _ROBOFLOW = "_classes.csv"  # Roboflow's table: a column for each class
 _SENTENCE = re.compile(r"^\S+(?:\s+\S+){2,}\.$|^\S+(?:\s+\S+){6}")  # three words and a full stop, or seven
+_MEASURED = re.compile(r"-?\d*[.,]\d+|-?[\d.,]+\s*%")  # probabilities among them
 _FEW = 12  # values that a column of classes has at most, when one is looked for
 
 
@@ -221,10 +222,13 @@ def _check_label(
 ) -> None:
     """A column that only its name makes the class must not hold splits, body parts and the like."""
     column = meaning.get("label", "")
-    values = {row[column] for row in rows} - {""} if column else set()
+    held = {row[column] for row in rows} - {""} if column else set()
+    values = {value for value in held if not is_unknown(value, held)}
     others = _candidates(names, rows, {m if m != "label" else "no class": c for m, c in meaning.items()})
     if len(values) <= MAX_CLASSES and (seen := structure(values)):
         raise DataError(f"{path}: the column {column} holds {seen}{others}", _HINT)
+    if measured := sorted(value for value in values if _MEASURED.fullmatch(canonical(value))):
+        raise DataError(f"{path}: the column {column} holds measurements, not classes: {some(measured)}{others}", _HINT)
     if len(told := sorted(value for value in values if _SENTENCE.search(value))) * 3 > len(values):
         raise DataError(
             f"{path}: the column {column} holds sentences, not classes: {some(told)}{others}",
@@ -358,9 +362,15 @@ def class_columns(
     found = {
         name: values
         for name in names
-        if name not in meaning.values() and 2 <= len(values := sorted({row[name] for row in rows})) <= _FEW
+        if name not in meaning.values()
+        and 2 <= len(values := sorted({row[name] for row in rows})) <= _FEW
+        and not (structure(set(values) - {""}) or any(map(is_code, values)))
     }
-    return dict(sorted(found.items(), key=lambda one: not says_class([one[0], *one[1]])))
+    return dict(
+        sorted(
+            found.items(), key=lambda one: (not FRACTURED.fullmatch(plain(one[0])), not says_class([one[0], *one[1]]))
+        )
+    )
 
 
 def _candidates(names: Sequence[str], rows: Sequence[Mapping[str | None, str]], meaning: Mapping[str, str]) -> str:

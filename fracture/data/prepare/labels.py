@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from fracture.data.exclusions import Exclusion
-from fracture.data.prepare.cells import is_unknown
+from fracture.data.prepare.cells import EMPTY, is_unknown
 from fracture.data.prepare.drawn_boxes import together
 from fracture.data.prepare.pairs import canonical
 from fracture.data.prepare.records import Record
@@ -59,7 +59,9 @@ def label_of(record: Record, mapping: Mapping[str, str], background: str) -> tup
         if record.label in mapping or record.label:
             label = mapping.get(record.label, record.label)
             return label, "" if label else "its class is left out by label_map"
-        return "", "its label is empty (--label-map =NAME gives such images a class)"
+        return "", EMPTY
+    if unknown := [one for one in record.findings if is_unknown(one) and one not in mapping]:
+        return "", f"its label is {unknown[0]!r}: its class is unknown"
     classes = sorted({new for one in record.findings if (new := mapping.get(canonical(one), mapping.get(one, one)))})
     if len(classes) > 1:
         return "", f"it has findings of several classes: {', '.join(classes)}"

@@ -46,7 +46,7 @@ def parse_columns(text: str) -> dict[str, list[str]]:
 
 def canonical(value: str) -> str:
     """A whole number without what pandas adds to it in a column with gaps: ``1.0`` is ``1``."""
-    return re.sub(r"(?<=\d)\.0+$", "", value) if re.fullmatch(r"-?\d+\.0+", value) else value
+    return re.sub(r"[.,]0+$", "", value) if re.fullmatch(r"-?\d+[.,]0+", value) else value
 
 
 def _parts(text: str) -> list[str]:

@@ -10,7 +10,7 @@ from fracture.data.annotations.shares import Unusable
 from fracture.data.class_names import are_patients
 from fracture.data.exclusions import Exclusion
 from fracture.data.manifest import COLUMNS, SPLITS, STUDY, split_name, study_of
-from fracture.data.prepare.cells import COLD, HOT, findings_of, is_unknown, mixed_note
+from fracture.data.prepare.cells import COLD, EMPTY, HOT, findings_of, is_code, is_unknown, mixed_note
 from fracture.data.prepare.columns import OURS, Columns, find_columns
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.drawn_boxes import DrawnBoxes, together
@@ -95,10 +95,13 @@ def read_table(path: Path, config: PrepareConfig, source: str) -> TableRecords:
     if not records:
         first = f"; the first: {excluded[0].path}: {excluded[0].reason}" if excluded else ""
         told = "".join(f"; {note}" for note in table.notes)
+        unlabelled = bool(excluded) and all(one.reason.startswith("its ") for one in excluded)
         raise DataError(
-            f"{path}: of {len(excluded):,} rows none names an existing image{first}{told}",
+            f"{path}: of {len(excluded):,} rows none {'has a label' if unlabelled else 'names an existing image'}"
+            f"{first}{told}",
+            "--columns names other columns." if unlabelled else
             f"Its paths start from {index.real}; --root names another folder, --columns other columns.",
-        )
+        )  # fmt: skip
     notes = [
         *table.notes,
         *columns.notes,
@@ -202,7 +205,7 @@ def _records(row: Row, reading: _Reading) -> tuple[list[_Named], str]:
     if row.get(EXCESS):
         return [], f"the row has more cells than the header has columns: {row[EXCESS][:60]}"
     if not text["path"]:
-        return [], "its path or label is empty"
+        return [], "its path is empty"
     given = text.get("split", "")
     if given and not split_name(given) and not reading.config.resplit:
         return [], f"split {given!r} is none of {', '.join(SPLITS)}"
@@ -240,11 +243,13 @@ def _label(row: Row, text: Mapping[str, str], reading: _Reading) -> tuple[str, t
     label = canonical(text["label"])
     if is_unknown(label, reading.labels) and not {label, text["label"]} & reading.mapped:
         return "", None, f"its label is {label!r}: its class is unknown"
+    if is_code(label) and not {label, text["label"]} & reading.mapped:
+        return "", None, f"its label is a value of a program that names no class: {label[:60]}"
     parts = findings_of(label, reading.labels)
     if reading.boxes or (label and parts != [label]):
         return "", tuple(parts), ""
     if not label and "" not in reading.mapped:
-        return "", None, "its path or label is empty"
+        return "", None, EMPTY
     return label, None, ""
 
 
