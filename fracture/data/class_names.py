@@ -118,14 +118,17 @@ def structure(names: Collection[str]) -> Structure | None:
 
 
 _SEPARATED = re.compile(r"(?<=[^\W\d_])[\s_-]+(?=[^\W\d_])")  # between letters
+_FRACTURE = re.compile(r"(no|non|not|un|without|keine?|ohne|sans|pasde)?(?:fra[ck]tur|fr?x)")
 _ENDING = re.compile(r"(?<=fractur)(?:es|ed|e)$|(?<=[^\W\d_]{4})s$")
 
 
 def spelling(name: str) -> str:
-    """What spellings of one class have in common: case, blanks, a dot at the end, ``fractures`` and ``fractured``."""
+    """What spellings of one class have in common: case, blanks, a dot at the end, ``not fractured`` and ``no fx``."""
     text = "".join(one for one in unicodedata.normalize("NFKC", name).casefold() if unicodedata.category(one) != "Cf")
     text = re.sub(r"[\s_]+", "_", _SEPARATED.sub("", text.strip(" _.,;:'\"")))
-    return re.sub(r"(?<=\d)\.0+$", "", _ENDING.sub("", text))
+    text = re.sub(r"(?<=\d)\.0+$", "", _ENDING.sub("", text))
+    said = _FRACTURE.fullmatch(text)
+    return f"{'no' if said[1] else ''}fractur" if said else text
 
 
 _ANSWERS = (  # what people write for yes and for no, of which a column holds one each

@@ -15,19 +15,38 @@ _BEFORE = "no_fracture"  # the only name that counted before runs and models rec
 
 # as `_plain` spells them; left out is what may mean something else: benign (a tumour), background, 0 beside 1 and 2
 _NAMES = frozenset(
-    {f"{no}{fracture}" for no in ("no", "non", "not") for fracture in ("fracture", "fractures", "fractured")}
-    | {"unfractured", "fracturefree", "normal", "healthy", "negative", "nofinding", "nofindings", "intact"}
+    {f"{no}{fracture}" for no in ("no", "non", "not") for fracture in ("fracture", "fractures", "fractured", "fx")}
+    | {f"{fracture}{no}" for no in ("none", "no", "negative", "absent") for fracture in ("fracture", "fx")}
+    | {
+        "unfractured",
+        "fracturefree",
+        "normal",
+        "healthy",
+        "negative",
+        "nofinding",
+        "nofindings",
+        "intact",
+        "neg",
+        "nad",
+    }
+    | {f"no{acute}{finding}" for acute in ("", "acute") for finding in ("fractureseen", "osseousabnormality")}
+    | {"noacutefracture", "noacutefinding", "noacutefindings", "noabnormality", "noabnormalitydetected", "notbroken"}
     | {"healthycontrol", "healthycontrols"}
     | {"gesund", "unauffällig", "unauffaellig", "keinefraktur", "ohnefraktur"}  # German
     | {"sain", "sansfracture", "pasdefracture", "sano", "sinfractura", "nofractura"}  # French, Italian, Spanish
     | {"normale", "senzafrattura", "saudável", "saudavel", "semfratura", "gezond", "geenfractuur"}
 )
-_FRACTURES = frozenset({"fracture", "fractures", "fractured"})
+_FRACTURES = frozenset({"fracture", "fractures", "fractured", "fx"})
+_SAYS_FRACTURE = re.compile(r"fract|frakt|fratt|\bfx\b|bro[kc]en|break", re.IGNORECASE)
 _CASES = frozenset({"case", "cases"})
 _PAIRS = {  # healthy only where the one other class is the counterpart
     "0": frozenset({"1"}),
     "false": frozenset({"true"}),
+    "f": frozenset({"t"}),
     "no": frozenset({"yes"}),
+    "n": frozenset({"y", "p"}),
+    "fracture-": frozenset({"fracture+"}),
+    "fx-": frozenset({"fx+"}),
     "absent": frozenset({"present"}),
     "control": _CASES | _FRACTURES,  # alone it may be the radiograph that checks on a treated fracture
     "controls": _CASES | _FRACTURES,
@@ -106,7 +125,7 @@ def completed(values: Any) -> Any:
 
 def suspicion(classes: Sequence[str]) -> str:
     """Why a model that knows no healthy class probably has one; empty where nothing says so."""
-    if likely := _likely(classes):
+    if likely := healthy_names(classes):
         return f"{_listed(likely)} {'is a name' if len(likely) == 1 else 'are names'} for the healthy class"
     if len(classes) == 2 and not all("fract" in name.casefold() for name in classes):
         return f"of two classes, here {_listed(classes)}, one is usually healthy"
@@ -114,7 +133,7 @@ def suspicion(classes: Sequence[str]) -> str:
 
 
 def _by_name(classes: Sequence[str]) -> Healthy:
-    likely = _likely(classes)
+    likely = healthy_names(classes)
     if not likely:
         return Healthy(
             None,
@@ -134,13 +153,15 @@ def _by_name(classes: Sequence[str]) -> Healthy:
     (name,) = likely
     if _plain(name) in _NAMES:
         known = "by its name; healthy=... changes it"
-        return Healthy(name, f"Healthy class: {name} ({known}). Every other class counts as a fracture.")
+        others = [one for one in classes if one != name and not _SAYS_FRACTURE.search(one.replace("_", " "))]
+        also = f", also {_listed(others)}" if others and len(classes) > 2 else ""
+        return Healthy(name, f"Healthy class: {name} ({known}). Every other class counts as a fracture{also}.")
     (other,) = (one for one in classes if one != name)
     guess = f"guessed, because the other one is called {other}. Should {other} be the healthy one"
     return Healthy(name, f"Healthy class: {name}, {guess}: healthy={shlex.quote(other)}", doubted=True)
 
 
-def _likely(classes: Sequence[str]) -> list[str]:
+def healthy_names(classes: Sequence[str]) -> list[str]:
     """The classes whose names mean healthy, alone or beside their one counterpart."""
     if named := [name for name in classes if _plain(name) in _NAMES]:
         return named
@@ -154,8 +175,11 @@ def _likely(classes: Sequence[str]) -> list[str]:
 
 
 def _plain(name: str) -> str:
-    """A name without case, spaces and punctuation: ``No-Fracture``, ``no fracture`` and ``no_fracture`` are one."""
-    return re.sub(r"[\W_]+", "", name.casefold())
+    """A name without case, spaces and punctuation: ``No-Fracture``, ``no fracture`` and ``no_fracture`` are one.
+
+    The sign at the end of ``fx -`` stays.
+    """
+    return re.sub(r"[\W_](?!$)|[^\w+-]|_", "", name.strip().casefold())
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -658,6 +658,10 @@ ONE_CLASS = {
     "in two forms of Unicode": (["Bru\u0308che", "normal", "Br\u00fcche"], "Br\u00fcche=Bru\u0308che"),
     "in words and numbers": (["yes", "no", "1"], "yes=1"),
     "in letters": (["Y", "n", "no"], "no=n"),
+    "in other words": (["fracture", "no fracture", "Not_Fractured"], "no fracture=Not_Fractured"),
+    "in short": (["fracture", "fx", "no fx"], "fx=fracture"),
+    "in short, without": (["fracture", "unfractured", "No Fx"], "unfractured=No Fx"),
+    "in two languages": (["Fraktur", "keine Fraktur", "no fracture"], "no fracture=keine Fraktur"),
 }
 
 
@@ -669,6 +673,13 @@ def test_one_class_under_two_names_is_refused_with_the_mapping(labels: list[str]
         _prepare(table)
     assert mapping in str(refused.value)
     assert len(_prepare(table, label_map=mapping).manifest.classes) == 2
+
+
+def test_two_names_for_the_healthy_class_are_said_with_the_mapping(plant: Plant) -> None:
+    root = plant(*(f"{('fracture', 'normal', 'no fx')[i % 3]}/{i}.png" for i in range(N)))
+    prepared = _prepare(root)
+    assert "no fx and normal may all be the healthy class: --label-map 'normal=no fx' makes them one" in prepared.notes
+    assert _prepare(root, label_map="normal=no fx").manifest.classes == ("fracture", "no fx")
 
 
 @pytest.mark.parametrize(

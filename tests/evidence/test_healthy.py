@@ -12,10 +12,12 @@ ALONE = [  # beside any other classes
     "non_fracture", "Non-Fractured", "nonfractured", "not fractured", "Not_Fractured", "unfractured", "fracture-free",
     "normal", "Normal", " NORMAL ", "healthy", "negative", "no finding", "no_findings", "No Findings", "intact",
     "gesund", "keine Fraktur", "Sans fracture", "sano", "Senza_frattura",
-    "healthy_control",
+    "healthy_control", "no fx", "Non-Fx", "fracture: none", "Fracture - no", "fx negative", "NAD", "neg", "not_broken",
+    "no acute fracture", "no acute osseous abnormality", "no fracture seen.",
 ]  # fmt: skip
 PAIRS = [
     ("0", "1"), ("False", "True"), ("no", "yes"), ("absent", "present"), ("control", "fracture"), ("controls", "cases"),
+    ("F", "T"), ("n", "y"), ("N", "P"), ("fx-", "Fx+"), ("fracture-", "fracture+"), ("control", "fx"),
 ]  # fmt: skip
 UNKNOWN = [
     ("comminuted_fracture", "simple_fracture"),
@@ -30,6 +32,9 @@ UNKNOWN = [
     ("control", "fracture", "implant"),
     ("control", "follow-up"),
     ("none", "simple_fracture"),
+    ("fx-", "zebra"),
+    ("C-", "C+"),
+    ("fracture-", "no-"),
 ]
 
 
@@ -39,6 +44,12 @@ def test_names_that_mean_healthy(name: str) -> None:
         found = find_healthy("auto", classes)
         assert (found.name, found.doubted) == (name, False)
         assert found.sentence.startswith(f"Healthy class: {name} (by its name; healthy=... changes it)")
+
+
+def test_other_classes_that_do_not_sound_like_fractures_are_named() -> None:
+    found = find_healthy("auto", ("fx", "hardware", "normal", "poor quality", "spiral_fracture"))
+    assert found.sentence.endswith("Every other class counts as a fracture, also hardware and poor quality.")
+    assert find_healthy("auto", ("abnormal", "normal")).sentence.endswith("Every other class counts as a fracture.")
 
 
 @pytest.mark.parametrize("pair", PAIRS)

@@ -13,6 +13,7 @@ from fracture.data.prepare.gather import Gathered
 from fracture.data.prepare.label_files import how_to_read
 from fracture.data.prepare.records import Record
 from fracture.errors import DataError
+from fracture.evidence.healthy import healthy_names
 from fracture.files import as_text, is_text
 
 
@@ -22,6 +23,15 @@ def without_odd_labels(records: list[Record], excluded: list[Exclusion]) -> list
     odd = [record for record in records if not is_text(record.label)]
     excluded += [Exclusion(str(record.path), reason, as_text(record.label), record.source) for record in odd]
     return [record for record in records if is_text(record.label)] if odd else records
+
+
+def several_healthy(classes: Sequence[str]) -> list[str]:
+    """A sentence where several classes are called as the healthy one is."""
+    names = healthy_names(classes)
+    if len(names) < 2:
+        return []
+    pairs = shlex.quote(",".join(f"{name}={names[0]}" for name in names[1:]))
+    return [f"{' and '.join(names)} may all be the healthy class: --label-map {pairs} makes them one"]
 
 
 def check_originals(records: list[Record], config: PrepareConfig) -> list[Record]:
