@@ -32,6 +32,12 @@ _NO_CLASS = re.compile(
     r"|runs?|checkpoints?|weights|models?|notebooks?|samples?|examples?|screenshots?|annotated|code|src",
     re.IGNORECASE,
 )
+_ASIDE = re.compile(
+    r"trash|junk|back[ _-]?ups?|new folder(?: ?\(\d+\))?|copy of .+|.+ - copy(?: ?\(\d+\))?|duplicat(?:e|es|ed)"
+    r"|(?:to[ _-]?be[ _-]?)?(?:reject|exclud|discard|remov|delet)(?:e|ed)?|to[ _-]?(?:review|do|check|label|delete)"
+    r"|unsorted|te?mp|temporary",
+    re.IGNORECASE,
+)
 _SIDES = re.compile(
     r"left|right|l|r|lt|rt|bilateral|ap|pa|lat(?:eral)?|oblique[ _-]view|frontal|axial|dorsal|palmar|view[ _-]?\d"
     r"|(?:xr[ _-])?(?:wrist|elbow|hand|finger|thumb|humerus|forearm|shoulder|clavicle|hip|pelvis|femur|knee|leg|tibia"
@@ -115,6 +121,12 @@ def structure(names: Collection[str]) -> Structure | None:
     if _counts(listed):
         return Structure("counters", tuple(listed))
     return None
+
+
+def put_aside(names: Collection[str]) -> str:
+    """A sentence on folders that hold what was put aside or copied, not a class; empty if there are none."""
+    found = sorted(name for name in names if _ASIDE.fullmatch(name.strip()))
+    return f"{some(found)}: such folders hold what was put aside or copied, not a class" if found else ""
 
 
 _SEPARATED = re.compile(r"(?<=[^\W\d_])[\s_-]+(?=[^\W\d_])")  # between letters

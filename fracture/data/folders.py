@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from fracture.data.class_names import MAX_CLASSES, named_twice, structure
+from fracture.data.class_names import MAX_CLASSES, named_twice, put_aside, structure
 from fracture.data.exclusions import kind_of, reasons
 from fracture.data.groups import merge
 from fracture.data.images import SUFFIXES
@@ -16,6 +16,7 @@ from fracture.data.manifest import SPLITS, Manifest, Row, split_name
 from fracture.data.originals import originals, stem_of, unlikely
 from fracture.data.patients import patients_of
 from fracture.data.prepare.beside import Beside, read_beside
+from fracture.data.prepare.cells import is_unknown
 from fracture.data.prepare.levels import Levels, class_at, levels_of, patient_at, told_patients
 from fracture.data.prepare.paths import class_folders
 from fracture.data.prepare.patient_names import patients_in_names, proposal
@@ -103,7 +104,9 @@ def _no_classes(rows: Sequence[Row], tree: Tree, folders: Folders, levels: Level
     labels = {row.label for row in rows}
     if len(labels) > MAX_CLASSES:
         return [f"{tree.root}: its folders would make {len(labels):,} classes, more than {MAX_CLASSES}"]
-    if found := structure(labels) or named_twice(labels)[0]:
+    unknown = sorted(label for label in labels if is_unknown(label))
+    told = f"the class of images in {some(unknown)} is unknown; prepare leaves them out" if unknown else ""
+    if found := structure(labels) or named_twice(labels)[0] or put_aside(labels) or told:
         return [f"{tree.root}: {found}"]
     named = {class_at(held, levels.classes, tree.root.name, True) for held in folders.values()}
     if levels.classes < 0 or levels.problem or not rows or len(named) < 2 or labels <= named:

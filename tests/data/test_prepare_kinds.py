@@ -743,8 +743,27 @@ def test_measurements_and_values_of_programs_are_no_classes(labels: list[str], w
 
 
 def test_folders_of_what_nobody_knows_are_no_class(plant: Plant) -> None:
-    prepared = _prepare(plant(*(f"{('fracture', 'normal', 'unclear')[i % 3]}/{i}.png" for i in range(N))))
-    assert prepared.manifest.classes == ("fracture", "normal")
+    root = plant(*(f"{('fracture', 'normal', 'unclear')[i % 3]}/{i}.png" for i in range(N)))
+    assert _prepare(root).manifest.classes == ("fracture", "normal")
+    problems: list[str] = []
+    read_folder(root, problems)
+    assert any("the class of images in unclear is unknown; prepare leaves them out" in problem for problem in problems)
+
+
+@pytest.mark.parametrize(
+    "aside",
+    ["trash", "Backup", "New folder", "Copy of fracture", "fracture - Copy (2)", "to review", "excluded", "temp"],
+)
+def test_folders_of_images_put_aside_are_no_class(aside: str, plant: Plant) -> None:
+    root = plant(*(f"{('fracture', 'normal', aside)[i % 3]}/{i}.png" for i in range(N)))
+    with pytest.raises(DataError, match=r"put aside or copied, not a class\n.*--label-map NAME=\. ") as refused:
+        _prepare(root)
+    problems: list[str] = []
+    read_folder(root, problems)
+    assert any("put aside or copied" in problem for problem in problems)
+    assert _prepare(root, label_map=f"{aside}=").manifest.classes == ("fracture", "normal")
+    pattern = str(refused.value).split("--label-pattern ")[1].strip("'.")
+    assert len(_prepare(root, label_pattern=pattern).manifest.classes) == 3
 
 
 def test_classes_that_sound_unsure_are_said(plant: Plant) -> None:

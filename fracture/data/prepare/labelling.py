@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from fracture.data.annotations import Annotated, find
-from fracture.data.class_names import MAX_CLASSES, structure
+from fracture.data.class_names import MAX_CLASSES, put_aside, structure
 from fracture.data.exclusions import Exclusion
 from fracture.data.inspection.identity import is_placeholder
 from fracture.data.listing import some
@@ -273,6 +273,10 @@ def _check(tree: Tree, folders: _Folders, config: PrepareConfig) -> None:
         problem = f"its folders would make {len(classes):,} classes, more than {MAX_CLASSES} classes: {some(classes)}"
     if problem:
         raise DataError(f"{tree.root}: {problem}{how_to_read(tree)}", _insist(folders))
+    if aside := put_aside(classes):
+        raise DataError(
+            f"{tree.root}: {aside}", f"Move them elsewhere, or leave them out: --label-map NAME=. {_insist(folders)}"
+        )
 
 
 def _insist(folders: _Folders) -> str:
