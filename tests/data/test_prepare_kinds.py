@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 import unicodedata
 from collections import Counter
 from collections.abc import Callable
@@ -462,6 +463,48 @@ def test_quotation_marks_in_reports_are_text(plant: Plant) -> None:
     rows = [f"{i}.png,{'AB'[i % 2]},{report[i % 3]}" for i in range(N)]
     (root / "t.csv").write_text("\n".join(["path,label,report", *rows]))
     assert len(_prepare(root / "t.csv").manifest.rows) == N
+
+
+@pytest.mark.parametrize("name", ["metadata.jsonl", "output.manifest"])
+def test_lines_of_json_are_refused_with_the_command_that_makes_a_table_of_them(name: str, plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    lines = [json.dumps({"file_name": f"{i}.png", "label": "AB"[i % 2], "patient": f"{i // 2:03d}"}) for i in range(N)]
+    (root / name).write_text("\n".join(lines))
+    for source in (root, root / name):
+        with pytest.raises(DataError, match=f"{name.partition('.')[2]}(?s:.*)Make a CSV of it: python -c ") as refused:
+            _prepare(source)
+    code = shlex.split(str(refused.value).partition("Make a CSV of it: ")[2])[2]
+    exec(code)
+    prepared = _prepare(root / f"{name.partition('.')[0]}.csv")
+    assert {int(row.path.stem): row.label for row in prepared.manifest.rows} == {i: "AB"[i % 2] for i in range(N)}
+    assert _groups(prepared) == N // 2
+
+
+NO_SOURCES = {
+    "labels.json": "give that folder",
+    "labels.xml": "give that folder",
+    "images.npz": "Save its images as PNG",
+    "book.xlsx": "A spreadsheet is saved as CSV",
+    "train.parquet": "read_parquet",
+}
+
+
+@pytest.mark.parametrize(("name", "words"), NO_SOURCES.items())
+def test_what_is_no_source_is_refused_with_what_to_do(name: str, words: str, plant: Plant) -> None:
+    root = plant(*(f"images/{i}.png" for i in range(6)))
+    (root / name).write_text("{}")
+    with pytest.raises(DataError, match=f"is no folder, table (?s:.*){words}"):
+        _prepare(root / name)
+    with pytest.raises(DataError, match=f"(?s:.*)Files that may hold the labels lie there .*{name}"
+                       if name != "images.npz" else "1 class"):  # fmt: skip
+        _prepare(root)
+
+
+def test_annotations_of_a_kind_that_is_not_read_are_said_to_be_none(plant: Plant) -> None:
+    root = plant(*(f"data/{i}.png" for i in range(6)))
+    (root / "labels.json").write_text(json.dumps({"classes": ["a", "b"], "labels": {str(i): i % 2 for i in range(6)}}))
+    with pytest.raises(DataError, match=r"labels\.json; none is of a kind that is read: export YOLO, COCO, "):
+        _prepare(root)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])

@@ -13,7 +13,7 @@ from fracture.data.originals import originals
 from fracture.data.prepare.archives import ENDINGS, extract, is_archive
 from fracture.data.prepare.cells import doubt_note
 from fracture.data.prepare.config import PrepareConfig
-from fracture.data.prepare.label_files import how_to_read
+from fracture.data.prepare.label_files import how_to_convert, how_to_read
 from fracture.data.prepare.labelling import label_tree
 from fracture.data.prepare.labels import label_of
 from fracture.data.prepare.layouts import Layout
@@ -172,7 +172,7 @@ def _read(
     else:
         raise DataError(
             f"{source}: is no folder, table ({', '.join(TABLES)}) or archive; archives end in {', '.join(ENDINGS)}",
-            "A spreadsheet is saved as CSV; a single image is put into a folder of its class.",
+            how_to_convert(source),
         )
     excluded += tree.excluded
     left_out += excluded

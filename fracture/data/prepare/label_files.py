@@ -12,9 +12,16 @@ from fracture.data.prepare.columns import SPELLINGS, class_columns, shown
 from fracture.data.prepare.index import FileIndex
 from fracture.data.prepare.path_column import path_column
 from fracture.data.tables import is_table, named_column, open_table
-from fracture.data.trees import Tree
+from fracture.data.trees import LABEL_FILES, Tree
 from fracture.errors import DataError
 
+_NO_KIND = (
+    "none is of a kind that is read: export YOLO, COCO, Pascal VOC, LabelMe, VIA or CreateML, or write a CSV with the "
+    "columns path and label, and give it as SOURCE"
+)
+_AS_CSV = "Make a CSV of it: python -c 'import pandas; pandas.{}.to_csv(\"{}.csv\", index=False)'"
+_LINES = (".jsonl", ".ndjson", ".manifest")  # an object of JSON in each line
+_CONVERTED = (*_LINES, ".parquet")
 _SHOWN = 3
 _LOOKED_AT = 200  # rows
 _MOST = 20  # tables that are opened
@@ -30,8 +37,25 @@ def how_to_read(tree: Tree) -> str:
     ways = "".join(f"\n  {command}" for command in commands)
     why = next((f"; {place}: {reason}" for one in find(tree.root, tree.images, tree.labels) if not one.findings
                 for place, reason in one.problems), "")  # fmt: skip
-    more = f"; to read them:{ways}" if ways else why
+    lines = next((tree.root / path for path in tree.labels if path.lower().endswith(_CONVERTED)), None)
+    more = f"; to read them:{ways}" if ways else why or (f"\n{how_to_convert(lines)}" if lines else f"; {_NO_KIND}")
     return f"\nFiles that may hold the labels lie there ({kinds}): {some(tree.labels, _SHOWN)}{more}"
+
+
+def how_to_convert(path: Path) -> str:
+    """What to do with a file that is no source of images."""
+    suffix, name = path.suffix.lower(), path.as_posix()
+    if suffix in _LINES:
+        return _AS_CSV.format(f'read_json("{name}", lines=True, dtype=False)', name.removesuffix(path.suffix))
+    if suffix == ".parquet":
+        return _AS_CSV.format(f'read_parquet("{name}")', name.removesuffix(path.suffix)) + (
+            "; images inside it must be saved as PNG first"
+        )
+    if suffix in (".npz", ".npy", ".h5", ".hdf5", ".pkl", ".mat"):
+        return "Save its images as PNG, one folder for each class."
+    if suffix in LABEL_FILES and suffix not in (".xlsx", ".xls"):
+        return "Annotations are read from the folder that holds them and the images: give that folder."
+    return "A spreadsheet is saved as CSV; a single image is put into a folder of its class."
 
 
 def _tables(paths: Sequence[Path]) -> list[str]:
