@@ -63,8 +63,8 @@ def find_start(data: bytes) -> Start | None:
 
 
 def _is_plausible(head: bytes, place: int, implicit: bool, little: bool) -> bool:
-    """Whether a row of elements begins here: tags that rise, VRs that exist, lengths that can be, text that is text."""
-    last, seen, order = -1, 0, "<" if little else ">"
+    """Whether elements begin here: tags that rise, VRs that exist, possible lengths, text, not all of it empty."""
+    last, seen, told, order = -1, 0, False, "<" if little else ">"
     while place + 12 <= len(head) and seen < _ENOUGH:
         group, element = struct.unpack_from(f"{order}HH", head, place)
         tag, vr = group << 16 | element, head[place + 4 : place + 6]
@@ -72,15 +72,16 @@ def _is_plausible(head: bytes, place: int, implicit: bool, little: bool) -> bool
         if tag <= last or (element == 0 and length != 4):  # the length of a group is a number of four bytes
             return False
         if length == _UNDEFINED and (implicit or vr in (b"SQ", b"UN")):  # a sequence, whose end is not known
-            return seen + 1 >= _ELEMENTS
+            return told and seen + 1 >= _ELEMENTS
         if length % 2 or length > _LONGEST:
             return False
         value = head[start : start + length]
         is_text = group in (0x0002, 0x0008) and tag not in _NO_TEXT if implicit else vr in _TEXT_VRS
         if is_text and len(value.translate(None, _CONTROLS)) < len(value):
             return False
+        told = told or (is_text and bool(value.strip(b"\0 ")))
         last, seen, place = tag, seen + 1, start + length
-    return seen >= _ELEMENTS
+    return told and seen >= _ELEMENTS
 
 
 def _extent(head: bytes, place: int, implicit: bool, order: str) -> tuple[int, int]:

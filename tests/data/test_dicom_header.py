@@ -22,6 +22,7 @@ def test_random_bytes_are_no_dicom(data: bytes, start: bytes) -> None:
 
 
 @example(bytes([0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1]), b"\b\0")  # two groups of no length and of 256 bytes
+@example(bytes([0, 1, 0, 0, 0, 0, 0, 1, 1, 0, 0, 1]), b"\b\0")  # two elements of no length and of 256 bytes
 @given(st.binary(max_size=30), st.sampled_from([b"\b\0", b"\0\b", b"\2\0", b"\0\2"]))
 def test_zeros_and_small_numbers_are_no_dicom(data: bytes, start: bytes) -> None:
     """As raw pixels and tables of small numbers begin."""
