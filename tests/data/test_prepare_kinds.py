@@ -586,6 +586,7 @@ NUMBERS: dict[str, tuple[dict[str, Callable[[int], int]], bool]] = {  # columns,
     "boxes of a patient's one image": ({"patientId": lambda i: i, "x": lambda i: i % 5, "y": lambda i: i % 7}, True),
     "several rows an image": ({"nr": lambda i: i // 2, "age": lambda i: i * i % 37 + 2}, True),
     "patients elsewhere": ({"mrn": lambda i: 5000 + i, "age": lambda i: i * i % 37 + 2}, False),
+    "classes": ({"mrn": lambda i: 5000 + i, "class_id": lambda i: i % 4}, False),
     "row numbers alone": ({"Unnamed: 0": lambda i: i, "age": lambda i: i * i % 37 + 2}, False),
 }
 
@@ -914,7 +915,7 @@ def test_what_a_spreadsheet_has_lost_is_not_guessed(
         assert len(_prepare(root / "t.csv", resplit=True).manifest.rows) == N
 
 
-@pytest.mark.parametrize("column", ["ID", "exam_no", "Fallnummer"])
+@pytest.mark.parametrize("column", ["ID", "exam_no", "Fallnummer", "ExamID", "visit"])
 def test_a_column_that_may_hold_patients_is_said(column: str, plant: Plant) -> None:
     root = plant(*(f"img{i}.png" for i in range(N)))
     rows = [[f"img{i}.png", "AB"[i % 2], 48_320 + i // 4] for i in range(N)]
@@ -925,6 +926,16 @@ def test_a_column_that_may_hold_patients_is_said(column: str, plant: Plant) -> N
     table = _table(root / "t.csv", [["path", "label", column, "case_id"], *rows])
     said = "".join(_prepare(table).sources[0].notes)
     assert f"patients could be in the column {column} (48320, " in said, "case_id differs in each row"
+
+
+@pytest.mark.parametrize(
+    "column", ["exclude", "Include", "quality", "image_quality", "diagnosis_uncertain", "usable", "QC status"]
+)
+def test_a_column_that_may_leave_images_out_is_said(column: str, plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    rows = [[f"{i}.png", "AB"[i % 2], ("1.0", "")[i % 3 > 0], "lat"] for i in range(N)]
+    notes = _prepare(_table(root / "t.csv", [["path", "label", column, "reuse"], *rows])).sources[0].notes
+    assert f"images to be left out could be in the column {column} (empty, 1.0), which leaves none out" in notes[1]
 
 
 @pytest.mark.parametrize("held", ["holdout", "Hold-Out set", "held_out"])

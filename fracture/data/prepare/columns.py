@@ -9,10 +9,11 @@ from pathlib import Path
 from fracture.data.class_names import MAX_CLASSES, says_class, structure
 from fracture.data.listing import some
 from fracture.data.manifest import SPLITS, split_name
-from fracture.data.prepare.cells import COLD, HOT, is_code, is_unknown
+from fracture.data.prepare.cells import is_code, is_unknown
+from fracture.data.prepare.could import FEW, could_be_patients, could_leave_out, could_split, repeats, shown
 from fracture.data.prepare.index import FileIndex
 from fracture.data.prepare.pairs import canonical
-from fracture.data.prepare.path_column import IDENTIFIER, is_distinct, path_column
+from fracture.data.prepare.path_column import is_distinct, path_column
 from fracture.data.tables import named_column, plain
 from fracture.errors import DataError
 
@@ -49,7 +50,6 @@ OURS = {"group", "sha256", "phash"}  # columns of a manifest that `prepare` has 
 _ROBOFLOW = "_classes.csv"  # Roboflow's table: a column for each class
 _SENTENCE = re.compile(r"^\S+(?:\s+\S+){2,}\.$|^\S+(?:\s+\S+){6}")  # three words and a full stop, or seven
 _MEASURED = re.compile(r"-?\d*[.,]\d+|-?[\d.,]+\s*%")  # probabilities among them
-_FEW = 12  # values that a column of classes has at most, when one is looked for
 
 
 @dataclass(frozen=True)
@@ -107,13 +107,14 @@ def find_columns(
     notes += [] if "patient" in own else _repeated_patient(meaning, names, rows)
     _check_lost(path, meaning, ("patient",) if resplit else ("patient", "split"), rows)
     _split_by_values(meaning, own, names, rows)
-    notes += _could_be_patients(meaning, names, rows)
+    notes += could_be_patients(meaning, names, rows)
     _by_position(meaning, names, header, bool(labels))
     notes += [] if resplit else _check_split(path, meaning, own, rows)
     if labels:
         meaning.pop("label", None)
     if labelled and "label" not in own:
         _check_label(path, names, rows, meaning)
+    notes += could_leave_out(meaning, names, rows) if labelled else []
     needed = ("path",) if labels or not labelled else ("path", "label")
     if missing := [m for m in needed if m not in meaning]:
         taken = f"; {meaning['split']} holds splits" if "split" in meaning else ""
@@ -154,20 +155,14 @@ def _repeated_patient(
 ) -> list[str]:
     """Of several columns that name patients, one with a value of its own in each row gives way to one that repeats."""
     column = meaning.get("patient")
-    if not column or not _PATIENTS[0].fullmatch(plain(column)) or _repeats(column, rows):
+    if not column or not _PATIENTS[0].fullmatch(plain(column)) or repeats(column, rows):
         return []
     others = [name for name in names if _PATIENTS[0].fullmatch(plain(name)) and name not in meaning.values()]
-    found = next((name for name in others if _repeats(name, rows)), "")
+    found = next((name for name in others if repeats(name, rows)), "")
     if not found:
         return []
     meaning["patient"] = found
     return [f"patients: column {found}, since {column} differs in each row; --columns patient={column} takes that"]
-
-
-def _repeats(column: str, rows: Sequence[Mapping[str | None, str]]) -> bool:
-    """Whether two rows hold the same value in a column."""
-    values = [row[column] for row in rows if row[column]]
-    return len(set(values)) < len(values)
 
 
 ROUNDED = re.compile(r"\d[.,]?\d*E\+\d+", re.IGNORECASE)
@@ -196,25 +191,6 @@ def _check_lost(
                 "so that several patients are one",
                 "Export the column as text, or name another one: --columns patient=NAME.",
             )
-
-
-_MANY = 0.8  # values a row at most, where a column may name patients of several images
-
-
-def _could_be_patients(
-    meaning: Mapping[str, str], names: Sequence[str], rows: Sequence[Mapping[str | None, str]]
-) -> list[str]:
-    """A sentence on columns that may name patients, where none is known to: identifiers of several rows each."""
-    found = []
-    known = meaning.get("patient", "")
-    for name in names if not known or not _repeats(known, rows) else ():
-        values = [row[name] for row in rows if row[name]]
-        own = sorted(set(values))
-        if name not in meaning.values() and IDENTIFIER.fullmatch(plain(name)) and 2 < len(own) <= _MANY * len(values):
-            found.append(f"{name} ({some(own)})")
-    if not found:
-        return []
-    return [f"patients could be in the column {' or '.join(found)}, which is not used: --columns patient=NAME"]
 
 
 def _check_label(
@@ -288,7 +264,7 @@ def _split_by_values(
         return
     for name in names:
         values = {row[name] for row in rows} - {""}
-        splits = {split_name(value) for value in values} if len(values) <= _FEW else set()
+        splits = {split_name(value) for value in values} if len(values) <= FEW else set()
         if name not in own.values() and len(splits) > 1 and "" not in splits:
             for other in [m for m, column in meaning.items() if column == name]:
                 del meaning[other]
@@ -307,7 +283,7 @@ def _check_split(
     column = meaning.get("split")
     values = sorted({row[column] for row in rows} - {""}) if column else []
     if not column:
-        return _flags(rows)
+        return could_split(rows)
     if any(split_name(value) for value in values):
         others = [value for value in values if not split_name(value)]
         lacking = [split for split in SPLITS if split not in map(split_name, values)]
@@ -332,23 +308,6 @@ def _check_split(
     return [f"the column {column} holds {some(values)}: no splits, so it is not used as such"]
 
 
-_FLAG = re.compile(r"(?:is|in)_(?:train|test|val|valid|validation|holdout)(?:_set|ing)?|(?:[kc]v?_?)?folds?(?:_?id)?")
-_BARE = re.compile(r"(?:train|test|val|valid|validation|holdout)(?:_set|ing)?")  # a flag where it holds yes and no
-
-
-def _flags(rows: Sequence[Mapping[str | None, str]]) -> list[str]:
-    """What is said of columns such as ``is_test``, which name only one split, and ``fold``."""
-    names = [name for name in (rows[0] if rows else {}) if isinstance(name, str)]
-    bare = [name for name in names if _BARE.fullmatch(plain(name))]
-    yes = {name for name in bare if {canonical(row[name]).lower() for row in rows} <= HOT | COLD}
-    found = [name for name in names if _FLAG.fullmatch(plain(name)) or name in yes]
-    return [
-        f"the column {name} may say the split, which is not used as such: write train, val or test into a column, and "
-        "--columns split=NAME"
-        for name in found
-    ]
-
-
 def class_columns(
     names: Sequence[str], rows: Sequence[Mapping[str | None, str]], meaning: Mapping[str, str]
 ) -> dict[str, list[str]]:
@@ -363,7 +322,7 @@ def class_columns(
         name: values
         for name in names
         if name not in meaning.values()
-        and 2 <= len(values := sorted({row[name] for row in rows})) <= _FEW
+        and 2 <= len(values := sorted({row[name] for row in rows})) <= FEW
         and not (structure(set(values) - {""}) or any(map(is_code, values)))
     }
     return dict(
@@ -381,8 +340,3 @@ def _candidates(names: Sequence[str], rows: Sequence[Mapping[str | None, str]], 
     hot = [name for name, values in found.items() if set(values) <= {"0", "1", "0.0", "1.0", ""}]
     each = f"; or each a class: labels={','.join(hot[:6])}" if len(hot) > 1 else ""
     return f"; the class could be {'; '.join(shown(name, values) for name, values in list(found.items())[:6])}{each}"
-
-
-def shown(name: str, values: Sequence[str]) -> str:
-    """A column with its first values, e.g. ``fractured (0, 1)``."""
-    return f"{name} ({', '.join(value or 'empty' for value in values[:4])}{', ...' if len(values) > 4 else ''})"

@@ -14,6 +14,7 @@ from fracture.errors import DataError
 _LOOKED_AT = 50  # rows
 _MOSTLY = 0.8  # of the values of a column of paths lead to a file
 _DISTINCT = 0.9  # of the values of a column that could be one of paths as well are other ones than those before
+_REPEATED = 0.2  # likewise, of identifiers of images that several rows name
 IDENTIFIER = re.compile(r"(?:.*_)?(?:id|no|nr|num|number|key|hash|uid|identifier|hn|uhid)s?|.*nummer")
 _ROW_NUMBERS = re.compile(r"column_\d+|unnamed:_\d+|index|level_0|row|#")  # columns that programs add
 
@@ -88,10 +89,10 @@ def _is_telling(name: str, rows: Rows) -> bool:
     return is_distinct(name, rows) and not _is_counting(name, rows)
 
 
-def is_distinct(name: str, rows: Rows) -> bool:
-    """Whether nearly each row holds a value of its own in a column, which may be missing."""
+def is_distinct(name: str, rows: Rows, share: float = _DISTINCT) -> bool:
+    """Whether nearly each row, or a share of them, holds a value of its own in a column, which may be missing."""
     values = [row[name] for row in rows if row.get(name)]
-    return bool(values) and len(set(values)) >= _DISTINCT * len(values)
+    return bool(values) and len(set(values)) >= share * len(values)
 
 
 def _is_counting(name: str, rows: Rows) -> bool:
@@ -107,7 +108,8 @@ def _by_chance(name: str, rows: Rows) -> bool:
         return False
     if _ROW_NUMBERS.fullmatch(plain(name)) and _is_counting(name, rows):
         return True
-    return not IDENTIFIER.fullmatch(plain(name)) and not is_distinct(name, rows)
+    share = _REPEATED if IDENTIFIER.fullmatch(plain(name)) else _DISTINCT
+    return not is_distinct(name, rows, share)
 
 
 def _leads(name: str, rows: Rows, index: FileIndex) -> bool:
