@@ -540,6 +540,14 @@ def test_a_column_that_flags_one_split_is_said(column: str, plant: Plant) -> Non
     assert any(f"the column {column} may say the split" in note for note in notes)
 
 
+@pytest.mark.parametrize("named", ["p{}.dcm", "data/p{}.jpeg", "https://x.org/p{}.png?signature=abc"])
+def test_a_file_of_another_suffix_is_not_taken_but_said(named: str, plant: Plant) -> None:
+    root = plant(*(f"img/p{i}.png" for i in range(N)))
+    rows = [[named.format(i), "AB"[i % 2]] for i in range(N)]
+    with pytest.raises(DataError, match=r"does not exist \(but img/p0\.png does: write that into the table\)"):
+        _prepare(_table(root / "t.csv", [["path", "label"], *rows]))
+
+
 def test_a_folder_that_is_not_there_is_believed_only_if_none_is(plant: Plant) -> None:
     root = plant(*(f"a/{i}.png" for i in range(N)), "c/x.png")
     header = ["path", "label"]

@@ -55,7 +55,7 @@ class FileIndex:
                 return found
         if not inside and not os.path.isabs(text):  # noqa: PTH117
             return Place(problem=f"lies outside {self.real}; --root names another folder")
-        return next((found for s in spellings if (found := self._by_name(s))), Place(problem="the file does not exist"))
+        return next((found for s in spellings if (found := self._by_name(s))), Place(problem=self._why_missing(text)))
 
     def has_folder_of(self, named: str) -> bool:
         """Whether the folder that a path names is there, be it without that file."""
@@ -94,6 +94,12 @@ class FileIndex:
             return Place(problem=f"{len(best)} files have this name: {', '.join(best[:3])}")
         whole = most >= min(len(PurePosixPath(best[0]).parts), len(wanted.parts)) - 1
         return Place((str(self._tree.root / best[0]),), elsewhere=not whole)
+
+    def _why_missing(self, text: str) -> str:
+        """That a file is missing, and which one has its name with another suffix or the start of a web address."""
+        name = PurePosixPath(text.partition("?")[0]).name
+        other = (self._names.get(_key(name)) or self._stems.get(_key(stem_of(name))) or [""])[0]
+        return "the file does not exist" + (f" (but {other} does: write that into the table)" if other else "")
 
     def _images_below(self, folder: str) -> list[str]:
         return self._folders.get(folder, [])
