@@ -936,6 +936,13 @@ def test_a_column_that_may_hold_patients_is_said(column: str, plant: Plant) -> N
     assert f"patients could be in the column {column} (48320, " in said, "case_id differs in each row"
 
 
+def test_sources_with_splits_in_their_names_are_said(plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    rows = [[f"{i}.png", "AB"[i // 2 % 2], ("clinic_train", "clinic_test")[i % 2]] for i in range(N)]
+    prepared = _prepare(_table(root / "t.csv", [["path", "label", "dataset"], *rows]))
+    assert any("the column dataset may say the split" in note for note in prepared.sources[0].notes)
+
+
 @pytest.mark.parametrize(
     "column", ["exclude", "Include", "quality", "image_quality", "diagnosis_uncertain", "usable", "QC status"]
 )

@@ -283,7 +283,7 @@ def _check_split(
     column = meaning.get("split")
     values = sorted({row[column] for row in rows} - {""}) if column else []
     if not column:
-        return could_split(rows)
+        return could_split(rows, meaning.get("source", ""))
     if any(split_name(value) for value in values):
         others = [value for value in values if not split_name(value)]
         lacking = [split for split in SPLITS if split not in map(split_name, values)]

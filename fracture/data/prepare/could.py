@@ -73,11 +73,13 @@ _FLAG = re.compile(r"(?:is|in)_(?:train|test|val|valid|validation|holdout)(?:_se
 _BARE = re.compile(r"(?:train|test|val|valid|validation|holdout)(?:_set|ing)?")  # a flag where it holds yes and no
 
 
-def could_split(rows: Rows) -> list[str]:
-    """What is said of columns such as ``is_test``, which name only one split, and ``fold``."""
+def could_split(rows: Rows, source: str) -> list[str]:
+    """What is said of columns such as ``is_test`` and ``fold``, and of sources such as ``clinic_train``."""
     names = [name for name in (rows[0] if rows else {}) if isinstance(name, str)]
     bare = [name for name in names if _BARE.fullmatch(plain(name))]
     yes = {name for name in bare if {canonical(row[name]).lower() for row in rows} <= HOT | COLD}
+    sources = structure({row[source] for row in rows} - {""}) if source else None
+    yes |= {source} if sources and sources.kind == "splits" else set()
     found = [name for name in names if _FLAG.fullmatch(plain(name)) or name in yes]
     return [
         f"the column {name} may say the split, which is not used as such: write train, val or test into a column, and "
