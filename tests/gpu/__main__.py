@@ -5,7 +5,7 @@
     python -m tests.gpu --tiny --out /tmp/rehearsal   # small models; runs on a CPU too
 
 The parts are processes of their own with a time limit, so that none takes the others down. On a card with room for all
-they run side by side, but for the speeds; else one after the other, the most telling ones first.
+they run side by side, but for what is timed; else one after the other, the most telling ones first.
 gpu.json and gpu.md in the folder are written anew after each part. Exit code 1: a check did not hold.
 """
 
@@ -29,6 +29,7 @@ PARTS: dict[str, tuple[str, int]] = {  # title, seconds that it may take
     "memory": ("Memory of a step: predicted and measured", 240),
     "limit": ("The limit of 7.6 GiB holds", 240),
     "speed": ("A whole epoch against the alternatives", 240),
+    "profile": ("Where the time of a step goes", 120),
     "resume": ("kill -9 and --resume", 240),
     "study": ("A study under the limit, half of whose batches do not fit", 200),
     "precisions": ("Every precision, and model=all", 240),
@@ -56,11 +57,12 @@ def main() -> int:
             (options.out / "gpu.md").write_text(page(report), encoding="utf-8")
             print(page({"card": "", "parts": {name: part}}), flush=True)
 
-    beside = [name for name in names if name != "speed"]  # which is measured alone
+    timed = [name for name in ("speed", "profile") if name in names]  # which are measured alone
+    beside = [name for name in names if name not in timed]
     with ThreadPoolExecutor(len(beside) or 1 if has_room() else 1) as pool:
         list(pool.map(take, beside))
-    if "speed" in names:
-        take("speed")
+    for name in timed:
+        take(name)
     return int(any(part["problems"] for part in report["parts"].values()))
 
 
@@ -81,7 +83,7 @@ def _runs(name: str, tiny: bool) -> list[list[str]]:
     """Arguments of each process of a part; what may find no time comes last."""
     models = [["--model", model] for model in MODELS]
     compiled = [] if tiny else [[*models[0], "--compiled"]]  # minutes on a processor
-    return {"memory": models, "speed": [*models, *compiled]}.get(name, [[]])
+    return {"memory": models, "speed": [*models, *compiled], "profile": models}.get(name, [[]])
 
 
 def run_part(name: str, more: list[str], seconds: float, out: Path) -> tuple[list[dict[str, Any]], str]:
