@@ -17,7 +17,7 @@ from fracture.monitoring.reference import QUANTILES, Reference
 CORRECTED = "corrected by a reader"
 RANDOM = "drawn at random"  # a reason: such rows alone estimate how often the model is right
 COLUMNS = (
-    "path", "label", "reason", "model_says", "decision", "confidence", "fracture_probability", "time", "model",
+    "path", "label", "reason", "drawn", "model_says", "decision", "confidence", "fracture_probability", "time", "model",
     "version", "station", "device", "sha256",
 )  # fmt: skip
 _LOW, _MIDDLE, _HIGH = (QUANTILES.index(level) for level in (0.25, 0.5, 0.75))
@@ -82,6 +82,7 @@ def write(
         images: the folder of kept images, whose files ``path`` then names.
         corrected: what readers said, by digest.
     """
+    drawn = sum(RANDOM in choice.reasons for choice in choices)
     with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
@@ -91,8 +92,9 @@ def write(
             fracture = "" if row.fracture_probability is None else row.fracture_probability
             label = corrected[row.image].label if row.image in corrected else ""
             writer.writerow([
-                place, label, "; ".join(choice.reasons), as_cell(row.label), row.decision, row.confidence, fracture,
-                row.time, as_cell(row.model), row.version, as_cell(row.station), as_cell(row.device), row.image,
+                place, label, "; ".join(choice.reasons), drawn, as_cell(row.label), row.decision, row.confidence,
+                fracture, row.time, as_cell(row.model), row.version, as_cell(row.station), as_cell(row.device),
+                row.image,
             ])  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Drift of a log of answers: read, judged, shown, and kept as a run of its own."""
 
 import re
+import shlex
 import tempfile
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -19,6 +20,7 @@ from fracture.monitoring.log import check_answers, place_of
 from fracture.monitoring.page import render
 from fracture.monitoring.record import Record
 from fracture.monitoring.reference import Reference
+from fracture.privacy import without_secrets
 from fracture.progress import Terminal
 from fracture.runs.in_use import in_use
 from fracture.runs.reference import reference_of
@@ -36,12 +38,14 @@ class Window:
         rows: one or more, in order of time.
         reference: what they are held against, None where there is none.
         others: rows of other models, left out.
+        log: the log as a command names it, without passwords.
         corrected: what readers of the answers said last of an image, by its digest.
     """
 
     rows: Sequence[Record]
     reference: Reference | None
     others: int
+    log: str
     corrected: Mapping[str, Correction] = field(default_factory=dict)
 
 
@@ -70,7 +74,7 @@ def open_window(log: str, against: str, since: str, images: Collection[str] = ()
     corrected = {
         image: one for image, one in latest(place.corrections(since)).items() if one.label in known.get(image, ())
     }
-    return Window(own, found, len(rows) - len(own), corrected)
+    return Window(own, found, len(rows) - len(own), shlex.quote(without_secrets(log)), corrected)
 
 
 def find_reference(name: str) -> Reference | None:
@@ -117,13 +121,13 @@ def drift(log: str, against: str, since: str, limits: Limits, out: Path, termina
         )
     if window.others:
         terminal.say(f"{window.others:,} answers of other models are left out.")
-    people = [in_use(window.rows[-1]), of_corrections(window.rows, window.corrected)]
+    people = [in_use(window.rows[-1], window.log), of_corrections(window.rows, window.corrected)]
     found = judge(window.reference, window.rows, limits, people)
     _show(found, terminal)
     _keep(found, log, _write(found, out), terminal)
     if found.drifted:
         said = "\n".join(f"- {check.title} {check.sentence}" for check in found.drifted)
-        raise GateError(f"{found.named}: drift\n{said}\n`fracture feedback LOG` chooses answers to check.")
+        raise GateError(f"{found.named}: drift\n{said}\n`fracture feedback {window.log}` chooses answers to check.")
     if found.not_compared:
         raise ConfigError(f"{found.named}: whether the images drift is not known: {found.not_compared}")
     return found

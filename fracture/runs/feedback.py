@@ -1,7 +1,9 @@
 """Answers for a person to look at, and what their labels say of the model in use, kept with its version."""
 
+import re
+import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from fracture.data.prepare import reviewed
@@ -16,6 +18,9 @@ from fracture.runs.drift import Window
 from fracture.tables import shown
 from fracture.tracking import attached, query
 from fracture.tracking.run import TrackedRun
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_SHOWN = 20
 
 
 def ask(window: Window, out: Path, count: int, seed: int, images: Path | None, terminal: Terminal) -> None:
@@ -38,13 +43,12 @@ def ask(window: Window, out: Path, count: int, seed: int, images: Path | None, t
     known = sum(choice.row.image in window.corrected for choice in choices)
     labelled = f" {known} of them have the label that a reader gave on the page." if known else ""
     terminal.say(f"{len(choices)} images to look at: {why}.{labelled} Fill in the column label: {out}")
-    terminal.say(f"Then: fracture feedback LOG --corrected {out}, and to learn from them: {_prepare(out, images)}")
-
-
-def _prepare(out: Path, images: Path | None) -> str:
-    if images:
-        return f"fracture prepare OLD.csv {out} --test-fraction 0"
-    return f"fracture prepare OLD.csv NEW --corrections {out} --test-fraction 0"
+    file = shlex.quote(str(out))
+    learn = file if images else f"NEW --corrections {file}"
+    terminal.say(
+        f"Then: fracture feedback {window.log} --corrected {file}, and to learn from them: "
+        f"fracture prepare OLD.csv {learn} --test-fraction 0"
+    )
 
 
 def read(corrected: Path) -> list[Reviewed]:
@@ -71,18 +75,17 @@ def take(window: Window, said: Sequence[Reviewed], corrected: Path, terminal: Te
         terminal: shows it.
 
     Raises:
-        DataError: it has no label of an image that was drawn at random, or two labels of one.
+        DataError: it has no label of an image that was drawn at random, or rows that cannot count; all of them at once.
     """
-    labels: dict[str, str] = {}
-    for row in said:
-        if row.label and labels.setdefault(row.sha256, row.label) != row.label:
-            raise DataError(f"{row.where}: is {labels[row.sha256]} elsewhere and {row.label} here; one label an image")
+    labels = _labels(said, {name for row in window.rows for name in row.probabilities})
     answered = {row.image for row in window.rows}
     if strange := [row.where for row in said if row.label and row.sha256 not in answered]:
         terminal.warn(f"{len(strange)} labels are of no image that this model has answered, the first at {strange[0]}.")
     drawn = {row.sha256 for row in said if feedback.RANDOM in row.reason}
     labels = {image: one.label for image, one in window.corrected.items()} | labels
     found = use.measure(window.rows, labels, drawn, window.reference)
+    stated = max((int(row.drawn) for row in said if row.drawn.isdecimal()), default=0)  # rows may have been taken out
+    found = found.model_copy(update={"drawn": max(found.drawn, stated)})
     rows = [[metric_title(name), shown(value), str(value.n)] for name, value in found.metrics.items()]
     terminal.table(f"In use, {found.reviewed} of {found.drawn} images drawn at random", ["", "", "n"], rows)
     if found.reviewed < found.drawn:
@@ -92,6 +95,31 @@ def take(window: Window, said: Sequence[Reviewed], corrected: Path, terminal: Te
         )
     _keep(found, window.rows[-1], corrected, terminal)
     return found
+
+
+def _labels(said: Sequence[Reviewed], classes: Collection[str]) -> dict[str, str]:
+    """The label of each image that has one, by its digest.
+
+    Raises:
+        DataError: a label is of no image or no class, or an image has two; every such row at once.
+    """
+    labels: dict[str, str] = {}
+    problems = []
+    for row in (one for one in said if one.label):
+        if not _DIGEST.fullmatch(row.sha256):
+            problems.append(f"{row.where}: sha256 is {row.sha256 or 'empty'}, not the 64 digits that name its answer")
+        elif classes and row.label not in classes:
+            problems.append(f"{row.where}: label {row.label} is no class of the model")
+        elif labels.setdefault(row.sha256, row.label) != row.label:
+            problems.append(f"{row.where}: is {labels[row.sha256]} elsewhere and {row.label} here; one label an image")
+    if problems:
+        more = [f"... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+        allowed = f"Classes: {', '.join(sorted(classes))}. " if classes else ""
+        raise DataError(
+            problems[:_SHOWN] + more,
+            f"{allowed}Leave a label empty where nobody knows it; copy sha256 from the review.csv that was written.",
+        )
+    return labels
 
 
 def _keep(found: InUse, row: Record, corrected: Path, terminal: Terminal) -> None:

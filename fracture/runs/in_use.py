@@ -8,12 +8,12 @@ from fracture.monitoring.use import FLOORS, TAG
 from fracture.tracking import query
 
 
-def in_use(row: Record) -> Check:
-    """What is known of the model of a row in use, held against the floors that it was promoted above."""
+def in_use(row: Record, log: str) -> Check:
+    """What is known of the model of a row of a log in use, held against the floors that it was promoted above."""
     title = "Is it still right often enough, by the labels that came back?"
     tags = query.tags_of_version(row.model, row.version) if row.version else {}
     if TAG not in tags or FLOORS not in tags:
-        return Check("in use", title, "unknown", "no labels yet; `fracture feedback LOG` chooses answers to check")
+        return Check("in use", title, "unknown", f"no labels yet; `fracture feedback {log}` chooses answers to check")
     try:
         low = use.read(tags[TAG]).below(use.floors_of(tags[FLOORS]))
     except ConfigError as error:

@@ -250,6 +250,7 @@ def test_from_the_log_to_labels_and_back(
         )
     common = ["feedback", "log", "--against", "reference.json"]
     assert cli(*common, "--since", "all", "--count", "30", "--images", "kept") == 0
+    assert "fracture feedback log --corrected review.csv" in capsys.readouterr().out
     assert cli(*common, "--since", "all") == 2
     assert "may have labels" in capsys.readouterr().err
     rows = list(csv.DictReader(Path("review.csv").read_text().splitlines()))
@@ -258,6 +259,19 @@ def test_from_the_log_to_labels_and_back(
     assert cli(*common, "--corrected", "review.csv") == 3  # nobody has filled it in
     for row in rows:
         row["label"] = "simple_fracture" if RANDOM in row["reason"] else ""
+    first, second = rows[0], rows[1]
+    odd = [{**second, "sha256": "1.2E+09"}, {**second, "label": "No fracture"}, {**first, "label": "no_fracture"}]
+    _csv(Path("edited.csv"), [first, *odd])
+    assert cli(*common, "--corrected", "edited.csv") == 3
+    said = capsys.readouterr().err
+    for what in (":3: sha256 is 1.2e+09", ":4: label No fracture is no class", ":5: is simple_fracture"):
+        assert what in said
+    assert "Classes: comminuted_fracture, no_fracture, simple_fracture." in said
+    _csv(Path("shorter.csv"), rows[:5])  # rows were taken out
+    assert cli(*common, "--corrected", "shorter.csv") == 0
+    said = capsys.readouterr().out
+    assert "5 of 15 images drawn at random" in said
+    assert "WARNING: Not all images" in said
     _csv(Path("labelled.csv"), rows)
     assert cli(*common, "--corrected", "labelled.csv") == 0
     assert "In use" in capsys.readouterr().out

@@ -24,6 +24,7 @@ class Reviewed:
         label: its class, empty where nobody has filled it in.
         sha256: of its contents, empty where the file does not say.
         reason: why it was to be looked at, empty where the file does not say.
+        drawn: how many images were drawn at random when the file was written, empty where it does not say.
     """
 
     where: str
@@ -31,6 +32,7 @@ class Reviewed:
     label: str
     sha256: str
     reason: str
+    drawn: str
 
 
 def read(path: Path) -> list[Reviewed]:
@@ -95,4 +97,6 @@ def _row(where: str, values: Mapping[Any, Any], label: str) -> Reviewed:
     def text(name: str) -> str:
         return str(values.get(name) or "").strip()
 
-    return Reviewed(where, text("path") or text("image"), text(label), text("sha256").lower(), text("reason"))
+    return Reviewed(
+        where, text("path") or text("image"), text(label), text("sha256").lower(), text("reason"), text("drawn")
+    )
