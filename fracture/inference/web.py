@@ -128,7 +128,7 @@ def _add_feedback(app: FastAPI, service: Service) -> None:
         said = await correction.read(request, lambda digest: service.answered_by(digest).classes)
         served = service.answered_by(said["sha256"]).served
         if problem := await asyncio.to_thread(log.correct, said["sha256"], said["label"], said["by"], served):
-            raise HTTPException(503, f"not kept: {problem}")
+            raise HTTPException(503, f"the log cannot take it: {problem}")
         return JSONResponse({"kept": True, **said})
 
 

@@ -4,7 +4,7 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -112,8 +112,11 @@ class AnswerLog:
     Where the place fails, rows wait for it, `WAITING_ROWS` of them, and it is tried again.
     """
 
-    def __init__(self, place: Place, served: Served, policy: Policy) -> None:
-        """Begin to write."""
+    def __init__(
+        self, place: Place, served: Served, policy: Policy, warn: Callable[[str], None] = LOG.warning
+    ) -> None:  # fmt: skip
+        """Begin to write; ``warn`` takes a sentence when writing begins to fail, and when it goes on."""
+        self._warn = warn
         self._place, self._served, self._policy = place, served, policy
         self._queue: queue.Queue[_Request | threading.Event | None] = queue.Queue()
         self._counts = threading.Lock()
@@ -278,12 +281,12 @@ class AnswerLog:
         self._written += len(rows)
         self._try_at, self._pause = time.monotonic() + _TOGETHER, _AGAIN
         if self._problems.pop("rows", ""):
-            LOG.warning("the log of answers is written again; %s rows are lost", self._lost)
+            self._warn(f"the log of answers is written again; {self._lost:,} rows are lost")
 
     def _fail(self, what: str, error: BaseException) -> None:
         said = f"{what}: {without_secrets(sentence(error))}"
         if said != self._problems.get(what):
-            LOG.warning("the log of answers is not written, the answers go on: %s", said)
+            self._warn(f"the log of answers is not written, the answers go on: {said}")
         self._problems[what] = said
 
     def _tidy(self) -> None:

@@ -50,7 +50,7 @@ def open_log(
     if images:
         images.mkdir(parents=True, exist_ok=True)
     predictor.watched = True
-    log = AnswerLog(place, served, Policy(key, keep_days, images))
+    log = AnswerLog(place, served, Policy(key, keep_days, images), terminal.warn)
     terminal.say(f"Answers are logged in {without_secrets(address)}")
     try:
         yield log

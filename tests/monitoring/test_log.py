@@ -183,12 +183,15 @@ def test_a_lost_place_harms_no_answer_and_is_said(lost: str, answering: Predicto
 
 
 def test_a_full_disk_harms_no_answer_and_leaves_whole_lines(answering: Predictor, small_disk: Path) -> None:
-    log = AnswerLog(FolderLog(small_disk, make=True), SERVED, Policy(KEY))
+    said: list[str] = []
+    log = AnswerLog(FolderLog(small_disk, make=True), SERVED, Policy(KEY), said.append)
     with TestClient(application(answering, log=log)) as client:
         body = {"images": [base64.b64encode(png()).decode()] * 16}
         for _ in range(8):
             assert client.post("/predict", json=body).status_code == 200
         until(lambda: "No space left" in str(client.get("/healthz").json()["log"]["problem"]))
+    assert len(said) == 1
+    assert said[0].startswith("the log of answers is not written, the answers go on: rows: ")
     missing = log.close()
     assert "No space left on device" in missing
     (file,) = small_disk.iterdir()
