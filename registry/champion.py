@@ -126,6 +126,7 @@ def rollback(registry: Registry, reason: str, terminal: Terminal, version: str =
             f"{registry.name}: version {wanted} was never champion, so there is no way back to it; `python -m registry "
             f"challenge{registry.option} --version {wanted}` compares it with the champion"
         )
+    terminal.say(f"Loading version {wanted} in a process of its own, to see that it still answers ...")
     if problem := check.problem(registry.name, registry.version(wanted)):
         raise GateError(f"version {wanted} cannot come back, the champion stays: {problem}")
     gates = registry.version(wanted).tags.get("fracture.gates", "")

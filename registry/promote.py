@@ -173,14 +173,16 @@ def _refuse(run_id: str, judged: Sequence[Gate], refused: Sequence[Gate]) -> NoR
 
 def _measured(found: Evidence, waivers: Mapping[str, str], terminal: Terminal) -> tuple[Evidence, str]:
     """The evidence with what is measured at promotion: the packaged model, what it costs, and its robustness."""
-    terminal.say("Packaging the model and running it in a process of its own ...")
+    terminal.say("Packaging the model ...")
     uri = package.package(found.run_id)
+    terminal.say("Loading the package in a process of its own, to compare its answers with the run's ...")
     checked = check.check(uri, found.run_id)
     found = replace(
         found, package_difference=checked.difference, package_problem=checked.reason, package_digest=checked.digest,
         latency_ms=min((one for one in (found.latency_ms, checked.latency_ms) if one is not None), default=None),
         memory_mib=checked.memory_mib,
     )  # fmt: skip
+    terminal.say("Measuring on validation images what small disturbances cost ...")
     try:
         return replace(found, robustness=robustness.measure(found.run_id)), uri
     except ConfigError as error:
