@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fracture import __main__ as command_line
-from fracture.commands.options import WholeSentences, by_option
+from fracture.commands.options import Float, WholeSentences, by_option
 from fracture.errors import ConfigError, GateError
 from fracture.failures import check_output
 from fracture.progress import Terminal
@@ -148,7 +148,13 @@ def _warn(registry: "Registry", status: "ModelStatus", terminal: Terminal) -> No
 
 
 @cli.command()
-@click.option("--margin", default=0.02, show_default=True, help="largest loss of balanced accuracy that is accepted")
+@click.option(
+    "--margin",
+    default=0.02,
+    show_default=True,
+    type=Float(-1, 1),
+    help="largest loss of balanced accuracy that is accepted",
+)
 @_VERSION
 @_ALTHOUGH
 @_NAME
@@ -205,7 +211,11 @@ _MODEL = click.option(
 @click.option("--format", "form", type=click.Choice(["onnx", "pt2"]), required=True)
 @click.option("--variant", type=click.Choice(["fp32", "int8", "bf16"]), default="fp32", show_default=True)
 @click.option(
-    "--bound", default=0.01, show_default=True, help="largest loss of balanced accuracy accepted for int8 or bf16"
+    "--bound",
+    default=0.01,
+    show_default=True,
+    type=Float(0, 1),
+    help="largest loss of balanced accuracy accepted for int8 or bf16",
 )
 @click.option("--out", default="exported", show_default=True, type=click.Path(path_type=Path), help="output folder")
 @_MODEL

@@ -110,6 +110,7 @@ def test_the_unforeseen_keeps_its_traceback(
         (["train", "--config", "no.yaml", "--resume", "a1"], ["resume=a1", "leave --like and --config out"]),
         (["train", "--lr", "abc"], ["ConfigError", "lr=abc", "fracture train --help"]),
         (["train", "--lr=2", "--epochs=0"], ["lr=2", "epochs=0"]),
+        (["serve", "x", "--seconds=nan"], ["'--seconds': nan is no number."]),
     ],
 )
 def test_usage_errors_end_in_a_hint_and_code_2(
@@ -119,6 +120,14 @@ def test_usage_errors_end_in_a_hint_and_code_2(
     shown = capsys.readouterr().err
     for word in words:
         assert word in shown
+
+
+@pytest.mark.parametrize("margin", ["nan", "inf", "2.0"])
+def test_a_margin_that_lets_every_model_win_is_refused(
+    entry: Callable[..., int], margin: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert entry("registry", "challenge", "--margin", margin) == 2
+    assert f"{margin} is" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("typed", "meant"), [("trian", "train"), ("evalute", "evaluate"), ("prediction", "predict")])

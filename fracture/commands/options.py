@@ -1,5 +1,6 @@
 """Command-line options derived from a configuration model, so that no setting is written down twice."""
 
+import math
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
@@ -72,8 +73,13 @@ class Float(click.FloatRange):
 
     name = "float"
 
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number; nan is in no range, though it is not outside either."""
+        number: float = super().convert(value, param, ctx)
+        return number if math.isfinite(number) else self.fail(f"{value} is no number.", param, ctx)
+
     def _describe_range(self) -> str:
-        return f"at least {self.min:g}"
+        return f"at least {self.min:g}" if self.max is None else f"{self.min:g} to {self.max:g}"
 
 
 class WholeSentences(click.Group):
