@@ -10,6 +10,7 @@ from fracture.commands.options import Float, WholeSentences, by_option
 from fracture.errors import ConfigError, GateError
 from fracture.failures import check_output
 from fracture.progress import Terminal
+from fracture.runs.attached import tag_attached_run
 from registry.names import checked
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def cli() -> None:
 @click.option("--reason", default="", help="why the gates may fail, for the model card")
 @click.option("--by", default="", help="who decided that")
 @_NAME
+@tag_attached_run("promote")
 def promote(
     run: str, metric: str, use: str, thresholds: str, operating: str, refer_error: str, judged: str,
     waive: tuple[str, ...], reason: str, by: str, name: str,
@@ -158,6 +160,7 @@ def _warn(registry: "Registry", status: "ModelStatus", terminal: Terminal) -> No
 @_VERSION
 @_ALTHOUGH
 @_NAME
+@tag_attached_run("challenge")
 def challenge(margin: float, version: str, although: str, name: str) -> None:
     """Compare @candidate with @champion on the same test data; exit code 5 if it loses."""
     from registry import champion
@@ -171,6 +174,7 @@ def challenge(margin: float, version: str, although: str, name: str) -> None:
 @_VERSION
 @_ALTHOUGH
 @_NAME
+@tag_attached_run("rollback")
 def rollback(reason: str, version: str, although: str, name: str) -> None:
     """Make @previous the champion again, after checking that it loads."""
     from registry import champion

@@ -44,7 +44,8 @@ FOLD_MEAN_ARTIFACTS = (
 )  # fmt: skip
 
 TAGS = {
-    "fracture.kind": "train, evaluate, ensemble, compare, prepare, audit, drift, feedback, tune, trial, group, pointer",
+    "fracture.kind": "train, evaluate, ensemble, compare, prepare, audit, drift, feedback, promote, challenge, "
+    "rollback, tune, trial, group, pointer",
     "fracture.model": "timm's name with its tag",
     "fracture.changed": "parameters that were given another value than their default",
     "fracture.weights": "where the initial weights are from: hub, package, file or random",

@@ -90,9 +90,8 @@ def evaluate(name: str, data: str, config: EvaluateConfig, out: Path, terminal: 
         target = targets.find(name, Path(folder))
         chosen = choose(target.sidecar, data, config, terminal)
         resume = resume_command.command_line({"resume": "{run}"}, store.attached_run_id() is not None)
-        run = TrackedRun.begin(
-            f"{Path(data).stem or data}: evaluation of {Path(name).name[:12]}", "evaluate", watched=False
-        )
+        short = name.removeprefix("models:/") if name.startswith("models:/") else Path(name).name[:12]
+        run = TrackedRun.begin(f"{Path(data).stem or data}: evaluation of {short}", "evaluate", watched=False)
         with tracked_evaluation(run, terminal, resume) as kept:
             results = judge_target(target, chosen, config, out, terminal)
             _log(run, results, config, data, target.trained_by)

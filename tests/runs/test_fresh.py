@@ -15,6 +15,7 @@ from fracture.__main__ import run
 from fracture.runs import session
 from fracture.tracking import store
 from fracture.tracking.run import TrackedRun
+from registry.__main__ import cli as registry_cli
 from tests.runs.small import config, said, terminal
 from tuning.__main__ import cli as tuning_cli
 
@@ -31,6 +32,9 @@ VERBS: dict[str, tuple[click.Command, tuple[str, ...]]] = {
     "compare": (fracture_cli, ("compare",)),
     "audit": (fracture_cli, ("audit", "{data}")),
     "prepare": (fracture_cli, ("prepare", "{data}", "m.csv")),
+    "promote": (registry_cli, ("promote", "{other}")),
+    "challenge": (registry_cli, ("challenge",)),
+    "rollback": (registry_cli, ("rollback",)),
     "tune": (tuning_cli, ("--data", "{data}", "--model", "test_resnet", "--trials", "1")),
 }
 PROJECT = {"mlflow.project.entryPoint": "main", "mlflow.source.type": "PROJECT"}
@@ -103,6 +107,19 @@ def test_every_verb_refuses_every_run_but_a_fresh_one(
         assert "unset MLFLOW_RUN_ID" in shown
         assert snapshot(run_id, store_root) == before
         assert (state / "config.json").read_text() == "{}"
+
+
+def test_a_refused_rollback_names_its_run_and_says_why(store_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.connect()
+    run_id = str(client().create_run("0", tags=PROJECT).info.run_id)
+    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+    monkeypatch.setattr("sys.argv", ["x", "rollback"])
+    with pytest.raises(SystemExit) as stop:
+        run(registry_cli, "x")
+    found = client().get_run(run_id)
+    assert stop.value.code == 2
+    assert (found.info.run_name, found.data.tags["fracture.kind"]) == ("rollback", "rollback")
+    assert "nothing is @previous" in found.data.tags["fracture.reason"]
 
 
 def test_a_run_that_is_not_in_the_store_is_refused(store_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
