@@ -24,7 +24,7 @@ from fracture.privacy import without_secrets
 from fracture.progress import Terminal
 from fracture.runs.in_use import in_use
 from fracture.runs.reference import reference_of
-from fracture.tracking import artifacts, attached, query
+from fracture.tracking import artifacts, attached, query, store
 from fracture.tracking.run import TrackedRun
 
 _RUN = re.compile(r"[0-9a-f]{32}")
@@ -155,14 +155,20 @@ def _own_reference(row: Record) -> Reference | None:
     """The reference of the model that gave an answer.
 
     Raises:
-        ConfigError: the model is gone, or its reference is.
+        ConfigError: the model is gone, or its reference is, or what has its name here is another model.
     """
     try:
-        return find_reference(_named(row))
+        found = find_reference(_named(row))
+        if found and found.weights_sha256 != row.weights:
+            raise ConfigError(
+                f"{_named(row)} in {store.shown()} has the weights {found.weights_sha256[:12]}, the answers are of "
+                f"{row.weights[:12]}: set MLFLOW_TRACKING_URI to the registry of the server that answered."
+            )
     except ConfigError as error:
         raise ConfigError(
             f"{error}\nThe answers name that model; --against names another one: a RUN or a reference.json."
         ) from error
+    return found
 
 
 def _answered_most(rows: Sequence[Record], images: Collection[str]) -> Sequence[Record]:

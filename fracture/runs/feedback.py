@@ -15,6 +15,7 @@ from fracture.monitoring.record import Record
 from fracture.monitoring.use import TAG, InUse
 from fracture.progress import Terminal
 from fracture.runs.drift import Window
+from fracture.runs.in_use import tags_of
 from fracture.tables import shown
 from fracture.tracking import attached, query
 from fracture.tracking.run import TrackedRun
@@ -133,8 +134,8 @@ def _keep(found: InUse, row: Record, corrected: Path, terminal: Terminal) -> Non
         run.end("FAILED", str(error))
         raise
     run.end("FINISHED")
-    if row.version:
+    if row.version and tags_of(row) is not None:
         query.tag_version(row.model, row.version, {TAG: found.model_dump_json()})
         terminal.say(f"Kept with {row.model} version {row.version}, and as run {run.id}")
     else:
-        terminal.say(f"Kept as run {run.id}; {row.model} is no registered version, so it is stored only there")
+        terminal.say(f"Kept as run {run.id} only: the model that answered is no version of {row.model} here")

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from fracture.data.audit import confound
 from fracture.data.audit.traits import NAMES
 from fracture.data.manifest import read_csv
 from fracture.data.prepare import reviewed
-from fracture.errors import DataError
+from fracture.errors import ConfigError, DataError
 from fracture.evidence.verdict import Rule, decide
 from fracture.monitoring import reference as references
 from fracture.monitoring import use
@@ -24,7 +25,9 @@ from fracture.monitoring.folder import FolderLog
 from fracture.monitoring.record import Record
 from fracture.monitoring.reference import Reference, build
 from fracture.monitoring.use import InUse, measure
+from fracture.runs import drift
 from fracture.runs.drift import open_window
+from fracture.runs.in_use import tags_of
 from fracture.tracking import query
 from registry.verify import verify
 from registry.versions import Registry
@@ -185,6 +188,21 @@ def test_labels_are_of_the_model_that_was_reviewed_whoever_answers_now(tmp_path:
     reviewed_then = {record(i).image for i in range(4)}
     found = open_window(str(tmp_path), "auto", "", reviewed_then)
     assert ({row.model for row in found.rows}, found.others) == ({"old.pth"}, 6)
+
+
+def test_a_model_of_that_name_in_another_registry_is_not_taken_for_the_one_that_answered(
+    tmp_path: Path, base: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drift, "find_reference", lambda _name: base)
+    monkeypatch.setattr(query, "tags_of_version", lambda *_version: {"fracture.weights_sha256": base.weights_sha256})
+    log = FolderLog(tmp_path, make=True)
+    log.write([record(0, model="watched", version="1", weights=base.weights_sha256)])
+    own = open_window(str(tmp_path), "auto", "").rows[-1]
+    assert tags_of(own)
+    log.write([record(1, model="watched", version="1", weights="x" * 64, time="2026-02-01")])
+    with pytest.raises(ConfigError, match="the answers are of xxxxxxxxxxxx: set MLFLOW_TRACKING_URI"):
+        open_window(str(tmp_path), "auto", "")
+    assert tags_of(replace(own, weights="x" * 64)) is None
 
 
 @pytest.mark.parametrize("text", ["{}x", "5", '[{"annotations": [{"result": [{"type": "choices"}]}]}]', "[3]"])
