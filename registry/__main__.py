@@ -82,7 +82,7 @@ def promote(
     registry, terminal = _registry(name), Terminal()
     if place == files.DEMO:
         terminal.warn("thresholds-demo.toml is for demonstrations: nothing that passes it may be deployed")
-    run_id = promotion.best_run(metric).id if run == "best" else run
+    run_id = promotion.best_run(metric, terminal.say).id if run == "best" else run
     terminal.say(f"Run {run_id}, for {use} use")
     promotion.promote(run_id, limits, use, dict.fromkeys(names, f"{by}: {reason}"), registry, terminal)
 

@@ -3,7 +3,7 @@
 import json
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NoReturn
@@ -43,10 +43,14 @@ class Promotion:
     gates: Sequence[Gate]
 
 
-def best_run(metric: str) -> Found:
+def best_run(metric: str, say: Callable[[str], None] = lambda _line: None) -> Found:
     """The finished training run of the experiment with the highest validation metric among those of the newest data.
 
     The folds of a cross-validation are left out: they say how good a recipe is, each of them on other data.
+
+    Args:
+        metric: by plain name.
+        say: takes a line about what it was chosen from.
 
     Raises:
         ConfigError: there is none, or none with that metric.
@@ -64,7 +68,14 @@ def best_run(metric: str) -> Found:
         )
         raise ConfigError(f"metric={metric}: no run has it. Allowed: {', '.join(names) or 'none'}")
     lower = metric.endswith("loss")
-    return min(known, key=lambda run: run.metrics[f"best_{metric}"] * (1 if lower else -1))
+    best = min(known, key=lambda run: run.metrics[f"best_{metric}"] * (1 if lower else -1))
+    left = len(trained) - len(known)
+    out = f"; {left} of other data, without that metric, or folds are left out" if left else ""
+    say(
+        f"Best by {metric}, {best.metrics[f'best_{metric}']:.3f}, of {len(known)} on the data of the newest run{out}: "
+        f"{best.name}"
+    )
+    return best
 
 
 def promote(
