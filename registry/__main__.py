@@ -203,7 +203,7 @@ def verify(repair: bool, name: str) -> None:
         left = verification.verify(registry, terminal)
     if left:
         way = "a person must decide" if repair else "`python -m registry verify --repair` repairs what can be"
-        raise GateError(f"{len(left)} disagreements; {way}")
+        raise GateError(f"{len(left)} disagreement{'s' if len(left) > 1 else ''}; {way}")
 
 
 _MODEL = click.option(
