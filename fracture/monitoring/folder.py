@@ -67,7 +67,7 @@ class FolderLog:
             OSError: the disk is full, or the folder is gone.
         """
         path = self._folder / f"corrections-{self._today()}-{self._own}.jsonl"
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+        file = _opened(path)
         try:
             _append(file, [one.line()])
             os.fsync(file)
@@ -114,8 +114,21 @@ class FolderLog:
                 return self._file
             self.close()
         self._path = self._folder / f"answers-{today}-{uuid.uuid4().hex[:8]}.jsonl"
-        self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+        self._file = _opened(self._path)
         return self._file
+
+
+def _opened(path: Path) -> int:
+    """A file to add lines to.
+
+    Raises:
+        OSError: of its folder, so that the same trouble with each new file is told once.
+    """
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+    except OSError as error:
+        error.filename = str(path.parent)
+        raise
 
 
 def _fault(folder: Path, make: bool) -> str:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from fracture.data.images import is_dicom, opened
 from fracture.errors import DataError
-from fracture.failures import sentence
+from fracture.failures import sentence, unreadable
 from fracture.files import expanded, replacing
 from fracture.inference.log import Served
 from fracture.inference.predictor import Answer
@@ -173,7 +173,7 @@ class AnswerLog:
         try:
             self._place.correct(one)
         except Exception as error:  # noqa: BLE001 - whatever a disk or a database says, it is told
-            return without_secrets(sentence(error))
+            return unreadable(error) if isinstance(error, OSError) else sentence(error)  # no path: readers see it
         return ""
 
     def health(self) -> dict[str, object]:

@@ -170,6 +170,7 @@ def test_a_lost_place_harms_no_answer_and_is_said(lost: str, answering: Predicto
         assert health.status_code == 200
         assert health.json()["ok"]
         assert "No such file" in health.json()["log"]["problem"] or "no such table" in health.json()["log"]["problem"]
+        assert ".jsonl" not in health.json()["log"]["problem"], "each try has another file, and it is said once"
         assert "fracture_log_failing 1" in client.get("/metrics").text
         if lost == "folder":
             place.mkdir()
