@@ -32,6 +32,7 @@ _RUN = re.compile(r"[0-9a-f]{32}")
     help="report file; a page is written beside it; auto is audit.json, for a RUN label_review.csv",
 )
 @options_of(AuditConfig)
+@attached.tag_attached_run("audit")
 def command(data: Path, out: Path, **values: str | None) -> None:
     """Check data for leakage and confounding before training; `demo` is the built-in set.
 
@@ -44,8 +45,7 @@ def command(data: Path, out: Path, **values: str | None) -> None:
     out = Path("label_review.csv" if of_run else "audit.json") if out == _AUTO else out
     check_output(out, out.with_suffix(".png" if of_run else ".html"))
     if of_run:
-        with attached.tag_attached_run("audit"):
-            _review(str(data), out)
+        _review(str(data), out)
         return
     from fracture.data.audit.audit import audit_manifest, write_report  # heavy imports only once the values are right
     from fracture.data.cache import folder_of
@@ -53,14 +53,13 @@ def command(data: Path, out: Path, **values: str | None) -> None:
 
     cache_dir = folder_of(config.cache_dir)
     terminal = Terminal()
-    with attached.tag_attached_run("audit"):
-        with terminal.working() as progress:
-            report = audit_manifest(_open(data, cache_dir, progress), cache_dir, progress, config)
-        paths = write_report(report, out)
-        show_audit(report, terminal)
-        terminal.say(f"Written: {', '.join(str(path) for path in paths)}")
-        attached.keep(paths, {"fracture.audit": report.verdict, "fracture.data_digest": report.digest})
-        refuse(report, str(data))
+    with terminal.working() as progress:
+        report = audit_manifest(_open(data, cache_dir, progress), cache_dir, progress, config)
+    paths = write_report(report, out)
+    show_audit(report, terminal)
+    terminal.say(f"Written: {', '.join(str(path) for path in paths)}")
+    attached.keep(paths, {"fracture.audit": report.verdict, "fracture.data_digest": report.digest})
+    refuse(report, str(data))
 
 
 def _review(run_id: str, out: Path) -> None:

@@ -7,6 +7,7 @@ import click
 from fracture.commands.options import Int
 from fracture.failures import check_output
 from fracture.progress import Terminal
+from fracture.runs import attached
 
 _PATH = click.Path(path_type=Path)
 
@@ -37,6 +38,7 @@ _PATH = click.Path(path_type=Path)
     type=_PATH,
     help="a review.csv with labels, or its export from Label Studio: compute the accuracy in use",
 )
+@attached.tag_attached_run("feedback")
 def command(
     log: str, out: Path, count: int, since: str, against: str, images: Path | None, seed: int, corrected: Path | None
 ) -> None:
@@ -48,20 +50,19 @@ def command(
     the model. `python -m registry verify` and `fracture drift` report a champion below its floor.
     """
     from fracture.monitoring import window  # heavy imports only once the values are right
-    from fracture.runs import attached, feedback
+    from fracture.runs import feedback
     from fracture.runs.drift import open_window
     from fracture.tracking import store
 
     begin, terminal = window.begin("all" if corrected else since), Terminal()
-    with attached.tag_attached_run("feedback"):
-        if not corrected:
-            check_output(out)
-        store.connect()
-        said = feedback.read(corrected) if corrected else []
-        found = open_window(log, against, begin, {one.sha256 for one in said if one.sha256})
-        if found.reference is None:
-            terminal.warn("The model has no reference: no threshold and no healthy class are known.")
-        if corrected:
-            feedback.take(found, said, corrected, terminal)
-        else:
-            feedback.ask(found, out, count, seed, images, terminal)
+    if not corrected:
+        check_output(out)
+    store.connect()
+    said = feedback.read(corrected) if corrected else []
+    found = open_window(log, against, begin, {one.sha256 for one in said if one.sha256})
+    if found.reference is None:
+        terminal.warn("The model has no reference: no threshold and no healthy class are known.")
+    if corrected:
+        feedback.take(found, said, corrected, terminal)
+    else:
+        feedback.ask(found, out, count, seed, images, terminal)

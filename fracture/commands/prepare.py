@@ -35,6 +35,7 @@ _KINDS = {"archive": "an archive"}
     help="instead of SOURCE: make new groups and splits without leakage",
 )
 @options_of(PrepareConfig)
+@attached.tag_attached_run("prepare")
 def command(sources: tuple[Path, ...], out: Path, regroup: Path | None, **values: str | None) -> None:
     """Make a manifest from class folders, zip or tar archives, and CSV files; separate several by spaces or commas.
 
@@ -50,21 +51,18 @@ def command(sources: tuple[Path, ...], out: Path, regroup: Path | None, **values
     check_output(out, out.with_suffix(".excluded.csv"), out.with_suffix(".json"))
     config = parse_model(PrepareConfig, given(values), "fracture prepare")
     terminal = Terminal()
-    with attached.tag_attached_run("prepare"):
-        excluded: list[Exclusion] = []
-        try:
-            with terminal.working() as progress:
-                prepared = prepare(
-                    (regroup,) if regroup else sources, config, out, progress, regroup is not None, excluded
-                )
-        except DataError:
-            _keep(excluded, out.with_suffix(".excluded.csv"), terminal)
-            raise
-        paths = write(prepared, out, config)
-        show(prepared, terminal)
-        terminal.say(f"Written: {', '.join(str(path) for path in paths)}")
-        terminal.say(f"Data digest {prepared.manifest.digest()}. Next: fracture audit {out}")
-        attached.keep(paths, {"fracture.data_digest": prepared.manifest.digest()})
+    excluded: list[Exclusion] = []
+    try:
+        with terminal.working() as progress:
+            prepared = prepare((regroup,) if regroup else sources, config, out, progress, regroup is not None, excluded)
+    except DataError:
+        _keep(excluded, out.with_suffix(".excluded.csv"), terminal)
+        raise
+    paths = write(prepared, out, config)
+    show(prepared, terminal)
+    terminal.say(f"Written: {', '.join(str(path) for path in paths)}")
+    terminal.say(f"Data digest {prepared.manifest.digest()}. Next: fracture audit {out}")
+    attached.keep(paths, {"fracture.data_digest": prepared.manifest.digest()})
 
 
 def _keep(excluded: list[Exclusion], path: Path, terminal: Terminal) -> None:

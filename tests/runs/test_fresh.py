@@ -109,17 +109,29 @@ def test_every_verb_refuses_every_run_but_a_fresh_one(
         assert (state / "config.json").read_text() == "{}"
 
 
-def test_a_refused_rollback_names_its_run_and_says_why(store_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("command", "words", "said"),
+    [
+        (registry_cli, ("rollback",), "nothing is @previous"),
+        (fracture_cli, ("drift", "log", "--since", "yesterday"), "--since yesterday"),
+        (fracture_cli, ("feedback", "log", "--since", "yesterday"), "--since yesterday"),
+        (fracture_cli, ("prepare", "a", "--out", "a.txt"), "must end in .csv"),
+        (fracture_cli, ("audit", "a", "--probe", "x"), "probe=x"),
+    ],
+)
+def test_what_is_refused_before_it_begins_names_its_run_and_says_why(
+    command: click.Command, words: tuple[str, ...], said: str, store_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store.connect()
     run_id = str(client().create_run("0", tags=PROJECT).info.run_id)
     monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
-    monkeypatch.setattr("sys.argv", ["x", "rollback"])
+    monkeypatch.setattr("sys.argv", ["x", *words])
     with pytest.raises(SystemExit) as stop:
-        run(registry_cli, "x")
+        run(command, "x")
     found = client().get_run(run_id)
     assert stop.value.code == 2
-    assert (found.info.run_name, found.data.tags["fracture.kind"]) == ("rollback", "rollback")
-    assert "nothing is @previous" in found.data.tags["fracture.reason"]
+    assert (found.info.run_name, found.data.tags["fracture.kind"]) == (words[0], words[0])
+    assert said in found.data.tags["fracture.reason"]
 
 
 def test_a_run_that_is_not_in_the_store_is_refused(store_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
