@@ -177,7 +177,7 @@ class Worker:
         run.end("COMPLETE" if kind == "done" else "PRUNED", _why(kind, reason, len(listener.values)))
         if kind != "done":
             raise TrialPruned(reason)
-        return min(listener.values) if self.task.minimised else max(listener.values)
+        return listener.best
 
     def _done(self, _: optuna.Study, ended: FrozenTrial) -> None:
         """Say what came of a trial, and tell the store."""
@@ -296,8 +296,22 @@ class _Listener:
         self._optuna_trial, self._run, self._task, self._bars = optuna_trial, run, task, bars
         self._terminal = terminal
         self.values: list[float] = []
+        self._epochs: list[Epoch] = []
         self.measured_gib = 0.0
         self._training_seconds = 0.0
+
+    @property
+    def best(self) -> float:
+        """What the study compares: the metric at the trial's best epoch, of one at least."""
+        return min(self.values) if self._task.minimised else max(self.values)
+
+    def _best_epoch(self) -> dict[str, float]:
+        """Its number and what validation said of it, named as in a run of training."""
+        if not self._epochs:
+            return {}
+        chosen = self._epochs[self.values.index(self.best)]
+        values = {name: value for name, value in chosen.metrics.items() if name.startswith("val_")}
+        return {f"best_{name}": value for name, value in values.items()} | {"best_epoch": float(chosen.number)}
 
     def planned(self, message: Planned) -> None:
         """Log the plan."""
@@ -317,6 +331,7 @@ class _Listener:
         self.measured_gib = max(self.measured_gib, metrics["peak_memory_gib"] + context)
         value = metrics[self._task.config.select_metric]
         self.values.append(value)
+        self._epochs.append(message)
         self._bars(f"trial {self._optuna_trial.number}, epochs", message.number, self._task.plan.epochs)
         learned = message.number - self._task.judged_first
         if not learned:
@@ -340,3 +355,5 @@ class _Listener:
         for name, value in found.items():
             self._optuna_trial.set_user_attr(name, round(value, 3))
         self._run.note({f"trial_{name}": value for name, value in found.items()}, step=len(self.values))
+        if best := self._best_epoch():
+            self._run.note(best, step=0)

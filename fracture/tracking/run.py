@@ -21,7 +21,7 @@ from fracture.evidence import ARTIFACTS, Judged
 from fracture.failures import explained, is_store
 from fracture.privacy import shareable, who
 from fracture.progress import LOG
-from fracture.tracking import store
+from fracture.tracking import store, views
 from fracture.tracking.fresh import check_fresh
 from fracture.tracking.liveness import me
 from fracture.tracking.outbox import Outbox, few_retries
@@ -113,6 +113,7 @@ class TrackedRun:
         run = cls(run_id)
         info = run._client.get_run(run_id)
         store.repair_artifact_location(info)
+        views.offer(info.info.experiment_id)
         run._hide(info.data.tags)
         if name and RANDOM_NAME.match(info.info.run_name or ""):
             run.tag({"mlflow.runName": name})

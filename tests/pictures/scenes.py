@@ -81,11 +81,15 @@ def mlflow_run(studio: Studio) -> Image.Image:
         time.sleep(3)  # remembered
         studio.browser.refresh()  # charts that move to other places may wait for ever
         until(lambda: _charts_are_drawn(studio), "the charts")
-        studio.browser.execute_script(
-            "document.head.append(Object.assign(document.createElement('style'), {textContent: arguments[0]}))",
-            ".modebar { display: none }",  # which a mouse shows
-        )
+        _hide(studio, ".modebar")  # which a mouse shows
         return studio.shot()
+
+
+def _hide(studio: Studio, what: str) -> None:
+    studio.browser.execute_script(
+        "document.head.append(Object.assign(document.createElement('style'), {textContent: arguments[0]}))",
+        f"{what} {{ display: none }}",
+    )
 
 
 def _charts_are_drawn(studio: Studio) -> bool:
@@ -117,6 +121,17 @@ def mlflow_compare(studio: Studio) -> Image.Image:
         return studio.shot()
 
 
+def mlflow_views(studio: Studio) -> Image.Image:
+    """The same runs in the view of models that the first run saved, with its charts."""
+    runs = [studio.run(*words) for words in COMPARED]
+    with studio.mlflow() as address:
+        place = f"{address}/#/experiments/{studio.experiment(runs[0])}/runs"
+        studio.visit(f"{place}?viewStateShareKey=fracture-models&compareRunsMode=CHART", 1600, 960)
+        until(lambda: _charts_are_drawn(studio), "the charts")
+        _hide(studio, ".modebar")  # which a mouse shows
+        return studio.shot()
+
+
 def memory(studio: Studio) -> Image.Image:
     """What a run under a limit of 4 GiB was predicted to take, and took."""
     return Image.open(studio.artifact(studio.run(*MEMORY), "memory.png"))
@@ -145,6 +160,7 @@ PICTURES: dict[str, Callable[[Studio], Image.Image]] = {
     "report": report,
     "page": page,
     "mlflow-run": mlflow_run,
+    "mlflow-views": mlflow_views,
     "mlflow-compare": mlflow_compare,
     "tuning": tuning,
     "memory": memory,

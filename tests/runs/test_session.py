@@ -23,6 +23,7 @@ from fracture.runs.session import Session
 from fracture.tracking import experiment
 from fracture.tracking.run import TrackedRun
 from fracture.tracking.sections import sectioned
+from fracture.tracking.views import VIEWS
 from fracture.training import engine
 
 
@@ -104,6 +105,8 @@ def test_a_finished_run_holds_all_its_evidence(store_root: Path, images: Path) -
     }  # see fracture.evidence.names
     assert set(ARTIFACTS) - sometimes <= artifacts
     assert {sectioned(name) for name in EPOCH_METRICS} <= run.data.metrics.keys()
+    models, _, tested = VIEWS
+    assert models.metrics | tested.metrics <= run.data.metrics.keys(), "no column of a view stays empty"
     assert run.data.metrics["test/macro_f1"] == results.splits["test"].metrics["macro_f1"].value
     history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "val/loss")
     assert [(m.step, m.value) for m in history] == [(i + 1, e["val_loss"]) for i, e in enumerate(results.history)]

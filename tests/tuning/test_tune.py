@@ -24,6 +24,7 @@ from fracture.errors import ConfigError, FractureError, MemoryLimitError
 from fracture.models import checkpoint
 from fracture.progress import Terminal
 from fracture.tracking import artifacts, experiment, liveness
+from fracture.tracking.views import VIEWS
 from tuning import record, storage, study, tracked, worker
 from tuning import trial as tuning_trial
 from tuning import tune as story
@@ -164,6 +165,8 @@ def test_a_study_and_its_continuation(store_root: Path, tmp_path: Path, split_im
         assert one.data.tags["fracture.trial_state"] == trial.state.name
         assert one.info.status == ("FINISHED" if trial.state is TrialState.COMPLETE else "KILLED")
         assert one.data.metrics["trial/measured_gib"] > 0
+        assert one.data.metrics["best/val_loss"] == pytest.approx(min(trial.intermediate_values.values()))
+        assert VIEWS[1].metrics <= one.data.metrics.keys(), "no column of the view of trials stays empty"
         assert one.data.metrics["trial/epochs"] == len(trial.intermediate_values)
         assert one.data.metrics["cost/memory_gib"] > 0
         history = mlflow.MlflowClient().get_metric_history(one.info.run_id, "val/loss")
