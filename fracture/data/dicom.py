@@ -7,9 +7,10 @@ import io
 import logging
 import re
 import warnings
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
-from fracture.data.dicom_header import Start, find_start
+from fracture.data.dicom_header import HEAD, Start, find_start, is_dicom
 from fracture.data.pixels import Grey, ImageError
 
 if TYPE_CHECKING:
@@ -57,27 +58,49 @@ def read_dataset(data: bytes, only: tuple[str, ...] = ()) -> "Dataset":
     Raises:
         ImageError: pydicom is missing or the file is broken.
     """
+    return _read(io.BytesIO(data), data, only)
+
+
+def read_header(path: Path, only: tuple[str, ...]) -> "Dataset | None":
+    """Some elements of a DICOM file, of which no more is read than is needed; None of another file.
+
+    Raises:
+        ImageError: as `read_dataset`.
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+        file.seek(0)
+        return _read(file, head, only) if is_dicom(head) else None
+
+
+def _read(file: BinaryIO, head: bytes, only: tuple[str, ...]) -> "Dataset":
+    """The elements of an open file that begins with ``head``.
+
+    Raises:
+        ImageError: as `read_dataset`.
+    """
     try:
         import pydicom
     except ImportError as error:
         raise ImageError(_MISSING) from error
-    start = None if data[128:132] == b"DICM" else find_start(data)
+    start = None if head[128:132] == b"DICM" else find_start(head)
     try:
         if start is not None and not start.meta:
-            return _read_bare(data, start, only)
-        whole = data if start is None else _MARK + data[start.place :]
-        return pydicom.dcmread(io.BytesIO(whole), stop_before_pixels=bool(only), specific_tags=list(only) or None)
+            return _read_bare(file, start, only)
+        whole = file if start is None else io.BytesIO(_MARK + file.read()[start.place :])
+        return pydicom.dcmread(whole, stop_before_pixels=bool(only), specific_tags=list(only) or None)
     except Exception as error:  # as above
         raise ImageError(_DAMAGED) from error
 
 
-def _read_bare(data: bytes, start: Start, only: tuple[str, ...]) -> "Dataset":
+def _read_bare(file: BinaryIO, start: Start, only: tuple[str, ...]) -> "Dataset":
     """The elements of a file without preamble and meta information, whose layout was found out."""
     from pydicom.dataset import FileMetaDataset
     from pydicom.filereader import read_dataset
     from pydicom.tag import Tag
 
-    file = io.BytesIO(data[start.place :])
+    file.seek(start.place)
     tags = [Tag(keyword) for keyword in only] or None
     dataset = read_dataset(file, start.implicit, start.little, specific_tags=tags)
     dataset.file_meta = FileMetaDataset()

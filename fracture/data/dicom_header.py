@@ -6,7 +6,7 @@ Needs no pydicom. Data sets without a preamble come from old archives and from n
 import struct
 from dataclasses import dataclass
 
-_HEAD = 256  # bytes that are looked at
+HEAD = 256  # bytes that are looked at
 _FIRST_BYTES = (b"\0", b"\2", b"\b", b"D")  # of all that may begin without a preamble; spares other files the rest
 _ELEMENTS = 2  # plausible ones in a row that make a header, where no more are seen
 _ENOUGH = 4  # after so many it is one, whatever follows
@@ -47,7 +47,7 @@ def is_dicom(data: bytes) -> bool:
 
 def find_start(data: bytes) -> Start | None:
     """Where a data set begins that lacks the preamble or its ``DICM``; None where none does."""
-    head = data[:_HEAD]
+    head = data[:HEAD]
     places = [0] if head[:4] != b"DICM" else [4]
     if head[:128] == bytes(128):
         places = [128, 132]

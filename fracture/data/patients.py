@@ -81,7 +81,7 @@ def _one_spelling(named: Sequence[str], notes: list[str]) -> Sequence[str]:
     for name in dict.fromkeys(named):
         source, _, own = name.partition("/")
         if own:
-            spelt[source, _plain(own)].append(name)
+            spelt[source, plain_identifier(own)].append(name)
     several = [held for held in spelt.values() if len(held) > 1]
     if not several:
         return named
@@ -91,7 +91,7 @@ def _one_spelling(named: Sequence[str], notes: list[str]) -> Sequence[str]:
     return [same.get(name, name) for name in named]
 
 
-def _plain(identifier: str) -> str:
+def plain_identifier(identifier: str) -> str:
     """A number without zeros in front; else the identifier in lower case, without signs between letters and digits."""
     if identifier.isascii() and identifier.isdecimal():
         return identifier.lstrip("0") or "0"  # int() refuses thousands of digits

@@ -57,11 +57,13 @@ def identify(data: bytes, key: bytes) -> Identity:
     if is_placeholder(patient, institution):
         patient = ""
 
-    def digest(text: str) -> str:
-        return hashlib.blake2b(text.encode(), digest_size=8, key=key).hexdigest()
-
     return Identity(
-        digest(f"patient /{patient}") if patient else "",
-        digest(f"patient {issuer}/{patient}") if patient and issuer else "",
-        digest(f"study {study}") if study else "",
+        digest(f"patient /{patient}", key) if patient else "",
+        digest(f"patient {issuer}/{patient}", key) if patient and issuer else "",
+        digest(f"study {study}", key) if study else "",
     )
+
+
+def digest(text: str, key: bytes) -> str:
+    """Sixteen hexadecimal digits that stand for a text, and tell it only to who has the key and guesses it."""
+    return hashlib.blake2b(text.encode(), digest_size=8, key=key).hexdigest()

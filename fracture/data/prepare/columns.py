@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fracture.data.class_names import MAX_CLASSES, says_class, structure
+from fracture.data.inspection.inspect import Progress
 from fracture.data.listing import some
 from fracture.data.manifest import SPLITS, split_name
 from fracture.data.prepare.cells import is_code, is_unknown
 from fracture.data.prepare.could import FEW, could_be_patients, could_leave_out, could_split, repeats, shown
-from fracture.data.prepare.index import FileIndex
+from fracture.data.prepare.dicom_tags import Tagged, find_tagged
+from fracture.data.prepare.index import FileIndex, Place
 from fracture.data.prepare.pairs import canonical
 from fracture.data.prepare.path_column import is_distinct, path_column
 from fracture.data.tables import named_column, plain
@@ -60,16 +62,25 @@ class Columns:
         one: column of path, label, patient, split, source and reader, as far as there is one.
         labels: columns that are each one class, 1 where an image has it.
         notes: what was found out, in sentences.
+        tagged: how images are found, where the path is none but a tag of DICOM files.
+        missed: why they are not found so, in a sentence, where that was tried.
     """
 
     one: Mapping[str, str]
     labels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    tagged: Tagged | None = None
+    missed: str = ""
+
+    def place(self, row: Mapping[str | None, str], index: FileIndex) -> Place:
+        """What a row leads to."""
+        return self.tagged.find(row) if self.tagged else index.find(row.get(self.one["path"], ""))
 
 
 def find_columns(
     path: Path, names: Sequence[str], rows: Sequence[Mapping[str | None, str]], wanted: Mapping[str, Sequence[str]],
     index: FileIndex, labelled: bool, header: bool, resplit: bool = False,
+    tags: Progress | None = None,
 ) -> Columns:  # fmt: skip
     """Find the columns.
 
@@ -82,6 +93,8 @@ def find_columns(
         labelled: whether a label is needed.
         header: whether the table has one.
         resplit: whether splits that it names do not count.
+        tags: where none leads to a file, a column may name images by a tag of their DICOM files; called with what is
+            being done.
 
     Raises:
         DataError: a column that the user names is missing, none is found for the path or the label, two contradict each
@@ -104,10 +117,18 @@ def find_columns(
         column = column or path_column(path, names, rows, index, [])[0]  # the patient's may name the image as well
         meaning |= {"path": column} if column else {}
         notes += [note] if note else []
+    tagged, missed = None, ""
+    if tags is not None and not any(index.find(row[meaning["path"]]).files for row in rows if "path" in meaning):
+        tagged, missed = find_tagged(path, names, rows, index.tree, own.get("path", ""), tags)
+    if tagged:
+        meaning["path"] = tagged.column
+        notes.append(tagged.note())
+        if "patient" not in own and _PATIENTS[1].fullmatch(plain(meaning.get("patient", ""))):
+            meaning.pop("patient", None)
     notes += [] if "patient" in own else _repeated_patient(meaning, names, rows)
     _check_lost(path, meaning, ("patient",) if resplit else ("patient", "split"), rows)
     _split_by_values(meaning, own, names, rows)
-    notes += could_be_patients(meaning, names, rows)
+    notes += [] if tagged else could_be_patients(meaning, names, rows)
     _by_position(meaning, names, header, bool(labels))
     notes += [] if resplit else _check_split(path, meaning, own, rows)
     if labels:
@@ -118,10 +139,10 @@ def find_columns(
     needed = ("path",) if labels or not labelled else ("path", "label")
     if missing := [m for m in needed if m not in meaning]:
         taken = f"; {meaning['split']} holds splits" if "split" in meaning else ""
-        held = f"found {', '.join(names) or 'no column'}{taken}{_candidates(names, rows, meaning)}"
+        held = f"found {', '.join(names) or 'no column'}{taken}{missed}{_candidates(names, rows, meaning)}"
         raise DataError(f"{path}: no column for {' and '.join(missing)}, {held}", _hint(names, rows, meaning))
     listed = [f"{m}={column}" for m, column in meaning.items()] + ([f"labels={','.join(labels)}"] if labels else [])
-    return Columns(meaning, labels, (f"columns: {', '.join(listed)}", *notes))
+    return Columns(meaning, labels, (f"columns: {', '.join(listed)}", *notes), tagged, missed)
 
 
 def _checked(path: Path, names: Sequence[str], wanted: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:

@@ -158,7 +158,7 @@ def _read(
     if not source.exists():
         raise DataError(f"{source}: does not exist")
     if is_table(source):
-        table = read_table(source, config, origin.name)
+        table = read_table(source, config, origin.name, progress)
         left_out += table.excluded
         return Gathered(source, "CSV", table.records, table.excluded, notes=table.notes, base=table.base)
     excluded: list[Exclusion] = []

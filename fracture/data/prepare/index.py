@@ -76,7 +76,7 @@ class FileIndex:
             if os.path.isfile(place):  # noqa: PTH113
                 return Place((place,), elsewhere=start > 0 and start == len(parts) - 1)
             if os.path.isdir(place):  # noqa: PTH112
-                files = tuple(str(self._tree.root / path) for path in self._images_below("/".join(parts[start:])))
+                files = tuple(str(self.tree.root / path) for path in self._images_below("/".join(parts[start:])))
                 return Place(files, folder=True) if files else Place(problem="is a folder without images")
         return None
 
@@ -93,7 +93,7 @@ class FileIndex:
         if len(best) > 1:
             return Place(problem=f"{len(best)} files have this name: {', '.join(best[:3])}")
         whole = most >= min(len(PurePosixPath(best[0]).parts), len(wanted.parts)) - 1
-        return Place((str(self._tree.root / best[0]),), elsewhere=not whole)
+        return Place((str(self.tree.root / best[0]),), elsewhere=not whole)
 
     def _why_missing(self, text: str) -> str:
         """That a file is missing, and which one has its name with another suffix or the start of a web address."""
@@ -107,26 +107,27 @@ class FileIndex:
     @cached_property
     def _folders(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = defaultdict(list)
-        for path in self._tree.images:
+        for path in self.tree.images:
             for parent in PurePosixPath(path).parents:
                 found[str(parent)].append(path)
         return found
 
     @cached_property
-    def _tree(self) -> Tree:
+    def tree(self) -> Tree:
+        """The files below the folder."""
         return self._known or walk(Path(self.real))
 
     @cached_property
     def _names(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = defaultdict(list)
-        for path in self._tree.images:
+        for path in self.tree.images:
             found[_key(PurePosixPath(path).name)].append(path)
         return found
 
     @cached_property
     def _stems(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = defaultdict(list)
-        for path in self._tree.images:
+        for path in self.tree.images:
             found[_key(stem_of(path))].append(path)
         return found
 

@@ -10,6 +10,7 @@ from fracture.data.annotations import find
 from fracture.data.listing import some
 from fracture.data.prepare.columns import SPELLINGS, class_columns
 from fracture.data.prepare.could import shown
+from fracture.data.prepare.dicom_tags import find_tagged
 from fracture.data.prepare.index import FileIndex
 from fracture.data.prepare.path_column import path_column
 from fracture.data.tables import is_table, named_column, open_table
@@ -86,7 +87,10 @@ def _columns(path: Path) -> tuple[str, str]:
         with open_table(path, foreign=True) as table:
             names, rows = table.names, [row for _, row in islice(table.rows, _LOOKED_AT)]
         known = [c for spelt in SPELLINGS["path"] if (c := named_column(spelt, names))]
-        images = path_column(path, names, rows, FileIndex(path.parent), list(dict.fromkeys(known)))[0]
+        index = FileIndex(path.parent)
+        images = path_column(path, names, rows, index, list(dict.fromkeys(known)))[0]
+        tagged = None if images else find_tagged(path, names, rows, index.tree, "", lambda *_: None)[0]
+        images = tagged.column if tagged else images
     except DataError as error:
         return "", error.problems[0]
     found = {m: next((c for s in SPELLINGS[m] if (c := named_column(s, names))), "") for m in ("label", "patient")}

@@ -7,12 +7,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fracture.data.annotations.shares import Unusable
+from fracture.data.cache import folder_of
 from fracture.data.class_names import are_patients
 from fracture.data.exclusions import Exclusion
+from fracture.data.inspection.identity import digest, is_placeholder
+from fracture.data.inspection.inspect import Progress, patient_key
 from fracture.data.manifest import COLUMNS, SPLITS, STUDY, split_name, study_of
+from fracture.data.patients import plain_identifier
 from fracture.data.prepare.cells import COLD, EMPTY, HOT, findings_of, is_code, is_unknown, mixed_note
 from fracture.data.prepare.columns import OURS, Columns, find_columns
 from fracture.data.prepare.config import PrepareConfig
+from fracture.data.prepare.dicom_tags import Tagged
 from fracture.data.prepare.drawn_boxes import DrawnBoxes, together
 from fracture.data.prepare.index import FileIndex
 from fracture.data.prepare.levels import are_small
@@ -51,9 +56,10 @@ class _Reading:
     labels: frozenset[str]
     mapped: frozenset[str]
     boxes: BoxColumns | None
+    key: bytes
 
 
-def read_table(path: Path, config: PrepareConfig, source: str) -> TableRecords:
+def read_table(path: Path, config: PrepareConfig, source: str, progress: Progress | None = None) -> TableRecords:
     """The records of a CSV that names images.
 
     Args:
@@ -62,6 +68,7 @@ def read_table(path: Path, config: PrepareConfig, source: str) -> TableRecords:
             looked for in all of it. A manifest that `prepare` has written may name absolute paths anywhere, and its
             groups are taken as they are.
         source: of images whose row names none; by default the CSV's name.
+        progress: called with what is being done.
 
     Raises:
         DataError: not a CSV, a column missing, no row, or no row's file there.
@@ -72,15 +79,18 @@ def read_table(path: Path, config: PrepareConfig, source: str) -> TableRecords:
     index = FileIndex(expanded(config.root) if config.root else path.parent, anywhere=ours)
     columns = find_columns(
         path, table.names, [row for _, row in rows], parse_columns(config.columns), index, not config.label_pattern,
-        table.header, config.resplit,
+        table.header, config.resplit, None if ours else progress or (lambda *_: None),
     )  # fmt: skip
     boxes = None if ours else find_boxes(table.names, [row for _, row in rows])
     drawn = boxes.names if boxes else ()
-    known = frozenset({*columns.one.values(), *columns.labels, *drawn, *COLUMNS})
+    tagged = columns.tagged
+    identifying = (*tagged.identifying, tagged.date) if tagged else ()
+    known = frozenset({*columns.one.values(), *columns.labels, *drawn, *COLUMNS, *identifying})
+    key = patient_key(folder_of(config.cache_dir)) if tagged else b""
     mapped = frozenset(parse_pairs(config.label_map))
     label = columns.one.get("label")
     labels = frozenset(canonical(row[label]) for _, row in rows) if label else frozenset()
-    reading = _Reading(columns, index, source or path.stem, config, known, ours, labels, mapped, boxes)
+    reading = _Reading(columns, index, source or path.stem, config, known, ours, labels, mapped, boxes, key)
     records: list[_Named] = []
     excluded: list[Exclusion] = []
     refused: set[Path] = set()
@@ -88,13 +98,13 @@ def read_table(path: Path, config: PrepareConfig, source: str) -> TableRecords:
         found, problem = _records(row, reading)
         records += found
         if problem:
-            refused.update(map(Path, index.find(row.get(columns.one["path"], "")).files))
-            named = row.get(columns.one["path"], "")[:300]
+            refused.update(map(Path, columns.place(row, index).files))
+            named = "" if tagged else row.get(columns.one["path"], "")[:300]
             excluded.append(Exclusion(f"{path}:{number} {named}".rstrip(), problem))
     records = _with_studies(_believed(path, records, index, excluded))
     if not records:
         first = f"; the first: {excluded[0].path}: {excluded[0].reason}" if excluded else ""
-        told = "".join(f"; {note}" for note in table.notes)
+        told = "".join(f"; {note}" for note in table.notes) + columns.missed
         unlabelled = bool(excluded) and all(one.reason.startswith("its ") for one in excluded)
         raise DataError(
             f"{path}: of {len(excluded):,} rows none {'has a label' if unlabelled else 'names an existing image'}"
@@ -107,8 +117,10 @@ def read_table(path: Path, config: PrepareConfig, source: str) -> TableRecords:
         *columns.notes,
         *mixed_note(labels),
         *_found_by_name(records),
-        *([] if ours else _unnamed(path.name, records, refused)),
+        *([] if ours or tagged else _unnamed(path.name, records, refused)),
     ]
+    if tagged:
+        excluded += _unnamed_by_tag(tagged, index, {one.record.path for one in records}, reading.source)
     kept = [one.record for one in records]
     notes += [f"boxes: columns {', '.join(drawn)}"] if drawn else []
     return TableRecords(_together(kept) if boxes else kept, excluded, notes, Path(index.real))
@@ -204,13 +216,13 @@ def _records(row: Row, reading: _Reading) -> tuple[list[_Named], str]:
     text = {meaning: row[name] for meaning, name in reading.columns.one.items()}
     if row.get(EXCESS):
         return [], f"the row has more cells than the header has columns: {row[EXCESS][:60]}"
-    if not text["path"]:
+    if not text["path"] and not reading.columns.tagged:
         return [], "its path is empty"
     given = text.get("split", "")
     if given and not split_name(given) and not reading.config.resplit:
         return [], f"split {given!r} is none of {', '.join(SPLITS)}"
     label, findings, problem = _label(row, text, reading)
-    found = reading.index.find(text["path"])
+    found = reading.columns.place(row, reading.index)
     if problem or found.problem:
         return [], problem or found.problem
     try:
@@ -259,7 +271,8 @@ def _record(
 ) -> Record:  # fmt: skip
     config, source = reading.config, reading.source
     below = os.path.relpath(file, reading.index.real).replace(os.sep, "/")
-    named = "" if reading.ours else canonical(text.get("patient", "")) or _patient_in(below, config.group_pattern)
+    said = "" if reading.ours else _patient(text.get("patient", ""), reading)
+    named = said or ("" if reading.ours else _patient_in(below, config.group_pattern))
     if config.label_pattern:
         label = found_by(config.label_pattern, "label", below) or ""
     split = split_name(text.get("split", ""))
@@ -286,6 +299,14 @@ def _with_studies(records: Sequence[_Named]) -> list[_Named]:
 def _of_study(record: Record, folder: str) -> Record:
     extra = record.extra if study_of(record.extra) else {**record.extra, "study": folder}
     return replace(record, study=f"{record.source}/{folder}", extra=extra)
+
+
+def _patient(text: str, reading: _Reading) -> str:
+    """The patient that a cell names, as a digest where the images are DICOM files that tags name."""
+    patient = canonical(text)
+    if not reading.key or is_placeholder(patient):
+        return patient
+    return digest(f"patient {plain_identifier(patient)}", reading.key)
 
 
 def _patient_in(path: str, pattern: str) -> str:
@@ -348,6 +369,12 @@ def _found_by_name(records: Sequence[_Named]) -> list[str]:
         f"{one.name[:100]} as {one.record.path}"
         for one in elsewhere[:1]
     ]
+
+
+def _unnamed_by_tag(tagged: Tagged, index: FileIndex, named: Collection[Path], source: str) -> list[Exclusion]:
+    """The images below the root that no row names by a tag, each with the reason."""
+    left = [path for one in index.tree.images if (path := index.tree.root / one) not in named]
+    return [Exclusion(str(path), tagged.why_unnamed(str(path)), source=source) for path in left]
 
 
 def _unnamed(table: str, records: Sequence[_Named], refused: Collection[Path]) -> list[str]:
