@@ -41,7 +41,7 @@ _GENERIC = re.compile(
     re.IGNORECASE,
 )
 _AUGMENTOR = re.compile(r"^.+_original_(.+?)(?:\.\w{3,4})?_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$", re.IGNORECASE)
-_ROBOFLOW = re.compile(r"(?:_(?:jpe?g|png|bmp|tiff?|webp|gif))?\.rf\.[0-9a-z]{16,64}$", re.IGNORECASE)
+ROBOFLOW = re.compile(r"(?:_(jpe?g|png|bmp|tiff?|webp|gif))?\.rf\.[0-9a-z]{16,64}$", re.IGNORECASE)
 _SIDES = "64|96|128|160|192|224|256|288|299|300|320|336|380|384|448|480|512|600|640|768|800|1024"
 _WHERE_KNOWN = {  # rule: what it takes off where the shorter name is that of a file
     "the numbers that Keras adds": re.compile(r"_\d{1,6}_\d{1,8}$"),  # <prefix>_<index>_<random number>
@@ -124,7 +124,7 @@ def _strip_one(stem: str, known: frozenset[str], dated: bool, only_sure: bool) -
     """The stem without one mark, the rule, and what was taken off."""
     if found := _AUGMENTOR.match(stem):
         return found[1], "the name that Augmentor gives", stem
-    if found := _ROBOFLOW.search(stem):
+    if found := ROBOFLOW.search(stem):
         return (stem[: found.start()], "the ending that Roboflow adds", found[0]) if found.start() else None
     for rule, pattern in () if only_sure else _UNSURE:
         found = pattern.search(stem)

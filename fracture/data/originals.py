@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fracture.data.copy_marks import Reduced, are_dated, is_generic, reduce
+from fracture.data.copy_marks import ROBOFLOW, Reduced, are_dated, is_generic, reduce
 from fracture.data.formats import SUFFIXES
 
 MOST_COPIES = 0.25  # share of a class that one original may have; beyond it the names are running numbers or dates
@@ -34,6 +34,18 @@ def stem_of(path: str) -> str:
     name = os.path.basename(path)  # noqa: PTH119 - Path is slow for a million files
     stem, suffix = os.path.splitext(name)  # noqa: PTH122
     return stem if suffix.lower() in SUFFIXES else name
+
+
+def roboflow_names(path: str) -> list[str]:
+    """What the image may have been called that Roboflow made a file of; none where it did not make it.
+
+    >>> roboflow_names("train/k0_jpg.rf.1be75680f0289a4d2bcc8d0c112a3453.png")
+    ['k0', 'k0.jpg']
+    """
+    stem = stem_of(path)
+    found = ROBOFLOW.search(stem)
+    name = stem[: found.start()] if found else ""
+    return [name, *([f"{name}.{found[1]}"] if found and found[1] else [])] if name else []
 
 
 def original_stem(stem: str, known: frozenset[str] = frozenset(), dated: bool = False) -> str:

@@ -548,6 +548,16 @@ def test_a_file_of_another_suffix_is_not_taken_but_said(named: str, plant: Plant
         _prepare(_table(root / "t.csv", [["path", "label"], *rows]))
 
 
+@pytest.mark.parametrize("named", ["k{}.jpg", "k{}", "raw/K{}.JPG"])
+def test_the_one_file_that_roboflow_made_of_a_name_is_found(named: str, plant: Plant) -> None:
+    root = plant(*(f"train/k{i}_jpg.rf.{i:032x}.jpg" for i in range(N)), f"train/k0_jpg.rf.{N:032x}.jpg")
+    rows = [[named.format(i), "AB"[i % 2]] for i in range(N)]
+    prepared = _prepare(_table(root / "t.csv", [["path", "label"], *rows]), resplit=True)
+    found = {row.path.stem.partition("_")[0]: row.label for row in prepared.manifest.rows}
+    assert found == {f"k{i}": "AB"[i % 2] for i in range(1, N)}
+    assert prepared.excluded[0].reason.startswith("2 files are copies of it that Roboflow made, write a row for each: ")
+
+
 def test_a_folder_that_is_not_there_is_believed_only_if_none_is(plant: Plant) -> None:
     root = plant(*(f"a/{i}.png" for i in range(N)), "c/x.png")
     header = ["path", "label"]

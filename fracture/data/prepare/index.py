@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
-from fracture.data.originals import stem_of
+from fracture.data.originals import roboflow_names, stem_of
 from fracture.data.trees import Tree, walk
 
 
@@ -41,7 +41,8 @@ class FileIndex:
         """The file, or the folder's images, that a table names.
 
         The path itself counts first; then the path without its first folders, which are often those of another machine;
-        then a file of that name, or that stem, wherever it lies below the root, as long as there is only one.
+        then a file of that name, or that stem, or the one that Roboflow made of it, wherever it lies below the root, as
+        long as there is only one.
         """
         text = named.replace("\\", "/")
         file = os.path.normpath(os.path.join(self.real, text))  # noqa: PTH118 - Path is slow for a million rows
@@ -85,13 +86,16 @@ class FileIndex:
         wanted = PurePosixPath(text)
         name = _key(wanted.name)
         candidates = self._names.get(name) or self._stems.get(name) or self._stems.get(name.removesuffix(".0")) or []
+        copied = [] if candidates else self._originals.get(name, [])
+        candidates = candidates or copied
         if not candidates:
             return None
         agreeing = {path: _agree(PurePosixPath(path).parts[:-1], wanted.parts[:-1]) for path in candidates}
         most = max(agreeing.values())
         best = [path for path, agrees in agreeing.items() if agrees == most]
         if len(best) > 1:
-            return Place(problem=f"{len(best)} files have this name: {', '.join(best[:3])}")
+            said = "are copies of it that Roboflow made, write a row for each" if copied else "have this name"
+            return Place(problem=f"{len(best)} files {said}: {', '.join(best[:3])}")
         whole = most >= min(len(PurePosixPath(best[0]).parts), len(wanted.parts)) - 1
         return Place((str(self.tree.root / best[0]),), elsewhere=not whole)
 
@@ -129,6 +133,15 @@ class FileIndex:
         found: dict[str, list[str]] = defaultdict(list)
         for path in self.tree.images:
             found[_key(stem_of(path))].append(path)
+        return found
+
+    @cached_property
+    def _originals(self) -> dict[str, list[str]]:
+        """Files by the names of the images that Roboflow made them of."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for path in self.tree.images:
+            for name in roboflow_names(path):
+                found[_key(name)].append(path)
         return found
 
 
