@@ -1026,6 +1026,21 @@ def test_roboflows_classes_table_is_read_where_it_lies(plant: Plant) -> None:
     assert len(_prepare(root / "train" / "_classes.csv").manifest.rows) == 31
 
 
+def test_images_that_no_row_of_boxes_lists_are_no_background_and_the_message_says_what_works(plant: Plant) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    header = ["filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax"]
+    rows: list[list[object]] = [[f"{i}.png", 32, 40, "fracture", 3, 3, 20, 20] for i in range(0, N, 2)]
+    table = _table(root / "_annotations.csv", [header, *rows])
+    for source in (root, table):
+        with pytest.raises(DataError, match="write a row with only its file name into the table") as refused:
+            _prepare(source, background="no_fracture")
+        assert "to read them" not in str(refused.value), "it was read"
+    _table(table, [header, *rows, *([f"{i}.png", *[""] * 7] for i in range(1, N, 2))])
+    for source in (root, table):
+        prepared = _prepare(source, background="no_fracture")
+        assert Counter(row.label for row in prepared.manifest.rows) == {"fracture": N // 2, "no_fracture": N // 2}
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "JPEG2000"])
 def test_images_without_suffix_are_read_as_those_of_dicom_are(kind: str, plant: Plant) -> None:
     root = plant(*(f"{'AB'[i % 2]}/IM{i:05d}" for i in range(N)), "A/notes", "A/IM9.old")

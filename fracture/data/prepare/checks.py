@@ -11,7 +11,9 @@ from fracture.data.originals import Original, unlikely
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.gather import Gathered
 from fracture.data.prepare.label_files import how_to_read
+from fracture.data.prepare.labelling import SILENT
 from fracture.data.prepare.records import Record
+from fracture.data.prepare.tables import DRAWN, UNNAMED
 from fracture.errors import DataError
 from fracture.evidence.healthy import healthy_names
 from fracture.files import as_text, is_text
@@ -101,6 +103,13 @@ def missing_classes(rows: list[Row]) -> list[str]:
     return [*said, hint] if said else []
 
 
+_UNLISTED = (
+    "--background NAME is for images that are listed without a box: whether an image that is not listed shows nothing "
+    "is not known. Export as COCO or YOLO, which list every image, write a row with only its file name into the table, "
+    "or move such images into a folder of their class and give that as a further SOURCE."
+)
+
+
 def check_classes(classes: set[str], images: int, excluded: list[Exclusion], sources: Sequence[Gathered]) -> None:
     """There are two classes.
 
@@ -113,8 +122,10 @@ def check_classes(classes: set[str], images: int, excluded: list[Exclusion], sou
     listed = "; ".join(f"{count:,} x {first[kind]}" for kind, count in reasons(excluded)[:5])
     why = f" Left out: {listed}." if listed else ""
     found = ", ".join(sorted(classes))
-    tables = "".join(how_to_read(one.tree) for one in sources if one.tree)
+    tables = "".join(how_to_read(one.tree) for one in sources if one.tree and not one.annotated)
+    tabled = (all(words in "; ".join(one.notes) for words in (DRAWN, UNNAMED)) for one in sources)
+    unlisted = any(SILENT in one.reason for one in excluded) or any(tabled)
     raise DataError(
         f"{images} usable images of {len(classes)} class(es) ({found}), two are needed.{why}{tables}",
-        "Give more sources, or say where the class is with --label-pattern or --columns.",
+        _UNLISTED if unlisted else "Give more sources, or say where the class is with --label-pattern or --columns.",
     )

@@ -43,6 +43,7 @@ class Gathered:
         notes: what was found out on the way, in sentences.
         base: the folder that its files lie below.
         tree: these files, where the source is no table.
+        annotated: classes come from annotations.
     """
 
     given: Path
@@ -54,6 +55,7 @@ class Gathered:
     notes: list[str] = field(default_factory=list)
     base: Path = Path()
     tree: Tree | None = None
+    annotated: bool = False
 
 
 def gather(
@@ -184,7 +186,8 @@ def _read(
     said = label_tree(tree, config, origin.name, origin.named)
     left_out += said.excluded
     return Gathered(
-        source, kind, said.records, [*excluded, *said.excluded], said.layout, others, said.notes, tree.root, tree
+        source, kind, said.records, [*excluded, *said.excluded], said.layout, others, said.notes, tree.root, tree,
+        said.annotated,
     )  # fmt: skip
 
 

@@ -23,6 +23,8 @@ from fracture.data.prepare.tables import read_lookup
 from fracture.data.trees import Tree
 from fracture.errors import DataError
 
+SILENT = "annotations have nothing usable for it"
+
 
 @dataclass(frozen=True)
 class Labelled:
@@ -33,12 +35,14 @@ class Labelled:
         excluded: what was left out, with the reason.
         layout: the data set that it was recognised as, if any.
         notes: what was found out, in sentences.
+        annotated: classes come from annotations.
     """
 
     records: list[Record]
     excluded: list[Exclusion]
     layout: Layout | None
     notes: list[str]
+    annotated: bool
 
 
 def label_tree(tree: Tree, config: PrepareConfig, source: str = "", named: bool = False) -> Labelled:
@@ -59,12 +63,13 @@ def label_tree(tree: Tree, config: PrepareConfig, source: str = "", named: bool 
     looked = config.layout in ("auto", "annotations") or layout
     sets = [one for one in find(tree.root, tree.images, tree.labels) if one.findings] if looked else []
     notes: list[str] = []
+    annotated = False
     if not layout:
         check_splits(tree, config)
     if layout:
         records, excluded = _by_layout(tree, layout, config)
         notes += _layout_notes(layout) if config.layout == "auto" else []
-    elif sets and (config.layout == "annotations" or not Folders.read(tree, config).are_classes):
+    elif annotated := bool(sets and (config.layout == "annotations" or not Folders.read(tree, config).are_classes)):
         records, excluded = _by_annotations(tree, sets[0])
         notes += [f"classes come from {sets[0].kind} annotations: {some(sets[0].files)}", *sets[0].notes]
     elif config.layout == "annotations":
@@ -76,7 +81,7 @@ def label_tree(tree: Tree, config: PrepareConfig, source: str = "", named: bool 
     without = [record for record in records if not record.label and record.findings is None]
     excluded += [Exclusion(str(one.path), _no_class(config), source=source) for one in without]
     kept = [record for record in records if record.label or record.findings is not None]
-    return Labelled(_finished(kept, tree, source, sets), excluded, layout, notes)
+    return Labelled(_finished(kept, tree, source, sets), excluded, layout, notes, annotated)
 
 
 def _no_class(config: PrepareConfig) -> str:
@@ -175,9 +180,7 @@ def _by_annotations(tree: Tree, one: Annotated) -> tuple[list[Record], list[Excl
         if path in one.findings
     ]
     silent = [path for path in tree.images if path not in one.findings]
-    excluded = [
-        Exclusion(str(tree.root / path), f"the {one.kind} annotations have nothing usable for it") for path in silent
-    ]
+    excluded = [Exclusion(str(tree.root / path), f"the {one.kind} {SILENT}") for path in silent]
     return records, [*excluded, *(Exclusion(str(tree.root / path), reason) for path, reason in one.problems)]
 
 

@@ -31,6 +31,7 @@ from fracture.errors import DataError
 from fracture.files import expanded
 
 Row = Mapping[str | None, str]
+DRAWN, UNNAMED = "boxes: columns", "are named by no row of"
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def read_table(path: Path, config: PrepareConfig, source: str, progress: Progres
     if tagged:
         excluded += _unnamed_by_tag(tagged, index, {one.record.path for one in records}, reading.source)
     kept = [one.record for one in records]
-    notes += [f"boxes: columns {', '.join(drawn)}"] if drawn else []
+    notes += [f"{DRAWN} {', '.join(drawn)}"] if drawn else []
     return TableRecords(_together(kept) if boxes else kept, excluded, notes, Path(index.real))
 
 
@@ -390,4 +391,4 @@ def _unnamed(table: str, records: Sequence[_Named], refused: Collection[Path]) -
     if not beside:
         return []
     shown = ", ".join(sorted(os.path.basename(path) for path in beside)[:3])  # noqa: PTH119
-    return [f"{len(beside):,} images beside them are named by no row of {table}: {shown}"]
+    return [f"{len(beside):,} images beside them {UNNAMED} {table}: {shown}"]
