@@ -173,10 +173,9 @@ def write_csv(manifest: Manifest, path: Path) -> None:
         writer = csv.writer(file)
         writer.writerow([*COLUMNS, *names])
         for row in manifest.rows:
-            place = row.path.relative_to(root) if row.path.is_relative_to(root) else row.path
-            writer.writerow(
-                [place.as_posix(), *(getattr(row, c) for c in COLUMNS[1:]), *(row.extra.get(n, "") for n in names)]
-            )
+            place = (row.path.relative_to(root) if row.path.is_relative_to(root) else row.path).as_posix()
+            place = place if place == place.lstrip() else f"./{place}"  # a blank in front of a cell would be lost
+            writer.writerow([place, *(getattr(row, c) for c in COLUMNS[1:]), *(row.extra.get(n, "") for n in names)])
 
 
 def _contradictions(rows: list[Row], path: Path) -> list[str]:

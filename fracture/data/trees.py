@@ -40,6 +40,7 @@ _DRAWN_FILE = re.compile(
 )
 _NO_IMAGES = (".py", ".md", ".pdf", ".html", ".htm", ".db", ".ini", ".npy", ".zip", ".pth", ".log")  # not opened
 _NAME = "its name is not valid UTF-8, or holds a line break or another character that is not shown: rename it"
+_BLANK = "its name ends in a blank, which no table keeps: rename it"
 _HEAD = 256  # bytes that tell a DICOM file
 _MARKS = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ")  # PNG, JPEG, TIFF, JPEG 2000
 
@@ -85,6 +86,8 @@ def walk(root: Path, name: str = "") -> Tree:
             suffix = os.path.splitext(file)[1].lower()  # noqa: PTH122
             if not is_text(place):
                 excluded.append(Exclusion(as_text(place), _NAME, source=name))
+            elif file != file.rstrip() and (is_image(place) or is_image(place.rstrip())):
+                excluded.append(Exclusion(place, _BLANK, source=name))
             elif is_image(place) and (reason := _why_drawn(root, place)):
                 excluded.append(Exclusion(place, reason, source=name))
             elif is_image(place):

@@ -16,6 +16,7 @@ from PIL import Image
 from fracture.data.boxes import from_text
 from fracture.data.exclusions import Exclusion
 from fracture.data.folders import read_folder
+from fracture.data.manifest import read_csv
 from fracture.data.originals import originals
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.paths import place
@@ -1096,3 +1097,18 @@ def test_what_was_left_out_is_known_where_everything_is_refused(plant: Plant) ->
         prepare([root], PrepareConfig(near_duplicates=False), root / "m.csv", excluded=excluded)
     assert [Path(one.path).name for one in excluded] == ["2.png"]
     assert json.dumps([one.reason for one in excluded])
+
+
+def test_blanks_at_the_ends_of_names_are_kept_or_said(plant: Plant) -> None:
+    root = plant(*(f" {'AB'[i % 2]}/ {i}.png" for i in range(N)), " A/last.png ", " A/IM1 ", " A/notes ")
+    (root / " A/notes ").write_text("no image")
+    config = PrepareConfig(near_duplicates=False)
+    prepared = prepare([root], config, root / "m.csv")
+    write(prepared, root / "m.csv", config)
+    read = read_csv(root / "m.csv")
+    assert [row.path for row in read.rows] == [row.path for row in prepared.manifest.rows]
+    assert read.digest() == prepared.manifest.digest()
+    assert [Path(one.path).name for one in prepared.excluded if "ends in a blank" in one.reason] == [
+        "IM1 ",
+        "last.png ",
+    ]

@@ -218,7 +218,7 @@ def _labelled(one: Gathered, config: PrepareConfig, left_out: list[Exclusion]) -
     said = [(record, *label_of(record, mapping, config.background)) for record in one.records]
     labelled = {record.path for record, label, _ in said if label}
     records = [  # a row without a label counts against those of its image that have one
-        replace(record, label=label, findings=None, reason=reason)
+        replace(record, label=label.strip(), findings=None, reason=reason)
         for record, label, reason in said
         if record.path in labelled
     ]
