@@ -43,7 +43,7 @@ class Commands(click.Group):
         """
         known = self.list_commands(ctx)
         if cmd_name not in known:
-            near = difflib.get_close_matches(cmd_name, known, n=1, cutoff=0.5)
+            near = difflib.get_close_matches(cmd_name.lower(), known, n=1, cutoff=0.5)
             meant = f"Did you mean '{near[0]}'?" if near else f"There are {', '.join(known)}."
             raise click.UsageError(f"No such command '{cmd_name}'. {meant}", ctx)
         command: click.Command = importlib.import_module(f"fracture.commands.{cmd_name}").command

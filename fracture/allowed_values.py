@@ -1,6 +1,7 @@
 """What the values of a configuration may be, in words, and what is said of those that are something else."""
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from types import UnionType
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
@@ -50,9 +51,16 @@ def refused(problems: Iterable[str], command: str) -> ConfigError:
 
 
 def nearest(word: str, known: list[str]) -> str:
-    """A sentence with the names nearest to a mistyped one, empty where none is near."""
-    close = difflib.get_close_matches(word, known, n=5, cutoff=0.5)
-    return f"Nearest: {', '.join(close)}." if close else ""
+    """A sentence with the names nearest to a mistyped one, case, blanks, - and _ aside; empty where none is near."""
+    spelt: dict[str, list[str]] = {}
+    for name in known:
+        spelt.setdefault(_plain(name), []).append(name)
+    close = [name for one in difflib.get_close_matches(_plain(word), spelt, n=5, cutoff=0.5) for name in spelt[one]]
+    return f"Nearest: {', '.join(close[:5])}." if close else ""
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", "", name).casefold()
 
 
 def _explain(problem: dict[str, Any], known: list[str], model: type[BaseModel]) -> str:

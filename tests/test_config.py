@@ -156,9 +156,12 @@ def test_every_setting_says_what_it_is_for() -> None:
     assert all(field.description for field in TrainConfig.model_fields.values())
 
 
-@pytest.mark.parametrize(("word", "found"), [("swni", "swin"), ("convnextv", "convnextv2"), ("qqqq", "")])
+@pytest.mark.parametrize(("word", "found"), [
+    ("swni", "swin"), ("convnextv", "convnextv2"), ("qqqq", ""), ("MaxVit", "maxvit"), ("NO_FRACTURE", "no fracture"),
+    ("nofracture", "no fracture"), ("No-Fractur", "no fracture"),
+])  # fmt: skip
 def test_nearest_names(word: str, found: str) -> None:
-    sentence = nearest(word, ["swin", "maxvit", "convnextv2"])
+    sentence = nearest(word, ["swin", "maxvit", "convnextv2", "no fracture"])
     assert (found in sentence) if found else sentence == ""
 
 

@@ -130,7 +130,9 @@ def test_a_margin_that_lets_every_model_win_is_refused(
     assert f"{margin} is" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("typed", "meant"), [("trian", "train"), ("evalute", "evaluate"), ("prediction", "predict")])
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("trian", "train"), ("evalute", "evaluate"), ("prediction", "predict"), ("AUDIT", "audit")]
+)
 def test_a_mistyped_verb_is_answered_with_the_nearest(
     cli: Callable[..., int], typed: str, meant: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -260,7 +260,7 @@ def test_a_layout_by_name_is_written_down_with_its_licence(tmp_path: Path, textu
     ("values", "said"),
     [
         ({"source": "a,b,c"}, "3 names for 1 sources"),
-        ({"label_map": "fractur=x"}, "label_map: no image of fractur; the classes are"),
+        ({"label_map": "NoFracture=x"}, "label_map: no image of NoFracture; the classes are .* Nearest: no_fracture"),
     ],
 )
 def test_slips_of_the_pen(tmp_path: Path, images: Path, values: dict[str, object], said: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from fracture.allowed_values import nearest
 from fracture.data.class_names import MAX_CLASSES, named_twice
 from fracture.data.exclusions import Exclusion
 from fracture.data.inspection.inspect import Progress
@@ -201,8 +202,11 @@ def _check_label_map(gathered: list[Gathered], config: PrepareConfig) -> None:
     if slips := sorted(
         old for old in parse_pairs(config.label_map) if not {old, canonical(old)} & held and old.lower() not in in_paths
     ):
-        known = ", ".join(sorted(held - {""}))
-        raise ConfigError(f"label_map: no image of {', '.join(slips)}; the classes are {known}")
+        known = sorted(held - {""})
+        near = nearest(slips[0], known) if len(slips) == 1 else ""
+        raise ConfigError(
+            f"label_map: no image of {', '.join(slips)}; the classes are {', '.join(known)}. {near}".rstrip()
+        )
 
 
 def _check_group_pattern(gathered: list[Gathered], config: PrepareConfig) -> None:
