@@ -12,8 +12,9 @@ from fracture.data.class_names import MAX_CLASSES, spelling, structure
 from fracture.data.listing import some
 from fracture.data.manifest import split_name
 from fracture.data.prepare.cells import is_unknown
-from fracture.data.prepare.columns import FRACTURED, OURS, SPELLINGS, Columns, find_columns, said_columns
+from fracture.data.prepare.columns import OURS, SPELLINGS, Columns, find_columns
 from fracture.data.prepare.index import FileIndex
+from fracture.data.prepare.label_column import FRACTURED, said_columns
 from fracture.data.prepare.pairs import canonical
 from fracture.data.prepare.paths import split_of
 from fracture.data.tables import is_table, named_column, open_table, plain

@@ -1,20 +1,17 @@
 """Which column of a table means what: as the user says, by its name, or, for the path, by what its values lead to."""
 
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fracture.data.class_names import MAX_CLASSES, says_class, structure
 from fracture.data.inspection.inspect import Progress
 from fracture.data.listing import some
 from fracture.data.manifest import SPLITS, split_name
-from fracture.data.prepare.cells import is_code, is_unknown
-from fracture.data.prepare.could import FEW, could_be_patients, could_leave_out, could_split, repeats, shown
+from fracture.data.prepare.could import FEW, Rows, could_be_patients, could_leave_out, could_split, repeats
 from fracture.data.prepare.dicom_tags import Tagged, find_tagged
 from fracture.data.prepare.index import FileIndex, Place
-from fracture.data.prepare.pairs import canonical
+from fracture.data.prepare.label_column import HINT, LABEL, candidates, check_label, hint
 from fracture.data.prepare.path_column import is_distinct, path_column
 from fracture.data.tables import named_column, plain
 from fracture.errors import DataError
@@ -24,7 +21,7 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
         "path", "file", "filename", "file_name", "image", "image_path", "filepath", "file_path", "image_id",
         "image_index", "image_name", "imagename", "imageid", "img", "filestem", "dicom_id",
     ),
-    "label": ("label", "class", "cls", "target", "category", "diagnosis"),
+    "label": LABEL,
     "labels": (),
     "patient": (
         "patient", "patient_id", "patientid", "subject", "subject_id", "pid", "mrn",
@@ -44,14 +41,8 @@ _PATIENTS = (  # who is in the images, else when they were taken, since a patien
     re.compile(rf"(?:id_|anon_)?(?:case|accession|study){_ID}|studyinstanceuid"),
     re.compile("group"),
 )
-_LABEL = "|".join(SPELLINGS["label"])
-_VERSION = r"new|old|final|corrected|revised|original|true|gt|consensus|v?\d+|[ab]"
-FRACTURED = re.compile(r"(?:is_|has_|any_)?(?:fractured?|ab_?normal(?:ity)?|normal)(?:_visible|_present)?")  # 1 or 0
-_ANOTHER_LABEL = re.compile(rf"{FRACTURED.pattern}|(?:(?:{_VERSION})[_.]?)?(?:{_LABEL})s?(?:[_.]?(?:{_VERSION}))?")
 OURS = {"group", "sha256", "phash"}  # columns of a manifest that `prepare` has written
 _ROBOFLOW = "_classes.csv"  # Roboflow's table: a column for each class
-_SENTENCE = re.compile(r"^\S+(?:\s+\S+){2,}\.$|^\S+(?:\s+\S+){6}")  # three words and a full stop, or seven
-_MEASURED = re.compile(r"-?\d*[.,]\d+|-?[\d.,]+\s*%")  # probabilities among them
 
 
 @dataclass(frozen=True)
@@ -78,7 +69,7 @@ class Columns:
 
 
 def find_columns(
-    path: Path, names: Sequence[str], rows: Sequence[Mapping[str | None, str]], wanted: Mapping[str, Sequence[str]],
+    path: Path, names: Sequence[str], rows: Rows, wanted: Mapping[str, Sequence[str]],
     index: FileIndex, labelled: bool, header: bool, resplit: bool = False,
     tags: Progress | None = None,
 ) -> Columns:  # fmt: skip
@@ -134,13 +125,13 @@ def find_columns(
     if labels:
         meaning.pop("label", None)
     if labelled and "label" not in own:
-        _check_label(path, names, rows, meaning)
+        check_label(path, names, rows, meaning)
     notes += could_leave_out(meaning, names, rows) if labelled else []
     needed = ("path",) if labels or not labelled else ("path", "label")
     if missing := [m for m in needed if m not in meaning]:
         taken = f"; {meaning['split']} holds splits" if "split" in meaning else ""
-        held = f"found {', '.join(names) or 'no column'}{taken}{missed}{_candidates(names, rows, meaning)}"
-        raise DataError(f"{path}: no column for {' and '.join(missing)}, {held}", _hint(names, rows, meaning))
+        held = f"found {', '.join(names) or 'no column'}{taken}{missed}{candidates(names, rows, meaning)}"
+        raise DataError(f"{path}: no column for {' and '.join(missing)}, {held}", hint(names, rows, meaning))
     listed = [f"{m}={column}" for m, column in meaning.items()] + ([f"labels={','.join(labels)}"] if labels else [])
     return Columns(meaning, labels, (f"columns: {', '.join(listed)}", *notes), tagged, missed)
 
@@ -156,7 +147,7 @@ def _checked(path: Path, names: Sequence[str], wanted: Mapping[str, Sequence[str
         if name not in names
     ]
     if problems:
-        raise DataError(problems, _HINT)
+        raise DataError(problems, HINT)
     return said
 
 
@@ -171,9 +162,7 @@ def _by_names(names: Sequence[str]) -> dict[str, str]:
     return known
 
 
-def _repeated_patient(
-    meaning: dict[str, str], names: Sequence[str], rows: Sequence[Mapping[str | None, str]]
-) -> list[str]:
+def _repeated_patient(meaning: dict[str, str], names: Sequence[str], rows: Rows) -> list[str]:
     """Of several columns that name patients, one with a value of its own in each row gives way to one that repeats."""
     column = meaning.get("patient")
     if not column or not _PATIENTS[0].fullmatch(plain(column)) or repeats(column, rows):
@@ -189,9 +178,7 @@ def _repeated_patient(
 ROUNDED = re.compile(r"\d[.,]?\d*E\+\d+", re.IGNORECASE)
 
 
-def _check_lost(
-    path: Path, meaning: Mapping[str, str], wanted: Sequence[str], rows: Sequence[Mapping[str | None, str]]
-) -> None:
+def _check_lost(path: Path, meaning: Mapping[str, str], wanted: Sequence[str], rows: Rows) -> None:
     """What a spreadsheet lost when it was saved: the cells that were merged, and the last digits of long numbers.
 
     Raises:
@@ -214,72 +201,13 @@ def _check_lost(
             )
 
 
-def _check_label(
-    path: Path, names: Sequence[str], rows: Sequence[Mapping[str | None, str]], meaning: Mapping[str, str]
-) -> None:
-    """A column that only its name makes the class must not hold splits, body parts and the like."""
-    column = meaning.get("label", "")
-    held = {row[column] for row in rows} - {""} if column else set()
-    values = {value for value in held if not is_unknown(value, held)}
-    others = _candidates(names, rows, {m if m != "label" else "no class": c for m, c in meaning.items()})
-    if len(values) <= MAX_CLASSES and (seen := structure(values)):
-        raise DataError(f"{path}: the column {column} holds {seen}{others}", _HINT)
-    if measured := sorted(value for value in values if _MEASURED.fullmatch(canonical(value))):
-        raise DataError(f"{path}: the column {column} holds measurements, not classes: {some(measured)}{others}", _HINT)
-    if len(told := sorted(value for value in values if _SENTENCE.search(value))) * 3 > len(values):
-        raise DataError(
-            f"{path}: the column {column} holds sentences, not classes: {some(told)}{others}",
-            "Add a column with the class of each image, and name it: --columns label=NAME.",
-        )
-    for other in names if column else ():
-        if other not in meaning.values() and _ANOTHER_LABEL.fullmatch(plain(other)):
-            _check_agreement(path, column, other, rows)
-
-
-def _check_agreement(path: Path, column: str, other: str, rows: Sequence[Mapping[str | None, str]]) -> None:
-    """Two columns that are called as classes must tell the same, be it in other words or in more detail.
-
-    Raises:
-        DataError: they contradict each other.
-    """
-    pairs = {(row[column].casefold(), row[other].casefold()): (row[column], row[other]) for row in rows}
-    pairs = {pair: spelt for pair, spelt in pairs.items() if all(pair)}
-    own, theirs = ({pair[side] for pair in pairs} for side in (0, 1))
-    if len(pairs) == max(len(own), len(theirs)) or len(theirs) > MAX_CLASSES or structure(theirs):
-        return
-    told = some([f"{one} and {another}" for one, another in sorted(pairs.values())], 4)
-    raise DataError(
-        f"{path}: the columns {column} and {other} name different classes for the same images: {told}",
-        f"Say which one counts: {said_columns(label=column)} or {said_columns(label=other)}.",
-    )
-
-
-def said_columns(**meaning: str) -> str:
-    """The option that names these columns, as it is typed."""
-    return f"--columns {shlex.quote(','.join(f'{m}={column}' for m, column in meaning.items()))}"
-
-
-_HINT = "Name them, e.g. --columns path=file,label=class (also labels=a,b,c, patient=, split=, source=, reader=)."
-
-
-def _hint(names: Sequence[str], rows: Sequence[Mapping[str | None, str]], meaning: Mapping[str, str]) -> str:
-    """How the columns are named, with those of this table where the path is known and one could be the class."""
-    could = next(iter(class_columns(names, rows, meaning)), "")
-    if "path" not in meaning or not could:
-        return _HINT
-    option = said_columns(path=meaning["path"], label=could)
-    return f"Name them, e.g. {option} (also labels=a,b,c, patient=, split=, source=, reader=)."
-
-
 def _by_position(meaning: dict[str, str], names: Sequence[str], header: bool, one_hot: bool) -> None:
     """In a table of two columns without header, the one that is no path is the label."""
     if not header and len(names) == 2 and "path" in meaning and "label" not in meaning and not one_hot:
         meaning["label"] = next(name for name in names if name != meaning["path"])
 
 
-def _split_by_values(
-    meaning: dict[str, str], own: Mapping[str, str], names: Sequence[str], rows: Sequence[Mapping[str | None, str]]
-) -> None:
+def _split_by_values(meaning: dict[str, str], own: Mapping[str, str], names: Sequence[str], rows: Rows) -> None:
     """A column that holds nothing but two splits or more is one of splits, whatever it is called."""
     if "split" in own:
         return
@@ -293,9 +221,7 @@ def _split_by_values(
             return
 
 
-def _check_split(
-    path: Path, meaning: dict[str, str], own: Mapping[str, str], rows: Sequence[Mapping[str | None, str]]
-) -> list[str]:
+def _check_split(path: Path, meaning: dict[str, str], own: Mapping[str, str], rows: Rows) -> list[str]:
     """A column that only its name makes one of splits must hold some; what is said where it does not.
 
     Raises:
@@ -327,37 +253,3 @@ def _check_split(
         )
     del meaning["split"]
     return [f"the column {column} holds {some(values)}: no splits, so it is not used as such"]
-
-
-def class_columns(
-    names: Sequence[str], rows: Sequence[Mapping[str | None, str]], meaning: Mapping[str, str]
-) -> dict[str, list[str]]:
-    """Columns that could be the class, with their values; those that sound like one come first.
-
-    Args:
-        names: of the columns.
-        rows: of the table.
-        meaning: columns that mean something else.
-    """
-    found = {
-        name: values
-        for name in names
-        if name not in meaning.values()
-        and 2 <= len(values := sorted({row[name] for row in rows})) <= FEW
-        and not (structure(set(values) - {""}) or any(map(is_code, values)))
-    }
-    return dict(
-        sorted(
-            found.items(), key=lambda one: (not FRACTURED.fullmatch(plain(one[0])), not says_class([one[0], *one[1]]))
-        )
-    )
-
-
-def _candidates(names: Sequence[str], rows: Sequence[Mapping[str | None, str]], meaning: Mapping[str, str]) -> str:
-    """What is said of columns that could be the class, or that are each a class."""
-    found = class_columns(names, rows, meaning)
-    if "label" in meaning or not found:
-        return ""
-    hot = [name for name, values in found.items() if set(values) <= {"0", "1", "0.0", "1.0", ""}]
-    each = f"; or each a class: labels={','.join(hot[:6])}" if len(hot) > 1 else ""
-    return f"; the class could be {'; '.join(shown(name, values) for name, values in list(found.items())[:6])}{each}"

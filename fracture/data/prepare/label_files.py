@@ -8,10 +8,11 @@ from pathlib import Path, PurePosixPath
 
 from fracture.data.annotations import find
 from fracture.data.listing import some
-from fracture.data.prepare.columns import SPELLINGS, class_columns
+from fracture.data.prepare.columns import SPELLINGS
 from fracture.data.prepare.could import shown
 from fracture.data.prepare.dicom_tags import find_tagged
 from fracture.data.prepare.index import FileIndex
+from fracture.data.prepare.label_column import class_columns
 from fracture.data.prepare.path_column import path_column
 from fracture.data.tables import is_table, named_column, open_table
 from fracture.data.trees import LABEL_FILES, Tree
