@@ -24,6 +24,7 @@ from fracture.errors import FractureError
 from fracture.failures import explained
 from fracture.files import as_lines
 from fracture.privacy import guarded_streams, without_secrets
+from fracture.runs.attached import tag_refused
 
 _CALLED = {"learning_rate": "lr", "backbone": "model", "arch": "model"}  # what other programs call it: what it is here
 
@@ -116,6 +117,7 @@ def _run(command: click.Command, name: str) -> None:
             click.echo(hint, err=True)
         if getattr(error, "ctx", None) is None:  # click's parser does not say where it was
             click.echo(f"Try '{name} {' '.join(sys.argv[1:2])} --help' for help.", err=True)
+        tag_refused(next((word for word in sys.argv[1:2] if word[:1] != "-"), "tune"), error.format_message())
         sys.exit(2)
     except FractureError as error:
         _fail(error)

@@ -34,7 +34,7 @@ ABOVE = {  # what each folder of fracture may import beside itself and BASE
     "tracking": set(),
     "runs": {"data", "models", "evaluation", "inference", "monitoring", "training", "tracking"},
     "commands": {"data", "models", "evaluation", "inference", "monitoring", "training", "tracking", "runs"},
-    "__main__": {"commands"},
+    "__main__": {"commands", "runs"},
     "__init__": set(),
 }
 BASE_ORDER = {  # who of BASE may import whom

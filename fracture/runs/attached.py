@@ -2,16 +2,17 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from fracture.errors import FractureError
+from fracture.errors import ConfigError
+from fracture.failures import explained
 from fracture.progress import LOG
 
 
 @contextmanager
 def tag_attached_run(kind: str) -> Iterator[None]:
-    """Tag the run that ``mlflow run`` made for this process with its kind, and with the reason if it is refused.
+    """Tag the run that ``mlflow run`` made for this process with its kind, and with the reason if it fails.
 
     Nothing happens without such a run, nor once training has taken it over.
 
@@ -21,10 +22,17 @@ def tag_attached_run(kind: str) -> Iterator[None]:
     _check()
     try:
         yield
-    except FractureError as error:
-        keep((), {"fracture.kind": kind, "fracture.reason": str(error)})
+    except Exception as error:
+        reason = str(explained(error) or error) or type(error).__name__
+        keep((), {"fracture.kind": kind, "fracture.reason": reason})
         raise
     keep((), {"fracture.kind": kind})
+
+
+def tag_refused(kind: str, reason: str) -> None:
+    """Tag that run where the command line itself was refused, so that the command never began."""
+    with suppress(Exception), tag_attached_run(kind):
+        raise ConfigError(reason)
 
 
 def _check() -> None:

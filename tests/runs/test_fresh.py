@@ -13,6 +13,7 @@ import pytest
 from fracture.__main__ import cli as fracture_cli
 from fracture.__main__ import run
 from fracture.runs import session
+from fracture.runs.attached import tag_attached_run
 from fracture.tracking import store
 from fracture.tracking.run import TrackedRun
 from registry.__main__ import cli as registry_cli
@@ -117,6 +118,12 @@ def test_every_verb_refuses_every_run_but_a_fresh_one(
         (fracture_cli, ("feedback", "log", "--since", "yesterday"), "--since yesterday"),
         (fracture_cli, ("prepare", "a", "--out", "a.txt"), "must end in .csv"),
         (fracture_cli, ("audit", "a", "--probe", "x"), "probe=x"),
+        (fracture_cli, ("evaluate", "{run}"), "Missing option '--data'"),
+        (fracture_cli, ("train", "--epoch", "1"), "No such option"),
+        (registry_cli, ("challenge", "--margin=abc"), "'abc' is not a valid float"),
+        (registry_cli, ("promote", "--use"), "'--use' requires an argument"),
+        (tuning_cli, ("--model",), "'--model' requires an argument"),
+        (tuning_cli, ("--trials", "many"), "trials=many"),
     ],
 )
 def test_what_is_refused_before_it_begins_names_its_run_and_says_why(
@@ -129,9 +136,31 @@ def test_what_is_refused_before_it_begins_names_its_run_and_says_why(
     with pytest.raises(SystemExit) as stop:
         run(command, "x")
     found = client().get_run(run_id)
+    kind = "tune" if command is tuning_cli else words[0]
     assert stop.value.code == 2
-    assert (found.info.run_name, found.data.tags["fracture.kind"]) == (words[0], words[0])
+    assert (found.info.run_name, found.data.tags["fracture.kind"]) == (kind, kind)
     assert said in found.data.tags["fracture.reason"]
+
+
+def test_a_mistyped_option_touches_no_run_but_a_fresh_one(
+    store_root: Path, tmp_path: Path, cli: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.connect()
+    run_id = made("finished", tmp_path)
+    before = snapshot(run_id, store_root)
+    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+    assert cli("train", "--epoch", "1") == 2
+    assert snapshot(run_id, store_root) == before
+
+
+def test_an_unforeseen_failure_names_the_run_too(store_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.connect()
+    run_id = str(client().create_run("0", tags=PROJECT).info.run_id)
+    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+    with pytest.raises(ZeroDivisionError), tag_attached_run("compare"):
+        print(1 // 0)
+    tags = client().get_run(run_id).data.tags
+    assert (tags["mlflow.runName"], tags["fracture.reason"]) == ("compare", "integer division or modulo by zero")
 
 
 def test_a_run_that_is_not_in_the_store_is_refused(store_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
