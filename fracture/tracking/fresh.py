@@ -1,13 +1,14 @@
 """Whether a run is one that ``mlflow run`` has just made: no other is ever attached to."""
 
 import json
+from collections.abc import Mapping
 
 import mlflow
 from mlflow.entities import LifecycleStage, Run
 from mlflow.exceptions import MlflowException
 
 from fracture.errors import ConfigError
-from fracture.privacy import without_secrets
+from fracture.privacy import shareable, who, without_secrets
 from fracture.tracking.liveness import me
 
 
@@ -33,8 +34,18 @@ def check_fresh(run_id: str) -> None:
 
 
 def take(run_id: str) -> None:
-    """Note the process at hand on a fresh run, so that it is known to be gone should it be killed."""
-    mlflow.MlflowClient().set_tag(run_id, "fracture.process", json.dumps(me()))
+    """Note the process at hand on a fresh run, so that it is known if it was killed, and hide who began it."""
+    client = mlflow.MlflowClient()
+    hidden = hidden_tags(client.get_run(run_id).data.tags)
+    for key, value in (hidden | {"fracture.process": json.dumps(me())}).items():
+        client.set_tag(run_id, key, value)
+
+
+def hidden_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """What to set tags of ``mlflow run`` to: its login name, and a repository's address that may hold a password."""
+    ours = {"mlflow.user": who()} if "mlflow.user" in tags else {}
+    cleaned = {key: shareable(value) for key, value in tags.items()} | ours
+    return {key: value for key, value in cleaned.items() if value != tags[key]}
 
 
 def _use(run: Run) -> str:

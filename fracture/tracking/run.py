@@ -19,10 +19,10 @@ from mlflow.utils.uri import is_local_uri
 from fracture.errors import ConfigError
 from fracture.evidence import ARTIFACTS, Judged
 from fracture.failures import explained, is_store
-from fracture.privacy import shareable, who
+from fracture.privacy import shareable
 from fracture.progress import LOG
 from fracture.tracking import store, views
-from fracture.tracking.fresh import check_fresh
+from fracture.tracking.fresh import check_fresh, hidden_tags
 from fracture.tracking.liveness import me
 from fracture.tracking.outbox import Outbox, few_retries
 from fracture.tracking.sections import sectioned
@@ -114,17 +114,11 @@ class TrackedRun:
         info = run._client.get_run(run_id)
         store.repair_artifact_location(info)
         views.offer(info.info.experiment_id)
-        run._hide(info.data.tags)
+        if hidden := hidden_tags(info.data.tags):
+            run.tag(hidden)
         if name and RANDOM_NAME.match(info.info.run_name or ""):
             run.tag({"mlflow.runName": name})
         return run
-
-    def _hide(self, tags: Mapping[str, str]) -> None:
-        """Tags that ``mlflow run`` has set: its login name, and a repository's address that may hold a password."""
-        ours = {"mlflow.user": who()} if "mlflow.user" in tags else {}
-        cleaned = {key: shareable(value) for key, value in tags.items()} | ours
-        if changed := {key: value for key, value in cleaned.items() if value != tags[key]}:
-            self.tag(changed)
 
     def keep(self, folder: Path, say: Callable[[str], None]) -> None:
         """From now on keep in ``folder`` what the store does not take, and ``say`` when it goes and comes back.

@@ -12,6 +12,7 @@ import pytest
 
 from fracture.__main__ import cli as fracture_cli
 from fracture.__main__ import run
+from fracture.privacy import who
 from fracture.runs import session
 from fracture.runs.attached import tag_attached_run
 from fracture.tracking import store
@@ -130,12 +131,18 @@ def test_what_is_refused_before_it_begins_names_its_run_and_says_why(
     command: click.Command, words: tuple[str, ...], said: str, store_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.connect()
-    run_id = str(client().create_run("0", tags=PROJECT).info.run_id)
+    started = {
+        "mlflow.user": "alice.winter",
+        "mlflow.source.git.repoURL": "https://al:pw@host/x.git",
+    }  # by `mlflow run`
+    run_id = str(client().create_run("0", tags=PROJECT | started).info.run_id)
     monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
     monkeypatch.setattr("sys.argv", ["x", *words])
     with pytest.raises(SystemExit) as stop:
         run(command, "x")
     found = client().get_run(run_id)
+    assert found.data.tags["mlflow.user"] == who()
+    assert found.data.tags["mlflow.source.git.repoURL"] == "https://***@host/x.git"
     kind = "tune" if command is tuning_cli else words[0]
     assert stop.value.code == 2
     assert (found.info.run_name, found.data.tags["fracture.kind"]) == (kind, kind)
