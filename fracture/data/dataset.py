@@ -13,6 +13,7 @@ from fracture.data import cache, demo
 from fracture.data.folders import LAYOUTS, read_folder
 from fracture.data.handmade import read_manifest
 from fracture.data.manifest import SPLITS, Manifest, Row, read_csv
+from fracture.data.prepare.label_files import how_to_convert
 from fracture.data.split import assign
 from fracture.errors import DataError
 from fracture.files import expanded
@@ -140,8 +141,9 @@ def read(source: Source, cache_dir: Path, problems: list[str], progress: cache.P
     if path.is_file() and path.suffix.lower() == ".csv":
         return read_manifest(path)
     if path.exists():
-        hint = f"`fracture prepare {shlex.quote(str(path))} --out manifest.csv` makes a manifest of an archive."
-        raise DataError(f"data={path.absolute()}: is neither a folder nor a .csv file", f"{hint} {LAYOUTS}")
+        raise DataError(
+            f"data={path.absolute()}: is neither a folder nor a .csv file", f"{how_to_convert(path)} {LAYOUTS}"
+        )
     raise DataError(f"data={path.absolute()}: does not exist", f"{LAYOUTS} data=demo renders synthetic images.")
 
 

@@ -17,6 +17,7 @@ from fracture.errors import DataError
 TABLES = (".csv", ".tsv")
 _DELIMITERS = ",;\t|"
 _ENCODINGS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_PACKED = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # zip, as .xlsx and .ods are; .xls
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 _UNSEEN = " \t\r\n\f\v\xa0\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"  # blanks that strip() leaves too
 _NOT_WESTERN = re.compile(  # what other encodings look like in Windows-1252, and no Western word does
@@ -76,7 +77,13 @@ def open_table(path: Path, foreign: bool = False) -> Iterator[Table]:
         DataError: not text, not a CSV, or two columns of one name.
     """
     try:
-        text, notes = _decoded(path.read_bytes(), foreign)
+        data = path.read_bytes()
+        if data.startswith(_PACKED):
+            raise DataError(
+                f"{path}: cannot be read as CSV: it is a workbook (Excel, LibreOffice) or an archive",
+                "Open a workbook and save it as CSV (UTF-8).",
+            )
+        text, notes = _decoded(data, foreign)
         file = io.StringIO(text, newline="")
         delimiter, skipped, titles = _dialect(file, foreign)
         for _ in range(skipped):

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fracture.data.images import SUFFIXES
+from fracture.data.prepare.archives import is_archive
+from fracture.data.prepare.label_files import how_to_convert
 from fracture.data.prepare.tables import read_paths
 from fracture.data.tables import is_table
-from fracture.data.trees import walk
+from fracture.data.trees import LABEL_FILES, walk
 from fracture.errors import ConfigError, DataError
 from fracture.files import as_text, located, replacing
 from fracture.inference.predictor import Answer, Predictor
@@ -46,7 +48,7 @@ def images_of(sources: Sequence[Path]) -> list[Path]:
     """The images that files, folders (searched as for training) and tables name, each once, in order.
 
     Raises:
-        DataError: a source is missing, or there is no image at all.
+        DataError: a source is missing or of another kind, or there is no image at all.
     """
     found: dict[Path, None] = {}
     for source in sources:
@@ -56,6 +58,8 @@ def images_of(sources: Sequence[Path]) -> list[Path]:
             found |= dict.fromkeys(source / path for path in walk(source).images)
         elif is_table(source):
             found |= dict.fromkeys(read_paths(source))
+        elif is_archive(source) or source.suffix.lower() in LABEL_FILES:
+            raise DataError(f"{source}: is neither an image nor a folder or manifest CSV", how_to_convert(source))
         else:
             found[source] = None
     if not found:

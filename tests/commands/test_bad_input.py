@@ -114,6 +114,8 @@ AUDIT: dict[str, tuple[Build, int, str]] = {
         3,
         "'c' is none of train",
     ),
+    "a workbook": (lambda r, i: ["audit", _write(r / "x.xlsx", "PK")], 3, "neither a manifest.*spreadsheet as CSV"),
+    "an archive": (lambda r, i: ["audit", _write(r / "x.zip", "PK")], 3, "prepare .*x.zip --out manifest.csv` makes"),
     "a file": (lambda r, i: ["audit", _write(r / "x.png", "x")], 3, "neither a manifest CSV nor a folder"),
 }
 

@@ -427,6 +427,14 @@ def test_what_is_neither_utf8_nor_western_is_refused(cell: bytes, plant: Plant) 
         _prepare(root / "t.csv")
 
 
+@pytest.mark.parametrize("begin", [b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"], ids=["xlsx", "xls"])
+def test_a_workbook_that_is_called_csv_is_said_to_be_one(begin: bytes, plant: Plant) -> None:
+    root = plant("a.png")
+    (root / "t.csv").write_bytes(begin + bytes(100))
+    with pytest.raises(DataError, match=r"it is a workbook .*\n.*save it as CSV"):
+        _prepare(root / "t.csv")
+
+
 @pytest.mark.parametrize(
     "word", ["Brüche", "élevé", "été", "création", "não", "¿fractura?", "37°C", "m²", "µm", "«os»", "Œdème", "æble"]
 )
@@ -485,7 +493,7 @@ NO_SOURCES = {
     "labels.json": "give that folder",
     "labels.xml": "give that folder",
     "images.npz": "Save its images as PNG",
-    "book.xlsx": "A spreadsheet is saved as CSV",
+    "book.xlsx": "Save a spreadsheet as CSV",
     "train.parquet": "read_parquet",
 }
 

@@ -228,6 +228,9 @@ def test_a_table_goes_on_where_it_was_cut(predictor: Predictor, tmp_path: Path) 
         table.write(predictor, paths, out, lambda *_: None)
     with pytest.raises(DataError, match="no such file"):
         table.images_of([tmp_path / "none"])
+    (tmp_path / "list.xlsx").write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"neither an image nor (?s:.*)Save a spreadsheet as CSV"):
+        table.images_of([tmp_path / "list.xlsx"])
 
 
 def test_a_file_that_was_mended_is_asked_again(predictor: Predictor, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from fracture.data.near_duplicates.pairs import NearPair, NearPairs, near_duplic
 from fracture.data.patients import Rule, patients_of
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.gather import gather
+from fracture.data.prepare.label_files import how_to_convert
 from fracture.errors import DataError
 from fracture.files import replacing, write_json
 
@@ -95,7 +96,7 @@ def open_data(data: Path, cache_dir: Path, progress: Progress | None = None) -> 
     if data.suffix.lower() == ".csv":
         return read_manifest(data)
     if data.is_file():
-        raise DataError(f"{data}: is neither a manifest CSV nor a folder", "`fracture prepare` makes one of it.")
+        raise DataError(f"{data}: is neither a manifest CSV nor a folder", how_to_convert(data))
     found = gather([data], PrepareConfig(), cache_dir / "archives", progress)[0]
     rows = tuple(
         Row(record.path, record.label, record.split, record.patient or record.original, record.source)

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from fracture.data.annotations import find
 from fracture.data.listing import some
+from fracture.data.prepare.archives import is_archive
 from fracture.data.prepare.columns import SPELLINGS
 from fracture.data.prepare.could import shown
 from fracture.data.prepare.dicom_tags import find_tagged
@@ -46,8 +47,10 @@ def how_to_read(tree: Tree) -> str:
 
 
 def how_to_convert(path: Path) -> str:
-    """What to do with a file that is no source of images."""
+    """What to do with a file that is no folder and no manifest."""
     suffix, name = path.suffix.lower(), path.as_posix()
+    if is_archive(path) or is_table(path):
+        return f"`fracture prepare {shlex.quote(name)} --out manifest.csv` makes a manifest of it."
     if suffix in _LINES:
         return _AS_CSV.format(f'read_json("{name}", lines=True, dtype=False)', name.removesuffix(path.suffix))
     if suffix == ".parquet":
@@ -58,7 +61,7 @@ def how_to_convert(path: Path) -> str:
         return "Save its images as PNG, one folder for each class."
     if suffix in LABEL_FILES and suffix not in (".xlsx", ".xls"):
         return "Annotations are read from the folder that holds them and the images: give that folder."
-    return "A spreadsheet is saved as CSV; a single image is put into a folder of its class."
+    return "Save a spreadsheet as CSV; put a single image into a folder of its class."
 
 
 def _tables(paths: Sequence[Path]) -> list[str]:
