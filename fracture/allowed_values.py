@@ -50,6 +50,11 @@ def refused(problems: Iterable[str], command: str) -> ConfigError:
     return ConfigError("\n".join([*dict.fromkeys(problems), hint]))
 
 
+def names_in(text: str) -> list[str]:
+    """The names in a text, with commas or blanks between them."""
+    return text.replace(",", " ").split()
+
+
 def nearest(word: str, known: list[str]) -> str:
     """A sentence with the names nearest to a mistyped one, case, blanks, - and _ aside; empty where none is near."""
     spelt: dict[str, list[str]] = {}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fracture import __main__ as command_line
+from fracture.allowed_values import names_in
 from fracture.commands.options import Float, WholeSentences, by_option
 from fracture.errors import ConfigError, GateError
 from fracture.failures import check_output
@@ -74,7 +75,7 @@ def promote(
     from registry import promote as promotion
     from registry import thresholds as files
 
-    names = [gate.strip() for one in waive for gate in one.split(",") if gate.strip()]
+    names = names_in(" ".join(waive))
     if names and not (reason and by):
         raise ConfigError("--waive needs --reason TEXT and --by NAME: a waiver is recorded, never silent")
     place = {"default": files.DEFAULT, "demo": files.DEMO}.get(thresholds, Path(thresholds))
@@ -154,7 +155,7 @@ def _warn(registry: "Registry", status: "ModelStatus", terminal: Terminal) -> No
     "--margin",
     default=0.02,
     show_default=True,
-    type=Float(-1, 1),
+    type=Float(0, 1),
     help="largest loss of balanced accuracy that is accepted",
 )
 @_VERSION

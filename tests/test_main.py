@@ -122,8 +122,8 @@ def test_usage_errors_end_in_a_hint_and_code_2(
         assert word in shown
 
 
-@pytest.mark.parametrize("margin", ["nan", "inf", "2.0"])
-def test_a_margin_that_lets_every_model_win_is_refused(
+@pytest.mark.parametrize("margin", ["nan", "inf", "2.0", "-0.5"])
+def test_a_margin_that_lets_every_model_win_or_means_nothing_is_refused(
     entry: Callable[..., int], margin: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert entry("registry", "challenge", "--margin", margin) == 2

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from fracture.allowed_values import refused, validated
+from fracture.allowed_values import names_in, refused, validated
 from fracture.config import TrainConfig, as_text
 
 FURTHER = {"weight_decay": 0.2, "label_smoothing": 0.2, "drop_path": 0.4}  # upper ends of ranges that begin at 0
@@ -80,8 +80,7 @@ class TuneConfig(BaseModel):
     @property
     def searched(self) -> tuple[str, ...]:
         """What is searched beside learning rate and batch."""
-        names = [name.strip() for name in self.further.split(",")]
-        return tuple(dict.fromkeys(name for name in names if name and name != "none"))
+        return tuple(dict.fromkeys(name for name in names_in(self.further) if name != "none"))
 
 
 def powers_of_two(low: int, high: int) -> tuple[int, ...]:

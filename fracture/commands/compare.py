@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from fracture.allowed_values import parse_model
+from fracture.allowed_values import names_in, parse_model
 from fracture.commands.options import given, options_of
 from fracture.evaluation.config import CompareConfig
 from fracture.failures import check_output
@@ -31,7 +31,7 @@ def command(runs: tuple[str, ...], out: Path, **values: str | None) -> None:
         from fracture.tracking import store
 
         store.connect()
-        named = [name.strip() for run in runs for name in run.split(",") if name.strip()]
+        named = names_in(" ".join(runs))
         terminal = Terminal()
         files = compare_runs([name for name in named if name != "all"], config, out, terminal)
         terminal.say(f"Written: {', '.join(str(path) for path in files)}")

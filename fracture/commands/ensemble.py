@@ -2,6 +2,7 @@
 
 import click
 
+from fracture.allowed_values import names_in
 from fracture.progress import Terminal
 from fracture.runs.attached import tag_attached_run
 
@@ -18,5 +19,4 @@ def command(runs: tuple[str, ...]) -> None:
         from fracture.tracking import store
 
         store.connect()
-        names = [name.strip() for run in runs for name in run.split(",") if name.strip()]
-        ensemble(names, Terminal())
+        ensemble(names_in(" ".join(runs)), Terminal())

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from fracture.allowed_values import nearest
+from fracture.allowed_values import names_in, nearest
 from fracture.config import TrainConfig
 from fracture.errors import ConfigError
 from fracture.models import sizes
@@ -71,7 +71,7 @@ def split_names(model: str) -> list[str]:
     Raises:
         ConfigError: none at all.
     """
-    names = [name.strip() for name in model.split(",") if name.strip()]
+    names = names_in(model)
     if not names:
         raise ConfigError(f"model={model}: names no backbone. Allowed: {', '.join(NICKNAMES)}, all, or any timm name.")
     return list(dict.fromkeys(n for name in names for n in (NICKNAMES if name == "all" else [name])))

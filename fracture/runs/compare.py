@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from fracture.allowed_values import names_in
 from fracture.errors import ConfigError
 from fracture.evaluation import predictions
 from fracture.evaluation.config import CompareConfig
@@ -101,7 +102,7 @@ class Entry:
 
 def names(config: CompareConfig) -> list[str]:
     """The parameters that the table shows."""
-    return [name.strip() for name in config.parameters.split(",") if name.strip()]
+    return names_in(config.parameters)
 
 
 def compare_runs(run_ids: Sequence[str], config: CompareConfig, out: Path, terminal: Terminal) -> list[Path]:

@@ -141,6 +141,7 @@ def test_models_whose_only_size_is_their_own() -> None:
         ("swin", ["swin"]),
         ("all", list(NICKNAMES)),
         ("swin, test_vit,,swin", ["swin", "test_vit"]),
+        ("swin test_vit", ["swin", "test_vit"]),
         ("swin,all", ["swin", "convnextv2", "efficientnetv2", "maxvit"]),
     ],
 )

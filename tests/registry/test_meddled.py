@@ -6,7 +6,7 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -319,8 +319,11 @@ def is_told(d: Deployed, case: Case, ask: Ask) -> None:
         code, said = ask(command, "--name", NAME)
         assert case.said in said, command
         assert code == 0 or (command, case.after[:2]) == ("show", ("", ""))
-    for command in (["challenge", "--margin=-1"], ["rollback"], ["promote", d.runs[3]]):
-        code, said = ask(*command, "--name", NAME)
+    judge = champion._judge
+    for command in (["challenge"], ["rollback"], ["promote", d.runs[3]]):
+        with pytest.MonkeyPatch.context() as patch:  # it is not to win, so that the next one finds the same
+            patch.setattr(champion, "_judge", lambda *given: replace(judge(*given), won=False))
+            code, said = ask(*command, "--name", NAME)
         assert code in (2, 5), command
         assert (code == 2 and case.said in said) == (case.when == MOVE) or case.when == READ, (command, said)
         assert case.when == MOVE or command[0] != "promote" or "the gates look at run" in said
