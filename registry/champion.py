@@ -31,8 +31,9 @@ class ChallengeResult:
     """A challenge.
 
     Attributes:
-        candidate, champion: versions; ``champion`` is empty for the first.
-        paired: how the candidate differs from the champion, None for the first.
+        candidate, champion: versions; ``champion`` is empty where there is none to compare with.
+        role: of ``champion``: previous champion where the champion was deleted.
+        paired: how the candidate differs from the champion, None without one.
         won: whether the candidate becomes champion.
         sentence: why.
     """
@@ -42,6 +43,7 @@ class ChallengeResult:
     paired: Paired | None
     won: bool
     sentence: str
+    role: str = "champion"
 
 
 def challenge(
@@ -81,10 +83,11 @@ def challenge(
     opponent = champion or status.aliases["previous"]
     if problem := _unfit(registry, candidate, opponent):
         raise GateError(f"version {candidate} cannot challenge: {problem}")
-    contest = _first(candidate) if not opponent else _judge(registry, candidate, opponent, margin)
+    role = "champion" if champion else "previous champion"
+    contest = _judge(registry, candidate, opponent, margin, role) if opponent else _alone(candidate, status)
     _show(registry, contest, terminal)
     if not contest.won:
-        raise GateError(f"version {candidate} does not replace the champion, version {opponent}: {contest.sentence}")
+        raise GateError(f"version {candidate} does not replace the {role}, version {opponent}: {contest.sentence}")
     gates = registry.version(candidate).tags.get("fracture.gates", "")
     reason = contest.sentence + (f"; although: {although}" if although else "")
     registry.move("champion", candidate, status.champion, reason, gates)
@@ -179,7 +182,7 @@ def _passed_less(new: Mapping[str, str], old: Mapping[str, str]) -> str:
 def _show(registry: Registry, contest: ChallengeResult, terminal: Terminal) -> None:
     """Both side by side, and what follows."""
     rows = []
-    for role, version in (("candidate", contest.candidate), ("champion", contest.champion)):
+    for role, version in (("candidate", contest.candidate), (contest.role, contest.champion)):
         if version:
             tags = registry.version(version).tags
             rows.append([role, version, *(_rounded(tags.get(name, ""), digits) for name, digits in _SHOWN.items())])
@@ -189,7 +192,8 @@ def _show(registry: Registry, contest: ChallengeResult, terminal: Terminal) -> N
             [metric_title(name), f"{d.value:+.3f}", f"{d.low:+.3f}", f"{d.high:+.3f}"]
             for name, d in contest.paired.differences.items()
         ]
-        terminal.table("Candidate minus champion, same images", ["metric", "difference", "low", "high"], differences)
+        title = f"Candidate minus {contest.role}, same images"
+        terminal.table(title, ["metric", "difference", "low", "high"], differences)
     terminal.say(contest.sentence)
 
 
@@ -201,13 +205,15 @@ def _rounded(value: str, digits: int) -> str:
         return "unknown"
 
 
-def _first(candidate: str) -> ChallengeResult:
-    return ChallengeResult(
-        candidate, "", None, True, f"there is no champion yet: version {candidate} becomes the first"
-    )
+def _alone(candidate: str, status: ModelStatus) -> ChallengeResult:
+    """Without a champion to compare with: there was none yet, or all were deleted."""
+    said = f"there is no champion yet: version {candidate} becomes the first"
+    if any(line.entry.action in ("champion", "rollback") for line in status.lines):
+        said = f"earlier champions were deleted: version {candidate} becomes champion without a comparison"
+    return ChallengeResult(candidate, "", None, True, said)
 
 
-def _judge(registry: Registry, candidate: str, champion: str, margin: float) -> ChallengeResult:
+def _judge(registry: Registry, candidate: str, champion: str, margin: float, role: str) -> ChallengeResult:
     with tempfile.TemporaryDirectory() as folder:
         samples = [_sample(registry, version, Path(folder) / version) for version in (candidate, champion)]
     (new, groups, digest), (old, _, other) = samples
@@ -222,12 +228,12 @@ def _judge(registry: Registry, candidate: str, champion: str, margin: float) -> 
     paired = compare(new, old, groups)
     gain = paired.differences["balanced_accuracy"]
     interval = f"{gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
-    text = f"balanced accuracy {interval} against the champion on {paired.n} images"
-    if gain.low > 0:
-        return ChallengeResult(candidate, champion, paired, True, f"superior: {text}")
-    if gain.low >= -margin:
-        return ChallengeResult(candidate, champion, paired, True, f"not inferior by more than {margin:g}: {text}")
-    return ChallengeResult(candidate, champion, paired, False, f"it may be worse by more than {margin:g}: {text}")
+    if won := gain.low >= -margin:
+        said = "superior" if gain.low > 0 else f"not inferior by more than {margin:g}"
+    else:
+        said = f"it may be worse by more than {margin:g}"
+    sentence = f"{said}: balanced accuracy {interval} against the {role} on {paired.n} images"
+    return ChallengeResult(candidate, champion, paired, won, sentence, role)
 
 
 def _same_weights(registry: Registry, candidate: str, champion: str) -> bool:

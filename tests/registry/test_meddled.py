@@ -365,6 +365,20 @@ def test_what_a_person_can_do_is_told_and_mended(d: Deployed, case: str, ask: As
         goes_on(d, ask, known.after[2])
 
 
+def test_a_challenge_after_a_deletion_says_whom_it_was_against(d: Deployed, ask: Ask) -> None:
+    client = mlflow.MlflowClient()
+    client.delete_model_version(NAME, "2")
+    code, said = ask("challenge", "--margin=1", "--name", NAME)
+    assert (code, "against the previous champion on " in said, "against the champion" in said) == (0, True, False)
+    for number in ("1", "3"):
+        client.delete_model_version(NAME, number)
+    enter(d.registry, d.runs[3], d.models[3], 4)
+    code, said = ask("challenge", "--name", NAME)
+    assert code == 0
+    assert "earlier champions were deleted: version 4 becomes champion without a comparison" in said
+    assert "becomes champion without a comparison" in d.registry.history.lines()[-1].entry.reason
+
+
 @pytest.mark.parametrize("case", cases(LINES))
 def test_a_history_that_was_meddled_with_is_brought_back(d: Deployed, case: str) -> None:
     do, said = LINES[case]
