@@ -29,7 +29,7 @@ def shown(estimate: Estimate) -> str:
     """A metric with its interval, marked where that is too narrow; results.json says why one is undefined."""
     if estimate.value is None:
         return "undefined"
-    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]" + (" †" if estimate.caution else "")
+    return f"{estimate.value:z.3f} [{estimate.low:z.3f}, {estimate.high:z.3f}]" + (" †" if estimate.caution else "")
 
 
 def table_of(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> Table | Group:
@@ -51,9 +51,9 @@ def _widths(columns: Sequence[str], rows: Sequence[Sequence[str]], room: int) ->
     least, most = [], []
     for i, column in enumerate(columns):
         cells = [row[i] for row in rows]
-        figures = i > 0 and all(cell[:1] in "+-0123456789" for cell in cells)  # "" is in every text
-        words = [word for text in (column, *cells) for word in text.split()]
-        least.append(max(map(cell_len, [*words, *(cells if figures else ()), ""])))
+        figures = {cell for cell in cells if i > 0 and cell[:1] in "+-0123456789" and len(cell) <= _SENTENCE}
+        words = [word for text in (column, *cells) if text not in figures for word in text.split()]
+        least.append(max(map(cell_len, [*words, *figures, ""])))
         most.append(max(cell_len(text) for text in (column, *cells)))
     left = room - (3 * len(columns) + 1) - sum(least)  # a frame and a space on either side
     if left < 0:

@@ -76,6 +76,10 @@ def test_no_word_in_a_table_is_broken(width: int) -> None:
     name, model, test = "linear probe, tf_efficientnet_lite0 on demo", "tf_efficientnet_lite0", "0.856 [0.5, 1.0]"
     rows = [[name, model, test, "21", "1.78"], ["an ensemble", f"ensemble of {model}", test, "9", ""]]
     terminal.table("T", ["run", "model", "test macro_f1", "images", "train img/s"], rows)
+    for least in (test, "0.856 [0.532, 1.000] \u2020"):
+        each = [["a class", least, "undefined", "5"], ["x", "undefined", least, "12"]]
+        terminal.table("T", ["", "precision", "recall", "n"], each)
+        assert terminal.console.file.getvalue().count(least) >= 2, "a figure stays whole beside a word"  # type: ignore[attr-defined]
     words = terminal.console.file.getvalue().split()  # type: ignore[attr-defined]
     assert words.count(model) == 3
     assert {*name.split(), *test.split()} <= {*words}
@@ -94,6 +98,7 @@ def test_an_interval_not_to_be_believed_is_marked() -> None:
     sure = Estimate(value=0.5, low=0.25, high=0.75, n=40, groups=20)
     assert shown(sure) == "0.500 [0.250, 0.750]"
     assert shown(sure.model_copy(update={"caution": "only 3 groups"})) == "0.500 [0.250, 0.750] \u2020"
+    assert shown(sure.model_copy(update={"low": -0.0001})) == "0.500 [0.000, 0.750]"
     assert shown(Estimate(value=None, low=None, high=None, n=0, groups=0, reason="no image")) == "undefined"
 
 

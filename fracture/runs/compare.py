@@ -269,9 +269,10 @@ def _show_pair(first: Entry, second: Entry, pair: Paired, terminal: Terminal) ->
     ]
     title = f"{first.name} minus {second.name}: {pair.n} images, {pair.groups} groups, paired bootstrap"
     terminal.table(title, ["test metric", "difference", "95% interval", "clear of 0"], rows)
+    chance = "< 0.001" if pair.mcnemar < 0.001 else f"= {pair.mcnemar:.3f}"
     terminal.say(
         f"Only the first is right on {pair.only_first} images, only the second on {pair.only_second}: "
-        f"McNemar p = {pair.mcnemar:.3f} (exact; assumes independent images)."
+        f"McNemar p {chance} (exact; assumes independent images)."
     )
     terminal.say("Sorted by validation: the test split must not be used for choosing.")
 

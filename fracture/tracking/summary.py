@@ -69,4 +69,4 @@ def _confusion(results: Results) -> str:
 def _shown(estimate: Estimate) -> str:
     if estimate.value is None:
         return f"none ({estimate.reason})"
-    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
+    return f"{estimate.value:z.3f} ({estimate.low:z.3f} to {estimate.high:z.3f})"

@@ -111,13 +111,13 @@ def shown(found: Estimate) -> str:
     """A metric with its interval, or why there is none; a dagger where the interval is too narrow to be believed."""
     if found.value is None:
         return f"not defined: {found.reason}"
-    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]" + (" †" if found.caution else "")
+    return f"{found.value:z.3f} [{found.low:z.3f}, {found.high:z.3f}]" + (" †" if found.caution else "")
 
 
 def over_folds(found: FoldEstimate) -> str:
     """A metric's mean over folds, with its interval where the folds are enough for one."""
-    mean = "-" if found.value is None else f"{found.value:.3f}"
-    return mean if found.low is None else f"{mean} [{found.low:.3f}, {found.high:.3f}]"
+    mean = "-" if found.value is None else f"{found.value:z.3f}"
+    return mean if found.low is None else f"{mean} [{found.low:z.3f}, {found.high:z.3f}]"
 
 
 def _plain(name: object) -> str:
