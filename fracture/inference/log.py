@@ -1,6 +1,6 @@
 """What a server asks of a log of its answers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -35,6 +35,13 @@ class Log(Protocol):
 
         Returns:
             What went wrong in one sentence, empty where it is stored.
+        """
+
+    def corrected(self, image: str) -> Mapping[str, str]:
+        """The last that a reader has said of an image: ``label``, ``by`` and ``time``; empty where nobody did.
+
+        Raises:
+            Exception: the place where it is kept cannot be read.
         """
 
     def health(self) -> dict[str, object]:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from fastapi import FastAPI, HTTPException, Request
@@ -126,10 +126,21 @@ def _add_feedback(app: FastAPI, service: Service) -> None:
         if log is None:
             raise HTTPException(404, "this server keeps no log of its answers: fracture serve --log")
         said = await correction.read(request, lambda digest: service.answered_by(digest).classes)
-        served = service.answered_by(said["sha256"]).served
+        served, before = service.answered_by(said["sha256"]).served, await _said_before(log, said["sha256"])
         if problem := await asyncio.to_thread(log.correct, said["sha256"], said["label"], said["by"], served):
             raise HTTPException(503, f"the log cannot take it: {problem}")
-        return JSONResponse({"kept": True, **said})
+        return JSONResponse({"kept": True, **said, **({"replaces": before} if before else {})})
+
+    @app.get("/feedback", summary="What a reader has said last that an image is: label, by and time; {} if nobody did")
+    async def said(sha256: str) -> JSONResponse:
+        return JSONResponse(await _said_before(service.log, sha256) if service.log else {})
+
+
+async def _said_before(log: Log, digest: str) -> dict[str, str]:
+    """A log that cannot be read is no reason to refuse a correction."""
+    with suppress(Exception):
+        return {**await asyncio.to_thread(log.corrected, digest)}
+    return {}
 
 
 def _add_docs(app: FastAPI) -> None:

@@ -17,7 +17,7 @@ from fracture.failures import sentence, unreadable
 from fracture.files import expanded, replacing
 from fracture.inference.log import Served
 from fracture.inference.predictor import Answer
-from fracture.monitoring.correction import Correction
+from fracture.monitoring.correction import Correction, latest
 from fracture.monitoring.database import DatabaseLog
 from fracture.monitoring.folder import FolderLog
 from fracture.monitoring.record import Record, make
@@ -175,6 +175,11 @@ class AnswerLog:
         except Exception as error:  # noqa: BLE001 - whatever a disk or a database says, it is told
             return unreadable(error) if isinstance(error, OSError) else sentence(error)  # no path: readers see it
         return ""
+
+    def corrected(self, image: str) -> dict[str, str]:
+        """The last word of a reader on an image, see `Log` in `fracture.inference.log`."""
+        last = latest(one for one in self._place.corrections() if one.image == image).get(image)
+        return {"label": last.label, "by": last.by, "time": last.time} if last else {}
 
     def health(self) -> dict[str, object]:
         """Whether rows arrive; see `Log` in `fracture.inference.log`."""

@@ -112,6 +112,19 @@ def test_what_a_reader_says_is_in_the_log_with_who_said_it(
     assert (kept.model, kept.version, kept.weights) == ("bones", "3", answering.sidecar.weights_sha256)
 
 
+def test_the_second_reader_is_told_what_the_first_one_said(asked: TestClient, place: Place) -> None:
+    first = {"sha256": answer(asked)["sha256"], "label": "no_fracture", "by": "A. Reader"}
+    stored = {"sha256": first["sha256"]}
+    assert asked.get("/feedback", params=stored).json() == {}
+    assert "replaces" not in asked.post("/feedback", json=first).json()
+    found = asked.get("/feedback", params=stored).json()
+    assert {**stored, **found} == first | {"time": next(iter(place.corrections())).time}
+    second = asked.post("/feedback", json=first | {"label": "simple_fracture", "by": "B. Other"})
+    assert second.json()["replaces"] == found
+    assert asked.get("/feedback", params=stored).json()["by"] == "B. Other", "the last word counts"
+    assert asked.get("/feedback", params=stored, headers={"Authorization": "Bearer x"}).status_code == 401
+
+
 def test_an_answer_is_corrected_in_the_classes_of_the_model_that_gave_it(
     asked: TestClient, place: Place, answering: Predictor
 ) -> None:
@@ -178,6 +191,8 @@ def test_what_cannot_be_kept_is_said(asked: TestClient, place: Place, monkeypatc
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(place, "correct", full)
+    monkeypatch.setattr(place, "corrections", full)
+    assert asked.get("/feedback", params={"sha256": GOOD["sha256"]}).json() == {}
     reply = asked.post("/feedback", json=GOOD)
     assert reply.status_code == 503
     assert "No space left" in reply.json()["detail"] or "full" in reply.json()["detail"]
@@ -287,6 +302,9 @@ def test_a_reader_corrects_an_answer_in_a_browser(browser: Any, answering: Predi
         assert "Pictures are not kept" in text("nothing")
         assert text("kept") == "Saved: no fracture."
         assert browser.find_element("id", "by").get_property("value") == "A. Reader"
+        place.correct(replace(kept, time="2100-01-01T00:00:00.000Z", label="simple_fracture", by="B. Other"))
+        browser.refresh()
+        until(lambda: "Stored already: B. Other, 2100-01-01: simple fracture. What you save" in text("earlier"))
         server.should_exit = True
         thread.join(20)
         browser.find_element("css selector", "#truth option[value=simple_fracture]").click()

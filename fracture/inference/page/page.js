@@ -132,19 +132,39 @@ function showTruth(study) {
   at("truth").replaceChildren(new Option("Choose", ""), ...classes.map(name => new Option(words(name), name)))
   at("truth").value = study.truth || ""
   at("kept").textContent = study.truth ? `Saved: ${words(study.truth)}.` : ""
+  showEarlier(study)
+}
+
+const differs = (said, study) => said?.label && (said.by !== sessionStorage.getItem("by") || said.label !== study.truth)
+const quoted = said => `${said.by}, ${said.time.slice(0, 10)}: ${words(said.label)}.`
+
+async function showEarlier(study) {  // what another reader has said: the last word counts
+  at("earlier").hidden = true
+  if (at("correct").hidden) return
+  let said = null
+  try {
+    const reply = await ask("feedback?sha256=" + study.answer.sha256)
+    if (reply.ok) said = await reply.json()
+  } catch { /* it is only not shown */ }
+  if (study !== shown || !differs(said, study)) return
+  at("earlier").hidden = false
+  at("earlier").textContent = `Stored already: ${quoted(said)} What you save replaces it.`
 }
 
 async function correct(study) {
   const said = {sha256: study.answer.sha256, label: at("truth").value, by: at("by").value.trim()}
   sessionStorage.setItem("by", said.by)
-  let problem = ""
+  let problem = "", replaced = null
   try {
     const reply = await ask("feedback", {method: "POST", body: JSON.stringify(said), headers: {"Content-Type": "application/json"}})
-    if (!reply.ok) problem = (await reply.json()).detail
+    const body = await reply.json()
+    if (!reply.ok) problem = body.detail
+    else if (differs(body.replaces, study)) replaced = body.replaces
   } catch { problem = "the server does not answer" }
   if (!problem) { study.truth = said.label; keep(); list() }
   if (study !== shown) return
   showTruth(study)
+  if (replaced) at("kept").textContent += ` Before: ${quoted(replaced)}`
   if (problem) { at("truth").value = said.label; at("kept").textContent = `Not saved: ${problem}.` }
 }
 
