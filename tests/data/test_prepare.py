@@ -260,6 +260,7 @@ def test_a_layout_by_name_is_written_down_with_its_licence(tmp_path: Path, textu
     ("values", "said"),
     [
         ({"source": "a,b,c"}, "3 names for 1 sources"),
+        ({"columns": "patient=mrn", "root": "x"}, r"columns, root: no SOURCE is a table \(\.csv, \.tsv\)"),
         ({"label_map": "NoFracture=x"}, "label_map: no image of NoFracture; the classes are .* Nearest: no_fracture"),
     ],
 )

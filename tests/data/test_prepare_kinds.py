@@ -523,6 +523,12 @@ def test_unicode_is_read_with_and_without_its_mark(encoding: str, plant: Plant) 
     assert {record.label for record in read_table(root / "t.csv", PrepareConfig(), "").records} == {"перелом", "x"}
 
 
+def test_the_root_must_be_a_folder(plant: Plant) -> None:
+    root = plant("1.png")
+    with pytest.raises(ConfigError, match="nowhere: no such folder"):
+        _prepare(_table(root / "t.csv", [["path", "label"], ["1.png", "A"]]), root=str(root / "nowhere"))
+
+
 def test_a_list_of_one_column_has_no_title(plant: Plant) -> None:
     root = plant("a b.png", "c.png")
     (root / "t.csv").write_text("path\na b.png\nc.png\n", encoding="utf-8")
@@ -1095,6 +1101,8 @@ def test_predict_needs_no_labels(plant: Plant) -> None:
     root = plant(*(f"deep/{i}.png" for i in range(3)))
     table = _table(root / "list.csv", [["image_id"], *([i] for i in range(3))])
     assert [path.name for path in images_of([table])] == ["0.png", "1.png", "2.png"]
+    with pytest.raises(DataError, match=r"no column for path, found accession\nCall the column of the images path"):
+        images_of([_table(root / "list.csv", [["accession"], ["A1"]])])
 
 
 def test_what_was_left_out_is_known_where_everything_is_refused(plant: Plant) -> None:

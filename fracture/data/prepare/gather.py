@@ -76,12 +76,14 @@ def gather(
         excluded: takes what is left out, so that it is known also where everything is refused.
 
     Raises:
-        ConfigError: as many source names as sources are needed, or a class in ``label_map`` that no source holds.
+        ConfigError: as many source names as sources are needed, a class in ``label_map`` that no source holds, or what
+            is said of tables has none.
         DataError: a source is missing, broken, or has no image: all of them at once; or too many classes.
     """
     names = [name.strip() for name in config.source.split(",")] if config.source else [""]
     if len(names) not in (1, len(sources)):
         raise ConfigError(f"source={config.source}: {len(names)} names for {len(sources)} sources; one, or one each")
+    _check_tables(sources, config)
     gathered: list[Gathered] = []
     problems: list[DataError] = []
     names = names * len(sources) if len(names) == 1 else names
@@ -104,6 +106,21 @@ def gather(
     labelled = [_labelled(one, config, left_out) for one in gathered]
     _check_classes(labelled)
     return labelled
+
+
+def _check_tables(sources: Sequence[Path], config: PrepareConfig) -> None:
+    """What is said of tables needs one, and the folder of their files must be there.
+
+    Raises:
+        ConfigError: it does not, or is not.
+    """
+    idle = [name for name in ("columns", "root") if getattr(config, name)]
+    if idle and not any(map(is_table, sources)):
+        raise ConfigError(
+            f"{', '.join(idle)}: no SOURCE is a table ({', '.join(TABLES)}); give the table, not its folder"
+        )
+    if config.root and not expanded(config.root).is_dir():
+        raise ConfigError(f"root={config.root}: no such folder; an archive must be unpacked first")
 
 
 def _with_patients(one: Gathered, origin: Origin, config: PrepareConfig) -> Gathered:

@@ -169,7 +169,10 @@ def _found(path: Path) -> tuple[Columns, list[tuple[Mapping[str | None, str], li
     with open_table(path) as table:
         rows = list(table.rows)
     held = [row for _, row in rows]
-    columns = find_columns(path, table.names, held, {}, index, labelled=False, header=table.header, resplit=True)
+    try:
+        columns = find_columns(path, table.names, held, {}, index, labelled=False, header=table.header, resplit=True)
+    except DataError as error:
+        raise DataError(error.problems, "Call the column of the images path.") from error
     column = columns.one["path"]
     found: list[tuple[Mapping[str | None, str], list[Path]]] = []
     problems = []
