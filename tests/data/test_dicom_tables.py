@@ -139,6 +139,15 @@ def test_rows_without_files_and_files_without_rows_are_named(files: Path) -> Non
     }
 
 
+def test_files_that_another_table_names_are_not_left_out(files: Path) -> None:
+    table = _table(files, {"accession": _accession}, range(6)).rename(files / "north.csv")
+    other = _table(files, {"accession": _accession}, range(6, 11))
+    config = PrepareConfig(near_duplicates=False, patients="ignore")
+    prepared = prepare([table, other], config, files / "out.csv")
+    assert len(prepared.manifest.rows) == 22
+    assert ["/".join(Path(one.path).parts[-2:]) for one in prepared.excluded] == ["ST011/IM0", "ST011/IM1"]
+
+
 def test_an_accession_number_of_two_studies_names_none(files: Path) -> None:
     tags = {"AccessionNumber": _accession(3), "StudyInstanceUID": "1.2.9"}
     _image(files / "DICOM/ST3b/IM0", "OTHER-77", np.random.default_rng(1), tags)

@@ -96,6 +96,9 @@ def gather(
             problems.append(error)
     if problems:
         raise problems[0] if len(problems) == 1 else DataError([str(problem) for problem in problems])
+    used = {str(record.path) for one in gathered for record in one.records}
+    once = {(one.path, one.reason): one for one in left_out}
+    left_out[:] = [one for one in once.values() if one.path not in used]  # by whichever source
     _check_label_map(gathered, config)
     _check_group_pattern(gathered, config)
     found = [
