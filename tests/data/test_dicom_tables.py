@@ -89,7 +89,7 @@ def _labels(prepared: Prepared) -> dict[str, str]:
     "columns",
     [
         {"AccessionNumber": _accession},
-        {"Accession Number": _accession, "MRN": _mrn, "age": lambda s: 30 + s},
+        {"Accession Number": _accession, "MRN": _mrn, "age": lambda s: 30 + s, "prior accession": lambda s: "77000-2"},
         {"acc_no": lambda s: 77000 + s},  # as a spreadsheet writes it
         {"Accession #": lambda s: f'="{_accession(s)}"'},
         {"Anforderung": _accession},  # by its values
@@ -156,6 +156,19 @@ def test_an_accession_number_of_two_studies_names_none(files: Path) -> None:
     assert prepared.excluded[0].reason == "its AccessionNumber is that of several studies (2)"
 
 
+def test_the_day_and_the_month_of_a_date_are_not_guessed(files: Path) -> None:
+    rng = np.random.default_rng(2)
+    for study in range(STUDIES):
+        tags = {"StudyDate": ("20240304", "20240403")[study % 2], "StudyInstanceUID": _study(study)}
+        for view in range(2):
+            _image(files / f"DICOM/ST{study:03}/IM{view}", _mrn(study), rng, tags)
+    cells = {"mrn": _mrn, "date": lambda s: ("03/04/2024", "04/03/2024")[s % 2]}
+    with pytest.raises(DataError, match="dates in date may begin with the day or the month"):
+        _prepare(_table(files, cells))
+    cells["date"] = lambda s: ("4.3.2024", "3.4.2024")[s % 2]
+    assert _labels(_prepare(_table(files, cells)))["ST002/IM0"] == _label(2)
+
+
 def test_a_patient_of_one_study_needs_no_date(files: Path) -> None:
     for study in range(1, STUDIES, 2):
         for view in range(2):
@@ -171,6 +184,9 @@ def test_a_patient_of_one_study_needs_no_date(files: Path) -> None:
         ({"mrn": _mrn}, {"columns": "path=mrn"}, "a patient alone says no study"),
         ({"accession": _accession, "prior_accession": _prior}, {}, "path=prior_accession"),
         ({"accession": _accession, "mrn": lambda s: _mrn(s + 4)}, {}, r"accession \(as Acc.* and mrn \(as Pat"),
+        ({"mrn": _mrn, "report_date": lambda s: f"2024-{s + 1:02}-04"}, {}, "a patient alone says no study"),
+        ({"mrn": _mrn, "study_date": _date, "exam_date": lambda s: _date(s ^ 1)}, {}, "study_date and exam_date name"),
+        ({"mrn": _mrn, "StudyDate": lambda s: "2020-01-01"}, {}, "none names an existing image.* has the date in"),
         ({"age": _number}, {}, "of 24 DICOM files none has a value of a column as SOPInstanceUID"),
         ({"accession": _number}, {"columns": "path=accession"}, "of 24 DICOM files none has a value of accession as"),
     ],

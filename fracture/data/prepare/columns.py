@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fracture.data.inspection.inspect import Progress
 from fracture.data.listing import some
 from fracture.data.manifest import SPLITS, split_name
 from fracture.data.prepare.could import FEW, Rows, could_be_patients, could_leave_out, could_split, repeats
@@ -71,7 +70,7 @@ class Columns:
 def find_columns(
     path: Path, names: Sequence[str], rows: Rows, wanted: Mapping[str, Sequence[str]],
     index: FileIndex, labelled: bool, header: bool, resplit: bool = False,
-    tags: Progress | None = None,
+    tags: bool = False,
 ) -> Columns:  # fmt: skip
     """Find the columns.
 
@@ -84,8 +83,7 @@ def find_columns(
         labelled: whether a label is needed.
         header: whether the table has one.
         resplit: whether splits that it names do not count.
-        tags: where none leads to a file, a column may name images by a tag of their DICOM files; called with what is
-            being done.
+        tags: whether a column may name images by a tag of their DICOM files, where none leads to a file.
 
     Raises:
         DataError: a column that the user names is missing, none is found for the path or the label, two contradict each
@@ -109,8 +107,8 @@ def find_columns(
         meaning |= {"path": column} if column else {}
         notes += [note] if note else []
     tagged, missed = None, ""
-    if tags is not None and not any(index.find(row[meaning["path"]]).files for row in rows if "path" in meaning):
-        tagged, missed = find_tagged(path, names, rows, index.tree, own.get("path", ""), tags)
+    if tags and not any(index.find(row[meaning["path"]]).files for row in rows if "path" in meaning):
+        tagged, missed = find_tagged(path, names, rows, index, own.get("path", ""))
     if tagged:
         meaning["path"] = tagged.column
         notes.append(tagged.note())

@@ -6,26 +6,20 @@ What identifies a person or a study is in no message and in nothing that is writ
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-from fracture.data.dicom import read_header
-from fracture.data.inspection.identity import is_placeholder
-from fracture.data.inspection.inspect import Progress
 from fracture.data.listing import some
 from fracture.data.patients import plain_identifier
-from fracture.data.pixels import ImageError
-from fracture.data.prepare.index import Place
+from fracture.data.prepare.dicom_headers import DATE, PATIENT, STUDY, Header
+from fracture.data.prepare.index import FileIndex, Place
 from fracture.data.prepare.pairs import canonical
 from fracture.data.tables import plain
-from fracture.data.trees import Tree
 from fracture.errors import DataError
 
-STUDY, PATIENT = "StudyInstanceUID", "PatientID"
 TAGS = {  # that may name images, those of the fewest first, each with what columns of it are called, without _
     "SOPInstanceUID": re.compile(r"(?:sop|instance|image|img|object|dicom)(?:instance)?u?id"),
     "SeriesInstanceUID": re.compile(r"series(?:instance)?u?id"),
@@ -36,10 +30,10 @@ TAGS = {  # that may name images, those of the fewest first, each with what colu
     PATIENT: re.compile(r"(?:patient(?:en)?|pat|subject)s?(?:nr|no|num|number|nummer|id|identifier)\.?|pid|mrn"),
 }
 _UIDS = tuple(TAGS)[:3]  # no two things in the world share one
-_DATE, _HOUSE = "StudyDate", "InstitutionName"
-_PERSONAL = re.compile(
-    r"(?:patients?|pat|last|first|family|given|sur|full|middle|vor|nach|familien)?names?|.*birth.*|dob|.*gebu?r?t?s?"
-    r"(?:datum|tag)|.*address|.*phone.*|ssn"
+_PERSONAL = re.compile(  # columns that may say who somebody is, beside those of tags
+    r".*(?:accession|mrn|birth|phone|physician|doctor).*|.*uid|.*(?:patient|pat)(?:s|en)?(?:id|no|nr|number|nummer)"
+    r"|(?:patients?|pat|last|first|family|given|sur|full|middle|vor|nach|familien)?names?|dob|geb(?:urts)?(?:datum|tag)"
+    r"|.*address|ssn"
 )
 _DATES = re.compile(
     r"(?:study|studien|exam|examination|acquisition|scan|imaging|untersuchungs)?(?:date|datum)(?:time)?"
@@ -50,19 +44,6 @@ _MOSTLY = 0.8  # of the values of a column, or of the files, belong together whe
 _TELLING = re.compile(r"(?=.*\d).{5,}")  # no ages, counts and the like
 
 Row = Mapping[str | None, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """One DICOM file: its absolute path, and its tags, empty where it has none."""
-
-    path: str
-    tags: Mapping[str, str]
-
-    @property
-    def study(self) -> str:
-        """What tells its study from others of the same patient."""
-        return self.tags[STUDY] or self.path
 
 
 class _Files:
@@ -113,7 +94,7 @@ class Tagged:
             rounded = ": a spreadsheet has rounded it, export it as text" if _ROUNDED.fullmatch(value) else ""
             return Place(problem=f"no DICOM file has its {tag}{rounded}")
         if self.dates is not None:
-            found = [one for one in found if one.tags[_DATE] == self.dates.get(row.get(self.date, ""))]
+            found = [one for one in found if one.tags[DATE] == self.dates.get(row.get(self.date, ""))]
             if not found:
                 return Place(problem=f"no DICOM file of its {tag} has the date in its {self.date}")
         if tag not in _UIDS and len(studies := {one.study if tag == PATIENT else one.tags[STUDY] for one in found}) > 1:
@@ -131,8 +112,8 @@ class Tagged:
     def note(self) -> str:
         """How images are found, in a sentence."""
         tag = self.files.tag
-        by = f"{tag} (column {self.column})" + (f" and {_DATE} (column {self.date})" if self.date else "")
-        whole = "" if tag == next(iter(TAGS)) else "; all images of a study have the label of its row"
+        by = f"{tag} (column {self.column})" + (f" and {DATE} (column {self.date})" if self.date else "")
+        whole = "" if tag == next(iter(TAGS)) else "; all images that share it have the label of its row"
         gone = sorted(self.identifying)
         left = f"; not kept, since they may identify a person: {some(gone, len(gone))}" if gone else ""
         return f"images are found by {by} in the headers of {len(self.headers):,} DICOM files{whole}{left}"
@@ -143,7 +124,7 @@ class Tagged:
 
 
 def find_tagged(
-    path: Path, names: Sequence[str], rows: Sequence[Row], tree: Tree, own: str, report: Progress
+    path: Path, names: Sequence[str], rows: Sequence[Row], index: FileIndex, own: str
 ) -> tuple[Tagged | None, str]:
     """How the rows of a table lead to DICOM files, and a sentence where there are such files and they do not.
 
@@ -151,15 +132,14 @@ def find_tagged(
         path: of the table, for messages.
         names: its columns.
         rows: its rows.
-        tree: the files.
+        index: where files are looked for.
         own: the only column that counts, empty for any.
-        report: called with what is being done.
 
     Raises:
         DataError: two columns or tags lead to different files, or a patient has several studies and no column tells
             which one is meant.
     """
-    headers, problems = _headers(tree, report)
+    headers, problems = index.headers
     if not headers:
         return None, f"; DICOM files are there, but {problems[0]}" if problems else ""
     found = [
@@ -180,30 +160,6 @@ def find_tagged(
     chosen = _dated(path, chosen, names, rows) if chosen.files.tag == PATIENT else chosen
     others = frozenset({*identifying, *(one.column for one in found)} - {chosen.column})
     return Tagged(chosen.column, chosen.files, headers, others, chosen.date, chosen.dates), ""
-
-
-def _headers(tree: Tree, report: Progress) -> tuple[list[Header], list[str]]:
-    """The tags of all DICOM files, and what is wrong with those that cannot be read."""
-
-    def read(place: str) -> Header | str | None:
-        path = tree.root / place
-        try:
-            dataset = read_header(path, (*TAGS, _DATE, _HOUSE)) if path.is_file() else None
-        except (ImageError, OSError) as error:
-            return str(error)
-        if dataset is None:
-            return None
-        tags = {tag: str(dataset.get(tag, "") or "").strip() for tag in (*TAGS, _DATE)}
-        if is_placeholder(tags[PATIENT], str(dataset.get(_HOUSE, "") or "")):
-            tags[PATIENT] = ""
-        return Header(str(path), tags)
-
-    with ThreadPoolExecutor(4) as pool:  # folders of a network answer late
-        found = []
-        for done, one in enumerate(pool.map(read, tree.images), start=1):
-            found.append(one)
-            report("reading headers", done, len(tree.images))
-    return [one for one in found if isinstance(one, Header)], [one for one in found if isinstance(one, str)]
 
 
 def _squeezed(name: str) -> str:

@@ -8,7 +8,9 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
+from fracture.data.inspection.inspect import Progress
 from fracture.data.originals import roboflow_names, stem_of
+from fracture.data.prepare.dicom_headers import Header, read_headers
 from fracture.data.trees import Tree, walk
 
 
@@ -32,9 +34,14 @@ class Place:
 class FileIndex:
     """The files below one folder, by path, name and stem."""
 
-    def __init__(self, root: Path, anywhere: bool = False, tree: Tree | None = None) -> None:
-        """Look below ``root``, whose files ``tree`` are if known; paths outside are refused but for ``anywhere``."""
-        self._known = tree
+    def __init__(
+        self, root: Path, anywhere: bool = False, tree: Tree | None = None, report: Progress = lambda *_: None
+    ) -> None:
+        """Look below ``root``, whose files ``tree`` are if known; paths outside are refused but for ``anywhere``.
+
+        ``report`` is called with what is being done.
+        """
+        self._known, self._report = tree, report
         self.real, self._named, self._anywhere = os.path.realpath(root), str(root.absolute()), anywhere
 
     def find(self, named: str) -> Place:
@@ -120,6 +127,11 @@ class FileIndex:
     def tree(self) -> Tree:
         """The files below the folder."""
         return self._known or walk(Path(self.real))
+
+    @cached_property
+    def headers(self) -> tuple[list[Header], list[str]]:
+        """What the DICOM files below the folder say, and what is wrong with those that cannot be read."""
+        return read_headers(self.tree, self._report)
 
     @cached_property
     def _names(self) -> dict[str, list[str]]:

@@ -67,8 +67,9 @@ def how_to_convert(path: Path) -> str:
 def _tables(paths: Sequence[Path]) -> list[str]:
     """A command for each kind of table, those of one kind together: they are parts of one data set."""
     kinds: dict[str, list[tuple[Path, str]]] = {}
+    indexes = {path.parent: FileIndex(path.parent) for path in paths[:_MOST]}
     for path in paths[:_MOST]:
-        columns, told = _columns(path)
+        columns, told = _columns(path, indexes[path.parent])
         kinds.setdefault(columns, []).append((path, told))
     return [
         f"fracture prepare {' '.join(shlex.quote(str(path)) for path, _ in held)} {columns}--out manifest.csv"
@@ -85,15 +86,14 @@ def _annotations(tree: Tree) -> list[str]:
     ]
 
 
-def _columns(path: Path) -> tuple[str, str]:
+def _columns(path: Path, index: FileIndex) -> tuple[str, str]:
     """The option that names a table's columns, as far as their names and values tell, and what else is there."""
     try:
         with open_table(path, foreign=True) as table:
             names, rows = table.names, [row for _, row in islice(table.rows, _LOOKED_AT)]
         known = [c for spelt in SPELLINGS["path"] if (c := named_column(spelt, names))]
-        index = FileIndex(path.parent)
         images = path_column(path, names, rows, index, list(dict.fromkeys(known)))[0]
-        tagged = None if images else find_tagged(path, names, rows, index.tree, "", lambda *_: None)[0]
+        tagged = None if images else find_tagged(path, names, rows, index, "")[0]
         images = tagged.column if tagged else images
     except DataError as error:
         return "", error.problems[0]

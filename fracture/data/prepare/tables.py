@@ -77,10 +77,12 @@ def read_table(path: Path, config: PrepareConfig, source: str, progress: Progres
     with open_table(path, foreign=True) as table:
         rows = list(table.rows)
     ours = set(table.names) >= OURS
-    index = FileIndex(expanded(config.root) if config.root else path.parent, anywhere=ours)
+    index = FileIndex(
+        expanded(config.root) if config.root else path.parent, anywhere=ours, report=progress or (lambda *_: None)
+    )
     columns = find_columns(
         path, table.names, [row for _, row in rows], parse_columns(config.columns), index, not config.label_pattern,
-        table.header, config.resplit, None if ours else progress or (lambda *_: None),
+        table.header, config.resplit, tags=not ours,
     )  # fmt: skip
     boxes = None if ours else find_boxes(table.names, [row for _, row in rows])
     drawn = boxes.names if boxes else ()
