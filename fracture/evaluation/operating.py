@@ -103,7 +103,7 @@ def fit_referral(confidence: Floats, correct: npt.NDArray[np.bool_], wanted_erro
 
 def _no_referral(promised: Floats, answered: Integers, wanted_error: float) -> str:
     """Why no threshold keeps the error, and the lowest error that is possible."""
-    refused = f"no threshold keeps the error at {wanted_error:g} among {_LEAST_ACCEPTED} or more answered images"
+    refused = f"no threshold keeps the error at {100 * wanted_error:g}% among {_LEAST_ACCEPTED} or more answered images"
     if not np.isfinite(promised).any():
         few = len(answered) < _LEAST_ACCEPTED
         why = f"there are only {len(answered)}" if few else "the model is equally sure of all of them"
@@ -113,7 +113,7 @@ def _no_referral(promised: Floats, answered: Integers, wanted_error: float) -> s
     if least >= 0.5:
         return f"{refused}, or even below a half; every image is referred"
     share = answered[best] / len(answered)
-    lowest = f"the lowest possible is refer_error={least:g}, with {share:.0%} answered"
+    lowest = f"the lowest possible is {100 * least:g}% (refer_error={least:g}), with {share:.0%} of images answered"
     return f"{refused}; {lowest}; every image is referred"
 
 

@@ -15,7 +15,7 @@ CLASS_REPORTED: Said = "class reported"
 LOOK: Said = "a person must look"
 
 NO_POINT = "there is no threshold for reporting a fracture"
-NO_REFERRAL = "no confidence threshold keeps errors rare enough: every image is referred"
+NO_REFERRAL = "the model is never sure enough to keep errors rare: every image is referred"
 NO_NUMBERS = "the model gave no probabilities"
 
 

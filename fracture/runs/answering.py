@@ -77,11 +77,12 @@ def _of_run(run_id: str, folder: Path, predictor: Predictor) -> About:
     if judged.weights_sha256 != predictor.sidecar.weights_sha256:
         return little
     test = judged.splits["test"]
+    groups = test.metrics["accuracy"].groups
     classes = ", ".join(f"{count:,} {name}" for name, count in sorted(learned.items()))
     return replace(
         little,
         data=f"{training.data}: {learned.total():,} images ({classes})",
-        tested=f"{test.n:,} images of {test.metrics['accuracy'].groups:,} patients or originals of {judged.data}",
+        tested=f"{test.n:,} images of {groups:,} groups (patients or originals) of {judged.data}",
         figures=figures_of(judged),
     )
 

@@ -87,7 +87,7 @@ def test_what_was_wanted_stands_beside_what_is_expected() -> None:
     ("wanted", "healthy", "words"),
     [
         (Wanted("sensitivity:0.99", 0.05), "none", "sensitivity:0.99 cannot be promised from"),
-        (Wanted("youden", 0.001), "none", "no threshold keeps the error at 0.001 among 20 or more"),
+        (Wanted("youden", 0.001), "none", "no threshold keeps the error at 0.1% among 20 or more"),
         (Wanted("cost:5/1", 0.1), None, "no class is known to be healthy"),
     ],
 )

@@ -172,8 +172,8 @@ def test_the_error_that_can_be_had_is_said_and_can_be_had() -> None:
     confidence = np.linspace(0.5, 1, 200)
     found = fit_referral(confidence, correct, 0.02)
     assert found.refer_below is None
-    assert "no threshold keeps the error at 0.02 among 20 or more answered" in found.note
-    can = float(found.note.split("refer_error=")[1].split(",")[0])
+    assert "no threshold keeps the error at 2% among 20 or more answered" in found.note
+    can = float(found.note.split("refer_error=")[1].split(")")[0])
     assert fit_referral(confidence, correct, can).refer_below is not None
 
 

@@ -227,10 +227,10 @@ def test_a_temperature_of_few_images_is_warned_of(n: int) -> None:
 def test_every_paragraph_begins_as_a_sentence_does() -> None:
     answers = Answers(LOGITS, LABELS, [""] * len(LABELS), CLASSES, "no_fracture")
     decided = describe(answers, fit_decisions(answers), "validation", USUAL)
-    unmet = ("no threshold keeps the error at 0.05",)
+    unmet = ("no threshold keeps the error at 5%",)
     found = results().model_copy(update={"decisions": decided.model_copy(update={"unmet": unmet})})
     html = render(Contents("run", found, {}))
-    assert "<p><b>No threshold keeps the error at 0.05.</b></p>" in html
+    assert "<p><b>No threshold keeps the error at 5%.</b></p>" in html
     assert not re.findall(r"<p[^>]*>(?:<b>)?\s*[a-z][^<]{20}", html.partition("</nav>")[2])
 
 
@@ -309,12 +309,24 @@ def test_costs_are_written_as_plain_numbers() -> None:
     assert not any("^" in label for label in labels)
 
 
+def test_the_summary_says_which_shares_are_not_to_be_believed() -> None:
+    found = results()
+    doubted = {"caution": "only 3 groups"}
+    metrics = found.splits["test"].metrics
+    metrics = {name: one.model_copy(update=doubted) for name, one in metrics.items()}
+    test = found.splits["test"].model_copy(update={"metrics": metrics})
+    lines = summary(found.model_copy(update={"splits": found.splits | {"test": test}}), None)
+    shares = [line for line in lines if "95% interval" in line and "of 100" in line.lower()]
+    assert len(shares) >= 4
+    assert all(line.endswith("Only 3 groups.") for line in shares), shares
+
+
 def test_a_threshold_that_cannot_be_had_is_said() -> None:
     useless = fit_decisions(Answers(np.zeros((40, 3)), LABELS[:40], [""] * len(LABELS[:40]), CLASSES, None))
     found = results().model_copy(update={"referral": useless.referral})
     said = [line for line in summary(found, None) if "every image" in line]
     assert len(said) == 1, "once, with the reason"
-    assert said[0].startswith("A person must look at every image: no threshold keeps the error at 0.05")
+    assert said[0].startswith("A person must look at every image: no threshold keeps the error at 5%")
 
 
 @pytest.mark.parametrize(

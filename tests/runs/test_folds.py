@@ -160,7 +160,7 @@ def test_fine_tuned_folds_have_a_report_of_all_their_answers(store_root: Path, i
     files = {item.path for item in mlflow.MlflowClient().list_artifacts(parent)}
     assert files == {*FOLD_ARTIFACTS}, "their networks are no model together"
     page = mlflow.artifacts.load_text(f"{mlflow.get_run(parent).info.artifact_uri}/report.html")
-    assert "30 images of 30 patients or originals, each by the model of one of 2 folds that had not learned" in page
+    assert "of 30 groups (patients or originals), each by the model of one of 2 folds that had not learned" in page
     assert "Two folds are too few for an interval" in page
     assert "The data was not checked for leakage" not in page
     assert page.count("data:image/png") == 5

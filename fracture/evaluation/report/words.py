@@ -19,7 +19,8 @@ def summary(results: Judged, audit: Mapping[str, Any] | None) -> list[str]:
     found = test.metrics
     lines = [
         f"The model sorts radiographs into {_list([_plain(name) for name in results.classes])}{_healthy(results)}. "
-        f"It was tested on {test.n:,} images of {found['accuracy'].groups:,} patients or originals{_learned(results)}."
+        f"It was tested on {test.n:,} images of {found['accuracy'].groups:,} groups (patients or originals)"
+        f"{_learned(results)}."
     ]
     if results.synthetic:
         lines.append(f"{_rendered(results)} rendered, not radiographs: nothing here has a medical meaning.")
@@ -29,21 +30,25 @@ def summary(results: Judged, audit: Mapping[str, Any] | None) -> list[str]:
     else:
         lines += [*explained(results.rule), _fractures(results), _referral(results)]
     lines += _decided(results)
+    otherwise = "" if results.operating_point.fracture_threshold is None else "; the threshold may decide otherwise"
     lines.append(
-        f"The most probable class is the true one in about {_of_100(found['accuracy'])} of 100 images; the operating "
-        "point may decide otherwise."
+        f"The most probable class is the true one in about {_of_100(found['accuracy'])} of 100 images{otherwise}."
+        + _but(found["accuracy"])
     )
     for name in results.classes:
         recall = found[f"recall_{name}"]
         if _known(recall):
             lines.append(
-                f"Of 100 images of \u201c{_plain(name)}\u201d, about {_of_100(recall)} are recognised as such (n = "
-                f"{recall.n})." + _but(recall)
+                f"Of 100 images of \u201c{_plain(name)}\u201d, about {_of_100(recall)} are recognised as such "
+                f"({recall.n} were tested)." + _but(recall)
             )
     sets = results.decisions.sets if results.decisions else None
     if sets and _known(share := found.get("set_fracture_share")):
-        at = f"at {100 * sets.coverage:g}% coverage"
-        lines.append(f"Of 100 fractures, about {_of_100(share)} have only kinds of fracture as possible classes, {at}.")
+        lines.append(
+            f"For each image it also lists the classes that remain possible; the true one is in about "
+            f"{100 * sets.coverage:g} of 100 lists. Of 100 fractures, about {_of_100(share)} have only kinds of "
+            f"fracture in the list." + _but(share)
+        )
     return lines
 
 
@@ -110,7 +115,7 @@ def _fractures(results: Judged) -> str:
         return f"How many fractures it misses, or reports where there is none, is not known here: {reason}."
     return (
         f"Of 100 fractures it reports about {_of_100(sensitivity)}; of 100 images without a fracture it "
-        f"wrongly reports about {_of_100(specificity, wrong=True)}."
+        f"wrongly reports about {_of_100(specificity, wrong=True)}." + (_but(sensitivity) or _but(specificity))
     )
 
 
@@ -165,7 +170,7 @@ def _referral(results: Judged) -> str:
     right_share = f", of which about {_of_100(right)} are right" if _known(right) else ""
     return (
         f"Answered without a person, from a probability of {results.referral.refer_below:.2f} on, are about "
-        f"{_of_100(share)} of 100 images{right_share}."
+        f"{_of_100(share)} of 100 images{right_share}." + (_but(share) or _but(right))
     )
 
 
@@ -177,7 +182,8 @@ def _decided(results: Judged) -> list[str]:
     said = results.referral.note  # by the line on referral
     lines = [f"{sentence[0].upper()}{sentence[1:]}." for sentence in found.unmet if sentence != said]
     if promises := found.promises():
-        lines.append(f"What to expect on new images like these, by {found.basis}: {' '.join(promises)}")
+        unseen = ", each by a model that had not seen the image" if found.fitted_on == "out_of_fold" else ""
+        lines.append(f"What to expect on new images like these, by {found.basis}{unseen}: {' '.join(promises)}")
     return lines
 
 

@@ -172,7 +172,7 @@ function why(answer) {
   if (answer.error) return `${sentence(answer.error)}.`
   const kinds = model.classes.filter(name => name !== model.healthy_class)
   const kind = answer.fracture && kinds.length > 1 || answer.fracture === null ? `Most probable ${answer.fracture ? "kind" : "class"}: ${words(answer.label)}.` : ""
-  const besides = answer.fracture === null ? "" : `By the threshold alone: ${answer.fracture ? "fracture" : "no fracture"}.`
+  const besides = answer.fracture === null ? "" : `Otherwise it would say: ${answer.fracture ? "fracture" : "no fracture"} reported.`
   return answer.reason ? [`${sentence(answer.reason)}.`, besides, kind].filter(Boolean).join(" ") : kind
 }
 
