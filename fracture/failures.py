@@ -10,7 +10,7 @@ from pathlib import Path
 from fracture.errors import ConfigError, FractureError, Interrupted
 from fracture.privacy import without_secrets
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the disk, a quota, what a process may write
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 _FILES = {errno.EMFILE, errno.ENFILE}
 _NO_PLACE = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}  # a path of the user's
@@ -30,7 +30,7 @@ def explained(error: BaseException) -> FractureError | None:
     for one in _chain(error):
         if isinstance(one, FractureError):
             return None  # said already
-        if isinstance(one, OSError) and one.errno in _FULL:
+        if isinstance(one, OSError) and one.errno in FULL:
             return Interrupted(_no_space(one))
         if why := _no_place(one):
             return ConfigError(why)
@@ -59,7 +59,7 @@ def _no_place(error: BaseException) -> str:
 
 def is_machine(error: BaseException) -> bool:
     """Whether a file could not be read or written for want of space or open files: the file itself is not to blame."""
-    return isinstance(error, OSError) and error.errno in _FULL | _FILES
+    return isinstance(error, OSError) and error.errno in FULL | _FILES
 
 
 def is_store(error: BaseException) -> bool:
@@ -126,7 +126,7 @@ def check_output(*files: Path, folder: Path | None = None) -> None:
         try:
             why = _misplaced(path, is_folder=path is folder)
         except OSError as error:
-            if error.errno in _FULL:
+            if error.errno in FULL:
                 raise
             why = f"nothing can be written there: {_said(error)}"
         if why:

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import mlflow
 import pytest
 import requests
 import torch
@@ -26,6 +27,7 @@ from fracture.failures import explained, require_space
 from fracture.files import replacing, write_json
 from fracture.runs import session
 from fracture.runs.show import Reporter
+from fracture.tracking import artifacts, store
 from fracture.training import state
 
 MIB = 2**20
@@ -234,6 +236,22 @@ def test_too_few_open_files_are_not_the_images_fault(images: Path, read: Callabl
 def test_a_store_that_is_away_is_told_from_one_that_refuses(error: Exception, code: int | None) -> None:
     found = explained(error)
     assert (found.exit_code if found else None) == code
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_files_of_a_run_for_which_there_is_no_room_are_no_failure_of_the_store(
+    code: int, store_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.connect()
+    run_id = mlflow.MlflowClient().create_run("0").info.run_id
+
+    def full(*_: object, **_more: object) -> None:  # as MLflow says it, of many files
+        raise MlflowException(f"The following failures occurred:\n##### File a #####\n[Errno {code}] x: 'a'")
+
+    monkeypatch.setattr("mlflow.store.artifact.local_artifact_repo.LocalArtifactRepository.list_artifacts", full)
+    with pytest.raises(OSError, match=os.strerror(code)) as told:
+        artifacts.fetch(run_id, ["a"], tmp_path)
+    assert (told.value.errno, told.value.filename) == (code, str(tmp_path))
 
 
 def test_a_reason_is_one_line_without_secrets() -> None:

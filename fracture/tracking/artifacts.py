@@ -1,6 +1,5 @@
 """Files of a run or of a registered model, brought to a local folder."""
 
-import errno
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from fracture.errors import ConfigError, FractureError
-from fracture.failures import explained
+from fracture.failures import FULL, explained
 from fracture.tracking import query
 
 
@@ -88,5 +87,6 @@ def named(folder: Path, name: str = "") -> Iterator[None]:
 
 def _raise_full(error: Exception, folder: Path) -> None:
     """Raise that ``folder`` is full where that is what failed; MLflow tells it in its text only, for every file."""
-    if f"[Errno {errno.ENOSPC}]" in str(error):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from None
+    for code in FULL:
+        if f"[Errno {code}]" in str(error):
+            raise OSError(code, os.strerror(code), str(folder)) from None
