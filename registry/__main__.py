@@ -28,7 +28,7 @@ _NAME = click.option(
     "--name", default="fracture-classifier", show_default=True, callback=_checked, is_eager=True,
     help="name of the registered model",
 )  # fmt: skip
-_VERSION = click.option("--version", default="", help="use this version instead of the alias")
+_VERSION = click.option("--version", default="", help="number of a version, in place of that of the alias")
 _ALTHOUGH = click.option("--although", default="", help="reason why a --version that was rolled back may return")
 
 
@@ -42,7 +42,13 @@ def cli() -> None:
 @click.option(
     "--metric", default="val_macro_f1", show_default=True, help="validation metric by which the best run is chosen"
 )
-@click.option("--use", type=click.Choice(["research", "commercial"]), default="research", show_default=True)
+@click.option(
+    "--use",
+    type=click.Choice(["research", "commercial"]),
+    default="research",
+    show_default=True,
+    help="what the model is for; the licence of the initial weights must allow it",
+)
 @click.option(
     "--thresholds", default="default", show_default=True, help="thresholds of the gates: default, demo, or a TOML file"
 )
@@ -213,8 +219,20 @@ _MODEL = click.option(
 
 
 @cli.command()
-@click.option("--format", "form", type=click.Choice(["onnx", "pt2"]), required=True)
-@click.option("--variant", type=click.Choice(["fp32", "int8", "bf16"]), default="fp32", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["onnx", "pt2"]),
+    required=True,
+    help="onnx for ONNX Runtime, pt2 for PyTorch (torch.export)",
+)
+@click.option(
+    "--variant",
+    type=click.Choice(["fp32", "int8", "bf16"]),
+    default="fp32",
+    show_default=True,
+    help="precision: fp32 loses nothing; int8 (onnx) and bf16 (pt2) are smaller",
+)
 @click.option(
     "--bound",
     default=0.01,
@@ -250,7 +268,9 @@ def export(form: str, variant: str, bound: float, out: Path, model: str) -> None
 
 @cli.command()
 @click.argument("sources", metavar="IMAGE...|DIR|MANIFEST", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", default="predictions.csv", show_default=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out", default="predictions.csv", show_default=True, type=click.Path(path_type=Path), help="output table"
+)
 @by_option
 @_MODEL
 def predict(sources: tuple[Path, ...], out: Path, by: str, model: str) -> None:

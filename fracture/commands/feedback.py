@@ -32,7 +32,7 @@ _PATH = click.Path(path_type=Path)
     help="model to compare with: RUN, models:/... or reference.json; auto is the model that answered",
 )
 @click.option("--images", type=_PATH, help="folder that --keep-images wrote; its paths are put into the file")
-@click.option("--seed", default=0, show_default=True, help="seed of the random half")
+@click.option("--seed", default=0, show_default=True, type=Int(0), help="seed of the random half")
 @click.option(
     "--corrected",
     type=_PATH,

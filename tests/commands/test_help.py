@@ -25,7 +25,11 @@ ALL = [one for group in (verbs, registry, tuning) for one in commands(group)]
 def test_help_can_be_read(group: click.Group, words: tuple[str, ...]) -> None:
     told = CliRunner().invoke(group, [*words, "--help"], terminal_width=80)
     assert told.exit_code == 0
+    found = group.get_command(click.Context(group), words[0]) if words else group
+    options = [one for one in (found.params if found else ()) if isinstance(one, click.Option) and not one.hidden]
+    assert [one.name for one in options if not one.help] == [], "every option says what it is"
     assert "RANGE" not in told.output
+    assert "INTEGER" not in told.output
     assert "x>=" not in told.output
     assert "[default: ]" not in told.output
     assert "..." not in told.output.partition("\nCommands:")[2], "no sentence is cut off"
