@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fracture.data.tables import open_table, plain
+from fracture.data.tables import UNSEEN, open_table, plain
 from fracture.errors import DataError
 from fracture.files import as_text, expanded, is_text
 
@@ -174,7 +174,7 @@ def write_csv(manifest: Manifest, path: Path) -> None:
         writer.writerow([*COLUMNS, *names])
         for row in manifest.rows:
             place = (row.path.relative_to(root) if row.path.is_relative_to(root) else row.path).as_posix()
-            place = place if place == place.lstrip() else f"./{place}"  # a blank in front of a cell would be lost
+            place = place if place == place.lstrip(UNSEEN) else f"./{place}"  # a blank in front of a cell would be lost
             writer.writerow([place, *(getattr(row, c) for c in COLUMNS[1:]), *(row.extra.get(n, "") for n in names)])
 
 

@@ -19,7 +19,7 @@ _DELIMITERS = ",;\t|"
 _ENCODINGS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _PACKED = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # zip, as .xlsx and .ods are; .xls
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f]")
-_UNSEEN = " \t\r\n\f\v\xa0\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"  # blanks that strip() leaves too
+UNSEEN = " \t\r\n\f\v\xa0\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"  # at the ends of cells; strip() leaves some
 _NOT_WESTERN = re.compile(  # what other encodings look like in Windows-1252, and no Western word does
     r"[^\W\d_a-zA-Z]{3}|(?<![^\W\d_])[^\W\d_a-zA-Z]{2}(?![^\W\d_])"  # íîðìà, äà: letters with accents only
     r"|[a-zß-öø-ÿ][À-ÖØ-ÞŠŒŽŸ][a-zß-öø-ÿ]"  # BrŸche
@@ -190,7 +190,7 @@ def _is_header(cells: Sequence[str]) -> bool:
 
 
 def _table(path: Path, reader: Iterator[list[str]], skipped: int, notes: tuple[str, ...]) -> Table:
-    first = [cell.strip(_UNSEEN) for cell in next((row for row in reader if any(row)), [])]
+    first = [cell.strip(UNSEEN) for cell in next((row for row in reader if any(row)), [])]
     header = not any(_is_path(cell) for cell in first)
     names = [cell or f"column {i}" for i, cell in enumerate(first, start=1)]
     while header and names and names[-1] == f"column {len(names)}":
@@ -208,7 +208,7 @@ def _rows(
     for row in first:
         yield skipped + 1, dict(zip(names, row, strict=True))
     for row in reader:
-        cells = [cell.strip(_UNSEEN) for cell in row]
+        cells = [cell.strip(UNSEEN) for cell in row]
         if not any(cells) or cells[: len(names)] == names:  # tables that were put together have their header again
             continue
         found: dict[str | None, str] = dict.fromkeys(names, "")

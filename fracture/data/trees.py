@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from fracture.data.exclusions import Exclusion
 from fracture.data.formats import SUFFIXES, why_unread
 from fracture.data.images import is_dicom
+from fracture.data.tables import UNSEEN
 from fracture.files import as_text, is_text
 
 LABEL_FILES = (
@@ -86,7 +87,7 @@ def walk(root: Path, name: str = "") -> Tree:
             suffix = os.path.splitext(file)[1].lower()  # noqa: PTH122
             if not is_text(place):
                 excluded.append(Exclusion(as_text(place), _NAME, source=name))
-            elif file != file.rstrip() and (is_image(place) or is_image(place.rstrip())):
+            elif file != file.rstrip(UNSEEN) and (is_image(place) or is_image(place.rstrip(UNSEEN))):
                 excluded.append(Exclusion(place, _BLANK, source=name))
             elif is_image(place) and (reason := _why_drawn(root, place)):
                 excluded.append(Exclusion(place, reason, source=name))

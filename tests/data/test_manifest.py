@@ -9,10 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fracture.data.manifest import COLUMNS, Manifest, Row, read_csv, write_csv
+from fracture.data.tables import UNSEEN
 from fracture.errors import DataError
 from fracture.files import is_text
 
-WORD = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Z")), max_size=8).filter(is_text)
+WORD = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Z")), max_size=8).filter(
+    lambda text: is_text(text) and text == text.strip(UNSEEN)
+)
 NAMED = WORD.filter(bool)
 
 

@@ -1115,16 +1115,20 @@ def test_what_was_left_out_is_known_where_everything_is_refused(plant: Plant) ->
     assert json.dumps([one.reason for one in excluded])
 
 
-def test_blanks_at_the_ends_of_names_are_kept_or_said(plant: Plant) -> None:
-    root = plant(*(f" {'AB'[i % 2]}/ {i}.png" for i in range(N)), " A/last.png ", " A/IM1 ", " A/notes ")
-    (root / " A/notes ").write_text("no image")
+@pytest.mark.parametrize("blank", [" ", "\u200b"])
+def test_blanks_at_the_ends_of_names_are_kept_or_said(blank: str, plant: Plant) -> None:
+    root = plant(
+        *(f"{blank}{'AB'[i % 2]}/ {i}.png" for i in range(N)),
+        f"{blank}A/last.png{blank}",
+        f"{blank}A/IM1{blank}",
+        f"{blank}A/notes ",
+    )
+    (root / f"{blank}A/notes ").write_text("no image")
     config = PrepareConfig(near_duplicates=False)
     prepared = prepare([root], config, root / "m.csv")
     write(prepared, root / "m.csv", config)
     read = read_csv(root / "m.csv")
     assert [row.path for row in read.rows] == [row.path for row in prepared.manifest.rows]
     assert read.digest() == prepared.manifest.digest()
-    assert [Path(one.path).name for one in prepared.excluded if "ends in a blank" in one.reason] == [
-        "IM1 ",
-        "last.png ",
-    ]
+    said = [Path(one.path).name for one in prepared.excluded if "ends in a blank" in one.reason]
+    assert said == [f"IM1{blank}", f"last.png{blank}"]

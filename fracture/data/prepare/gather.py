@@ -24,7 +24,7 @@ from fracture.data.prepare.patient_names import patients_in_names
 from fracture.data.prepare.records import Record
 from fracture.data.prepare.sources import Origin, link, origins
 from fracture.data.prepare.tables import read_table
-from fracture.data.tables import TABLES, is_table
+from fracture.data.tables import TABLES, UNSEEN, is_table
 from fracture.data.trees import Tree, walk
 from fracture.errors import ConfigError, DataError
 from fracture.files import expanded
@@ -242,7 +242,7 @@ def _labelled(one: Gathered, config: PrepareConfig, left_out: list[Exclusion]) -
     said = [(record, *label_of(record, mapping, config.background)) for record in one.records]
     labelled = {record.path for record, label, _ in said if label}
     records = [  # a row without a label counts against those of its image that have one
-        replace(record, label=label.strip(), findings=None, reason=reason)
+        replace(record, label=label.strip(UNSEEN), findings=None, reason=reason)
         for record, label, reason in said
         if record.path in labelled
     ]

@@ -35,6 +35,7 @@ from fracture.data.prepare.layouts import Layout
 from fracture.data.prepare.patient_names import proposal
 from fracture.data.prepare.records import Record
 from fracture.data.prepare.splitting import assign_folds, assign_splits
+from fracture.data.tables import UNSEEN
 from fracture.errors import DataError
 from fracture.files import as_text, replacing, write_json
 
@@ -246,8 +247,8 @@ def _rows(opened: list[Opened], keys: list[list[Hashable]]) -> list[Row]:
                     names[number] = str(key[1])
     return [
         Row(
-            record.path, record.label, record.split, as_text(names.get(number, f"group-{number}")),
-            as_text(record.source),
+            record.path, record.label, record.split, as_text(names.get(number, f"group-{number}")).strip(UNSEEN),
+            as_text(record.source).strip(UNSEEN),
             inspection.width, inspection.height, inspection.sha256, inspection.phash, _extra(record, own),
         )
         for (record, inspection), number, own in zip(opened, numbers, keys, strict=True)
