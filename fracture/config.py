@@ -41,7 +41,8 @@ class TrainConfig(BaseModel):
     # what is trained
     model: str = Field(
         "convnextv2",
-        description="convnextv2, efficientnetv2, maxvit, swin, any timm name, several with commas, or all (the four)",
+        description="convnextv2, efficientnetv2, maxvit, swin, any timm name; training takes several with commas, and "
+        "all (the four)",
     )
     weights: str = Field(
         "auto",

@@ -8,6 +8,7 @@ from fracture.commands.options import WholeSentences
 from fracture.errors import ConfigError
 from fracture.failures import check_output
 from fracture.progress import Terminal
+from fracture.tables import counted
 
 
 @click.group(cls=WholeSentences)
@@ -39,4 +40,4 @@ def export(log: str, form: str, out: str, since: str) -> None:
     classes = dict.fromkeys(name for row in place.read(begin) for name in row.probabilities)
     said = latest(place.corrections())
     count = exporting.export(place.read(begin), classes, path, form, said)
-    Terminal().say(f"{count:,} answers, {len(said):,} images corrected by readers: {path}")
+    Terminal().say(f"{counted(count, 'answer')}, {counted(len(said), 'image')} corrected by readers: {path}")

@@ -42,8 +42,8 @@ def ask(window: Window, out: Path, count: int, seed: int, images: Path | None, t
     reasons = Counter(reason for choice in choices for reason in choice.reasons)
     why = ", ".join(f"{number} {reason}" for reason, number in reasons.items())
     known = sum(choice.row.image in window.corrected for choice in choices)
-    labelled = f" {known} of them have the label that a reader gave on the page." if known else ""
-    terminal.say(f"{len(choices)} images to look at: {why}.{labelled} Fill in the column label: {out}")
+    labelled = f" Labels that readers gave on the page: {known}." if known else ""
+    terminal.say(f"Images to look at: {len(choices)} ({why}).{labelled} Fill in the column label: {out}")
     file = shlex.quote(str(out))
     learn = file if images else f"NEW --corrections {file}"
     terminal.say(

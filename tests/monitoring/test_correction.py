@@ -245,7 +245,7 @@ def test_feedback_and_drift_count_corrections(
     ]
     assert found["sentence"].startswith("they looked at 3 images and corrected 2")
     assert cli("feedback", "log", *common, "--count", "4") == 0
-    assert "of them have the label that a reader gave" in " ".join(capsys.readouterr().out.split())
+    assert "Labels that readers gave on the page: " in " ".join(capsys.readouterr().out.split())
     with Path("review.csv").open(newline="") as file:
         labels = {row["sha256"]: (row["label"], row["reason"]) for row in csv.DictReader(file)}
     for i in (0, 1):
