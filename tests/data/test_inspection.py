@@ -147,10 +147,11 @@ def test_a_decoder_that_crashes_takes_one_image_with_it(
     forked: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pool, "FEW", 0)
+    monkeypatch.setattr(pool, "_CHUNK", 4)
     monkeypatch.setattr(pool, "get_context", lambda _: get_context("forkserver"))  # each process in 0.1 s, not in 3 s
-    paths = [tmp_path / f"{'bad' if i == 40 else 'ok'}{i}" for i in range(70)]
+    paths = [tmp_path / f"{'bad' if i == 6 else 'ok'}{i}" for i in range(12)]
     found = list(pool.each(_crash_on_bad, paths, 2, lambda path: f"{path.name} crashed"))
-    assert found == [f"{path.name} crashed" if path.name == "bad40" else path.name for path in paths]
+    assert found == [f"{path.name} crashed" if path.name == "bad6" else path.name for path in paths]
 
 
 def test_the_key_of_patients_is_made_once_and_is_private(tmp_path: Path) -> None:

@@ -399,6 +399,7 @@ def test_a_history_that_was_meddled_with_is_brought_back(d: Deployed, case: str)
     assert pointed(d.registry) == ("3", "3", "2")
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_same_on_a_server(addresses: Callable[[str], str], tmp_path: Path, ask: Ask, loads: Loads) -> None:
     loads("")

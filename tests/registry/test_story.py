@@ -161,6 +161,7 @@ def test_the_whole_story(quick_check: None, runs: list[str], folder: Path) -> No
     assert "its files are not those that were promoted" in changed.what
 
 
+@pytest.mark.long
 def test_an_environment_inside_the_checkout_is_still_one(
     sqlite_only: None, runs: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,8 +114,11 @@ def test_an_interrupted_run_trained_longer_is_as_if_begun_so(store_root: Path, i
 
 @pytest.mark.parametrize(
     "values",
-    [{}, {"scheduler": "cosine", "warmup_epochs": 1}, {"ema_decay": 0.9, "scheduler": "constant"}],
-    ids=["plateau", "cosine", "average"],
+    [
+        pytest.param({}, id="plateau", marks=pytest.mark.long),
+        pytest.param({"scheduler": "cosine", "warmup_epochs": 1}, id="cosine"),
+        pytest.param({"ema_decay": 0.9, "scheduler": "constant"}, id="average", marks=pytest.mark.long),
+    ],
 )
 def test_a_finished_run_goes_on_from_its_best_epoch(store_root: Path, images: Path, values: dict[str, object]) -> None:
     run_id = train(images, **values)
