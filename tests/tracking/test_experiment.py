@@ -1,5 +1,6 @@
 """Where runs go: to the experiment that the user names, else to the project's own."""
 
+import shutil
 import sys
 from collections.abc import Iterator
 from importlib.metadata import entry_points
@@ -11,16 +12,25 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, RESOURCE_ALREADY_EXISTS
 
 from fracture.errors import ConfigError
-from fracture.tracking import experiment, query, store
+from fracture.tracking import creation, experiment, query, store
 from fracture.tracking.provider import OwnExperiment
 
 PROJECT = Path(experiment.__file__).parents[2]
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store as MLflow makes it, which takes a second."""
+    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    creation.create(path)
+    return path
+
+
 @pytest.fixture
-def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[mlflow.MlflowClient]:
+def client(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[mlflow.MlflowClient]:
     """Of a store that nobody has connected to yet."""
     before = mlflow.get_tracking_uri()
+    shutil.copy(empty, tmp_path)
     monkeypatch.chdir(tmp_path)
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
