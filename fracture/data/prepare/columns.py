@@ -95,17 +95,7 @@ def find_columns(
     labels = tuple(said.pop("labels", ()))
     own = {meaning: listed[0] for meaning, listed in said.items()}
     meaning = {m: column for m, column in {**_by_names(names), **own}.items() if column}
-    notes = []
-    if "path" not in own:
-        known = list(dict.fromkeys(c for spelt in SPELLINGS["path"] if (c := named_column(spelt, names))))
-        others = {c for m, c in meaning.items() if m != "path"} - set(known)
-        if not known and is_distinct(meaning.get("patient", ""), rows):
-            others.discard(meaning["patient"])  # it may name the images
-        could = [name for name in names if name not in others and name not in labels]
-        column, note = path_column(path, could, rows, index, known)
-        column = column or path_column(path, names, rows, index, [])[0]  # the patient's may name the image as well
-        meaning |= {"path": column} if column else {}
-        notes += [note] if note else []
+    notes = [] if "path" in own else _find_path(path, names, labels, rows, index, meaning)
     tagged, missed = None, ""
     if tags and not any(index.find(row[meaning["path"]]).files for row in rows if "path" in meaning):
         tagged, missed = find_tagged(path, names, rows, index, own.get("path", ""))
@@ -125,13 +115,34 @@ def find_columns(
     if labelled and "label" not in own:
         check_label(path, names, rows, meaning)
     notes += could_leave_out(meaning, names, rows) if labelled else []
-    needed = ("path",) if labels or not labelled else ("path", "label")
+    _check_missing(path, names, rows, meaning, ("path",) if labels or not labelled else ("path", "label"), missed)
+    listed = [f"{m}={column}" for m, column in meaning.items()] + ([f"labels={','.join(labels)}"] if labels else [])
+    return Columns(meaning, labels, (f"columns: {', '.join(listed)}", *notes), tagged, missed)
+
+
+def _find_path(
+    path: Path, names: Sequence[str], labels: Sequence[str], rows: Rows, index: FileIndex, meaning: dict[str, str]
+) -> list[str]:
+    """Add the column that leads to the images, by its name and its values; what is said of it."""
+    known = list(dict.fromkeys(c for spelt in SPELLINGS["path"] if (c := named_column(spelt, names))))
+    others = {c for m, c in meaning.items() if m != "path"} - set(known)
+    if not known and is_distinct(meaning.get("patient", ""), rows):
+        others.discard(meaning["patient"])  # it may name the images
+    could = [name for name in names if name not in others and name not in labels]
+    column, note = path_column(path, could, rows, index, known)
+    column = column or path_column(path, names, rows, index, [])[0]  # the patient's may name the image as well
+    meaning |= {"path": column} if column else {}
+    return [note] if note else []
+
+
+def _check_missing(
+    path: Path, names: Sequence[str], rows: Rows, meaning: Mapping[str, str], needed: Sequence[str], missed: str
+) -> None:
+    """What is needed must be found; ``missed``: why images are not found by tags."""
     if missing := [m for m in needed if m not in meaning]:
         taken = f"; {meaning['split']} holds splits" if "split" in meaning else ""
         held = f"found {', '.join(names) or 'no column'}{taken}{missed}{candidates(names, rows, meaning)}"
         raise DataError(f"{path}: no column for {' and '.join(missing)}, {held}", hint(names, rows, meaning))
-    listed = [f"{m}={column}" for m, column in meaning.items()] + ([f"labels={','.join(labels)}"] if labels else [])
-    return Columns(meaning, labels, (f"columns: {', '.join(listed)}", *notes), tagged, missed)
 
 
 def _checked(path: Path, names: Sequence[str], wanted: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
