@@ -106,15 +106,8 @@ def read_table(path: Path, config: PrepareConfig, source: str, progress: Progres
             excluded.append(Exclusion(f"{path}:{number} {named}".rstrip(), problem))
     records = _with_studies(_believed(path, records, index, excluded))
     if not records:
-        first = f"; the first: {excluded[0].path}: {excluded[0].reason}" if excluded else ""
-        told = "".join(f"; {note}" for note in table.notes) + columns.missed
-        unlabelled = bool(excluded) and all(one.reason.startswith("its ") for one in excluded)
-        raise DataError(
-            f"{path}: of {len(excluded):,} rows none {'has a label' if unlabelled else 'names an existing image'}"
-            f"{first}{told}",
-            "--columns names other columns." if unlabelled else
-            f"Its paths start from {index.real}; --root names another folder, --columns other columns.",
-        )  # fmt: skip
+        missed = [columns.missed.removeprefix("; ")] if columns.missed else []
+        raise _nothing_usable(path, index, excluded, [*table.notes, *missed])
     notes = [
         *table.notes,
         *columns.notes,
@@ -127,6 +120,18 @@ def read_table(path: Path, config: PrepareConfig, source: str, progress: Progres
     kept = [one.record for one in records]
     notes += [f"{DRAWN} {', '.join(drawn)}"] if drawn else []
     return TableRecords(_together(kept) if boxes else kept, excluded, notes, Path(index.real))
+
+
+def _nothing_usable(path: Path, index: FileIndex, excluded: Sequence[Exclusion], notes: Sequence[str]) -> DataError:
+    """What is said of a table of which no row can be used."""
+    first = f"; the first: {excluded[0].path}: {excluded[0].reason}" if excluded else ""
+    unlabelled = bool(excluded) and all(one.reason.startswith("its ") for one in excluded)
+    return DataError(
+        f"{path}: of {len(excluded):,} rows none {'has a label' if unlabelled else 'names an existing image'}"
+        f"{first}{''.join(f'; {note}' for note in notes)}",
+        "--columns names other columns." if unlabelled else
+        f"Its paths start from {index.real}; --root names another folder, --columns other columns.",
+    )  # fmt: skip
 
 
 def read_paths(path: Path) -> list[Path]:
