@@ -25,7 +25,7 @@ from fracture.data.inspection import inspect
 from fracture.errors import ConfigError, FractureError, Interrupted
 from fracture.failures import explained, require_space
 from fracture.files import replacing, write_json
-from fracture.runs import session
+from fracture.runs import states
 from fracture.runs.show import Reporter
 from fracture.tracking import artifacts, store
 from fracture.training import state
@@ -153,7 +153,7 @@ def test_training_on_a_full_disk_says_so_and_goes_on_afterwards(
         if full == "cache":
             patch.setenv("FRACTURE_CACHE_DIR", str(ours))
         else:
-            patch.setattr(session, "state_root", lambda: ours)
+            patch.setattr(states, "state_root", lambda: ours)
         if full in ("cache", "state"):
             filler.write_bytes(bytes(6 * MIB - 8192))
         else:
@@ -171,7 +171,7 @@ def test_training_on_a_full_disk_says_so_and_goes_on_afterwards(
     assert bool(resumable) == (full not in ("cache", "state"))
     filler.unlink(missing_ok=True)
     if resumable:
-        monkeypatch.setattr(session, "state_root", lambda: ours)
+        monkeypatch.setattr(states, "state_root", lambda: ours)
     grow(small_disk)
     again = ("train", "--resume", resumable[1]) if resumable else ("train", "--data", str(images), *TRAIN)
     assert cli(*again) == 0

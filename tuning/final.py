@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from fracture.config import TrainConfig, as_text
-from fracture.runs.session import Session, can_go_on, resume, train
+from fracture.runs.resume import can_go_on, resume
+from fracture.runs.session import Session, train
 from fracture.tracking import query
 
 

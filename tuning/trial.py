@@ -16,7 +16,9 @@ from fracture.errors import DivergedError, Interrupted, MemoryLimitError
 from fracture.evidence.healthy import find_healthy
 from fracture.progress import LOG, log_file
 from fracture.training import fit, state
+from fracture.training.explain import out_of_memory_explained
 from fracture.training.head import fit_probe
+from fracture.training.job import Job, build_model
 from fracture.training.memory.plan import MemoryPlan
 from fracture.training.memory.shortage import is_out_of_memory
 from fracture.training.state import Position
@@ -98,14 +100,14 @@ def _train(work: Work, connection: Connection) -> None:
     )
     config = task.with_values(work.values)
     healthy = find_healthy(config.healthy, task.dataset.classes).name
-    job = fit.Job(config, plan, task.backbone, task.weights, task.dataset, work.folder, healthy)
+    job = Job(config, plan, task.backbone, task.weights, task.dataset, work.folder, healthy)
     job = replace(job, plan=fit.choose_execution(job, Timings(task.cache_dir, LOG.info)))  # not compiled: short
-    with fit.out_of_memory_explained(job):
-        model = fit.build_model(job)
+    with out_of_memory_explained(job):
+        model = build_model(job)
     hold(task.limit_gib, plan.device)  # only now: the timing of formats is no part of what was predicted
     with Watch(config.stall_seconds, work.folder / "train.log", lambda _: None) as watch:
         if config.head == "probe" and not state.exists(job.folder):
-            with fit.out_of_memory_explained(job):
+            with out_of_memory_explained(job):
                 LOG.info("%s", fit_probe(job, model, lambda *_: watch.beat(), decides=False).described())
         connection.send(Planned(job.plan))
         fit.fit(job, model, watch, _Messenger(connection))
@@ -127,13 +129,13 @@ def hold(limit_gib: float, device: str) -> None:
 
 
 class _Messenger:
-    """Tells the optimising process how training goes on; a `fracture.training.fit.Listener`."""
+    """Tells the optimising process how training goes on; a `fracture.training.job.Listener`."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._told = 0.0
 
-    def started(self, job: fit.Job, batches: int, position: Position) -> None:  # noqa: ARG002 - a listener's signature
+    def started(self, job: Job, batches: int, position: Position) -> None:  # noqa: ARG002 - a listener's signature
         """Tell again what an earlier process of this trial has learned."""
         for number, metrics in enumerate(position.history, start=1):
             self._tell(Epoch(number, metrics, earlier=True))
@@ -145,7 +147,7 @@ class _Messenger:
             self._told = now
             self._connection.send(Batch(phase, position.epoch + 1, done, total))
 
-    def corrected(self, job: fit.Job, reason: str) -> None:  # noqa: ARG002 - a listener's signature
+    def corrected(self, job: Job, reason: str) -> None:  # noqa: ARG002 - a listener's signature
         """A batch in more parts than planned is not what the study has wanted."""
         raise MemoryLimitError(reason)
 

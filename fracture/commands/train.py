@@ -76,7 +76,7 @@ def _train(wanted: TrainConfig, terminal: Terminal, parent: str) -> None:
 
 
 def _resume(wanted: TrainConfig, terminal: Terminal, attached: bool) -> None:
-    from fracture.runs import delivery, longer, session
+    from fracture.runs import delivery, longer, resume, session
 
     run_id, typed = wanted.resume, changed(wanted)
     others = {name: value for name, value in typed.items() if name not in ("resume", "data", "epochs")}
@@ -91,6 +91,6 @@ def _resume(wanted: TrainConfig, terminal: Terminal, attached: bool) -> None:
     if delivery.go_on_judged(run_id, terminal, here.resume_command):
         return
     if wanted.epochs == "auto" or "epochs" not in typed:
-        session.resume(run_id, here, typed.get("data", ""))
+        resume.resume(run_id, here, typed.get("data", ""))
     else:
         longer.train_longer(run_id, wanted.epochs, here, typed.get("data", ""))

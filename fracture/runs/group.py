@@ -16,7 +16,7 @@ from fracture.failures import explained
 from fracture.models import backbones
 from fracture.models import weights as initial_weights
 from fracture.progress import Terminal
-from fracture.runs import gpus, session
+from fracture.runs import gpus, resume, session, states
 from fracture.runs.session import Session
 from fracture.runs.side_by_side import SideBySide
 from fracture.tables import shown
@@ -115,7 +115,7 @@ def _on_several_gpus(
     if len(names) < 2 or len(left) < 2:
         return {}
     terminal.say(f"{len(left)} runs on {min(len(left), len(names))} GPUs ({', '.join(names)}), a GPU each.")
-    found = SideBySide(parent, names, session.state_folder(parent), terminal).train(left)
+    found = SideBySide(parent, names, states.state_folder(parent), terminal).train(left)
     return {name: FractureError(why) for name, why in found.items()}
 
 
@@ -206,8 +206,8 @@ def _one(
         return
     part.terminal.say(f"\n{name}", style="bold")
     try:
-        if earlier is not None and session.can_go_on(earlier.info.run_id):
-            done[name] = session.resume(earlier.info.run_id, part)
+        if earlier is not None and resume.can_go_on(earlier.info.run_id):
+            done[name] = resume.resume(earlier.info.run_id, part)
         else:
             done[name] = session.train(config, part)
     except (Interrupted, DataError):

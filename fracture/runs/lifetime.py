@@ -9,12 +9,13 @@ from fracture.failures import explained
 from fracture.progress import LOG, Terminal, log_file
 from fracture.runs.delivery import deliver
 from fracture.tracking.run import TrackedRun
-from fracture.training import fit, state
+from fracture.training import state
+from fracture.training.job import Job
 from fracture.training.watch import Watch
 
 
 @contextmanager
-def tracked_training(run: TrackedRun, job: fit.Job, terminal: Terminal, resume_command: str) -> Iterator[Watch]:
+def tracked_training(run: TrackedRun, job: Job, terminal: Terminal, resume_command: str) -> Iterator[Watch]:
     """Whatever happens, the run says how it ended, and its state is kept exactly when it can go on.
 
     Args:
@@ -65,7 +66,7 @@ def _next(run: TrackedRun, folder: Path, resume_command: str) -> str:
     return "Nothing was trained yet: the same command starts again."
 
 
-def _end_badly(run: TrackedRun, job: fit.Job, status: str, reason: str, error: BaseException | None = None) -> None:
+def _end_badly(run: TrackedRun, job: Job, status: str, reason: str, error: BaseException | None = None) -> None:
     """Note the reason on the run and in its log, as far as disk and store still take it."""
     try:
         with log_file(job.folder / "train.log"):
@@ -77,7 +78,7 @@ def _end_badly(run: TrackedRun, job: fit.Job, status: str, reason: str, error: B
         LOG.error("the run could not be ended in the store: %s", unreachable)
 
 
-def _watch(run: TrackedRun, job: fit.Job, terminal: Terminal, resume_command: str) -> Watch:
+def _watch(run: TrackedRun, job: Job, terminal: Terminal, resume_command: str) -> Watch:
     def stalled(reason: str) -> None:
         message = f"Interrupted (exit code 6)\n{reason}. {_next(run, job.folder, resume_command)}"
         terminal.console.print(message, markup=False)

@@ -8,6 +8,7 @@ from fracture.errors import ConfigError
 from fracture.evidence import Results, read_kept
 from fracture.evidence.healthy import NONE, recorded_healthy
 from fracture.models import backbones, checkpoint
+from fracture.runs import describe, resume, states
 from fracture.runs import session as sessions
 from fracture.runs.lifetime import tracked_training
 from fracture.runs.record import Record, moved, read_record
@@ -19,6 +20,7 @@ from fracture.tracking.run import TrackedRun
 from fracture.training import execution, fit, state
 from fracture.training.conclude import BEFORE
 from fracture.training.head import HEADS, read_heads
+from fracture.training.job import Job
 from fracture.training.probe import start_head
 from fracture.training.state import Position
 
@@ -77,7 +79,7 @@ def train_longer(run_id: str, epochs: int, session: Session, data: str = "") -> 
 
 def _find(run_id: str, place: Path) -> Origin:
     """Bring the files of a run to ``place``."""
-    noted = sessions.state_of(run_id)
+    noted = resume.state_of(run_id)
     tags = query.tags_of(run_id)
     if tags.get("fracture.kind") != "train":
         raise ConfigError(f"resume={run_id}: is no training run, but {tags.get('fracture.kind', 'of another program')}")
@@ -141,7 +143,7 @@ def _train(origin: Origin, record: Record, session: Session) -> Results:
     execution.apply_determinism(config.deterministic)
     execution.available_device(plan.device)
     backbone = backbones.find(config.model)
-    dataset = sessions.open_same(record, origin.run, terminal)
+    dataset = resume.open_same(record, origin.run, terminal)
     healthy = recorded_healthy(record.healthy, dataset.classes)
     how = "from its best weights, with a new optimiser" if origin.finished else "where it was interrupted"
     terminal.say(
@@ -152,8 +154,8 @@ def _train(origin: Origin, record: Record, session: Session) -> Results:
         f"{plan.epochs} epochs, on from {origin.run[:8]}, {backbone.nickname.split('.')[0]} on {dataset.manifest.name}"
     )
     run = TrackedRun.begin(name, "train")
-    folder, weights = sessions.state_folder(run.id), record.weights(begun=True)
-    job = fit.Job(config, plan, backbone, weights, dataset, folder, healthy, origin.run)
+    folder, weights = states.state_folder(run.id), record.weights(begun=True)
+    job = Job(config, plan, backbone, weights, dataset, folder, healthy, origin.run)
     with held_state(folder, run.id):
         state.clear(folder)
         run.keep(folder, terminal.say)
@@ -162,5 +164,5 @@ def _train(origin: Origin, record: Record, session: Session) -> Results:
             if origin.finished:
                 fit.begin_at(job, origin.position)
             run.tag(origin.tags)
-            sessions.record_run(run, job)
+            describe.record_run(run, job)
             return sessions.carry_out(run, job, session, watch, fresh=False)

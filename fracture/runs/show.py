@@ -11,7 +11,7 @@ from fracture.runs.record import replan
 from fracture.tables import counted
 from fracture.tracking.run import TrackedRun
 from fracture.training.execution import hardware
-from fracture.training.fit import Job
+from fracture.training.job import Job
 from fracture.training.memory.job import read_plan
 from fracture.training.state import Position
 
@@ -93,7 +93,7 @@ def _show_memory(job: Job, terminal: Terminal) -> None:
 
 
 class Reporter:
-    """Tells the screen and the tracker how training goes on; a `fracture.training.fit.Listener`."""
+    """Tells the screen and the tracker how training goes on; a `fracture.training.job.Listener`."""
 
     def __init__(self, terminal: Terminal, run: TrackedRun, job: Job) -> None:
         """Report on one job."""

@@ -15,6 +15,11 @@ def state_root() -> Path:
     return store.project_root() / "mlruns" / "state"
 
 
+def state_folder(run_id: str) -> Path:
+    """Where an unfinished run keeps its state."""
+    return state_root() / run_id
+
+
 @contextmanager
 def held_state(folder: Path, run_id: str) -> Iterator[None]:
     """Hold a run's state for this process.

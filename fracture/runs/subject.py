@@ -23,6 +23,7 @@ from fracture.models.activation import activation_maps
 from fracture.tracking import environment
 from fracture.training import fit
 from fracture.training.execution import Plan
+from fracture.training.job import Job
 from fracture.training.learner import prepare
 
 
@@ -99,7 +100,7 @@ class Subject:
         return np.asarray(activation_maps(model or self.model, inputs, classes).cpu().numpy())
 
 
-def subject_of(run_id: str, job: fit.Job, results: Results) -> Subject:
+def subject_of(run_id: str, job: Job, results: Results) -> Subject:
     """What the report is about: the best weights and what they answered to the test split."""
     model, sidecar = checkpoint.load(job.folder / fit.BEST)
     answers = predictions.read(job.folder / "predictions_test.csv")

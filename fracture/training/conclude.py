@@ -22,8 +22,9 @@ from fracture.files import replacing, write_json
 from fracture.models import checkpoint
 from fracture.training import engine
 from fracture.training.execution import Plan
-from fracture.training.fit import BEST, Job, Listener, validation_answers
+from fracture.training.fit import BEST, validation_answers
 from fracture.training.head import read_heads, read_out_of_fold
+from fracture.training.job import Job, Listener
 from fracture.training.probe import start_head
 from fracture.training.state import Position
 from fracture.training.watch import Watch

@@ -1,25 +1,17 @@
 """The story of one run: epochs until it is over, the best one kept, the state saved after each."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from fracture import heap
-from fracture.config import TrainConfig
-from fracture.data.batches import Normalize
-from fracture.data.dataset import Dataset, Indices
-from fracture.errors import ConfigError, DivergedError, Interrupted, MemoryLimitError
+from fracture.errors import DivergedError, Interrupted, MemoryLimitError
 from fracture.files import replacing
-from fracture.models import backbones, checkpoint
-from fracture.models.weights import Weights
-from fracture.models.weights import read as read_weights
+from fracture.models import checkpoint
 from fracture.training import engine, state
 from fracture.training.execution import (
     Plan,
@@ -29,7 +21,9 @@ from fracture.training.execution import (
     peak_memory_gib,
     reset_peak_memory,
 )
+from fracture.training.explain import no_memory, out_of_memory_explained
 from fracture.training.feed import Feed
+from fracture.training.job import Job, Listener, build_model
 from fracture.training.learner import Learner
 from fracture.training.memory.card import Card
 from fracture.training.memory.correct import corrected
@@ -42,89 +36,6 @@ from fracture.training.watch import Watch
 
 BEST, _ANSWERS = "best.pth", "validation.npz"
 Logits = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Job:
-    """What one run trains, with everything resolved.
-
-    Attributes:
-        config: the settings as given.
-        plan: what was chosen for this machine.
-        backbone: what is trained.
-        weights: what it starts from.
-        dataset: on what.
-        folder: where its state and its best weights lie while it runs.
-        healthy: the class without a fracture, None where none is known.
-        continues: id of the run that this one trains longer, empty for none.
-    """
-
-    config: TrainConfig
-    plan: Plan
-    backbone: backbones.Backbone
-    weights: Weights
-    dataset: Dataset
-    folder: Path
-    healthy: str | None = None
-    continues: str = ""
-
-    @property
-    def healthy_at(self) -> int | None:
-        """Position of the healthy class."""
-        return None if self.healthy is None else self.dataset.classes.index(self.healthy)
-
-    @property
-    def normalize(self) -> Normalize:
-        """The backbone's normalisation."""
-        return Normalize(self.backbone.mean, self.backbone.std)
-
-    @property
-    def scales(self) -> tuple[float, ...]:
-        """Those that its head reads; see `backbones.build`."""
-        return self.backbone.scales(self.config.features)
-
-    @property
-    def learns(self) -> bool:
-        """Whether any epoch changes the weights: the first one of a linear probe does not."""
-        return self.config.head == "random" or self.plan.epochs > 1
-
-    def indices(self, split: str) -> Indices:
-        """Positions of the images of one split."""
-        return np.array(self.dataset.manifest.indices(split), np.int64)
-
-
-class Listener(Protocol):
-    """Is told how a run goes on."""
-
-    def started(self, job: Job, batches: int, position: Position) -> None:
-        """Training begins, or goes on, at ``position``, with ``batches`` an epoch."""
-
-    def batch(self, phase: str, done: int, total: int, position: Position) -> None:
-        """A batch of ``phase`` (train, val, test) is done."""
-
-    def corrected(self, job: Job, reason: str) -> None:
-        """A step did not fit after all; it is tried again, and the run goes on, under ``job``'s plan."""
-
-    def epoch(self, number: int, metrics: dict[str, float], best: bool) -> None:
-        """Epoch ``number``, from 1, is done; ``best`` when no earlier one was as good."""
-
-
-def build_model(job: Job) -> torch.nn.Module:
-    """The backbone with its initial weights and a new head; the same for the same seed.
-
-    Raises:
-        ConfigError: the weights cannot be read or are another model's.
-    """
-    torch.manual_seed(job.config.seed)
-    return backbones.build(
-        job.backbone,
-        len(job.dataset.classes),
-        size=job.plan.image_size,
-        scales=job.scales,
-        drop_path=job.config.drop_path,
-        weights=read_weights(job.weights),
-        checkpointing=job.plan.checkpointing,
-    )
 
 
 def choose_execution(job: Job, timings: Timings) -> Plan:
@@ -341,48 +252,3 @@ def validation_answers(folder: Path, weights_sha256: str) -> Logits | None:
         return None
     with np.load(path) as kept:
         return np.asarray(kept["logits"], np.float32) if str(kept["weights_sha256"]) == weights_sha256 else None
-
-
-@contextmanager
-def out_of_memory_explained(job: Job) -> Iterator[None]:
-    """Turn a lack of memory, on the GPU or in main memory, into a MemoryLimitError that names the ways out."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise MemoryLimitError(no_memory(job, error)) from error
-
-
-@contextmanager
-def indeterminism_explained(job: Job) -> Iterator[None]:
-    """Turn torch's refusal of an operation that may give other bits each time into a ConfigError."""
-    try:
-        yield
-    except RuntimeError as error:
-        if "deterministic" not in str(error) or not job.config.deterministic:
-            raise
-        first = str(error).splitlines()[0].partition(". ")[0]
-        raise ConfigError(
-            f"deterministic=true: {job.backbone.name} needs an operation that is not deterministic: {first}"
-        ) from error
-
-
-def no_memory(job: Job, error: BaseException) -> str:
-    """What does not fit, in the first line, and the ways out."""
-    c, plan = job.config, job.plan
-    what = f"batch_size={c.batch_size}, accumulation={plan.accumulation}, {plan.precision}, {plan.image_size} px"
-    return (
-        f"{job.backbone.name} with {what} does not fit into the memory of {plan.device}: "
-        f"{(str(error).splitlines() or ['out of memory'])[0]}\nTry: {'; '.join(_ways_out(job))}."
-    )
-
-
-def _ways_out(job: Job) -> list[str]:
-    """What takes less memory than the job's settings and is allowed."""
-    c, parts = job.config, job.plan.accumulation
-    ways = [f"accumulation={2 * parts}"] if c.batch_size % (2 * parts) == 0 else []
-    ways += [] if job.plan.checkpointing else ["checkpointing=true"]
-    ways += [f"batch_size={c.batch_size // 2}"] if c.batch_size > 1 and c.batch_size // 2 % parts == 0 else []
-    ways += ["precision=bf16"] if job.plan.precision == "fp32" else []
-    return ways or ["a smaller model or image_size"]

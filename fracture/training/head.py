@@ -18,7 +18,7 @@ from fracture.files import replacing
 from fracture.models.backbones import normalises_batches
 from fracture.models.pyramid import Pyramid
 from fracture.training import execution, probe
-from fracture.training.fit import Job
+from fracture.training.job import Job
 from fracture.training.learner import prepare
 from fracture.training.statistics import mix_statistics
 

@@ -27,7 +27,8 @@ from fracture.models import backbones, weights
 from fracture.progress import Terminal
 from fracture.training import engine, execution
 from fracture.training.feed import Feed
-from fracture.training.fit import Job, build_model, choose_execution
+from fracture.training.fit import choose_execution
+from fracture.training.job import Job, build_model
 from fracture.training.learner import Learner, prepare
 from fracture.training.state import Position
 from fracture.training.timing import Timings

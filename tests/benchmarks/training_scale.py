@@ -19,7 +19,7 @@ from fracture.data import cache
 from fracture.data.dataset import Source, open_dataset
 from fracture.models import backbones, weights
 from fracture.training import execution
-from fracture.training.fit import Job, build_model
+from fracture.training.job import Job, build_model
 from tests.benchmarks.machine import machine
 from tests.benchmarks.speed import epoch, make_learner
 

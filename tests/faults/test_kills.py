@@ -8,7 +8,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from fracture.runs import doctor, session
+from fracture.runs import doctor, resume, states
 from fracture.runs.session import Session
 from fracture.tracking import experiment, leftovers, store
 from tests.forked import Command
@@ -88,13 +88,13 @@ def test_a_training_killed(forked: Call, root: Path, images: Path, point: str) -
     assert not [one for one in after if one.status == "problem"], after
     assert "RUNNING" not in runs().values()
     assert not list(root.rglob(".*.part"))
-    assert len(list(session.state_root().glob("*"))) == goes_on
+    assert len(list(states.state_root().glob("*"))) == goes_on
     if goes_on:
         (run,) = known
         assert f"fracture train --resume {run}" in str(after)
-        assert session.resume(run, here()).epochs == 2
+        assert resume.resume(run, here()).epochs == 2
         assert runs() == {run: "FINISHED"}
-        assert not list(session.state_root().iterdir())
+        assert not list(states.state_root().iterdir())
 
 
 @pytest.mark.long
@@ -102,5 +102,5 @@ def test_the_next_training_mends_what_is_safe_by_itself(forked: Call, root: Path
     for point in ("between the run and its record", "between the end and the deletion of the state"):
         assert train(forked, root, images, POINTS[point][0]) == -signal.SIGKILL
     assert sorted(runs().values()) == ["FINISHED", "KILLED"], "the second training has ended the run of the first"
-    assert [one.kind for one in leftovers.sweep(session.state_root())] == ["over"]
-    assert not list(session.state_root().iterdir())
+    assert [one.kind for one in leftovers.sweep(states.state_root())] == ["over"]
+    assert not list(states.state_root().iterdir())

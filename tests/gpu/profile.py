@@ -16,7 +16,7 @@ import torch
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
-from fracture.training.fit import Job, build_model
+from fracture.training.job import Job, build_model
 from fracture.training.learner import Learner
 from tests.benchmarks.speed import make_learner
 from tests.gpu.card import emit

@@ -33,7 +33,8 @@ from fracture.data.dataset import Indices, Source, open_dataset
 from fracture.models import backbones, weights
 from fracture.training import engine, execution
 from fracture.training.compiled import Compiled
-from fracture.training.fit import Job, build_model, choose_execution
+from fracture.training.fit import choose_execution
+from fracture.training.job import Job, build_model
 from fracture.training.learner import Learner
 from fracture.training.timing import Timings
 from tests.benchmarks.speed import bare, epoch, make_learner

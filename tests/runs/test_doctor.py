@@ -15,7 +15,7 @@ import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 
-from fracture.runs import doctor, session
+from fracture.runs import doctor, states
 from fracture.tracking import leftovers, store
 from fracture.tracking.liveness import me
 from tests.forked import Command
@@ -32,7 +32,7 @@ def run_of(kind: str = "train", process: dict[str, object] | None = None, status
 
 
 def state_of(run_id: str) -> Path:
-    folder = session.state_folder(run_id)
+    folder = states.state_folder(run_id)
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
     return folder
@@ -47,7 +47,7 @@ def gone() -> dict[str, object]:
 
 
 def kinds() -> dict[str, str]:
-    return {one.run_id: one.kind for one in leftovers.find(session.state_root())}
+    return {one.run_id: one.kind for one in leftovers.find(states.state_root())}
 
 
 def status_of(run_id: str) -> str:
@@ -60,7 +60,7 @@ def test_a_run_whose_process_is_gone_is_ended_and_no_other(store_root: Path, gon
     found = kinds()
     assert found[dead] == "run"
     assert not {alive, far, foreign} & found.keys()
-    assert dead in [one.run_id for one in leftovers.sweep(session.state_root())]
+    assert dead in [one.run_id for one in leftovers.sweep(states.state_root())]
     assert [status_of(one) for one in (dead, alive, far, foreign)] == ["KILLED", "RUNNING", "RUNNING", "RUNNING"]
     assert "its process is gone" in mlflow.get_run(dead).data.tags["fracture.reason"]
     for one in (alive, far, foreign):
@@ -72,12 +72,12 @@ def test_a_run_that_does_not_say_whose_it_is_is_judged_by_the_lock_of_its_state(
     run_id = run_of()  # as an earlier version left it, or somebody has edited its tag
     mlflow.MlflowClient().set_tag(run_id, leftovers.PROCESS, edited)
     state_of(run_id)
-    [found] = [one for one in leftovers.find(session.state_root()) if one.run_id == run_id]
+    [found] = [one for one in leftovers.find(states.state_root()) if one.run_id == run_id]
     assert found.kind == "run"
     assert f"fracture train --resume {run_id}" in found.fix
-    with session.held_state(session.state_folder(run_id), run_id):
+    with states.held_state(states.state_folder(run_id), run_id):
         assert run_id not in kinds(), "somebody trains it"
-    leftovers.sweep(session.state_root())
+    leftovers.sweep(states.state_root())
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_states_are_kept_as_long_as_somebody_may_need_them(status: str, kind: st
     folder = state_of(run_id)
     if status == "deleted":
         mlflow.MlflowClient().delete_run(run_id)
-    [found] = [one for one in leftovers.find(session.state_root()) if one.run_id == run_id]
+    [found] = [one for one in leftovers.find(states.state_root()) if one.run_id == run_id]
     assert found.kind == kind
     leftovers.fix(found)
     assert folder.exists() == (kind == "resumable")
@@ -121,17 +121,17 @@ def test_a_store_that_fails_is_no_reason_to_delete_a_state(store_root: Path, mon
 def test_a_state_from_before_its_run_was_recorded_cannot_go_on(store_root: Path) -> None:
     run_id = run_of(status="KILLED")
     (state_of(run_id) / "config.json").unlink()
-    [found] = [one for one in leftovers.find(session.state_root()) if one.run_id == run_id]
+    [found] = [one for one in leftovers.find(states.state_root()) if one.run_id == run_id]
     assert (found.kind, "no training progress" in found.said) == ("state", True)
     leftovers.fix(found)
-    assert not session.state_folder(run_id).exists()
+    assert not states.state_folder(run_id).exists()
 
 
 def test_a_state_that_is_taken_meanwhile_stays(store_root: Path) -> None:
     run_id = run_of(status="FINISHED")
     folder = state_of(run_id)
-    [found] = [one for one in leftovers.find(session.state_root()) if one.run_id == run_id]
-    with session.held_state(folder, run_id):
+    [found] = [one for one in leftovers.find(states.state_root()) if one.run_id == run_id]
+    with states.held_state(folder, run_id):
         leftovers.fix(found)
         assert (folder / "config.json").is_file()
 
@@ -154,8 +154,8 @@ def test_runs_of_other_machines(store_root: Path, part: int, hours: float, kind:
     parts[part] = "00000000"
     run_id = old(run_of(process=me() | {"machine": "-".join(parts)}), hours)
     assert kinds().get(run_id) == kind
-    assert (run_id in [one.run_id for one in leftovers.sweep(session.state_root())]) == (kind == "run")
-    for one in leftovers.find(session.state_root()):
+    assert (run_id in [one.run_id for one in leftovers.sweep(states.state_root())]) == (kind == "run")
+    for one in leftovers.find(states.state_root()):
         leftovers.fix(one)
     assert status_of(run_id) == ("KILLED" if kind else "RUNNING")
     mlflow.MlflowClient().set_terminated(run_id)
@@ -179,12 +179,12 @@ def test_a_run_of_mlflow_run_that_nothing_was_begun_with(store_root: Path, monke
         held.kill()
         held.communicate()
     assert kinds()[run_id] == "silent"
-    leftovers.fix(next(one for one in leftovers.find(session.state_root()) if one.run_id == run_id))
+    leftovers.fix(next(one for one in leftovers.find(states.state_root()) if one.run_id == run_id))
     assert status_of(run_id) == "KILLED"
 
 
 def test_files_half_written_by_processes_that_are_gone(store_root: Path, gone: dict[str, object]) -> None:
-    folder = session.state_folder("e" * 32)
+    folder = states.state_folder("e" * 32)
     folder.mkdir(parents=True)
     paths = [folder / f".state.pt.{gone['pid']}.part", store_root / f".mlflow.db.{gone['pid']}.part-journal"]
     mine, fresh = folder / f".state.pt.{me()['pid']}.part", folder / f".best.pth.{gone['pid']}.part"

@@ -13,7 +13,7 @@ import pytest
 from fracture.__main__ import cli as fracture_cli
 from fracture.__main__ import run
 from fracture.privacy import who
-from fracture.runs import session
+from fracture.runs import session, states
 from fracture.runs.attached import tag_attached_run
 from fracture.tracking import store
 from fracture.tracking.run import TrackedRun
@@ -93,7 +93,7 @@ def test_every_verb_refuses_every_run_but_a_fresh_one(
 ) -> None:  # fmt: skip
     store.connect()
     run_id, other = made(kind, tmp_path), made("finished", tmp_path)
-    state = session.state_folder(run_id)
+    state = states.state_folder(run_id)
     state.mkdir(parents=True)
     (state / "config.json").write_text("{}")
     before = snapshot(run_id, store_root)
@@ -183,7 +183,7 @@ def test_a_fresh_run_is_attached_to_and_its_state_begins_empty(
 ) -> None:
     store.connect()
     run_id = str(client().create_run("0", tags=PROJECT).info.run_id)
-    state = session.state_folder(run_id)
+    state = states.state_folder(run_id)
     state.mkdir(parents=True)
     (state / "state.pt").write_bytes(b"of a run that was killed under this id")
     monkeypatch.setenv("MLFLOW_RUN_ID", run_id)

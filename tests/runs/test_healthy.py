@@ -11,7 +11,7 @@ from fracture.errors import ConfigError, FractureError, Interrupted
 from fracture.evaluation.config import CompareConfig
 from fracture.evidence import Results
 from fracture.models.checkpoint import read_sidecar
-from fracture.runs import answering, folds, group, session
+from fracture.runs import answering, folds, group, resume, session, states
 from fracture.runs.compare import compare_runs
 from fracture.runs.ensemble import ensemble
 from fracture.runs.evaluate import evaluate
@@ -146,13 +146,13 @@ def test_a_run_that_goes_on_keeps_its_healthy_class(
         .search_runs([experiment.current()], order_by=["attributes.start_time DESC"])[0]
         .info.run_id
     )
-    path = session.state_folder(run_id) / "config.json"
+    path = states.state_folder(run_id) / "config.json"
     record = json.loads(path.read_text()) | written
     if record["healthy"] == "":
         del record["healthy"], record["config"]["healthy"]
     path.write_text(json.dumps(record))
     screen = terminal()
-    found = session.resume(run_id, Session(screen, None, ""))
+    found = resume.resume(run_id, Session(screen, None, ""))
     assert f"Healthy class: {counted or 'none'}, as when the run began." in said(screen)
     artifacts.fetch(run_id, ["best.pth", "best.json"], tmp_path)
     assert found.healthy == read_sidecar(tmp_path / "best.pth").healthy == counted

@@ -10,7 +10,7 @@ import pytest
 
 from fracture.errors import ConfigError, DataError, Interrupted
 from fracture.evidence import Results
-from fracture.runs import longer, session
+from fracture.runs import longer, resume, session, states
 from fracture.runs.session import Session
 from fracture.tracking import experiment
 from fracture.training import engine
@@ -72,8 +72,8 @@ def test_data_that_moved_is_found_by_every_later_command(store_root: Path, image
     run_id = interrupted(images, seed=3)
     new = images.rename(tmp_path / "elsewhere")
     with pytest.raises(DataError, match=f"give data=NEW with resume={run_id}"):
-        session.resume(run_id, here())
-    results = session.resume(run_id, here(), str(new))
+        resume.resume(run_id, here())
+    results = resume.resume(run_id, here(), str(new))
     tags = mlflow.MlflowClient().get_run(whole).data.tags
     assert results.weights_sha256 == tags["fracture.weights_sha256"], "as if nothing had happened"
     text = mlflow.artifacts.load_dict(f"{mlflow.get_run(run_id).info.artifact_uri}/config.json")
@@ -85,14 +85,14 @@ def test_other_data_is_refused_and_nothing_is_touched(
 ) -> None:
     run_id = interrupted(images)
     other = make_images(tmp_path / "other", per_class=11)
-    before = (session.state_folder(run_id) / "config.json").read_bytes()
+    before = (states.state_folder(run_id) / "config.json").read_bytes()
     for go in (
-        lambda: session.resume(run_id, here(), str(other)),
+        lambda: resume.resume(run_id, here(), str(other)),
         lambda: longer.train_longer(run_id, 5, here(), str(other)),
     ):
         with pytest.raises(DataError, match="contents, labels and splits"):
             go()
-    assert (session.state_folder(run_id) / "config.json").read_bytes() == before
+    assert (states.state_folder(run_id) / "config.json").read_bytes() == before
     assert newest() == run_id
     shutil.rmtree(other)
 
@@ -105,7 +105,7 @@ def test_an_interrupted_run_trained_longer_is_as_if_begun_so(store_root: Path, i
     results = longer.train_longer(run_id, 3, Session(screen, None, "again {run}"))
     assert results.weights_sha256 == mlflow.get_run(whole).data.tags["fracture.weights_sha256"]
     assert snapshot(run_id, store_root) == before
-    assert (session.state_folder(run_id) / "state.pt").is_file(), "it can still go on by itself"
+    assert (states.state_folder(run_id) / "state.pt").is_file(), "it can still go on by itself"
     assert newest() != run_id
     assert mlflow.get_run(newest()).data.tags["fracture.continues"] == run_id
     assert f"trains run {run_id} longer: after epoch 1, where it was interrupted" in said(screen)
@@ -133,7 +133,7 @@ def test_a_finished_run_goes_on_from_its_best_epoch(store_root: Path, images: Pa
     assert (tags["fracture.continues"], tags["fracture.audit"]) == (run_id, "off")
     report = mlflow.artifacts.load_text(f"{mlflow.get_run(new).info.artifact_uri}/report.html")
     assert f"fracture train --resume {run_id} --epochs 4" in report
-    assert not session.state_folder(new).exists()
+    assert not states.state_folder(new).exists()
 
 
 def test_what_is_left_to_learn_is_what_the_schedule_has_for_it(store_root: Path, images: Path) -> None:
@@ -159,7 +159,7 @@ def test_a_run_trained_longer_can_be_interrupted_and_goes_on(store_root: Path, i
         with pytest.raises(Interrupted):
             longer.train_longer(run_id, 5, here())
     new = newest()
-    results = session.resume(new, here())
+    results = resume.resume(new, here())
     assert len(results.history) == 5
     assert mlflow.get_run(new).data.tags["fracture.continues"] == run_id
     assert f"--resume {run_id}" in mlflow.artifacts.load_text(f"{mlflow.get_run(new).info.artifact_uri}/report.html")
@@ -194,7 +194,7 @@ def test_what_cannot_be_trained_longer(store_root: Path, images: Path, kind: str
 
 def test_a_run_that_finished_says_how_it_is_trained_longer(store_root: Path, images: Path) -> None:
     with pytest.raises(ConfigError, match="epochs=N"):
-        session.resume(train(images, epochs=1), here())
+        resume.resume(train(images, epochs=1), here())
 
 
 def test_no_other_setting_stands_beside_a_resume(

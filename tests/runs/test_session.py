@@ -18,7 +18,7 @@ from fracture.evidence import ARTIFACTS, EPOCH_METRICS, TAGS, Results
 from fracture.models import backbones
 from fracture.models.pyramid import SCALES
 from fracture.progress import Terminal
-from fracture.runs import group, report, session
+from fracture.runs import describe, group, report, resume, session, states
 from fracture.runs.session import Session
 from fracture.tracking import experiment
 from fracture.tracking.run import TrackedRun
@@ -69,7 +69,7 @@ def test_what_differs_comes_first_in_a_name_which_mlflow_cuts_short(
     given: tuple[tuple[str, object]], name: str
 ) -> None:
     wanted = TrainConfig.model_validate({"model": "test_resnet"} | dict(given))
-    assert session._name(wanted, wanted, backbones.find(wanted.model), "xray3") == name
+    assert describe.name_of(wanted, wanted, backbones.find(wanted.model), "xray3") == name
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_a_finished_run_holds_all_its_evidence(store_root: Path, images: Path) -
     assert "macro-F1" in run.data.tags["mlflow.note.content"]
     assert {tag for tag in run.data.tags if tag.startswith("fracture.")} <= set(TAGS)
     assert run.data.tags["fracture.weights_sha256"] == results.weights_sha256
-    assert not session.state_folder(run.info.run_id).exists()
+    assert not states.state_folder(run.info.run_id).exists()
 
 
 def test_pretrained_weights_and_few_images_get_a_linear_probe(store_root: Path, images: Path, tmp_path: Path) -> None:
@@ -160,11 +160,11 @@ def test_an_interrupted_run_is_killed_and_goes_on(
     stop_in_second_epoch.undo()
     stop_in_second_epoch.chdir(store_root)
     mlflow.MlflowClient().set_tag(run_id, "fracture.state", "/where/the/project/was")  # its folder was moved since
-    results = session.resume(run_id, Session(terminal(), None, ""))
+    results = resume.resume(run_id, Session(terminal(), None, ""))
     assert mlflow.get_run(run_id).info.status == "FINISHED"
     assert [m.step for m in mlflow.MlflowClient().get_metric_history(run_id, "val/loss")] == [1, 2]
     assert results.weights_sha256 == train(config(images)).weights_sha256
-    assert not session.state_folder(run_id).exists()
+    assert not states.state_folder(run_id).exists()
 
 
 def test_ctrl_c_while_the_report_is_made_is_heard_and_the_run_goes_on(
@@ -174,7 +174,7 @@ def test_ctrl_c_while_the_report_is_made_is_heard_and_the_run_goes_on(
         patch.setattr(report, "png", lambda _: signal.raise_signal(signal.SIGINT) or b"")
         with pytest.raises(Interrupted, match=r"stopped by SIGINT\. Go on with:\n  again [0-9a-f]{32}"):
             train(config(images, epochs=1))
-    session.resume(newest().info.run_id, Session(terminal(), None, ""))
+    resume.resume(newest().info.run_id, Session(terminal(), None, ""))
     assert newest().info.status == "FINISHED"
 
 
@@ -198,13 +198,13 @@ def test_a_failed_run_says_why(store_root: Path, images: Path, monkeypatch: pyte
 )
 def test_resuming_what_is_not_there(store_root: Path, run_id: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        session.resume(run_id, Session(terminal(), None, ""))
+        resume.resume(run_id, Session(terminal(), None, ""))
 
 
 def test_resuming_a_finished_run(store_root: Path, images: Path) -> None:
     train(config(images, epochs=1))
     with pytest.raises(ConfigError, match="has finished"):
-        session.resume(newest().info.run_id, Session(terminal(), None, ""))
+        resume.resume(newest().info.run_id, Session(terminal(), None, ""))
 
 
 def test_resuming_with_other_data_or_without_state(
@@ -216,11 +216,11 @@ def test_resuming_with_other_data_or_without_state(
     extra = next((images / "no_fracture").glob("*.png"))
     moved = extra.rename(images.parent / "elsewhere.png")
     with pytest.raises(DataError, match="digest"):
-        session.resume(run_id, Session(terminal(), None, ""))
+        resume.resume(run_id, Session(terminal(), None, ""))
     moved.rename(extra)
-    (session.state_folder(run_id) / "config.json").unlink()
+    (states.state_folder(run_id) / "config.json").unlink()
     with pytest.raises(ConfigError, match="its training state is not in"):
-        session.resume(run_id, Session(terminal(), None, ""))
+        resume.resume(run_id, Session(terminal(), None, ""))
 
 
 def test_parameters_that_mlflow_run_has_logged_stay(store_root: Path) -> None:
@@ -282,9 +282,9 @@ def test_resuming_a_run_that_is_being_trained_changes_nothing(
     with pytest.raises(Interrupted):
         train(config(images))
     run_id = newest().info.run_id
-    folder = session.state_folder(run_id)
+    folder = states.state_folder(run_id)
     with FileLock(folder / ".lock"), pytest.raises(ConfigError, match="by another process"):
-        session.resume(run_id, Session(terminal(), None, ""))
+        resume.resume(run_id, Session(terminal(), None, ""))
     assert mlflow.get_run(run_id).info.status == "KILLED"
     assert (folder / "state.pt").is_file()
 
@@ -304,7 +304,7 @@ def test_a_store_that_fails_once_loses_no_epoch(
         with pytest.raises(OSError, match="away"):
             train(config(images))
     run_id = newest().info.run_id
-    session.resume(run_id, Session(terminal(), None, ""))
+    resume.resume(run_id, Session(terminal(), None, ""))
     assert [m.step for m in mlflow.MlflowClient().get_metric_history(run_id, "val/loss")] == [1, 2]
 
 
@@ -345,7 +345,7 @@ def test_ctrl_c_before_training_says_that_nothing_can_go_on(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(session.fit, "build_model", stop)
+    monkeypatch.setattr(session, "build_model", stop)
     with pytest.raises(Interrupted, match=r"interrupted\. Nothing was trained yet"):
         train(config(images))
     assert newest().info.status == "KILLED"

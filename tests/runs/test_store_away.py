@@ -12,7 +12,7 @@ import pytest
 
 from fracture.errors import Interrupted
 from fracture.evidence import ARTIFACTS
-from fracture.runs import session
+from fracture.runs import resume, session, states
 from fracture.runs.session import Session
 from fracture.runs.show import Reporter
 from fracture.tracking import experiment, outbox
@@ -65,7 +65,7 @@ def check_complete(run_id: str, epochs: int = EPOCHS) -> None:
     assert set(ARTIFACTS) - sometimes <= {item.path for item in client.list_artifacts(run_id)}
     assert {one.tags[0].value for one in run.inputs.dataset_inputs} == {"train", "val", "test"}
     assert not {"fracture.reason", "fracture.state"} & run.data.tags.keys()
-    assert not session.state_folder(run_id).exists()
+    assert not states.state_folder(run_id).exists()
 
 
 def test_a_server_that_comes_back_is_told_everything_once_and_in_order(
@@ -88,7 +88,7 @@ def test_a_server_that_is_killed_and_comes_back_is_told_everything_once(
     with pytest.raises(Interrupted, match="The run is over"):
         session.train(config(images, epochs=EPOCHS), Session(terminal(), None, "again {run}"))
     server.start()
-    session.resume(run_id := newest(), Session(terminal(), None, "again {run}"))
+    resume.resume(run_id := newest(), Session(terminal(), None, "again {run}"))
     check_complete(run_id)
 
 
@@ -124,7 +124,7 @@ def test_a_database_gone_for_good_leaves_all_on_disk_and_one_command(
             session.train(config(images, epochs=EPOCHS), Session(terminal(), None, "again {run}"))
     assert "Traceback" not in str(stop.value)
     database.start()
-    session.resume(run_id := newest(), Session(terminal(), None, "again {run}"))
+    resume.resume(run_id := newest(), Session(terminal(), None, "again {run}"))
     check_complete(run_id)
 
 
@@ -138,12 +138,12 @@ def test_a_server_gone_for_good_leaves_all_on_disk_and_one_command(
     assert time.monotonic() - over[0] < 60
     assert mlflow.active_run() is None, "nothing is left to be ended, wrongly, with the process"
     run_id = str(stop.value).split()[-1]
-    folder = session.state_folder(run_id)
+    folder = states.state_folder(run_id)
     assert {"best.pth", "results.json", "report.html", outbox.NAME} <= {path.name for path in folder.iterdir()}
     shutil.rmtree(images)  # nothing is decoded, trained or judged again
     server.start()
     digest = json.loads((folder / "results.json").read_text())["weights_sha256"]
-    assert session.resume(run_id, Session(terminal(), None, "again {run}")).weights_sha256 == digest
+    assert resume.resume(run_id, Session(terminal(), None, "again {run}")).weights_sha256 == digest
     check_complete(run_id)
 
 
@@ -163,7 +163,7 @@ def test_artifacts_that_the_server_cannot_store_wait(
     run_id = str(stop.value).split()[-1]
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     assert mlflow.get_run(run_id).info.status != "FINISHED"
-    session.resume(run_id, Session(terminal(), None, "again {run}"))
+    resume.resume(run_id, Session(terminal(), None, "again {run}"))
     check_complete(run_id)
 
 
@@ -179,5 +179,5 @@ def test_a_run_stopped_while_the_server_is_away_goes_on(
             session.train(config(images, epochs=EPOCHS), Session(terminal(), None, "again {run}"))
     server.start()
     run_id = newest()
-    session.resume(run_id, Session(terminal(), None, "again {run}"))
+    resume.resume(run_id, Session(terminal(), None, "again {run}"))
     check_complete(run_id)

@@ -11,7 +11,7 @@ import pytest
 
 from fracture.errors import Interrupted
 from fracture.progress import Terminal
-from fracture.runs import ensemble, evaluate, folds, group, session, states
+from fracture.runs import ensemble, evaluate, folds, group, resume, states
 from fracture.runs.show import Reporter
 from fracture.tracking import artifacts, experiment, query
 from fracture.tracking.run import TrackedRun
@@ -144,7 +144,7 @@ def test_a_server_that_is_not_there_is_one_sentence_and_exit_code_6(
     [
         query.is_there,
         query.tags_of,
-        session.state_of,
+        resume.state_of,
         lambda run: artifacts.fetch(run, ["best.pth"], Path()),
         lambda run: artifacts.fetch_model("models:/m@champion", Path()),
         lambda run: TrackedRun.begin("a run", "train", parent=run),

@@ -12,7 +12,7 @@ from fracture.models import backbones, weights
 from fracture.training.engine import order
 from fracture.training.execution import Plan
 from fracture.training.feed import Feed, Way, way_of
-from fracture.training.fit import Job
+from fracture.training.job import Job
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from fracture.errors import FractureError, Interrupted, MemoryLimitError
 from fracture.models import backbones, checkpoint, weights
 from fracture.training import engine, execution, fit, state
 from fracture.training.conclude import conclude
-from fracture.training.fit import Job
+from fracture.training.job import Job, build_model
 from fracture.training.learner import Learner
 from fracture.training.state import Position
 from fracture.training.watch import Watch
@@ -70,7 +70,7 @@ def make_job(images: Path, tmp_path: Path) -> Callable[..., Job]:
 
 def run(job: Job, listener: Silent | None = None) -> Position:
     watch = Watch(600, job.folder / "train.log", lambda reason: None)
-    return fit.fit(job, fit.build_model(job), watch, listener or Silent())
+    return fit.fit(job, build_model(job), watch, listener or Silent())
 
 
 def digest(job: Job) -> str:
@@ -185,7 +185,7 @@ def test_best_epoch_is_the_earliest_of_equals(metric: str, best: int) -> None:
 
 def test_a_loss_that_is_not_finite_names_the_files(make_job: Callable[..., Job]) -> None:
     job = make_job(lr=1.0, model="test_convnext", epochs=1)
-    model = fit.build_model(job)
+    model = build_model(job)
     with torch.no_grad():
         next(model.parameters()).fill_(float("nan"))
     with pytest.raises(
@@ -328,7 +328,7 @@ def test_a_linear_probe_is_kept_as_it_is_unless_learning_gains(
     make_job: Callable[..., Job], wanted: dict[str, object]
 ) -> None:
     job = make_job(head="probe", features="pyramid", **wanted)
-    model = fit.build_model(job)
+    model = build_model(job)
     before = checkpoint.weights_sha256(model.state_dict())
     watch = Watch(600, job.folder / "train.log", lambda reason: None)
     position = fit.fit(job, model, watch, Silent())
@@ -343,7 +343,7 @@ def test_a_linear_probe_is_kept_as_it_is_unless_learning_gains(
 def test_looking_gives_the_loss_of_a_step(make_job: Callable[..., Job]) -> None:
     job = make_job(model="test_convnext", augmentation="none", class_weights="balanced", label_smoothing=0.1)
     counts = np.array([5, 7, 9])
-    learner = Learner(fit.build_model(job), job.config, job.plan, job.normalize, counts, 1)
+    learner = Learner(build_model(job), job.config, job.plan, job.normalize, counts, 1)
     pixels = torch.from_numpy(job.dataset.pixels(np.arange(8)))
     labels = torch.arange(8) % 3
     looked = learner.look(pixels, labels)

@@ -14,8 +14,8 @@ from fracture.data.dataset import Source, open_dataset
 from fracture.models import backbones, checkpoint, weights
 from fracture.models.backbones import last_layer
 from fracture.training import conclude, execution, fit, probe
-from fracture.training.fit import Job
 from fracture.training.head import fit_probe, read_heads, read_out_of_fold
+from fracture.training.job import Job, build_model
 
 TINY = {"image_size": 32, "batch_size": 8, "threads": 1, "memory_format": "contiguous", "precision": "fp32"}
 
@@ -44,7 +44,7 @@ CASES = {
 
 @pytest.mark.parametrize(("job", "tried"), CASES.items(), indirect=["job"])
 def test_the_statistics_are_those_that_the_head_was_fitted_with(job: Job, tried: tuple[str, ...]) -> None:
-    model = fit.build_model(job)
+    model = build_model(job)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     fitted = fit_probe(job, model, lambda *_: None)
     assert tuple(fitted.losses) == tried
@@ -70,7 +70,7 @@ def test_the_better_in_cross_validation_is_kept(job: Job, better: str, monkeypat
         return probe.Head(head.weight, head.bias, head.strengths, 0.1 if seen[-1] == better else 0.2)
 
     monkeypatch.setattr(probe, "fit", judged)
-    model = fit.build_model(job)
+    model = build_model(job)
     before = statistics(model)
     assert fit_probe(job, model, lambda *_: None).batch_norm == better
     assert torch.equal(statistics(model), before) == (better == "pretrained")
@@ -78,7 +78,7 @@ def test_the_better_in_cross_validation_is_kept(job: Job, better: str, monkeypat
 
 @pytest.mark.parametrize("job", [("test_resnet", "pretrained")], indirect=True)
 def test_every_image_but_those_of_the_test_is_answered_by_a_head_that_has_not_seen_it(job: Job) -> None:
-    model = fit.build_model(job)
+    model = build_model(job)
     fitted = fit_probe(job, model, lambda *_: None)
     kept = read_out_of_fold(job.folder)
     assert kept is not None
@@ -103,7 +103,7 @@ def test_every_image_but_those_of_the_test_is_answered_by_a_head_that_has_not_se
 
 @pytest.mark.parametrize("job", [("test_resnet", "pretrained")], indirect=True)
 def test_a_head_that_was_fitted_again_can_be_told_from_the_selected_one_after_any_crash(job: Job) -> None:
-    model = fit.build_model(job)
+    model = build_model(job)
     fitted = fit_probe(job, model, lambda *_: None)
     heads = read_heads(job.folder)
     assert heads is not None
@@ -133,7 +133,7 @@ def test_a_head_that_was_fitted_again_can_be_told_from_the_selected_one_after_an
 @pytest.mark.parametrize("job", [("test_resnet", "pretrained")], indirect=True)
 def test_refit_false_leaves_the_head_alone(job: Job) -> None:
     job = replace(job, config=job.config.model_copy(update={"refit": False}))
-    fit_probe(job, fit.build_model(job), lambda *_: None)
+    fit_probe(job, build_model(job), lambda *_: None)
     assert read_heads(job.folder) is None
     assert read_out_of_fold(job.folder) is not None
 

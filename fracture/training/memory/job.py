@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fracture.files import replacing, write_json
 from fracture.training.execution import Plan
-from fracture.training.fit import Job
+from fracture.training.job import Job
 from fracture.training.memory.alternatives import require_plan
 from fracture.training.memory.card import Card
 from fracture.training.memory.figure import draw
