@@ -51,7 +51,7 @@ def worker(study: str, storage: str, worker: str, **overrides: str | int | None)
     from fracture.tracking import store
     from fracture.tracking.liveness import me
     from tuning import storage as storages
-    from tuning.tune import join
+    from tuning.join import join
 
     store.connect()
     changed = {name: str(value) for name, value in overrides.items() if value is not None}

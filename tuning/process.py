@@ -6,13 +6,13 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from tuning.messages import Batch, Epoch, Outcome, Planned
+from tuning.stop import Stop
 
 R = TypeVar("R")
 _FORKS = "forkserver" in multiprocessing.get_all_start_methods()  # not on Windows: there each trial imports anew
@@ -38,13 +38,6 @@ class Listener(Protocol):
 
     def stopping(self, reason: str) -> None:
         """It was told to save how far it has come, and to end."""
-
-
-@dataclass
-class Stop:
-    """Asked to stop, by a signal; ``reason`` is empty until then."""
-
-    reason: str = ""
 
 
 def warm_up() -> None:

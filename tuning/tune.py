@@ -1,20 +1,17 @@
 """The story of a study: prepared, begun or taken up again, worked at, concluded."""
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
-from types import FrameType
 
 import optuna
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 
-from fracture.config import TrainConfig, changed, parse, seeds
+from fracture.config import TrainConfig, changed, seeds
 from fracture.data.audit.report import AuditReport
 from fracture.errors import ConfigError, Interrupted
 from fracture.failures import explained
@@ -29,11 +26,11 @@ from tuning.budget import Verdict, judge_batches
 from tuning.config import TuneConfig, powers_of_two
 from tuning.final import train_best
 from tuning.prepare import prepare
-from tuning.process import Stop
 from tuning.record import StudyRecord
 from tuning.space import space_of
+from tuning.stop import Stop, stoppable
 from tuning.task import Task, with_threads
-from tuning.worker import Worker, stale
+from tuning.worker import Worker, folder_of, stale
 
 
 @dataclass(frozen=True)
@@ -105,54 +102,6 @@ def budget(tuning: TuneConfig, task: Task, terminal: Terminal) -> list[Verdict]:
     title = f"Batches of {task.backbone.name.split('.')[0]} on {where}; limit {task.limit_gib:g} GiB"
     terminal.table(title, ["batch", "predicted GiB", "searched", "why"], rows)
     return verdicts
-
-
-def join(name: str, url: str, overrides: Mapping[str, str], worker: str, terminal: Terminal) -> None:
-    """Work at a study that another process has begun, until it is finished.
-
-    Args:
-        name: of the study.
-        url: of its storage.
-        overrides: settings that differ on this machine (data, weights, cache_dir, threads, stall_seconds, trials).
-        worker: name of this worker, which its sampler's numbers follow from.
-        terminal: shows how it goes.
-
-    Raises:
-        ConfigError: no such study, or other data, weights or hardware than its own.
-        Interrupted: a signal stopped it.
-    """
-    with storage.closing(storage.open_storage(url, stale)) as kept:
-        _join(name, kept, overrides, worker, terminal)
-
-
-def _join(name: str, kept: RDBStorage, overrides: Mapping[str, str], worker: str, terminal: Terminal) -> None:
-    try:
-        own = optuna.load_study(study_name=name, storage=kept)
-    except KeyError as error:
-        known = ", ".join(sorted(optuna.get_all_study_names(kept))) or "none"
-        raise ConfigError(f"study={name}: is not in this storage. Allowed: {known}") from error
-    found = record.read(own)
-    if found is None or not found.run:
-        raise ConfigError(f"study={name}: was not started yet; start it with `python -m tuning`, then join")
-    trials = int(overrides.get("trials", found.tuning.trials))
-    local = {key: value for key, value in overrides.items() if key != "trials"}
-    config = parse(found.config.model_dump() | local | {"recipe": "seed", "audit": "off"}, "python -m tuning worker")
-    with gpus.claim(config.device):
-        process.warm_up()
-        task, _ = prepare(found.tuning.model_copy(update={"recipe": "seed"}), config, terminal, joining=True)
-        if task.digest() != found.task:
-            digests = {split: task.dataset.manifest.digest(split) for split in found.data}
-            raise ConfigError(
-                f"study={name}: has data {found.data} and weights from {found.weights}; here they are {digests} and "
-                f"from {task.weights.origin}. Bring the same ones here (--data, --weights), and the same version of "
-                "this project."
-            )
-        own.pruner = study.pruner_of(found.tuning.pruner, task.plan.epochs - task.judged_first)
-        with stoppable() as stop:
-            joined = Worker(own, kept, found, task, trials, found.run, worker, folder_of(name), terminal, stop)
-            joined.settle_kept()
-            joined.keep_best()  # that of a worker here which died before it could
-            joined.work()
 
 
 def _begin(
@@ -284,24 +233,3 @@ def _worker(opened: Opened, task: Task, name: str, terminal: Terminal, stop: Sto
     return Worker(
         opened.study, opened.storage, opened.record, task, trials, opened.run.id, name, folder, terminal, stop
     )
-
-
-def folder_of(name: str) -> Path:
-    """Where the states of a study's trials lie on this machine."""
-    return store.project_root() / "mlruns" / "tuning" / name
-
-
-@contextmanager
-def stoppable() -> Iterator[Stop]:
-    """SIGINT and SIGTERM are kept for the next safe moment; ``mlflow run`` sends both at once."""
-    stop = Stop()
-
-    def note(number: int, _: FrameType | None) -> None:
-        stop.reason = stop.reason or f"stopped by {signal.Signals(number).name}"
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_IGN if stop.reason else handler)

@@ -21,14 +21,15 @@ from fracture.failures import explained
 from fracture.progress import LOG, Terminal, Working
 from fracture.runs.delivery import PATIENCE
 from fracture.tables import counted
-from fracture.tracking import liveness
+from fracture.tracking import liveness, store
 from fracture.tracking.run import TrackedRun
 from fracture.training import fit
 from fracture.training.memory.plan import MemoryPlan
 from tuning import process, storage, study, tracked, trial
-from tuning.messages import Batch, Epoch, Outcome, Planned
-from tuning.process import Stop
+from tuning.listener import Listener
+from tuning.messages import Outcome
 from tuning.record import StudyRecord
+from tuning.stop import Stop
 from tuning.task import Task
 
 _MOST_FAILURES = 3  # one after the other: what fails again and again is no matter of its parameters
@@ -79,7 +80,7 @@ class Worker:
         """Train trials until enough are finished, by whomever.
 
         Raises:
-            Interrupted: a signal optuna_trial for it; the same command goes on.
+            Interrupted: a signal asked for it; the same command goes on.
             FractureError: several trials in a row failed of something unforeseen.
         """
         failures = 0
@@ -149,14 +150,14 @@ class Worker:
         optuna_trial.set_user_attr(study.RUN, run.id)
         plan = self._plans[int(values["batch_size"])]
         work = trial.Work(self.task, values, plan, self._place(self.study.trials[number]))
-        listener = _Listener(optuna_trial, run, self.task, bars, self.terminal)
+        listener = Listener(optuna_trial, run, self.task, bars, self.terminal)
         with _ended_badly(run):
             outcome = process.run(trial.main, work, listener, self.stop)
             listener.costs(time.monotonic() - began, plan)
         return self._conclude(optuna_trial, run, listener, outcome, work.folder)
 
     def _conclude(
-        self, optuna_trial: optuna.Trial, run: tracked.TrialRun, listener: "_Listener", outcome: Outcome, folder: Path
+        self, optuna_trial: optuna.Trial, run: tracked.TrialRun, listener: "Listener", outcome: Outcome, folder: Path
     ) -> float:
         kind, reason = outcome.kind, outcome.reason
         optuna_trial.set_user_attr("reason", reason[:1000])
@@ -244,6 +245,11 @@ class Worker:
             self.terminal.say(f"trial {gone.number} was lost: {reason}{'; it is tried again' if again else ''}")
 
 
+def folder_of(name: str) -> Path:
+    """Where the states of a study's trials lie on this machine."""
+    return store.project_root() / "mlruns" / "tuning" / name
+
+
 def stale(own: optuna.Study, gone: FrozenTrial) -> None:
     """What Optuna calls for a trial without a sign of life, which it has failed."""
     study.retry(own, gone)
@@ -285,75 +291,3 @@ def _ended_badly(run: tracked.TrialRun) -> Iterator[None]:
     except BaseException as error:
         run.end("FAIL", str(error) or type(error).__name__)
         raise
-
-
-class _Listener:
-    """Passes on how a trial goes to Optuna, the tracker and the screen; a `process.Listener`."""
-
-    def __init__(
-        self, optuna_trial: optuna.Trial, run: tracked.TrialRun, task: Task, bars: Working, terminal: Terminal
-    ) -> None:
-        self._optuna_trial, self._run, self._task, self._bars = optuna_trial, run, task, bars
-        self._terminal = terminal
-        self.values: list[float] = []
-        self._epochs: list[Epoch] = []
-        self.measured_gib = 0.0
-        self._training_seconds = 0.0
-
-    @property
-    def best(self) -> float:
-        """What the study compares: the metric at the trial's best epoch, of one at least."""
-        return min(self.values) if self._task.minimised else max(self.values)
-
-    def _best_epoch(self) -> dict[str, float]:
-        """Its number and what validation said of it, named as in a run of training."""
-        if not self._epochs:
-            return {}
-        chosen = self._epochs[self.values.index(self.best)]
-        values = {name: value for name, value in chosen.metrics.items() if name.startswith("val_")}
-        return {f"best_{name}": value for name, value in values.items()} | {"best_epoch": float(chosen.number)}
-
-    def planned(self, message: Planned) -> None:
-        """Log the plan."""
-        self._run.planned(message.plan)
-
-    def batch(self, message: Batch) -> None:
-        """Show it."""
-        self._bars(f"trial {self._optuna_trial.number}, {message.phase}", message.done, message.total)
-
-    def epoch(self, message: Epoch) -> bool:
-        """Log it, report it, and ask the pruner."""
-        metrics = message.metrics
-        self._run.epoch(message)
-        self._training_seconds += 0.0 if message.earlier else metrics["epoch_seconds"]
-        card = self._task.plan.card
-        context = card.context_gib if card else 0.0  # not counted by torch's allocator
-        self.measured_gib = max(self.measured_gib, metrics["peak_memory_gib"] + context)
-        value = metrics[self._task.config.select_metric]
-        self.values.append(value)
-        self._epochs.append(message)
-        self._bars(f"trial {self._optuna_trial.number}, epochs", message.number, self._task.plan.epochs)
-        learned = message.number - self._task.judged_first
-        if not learned:
-            return True
-        self._optuna_trial.report(value, learned)
-        return not self._optuna_trial.should_prune()
-
-    def stopping(self, reason: str) -> None:
-        """Say it."""
-        self._terminal.say(f"{reason}: trial {self._optuna_trial.number} saves how far it has come.")
-
-    def costs(self, seconds: float, plan: MemoryPlan) -> None:
-        """Log what the trial has cost, and what it cost beyond its training."""
-        found = {
-            "seconds": seconds,
-            "overhead_seconds": seconds - self._training_seconds,
-            "measured_gib": self.measured_gib,
-            "predicted_gib": plan.prediction.process_gib,
-            "epochs": float(len(self.values)),
-        }
-        for name, value in found.items():
-            self._optuna_trial.set_user_attr(name, round(value, 3))
-        self._run.note({f"trial_{name}": value for name, value in found.items()}, step=len(self.values))
-        if best := self._best_epoch():
-            self._run.note(best, step=0)

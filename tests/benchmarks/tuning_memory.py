@@ -25,7 +25,7 @@ from tuning import process, storage, trial
 from tuning.config import TuneConfig, parse_tuning, powers_of_two
 from tuning.messages import Batch, Epoch, Planned
 from tuning.prepare import prepare
-from tuning.process import Stop
+from tuning.stop import Stop
 from tuning.task import Task
 from tuning.tune import tune
 

@@ -13,7 +13,7 @@ import pytest
 
 from tuning import process
 from tuning.messages import Batch, Epoch, Outcome, Planned
-from tuning.process import Stop
+from tuning.stop import Stop
 
 ROOT = Path(__file__).parents[2]
 

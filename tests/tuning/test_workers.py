@@ -22,6 +22,7 @@ from tests.tuning.test_tune import FAST
 from tuning import record, storage
 from tuning import tune as story
 from tuning.config import parse_tuning
+from tuning.join import join
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -74,9 +75,9 @@ def test_workers_share_a_study(
 
     other = Terminal(Console(file=io.StringIO()))
     with pytest.raises(ConfigError, match=f"is not in this storage. Allowed: {name}"):
-        story.join("another", storage.address("auto"), {}, "x", other)
+        join("another", storage.address("auto"), {}, "x", other)
     with pytest.raises(ConfigError, match="Bring the same ones here"):
-        story.join(name, storage.address("auto"), {"data": "demo"}, "x", other)
+        join(name, storage.address("auto"), {"data": "demo"}, "x", other)
 
 
 def test_turns_on_a_server(postgres: str, tmp_path: Path) -> None:
