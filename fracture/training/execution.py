@@ -152,7 +152,7 @@ def idle_cores(seconds: float = 0.3) -> float:
 
     before, began = used(), time.monotonic()
     time.sleep(seconds)
-    return len(allowed) - max(0.0, used() - before) / (time.monotonic() - began)
+    return max(0.0, len(allowed) - max(0.0, used() - before) / (time.monotonic() - began))  # ticks are coarse
 
 
 def _quota() -> int | None:
