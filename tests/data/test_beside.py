@@ -153,6 +153,14 @@ def test_what_stands_for_no_patient_joins_no_images(write: Write) -> None:
     assert len(groups) == 12
 
 
+@pytest.mark.parametrize("column", ["label", "Befund"])
+def test_classes_called_as_folders_are_no_paths(column: str, write: Write) -> None:
+    root = write("meta.csv", [["patient", column], *([f"p{i}", _folder(name)] for i, name in enumerate(NAMES))])
+    assert len({row.group for row in read_folder(root, []).rows}) == 12
+    with pytest.raises(DataError, match="no column for path"):
+        _gather(root / "meta.csv")
+
+
 def test_splits_of_tables_are_said(write: Write) -> None:
     root = write("meta.csv", [["file", "set"], *([name, ("train", "test")[i % 2]] for i, name in enumerate(NAMES))])
     note = "the splits in meta.csv, column set, are not used"

@@ -130,7 +130,9 @@ def _find_path(
         others.discard(meaning["patient"])  # it may name the images
     could = [name for name in names if name not in others and name not in labels]
     column, note = path_column(path, could, rows, index, known)
-    column = column or path_column(path, names, rows, index, [])[0]  # the patient's may name the image as well
+    known = [meaning[m] for m in ("label", "split") if m in meaning]  # a class is called as a folder
+    could = [name for name in names if name not in known]  # the patient's may name the image as well
+    column = column or path_column(path, could, rows, index, [])[0]
     meaning |= {"path": column} if column else {}
     return [note] if note else []
 

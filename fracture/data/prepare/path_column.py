@@ -15,6 +15,7 @@ _LOOKED_AT = 50  # rows
 _MOSTLY = 0.8  # of the values of a column of paths lead to a file
 _DISTINCT = 0.9  # of the values of a column that could be one of paths as well are other ones than those before
 _REPEATED = 0.2  # likewise, of identifiers of images that several rows name
+_FOLDERS = 0.5  # likewise, of folders: those of classes are named by more rows
 IDENTIFIER = re.compile(r"(?:.*_)?(?:id|no|nr|num|number|key|hash|uid|identifier|hn|uhid)s?|.*nummer")
 _ROW_NUMBERS = re.compile(r"column_\d+|unnamed:_\d+|index|level_0|row|#")  # columns that programs add
 
@@ -42,7 +43,8 @@ def path_column(
         listed = [name for name in known if name in plainly]
         return (known[0], "") if len(listed) == 1 else (_only(path, known[0], listed, rows, index), "")
     sure = {*known, *plainly}
-    leading = [name for name in names if _leads(name, rows, index) and (name in sure or not _by_chance(name, rows))]
+    leading = [name for name in names if _leads(name, rows, index)]
+    leading = [name for name in leading if name in sure or not _by_chance(name, rows, index)]
     best = max(leading, key=lambda name: (name in plainly, _hits(name, rows, index)), default="")
     first = known[0] if known else best
     other = [name for name in leading if name in plainly and name != first and _differ(first, name, rows, index)]
@@ -102,9 +104,15 @@ def _is_counting(name: str, rows: Rows) -> bool:
     return len(numbers) == len(values) and all(b - a == 1 for a, b in pairwise(numbers))
 
 
-def _by_chance(name: str, rows: Rows) -> bool:
-    """Whether a column of numbers leads to files called ``1``, ``2``, ... though it may be of ages, counts or rows."""
-    if not all(row[name].removesuffix(".0").isdecimal() for row in rows if row[name]):
+def _by_chance(name: str, rows: Rows, index: FileIndex) -> bool:
+    """Whether a column leads to images though it may be one of ages, counts or rows, or of classes or body parts.
+
+    The former lead to files called ``1``, ``2``, ..., the latter to folders.
+    """
+    values = {row[name] for row in rows if row[name]}
+    if all(index.find(value).folder for value in values):
+        return not is_distinct(name, rows, _FOLDERS)
+    if not all(value.removesuffix(".0").isdecimal() for value in values):
         return False
     if _ROW_NUMBERS.fullmatch(plain(name)) and _is_counting(name, rows):
         return True
