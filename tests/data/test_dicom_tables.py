@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fracture.data.folders import read_folder
 from fracture.data.prepare.config import PrepareConfig
+from fracture.data.prepare.gather import gather
 from fracture.data.prepare.prepare import Prepared, prepare, write
 from fracture.errors import DataError
 from tests.data.dicoms import make
@@ -224,3 +226,43 @@ def test_a_folder_of_studies_is_refused_with_the_command_that_reads_its_table(fi
     _table(files, {"Accession No": _accession})
     with pytest.raises(DataError, match=r"ris\.csv --columns 'path=Accession No,label=label'"):
         prepare([files], PrepareConfig(near_duplicates=False), files / "out.csv")
+
+
+def _sorted(files: Path, study: int = 0) -> Path:
+    """The studies in folders of their classes, but for one in the other class's."""
+    for s in range(STUDIES):
+        (files / "set" / _label(s + 2 * (s == study - 1))).mkdir(parents=True, exist_ok=True)
+        (files / f"DICOM/ST{s:03}").rename(files / "set" / _label(s + 2 * (s == study - 1)) / f"ST{s:03}")
+    return files / "set"
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [{"accession": _accession, "person": _mrn}, {"study_uid": _study, "mrn": _mrn}, {"mrn": _mrn, "StudyDate": _date}],
+    ids=lambda columns: ",".join(columns),
+)
+def test_a_table_beside_folders_of_classes_is_read_too(columns: dict[str, Cell], files: Path) -> None:
+    root = _sorted(files)
+    _table(root, columns)
+    problems: list[str] = []
+    manifest, prepared = read_folder(root, problems), _prepare(root)
+    assert not problems
+    for rows in (manifest.rows, prepared.manifest.rows):
+        held = {s: {row.group for row in rows if row.path.parent.name == f"ST{s:03}"} for s in range(STUDIES)}
+        assert all(len(who) == 1 and who == held[s ^ 1] for s, who in held.items())
+        assert len({row.group for row in rows}) == STUDIES // 2
+        assert not any("MRN" in row.group for row in rows)
+    assert any("6 patients, for 24 of 24 images, found by " in note for note in manifest.notes)
+
+
+def test_a_table_that_contradicts_the_folders_is_refused_with_commands_that_run(files: Path) -> None:
+    root = _sorted(files, 5)
+    table, problems = _table(root, {"Accession No": _accession}), list[str]()
+    told = "its column label contradicts the folders of 2 of 24 images, e.g. no_fracture/ST004/IM0 lies "
+    with pytest.raises(DataError, match=told) as refused:
+        gather([root], PrepareConfig(), root)
+    read_folder(root, problems)
+    assert str(refused.value) in problems
+    assert f"{table} --columns 'path=Accession No,label=label'" in str(refused.value)
+    for columns in ("", "path=Accession No,label=label"):
+        assert _labels(_prepare(table, columns=columns))["ST004/IM0"] == "fracture"

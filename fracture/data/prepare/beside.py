@@ -9,8 +9,10 @@ from pathlib import Path
 
 from fracture.data.annotations import Annotated
 from fracture.data.class_names import MAX_CLASSES, spelling, structure
+from fracture.data.inspection.identity import digest, is_placeholder
 from fracture.data.listing import some
 from fracture.data.manifest import split_name
+from fracture.data.patients import plain_identifier
 from fracture.data.prepare.cells import is_unknown
 from fracture.data.prepare.columns import OURS, SPELLINGS, Columns, find_columns
 from fracture.data.prepare.index import FileIndex
@@ -30,7 +32,8 @@ class Beside:
     """What the tables of a tree say of its images.
 
     Attributes:
-        patients: identifier by the image's path from the root, of those that a table names one for.
+        patients: identifier by the image's path from the root, of those that a table names one for; where tags of DICOM
+            files name images, it tells of nobody.
         notes: what was found, in sentences.
     """
 
@@ -67,8 +70,10 @@ def read_beside(tree: Tree, labels: Mapping[str, str], insisted: bool = False) -
     """
     patients: dict[str, str] = {}
     notes: list[str] = []
+    indexes: dict[Path, FileIndex] = {}
+    named_by_tags = False
     for place in [place for place in tree.labels if is_table(Path(place))][:_MOST]:
-        table = _read(tree, place)
+        table = _read(tree, place, indexes)
         if table is None:
             continue
         if not insisted:
@@ -76,8 +81,20 @@ def read_beside(tree: Tree, labels: Mapping[str, str], insisted: bool = False) -
         column = table.columns.one.get("patient", "")
         new = {image: who for image, who in table.values(column).items() if image not in patients} if column else {}
         patients |= new
+        named_by_tags |= table.columns.tagged is not None
         notes += _said(table, place, column, new, len(labels))
-    return Beside(patients, (*notes, *_split_lists(tree)))
+    return Beside(_nameless(patients) if named_by_tags else patients, (*notes, *_split_lists(tree)))
+
+
+def _nameless(patients: Mapping[str, str]) -> dict[str, str]:
+    """The patients of images, each called by a digest of the path of its first image."""
+    first: dict[str, str] = {}
+    for image in sorted(patients):
+        first.setdefault(plain_identifier(patients[image]), image)
+    return {
+        image: who if is_placeholder(who) else digest(first[plain_identifier(who)], b"")
+        for image, who in patients.items()
+    }
 
 
 def _split_lists(tree: Tree) -> list[str]:
@@ -109,31 +126,32 @@ def check_boxes(tree: Tree, labels: Mapping[str, str], sets: Sequence[Annotated]
             )
 
 
-def _read(tree: Tree, place: str) -> _Table | None:
+def _read(tree: Tree, place: str, indexes: dict[Path, FileIndex]) -> _Table | None:
     """A table of the tree; None where it is not understood, is one of ours, or names none of the images."""
     path = tree.root / place
     held = frozenset(tree.images)
     around = path.parent.relative_to(tree.root).as_posix()
     base = path.parent if any(image.startswith(f"{around}/") for image in held) else tree.root
-    index = FileIndex(base, tree=tree if base == tree.root else None)
+    index = indexes.get(base) or FileIndex(base, tree=tree if base == tree.root else None)
+    indexes[base] = index
     try:
         with open_table(path, foreign=True) as table:
             rows = [row for _, row in table.rows]
         if set(table.names) >= OURS:
             return None
-        columns = find_columns(path, table.names, rows, {}, index, False, table.header, resplit=True)
+        columns = find_columns(path, table.names, rows, {}, index, False, table.header, True, tags=True)
     except DataError:
         return None
     column = columns.one["path"]
     found = []
     for row in rows:
-        place_of = index.find(row[column])
+        place_of = columns.place(row, index)
         elsewhere = place_of.elsewhere and index.has_folder_of(row[column])
         own = [] if elsewhere else [one for file in place_of.files if (one := _below(tree, file)) in held]
         found += [(row, own)] if own else []
     images = {image for _, own in found for image in own}
     named = column in [named_column(spelt, table.names) for spelt in SPELLINGS["path"]]
-    by_chance = not named and len(images) < _OWN * len(rows)
+    by_chance = not named and not columns.tagged and len(images) < _OWN * len(rows)
     return None if by_chance or not images else _Table(path, base, columns, found)
 
 
@@ -200,8 +218,10 @@ def _said(table: _Table, place: str, column: str, new: Mapping[str, str], images
     notes = []
     if new:
         count = len(set(new.values()))
+        tagged = table.columns.tagged
+        by = f", found by {tagged.files.tag} in their headers" if tagged else ""
         notes.append(f"patients come from {place}, column {column}: {count:,} patients, for {len(new):,} of {images:,} "
-                     "images")  # fmt: skip
+                     f"images{by}")  # fmt: skip
     if split := table.columns.one.get("split", ""):
         notes.append(f"the splits in {place}, column {split}, are not used")
     return notes
