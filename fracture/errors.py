@@ -44,7 +44,7 @@ class DataError(FractureError):
     exit_code = 3
 
     def __init__(self, problems: Sequence[str] | str, hint: str = "") -> None:
-        self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
+        self.problems, self.hint = (problems,) if isinstance(problems, str) else tuple(problems), hint
         shown = self.problems[0] if len(self.problems) == 1 else "\n".join(f"- {p}" for p in self.problems)
         count = "" if len(self.problems) == 1 else f"{len(self.problems)} problems with the data:\n"
         super().__init__(count + shown + (f"\n{hint}" if hint else ""))

@@ -11,6 +11,7 @@ from fracture.data.folders import read_folder
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.gather import gather
 from fracture.data.prepare.prepare import Prepared, prepare, write
+from fracture.data.prepare.tables import read_paths, read_studies
 from fracture.errors import DataError
 from tests.data.dicoms import make
 
@@ -266,3 +267,27 @@ def test_a_table_that_contradicts_the_folders_is_refused_with_commands_that_run(
     assert f"{table} --columns 'path=Accession No,label=label'" in str(refused.value)
     for columns in ("", "path=Accession No,label=label"):
         assert _labels(_prepare(table, columns=columns))["ST004/IM0"] == "fracture"
+
+
+@pytest.mark.parametrize("columns", [{"Anforderung": _accession}, {"sop": lambda s: f"{_study(s)}.{s % 2}.9"}])
+def test_a_table_of_what_is_to_be_predicted_names_files_by_tags(columns: dict[str, Cell], files: Path) -> None:
+    table = _table(files, {**columns, "mrn": _mrn}, range(3))
+    views = [{0, 1}] * 3 if "Anforderung" in columns else [{0}, {1}, {0}]
+    images = [[files / f"DICOM/ST{s:03}/IM{v}" for v in views[s]] for s in range(3)]
+    assert read_paths(table) == [one for own in images for one in own]
+    assert read_studies(table) == {str(own[0]): own for own in images}
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"accession": lambda s: _accession(s) if s else "99"}, r"ris.csv:2: no DICOM file has its Acc"),
+        ({"accession": _accession, "prior_accession": _prior}, "(?s)lead to different DICOM files.*take out others"),
+        ({"mrn": _mrn}, "(?s)a patient alone says no study.*Add a column with the AccessionNumber"),
+        ({"age": _number}, "of 24 DICOM files none has a value"),
+    ],
+)
+def test_what_is_to_be_predicted_must_be_there(columns: dict[str, Cell], message: str, files: Path) -> None:
+    with pytest.raises(DataError, match=message) as refused:
+        read_paths(_table(files, columns))
+    assert not [one for one in ("77000", "MRN1", "--columns") if one in str(refused.value)]

@@ -109,6 +109,10 @@ class Tagged:
         tag = self.files.tag
         return f"no row that is used names it (by its {tag})" if tags[tag] else f"has no {tag}, so no row names it"
 
+    def study(self, path: str) -> str:
+        """What tells the study of a file from others; its path where the file says none."""
+        return self._tags[path][STUDY] or path
+
     def note(self) -> str:
         """How images are found, in a sentence."""
         tag = self.files.tag

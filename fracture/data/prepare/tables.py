@@ -135,10 +135,10 @@ def _nothing_usable(path: Path, index: FileIndex, excluded: Sequence[Exclusion],
 
 
 def read_paths(path: Path) -> list[Path]:
-    """The images that a CSV names, each once; it needs no labels.
+    """The images that a CSV names, by their files or by a tag of DICOM files, each once; it needs no labels.
 
     Raises:
-        DataError: not a CSV, no column of paths, or a row whose file is not there.
+        DataError: not a CSV, no column that leads to images, or a row that leads to none.
     """
     return list(dict.fromkeys(file for _, files in _found(path)[1] for file in files))
 
@@ -147,18 +147,24 @@ def read_studies(path: Path) -> dict[str, list[Path]]:
     """The images of each study that a CSV names, an image once a study; without that column, of each patient or group.
 
     An image of neither is a study of its own, by its path. Studies of two patients are two, be their names the same.
+    Where tags name DICOM files, these say the studies, which are called after their first images.
 
     Raises:
         DataError: as `read_paths`, or there is no column of studies, patients or groups.
     """
     columns, rows = _found(path)
-    names = list(rows[0][0]) if rows else []
-    study = next((name for name in names if name is not None and plain(name) in STUDY), "")
+    studies: dict[str, dict[Path, None]] = {}
+    if columns.tagged:
+        names: dict[str, str] = {}
+        for file in [file for _, files in rows for file in files]:
+            name = names.setdefault(columns.tagged.study(str(file)), str(file))
+            studies.setdefault(name, {})[file] = None
+        return {name: list(files) for name, files in studies.items()}
+    study = next((name for name in rows[0][0] if name is not None and plain(name) in STUDY), "") if rows else ""
     patient = columns.one.get("patient", "")
     if not study and not patient:
         raise DataError(f"{path}: no column study, patient or group says which images belong together")
     meant = [name for name in dict.fromkeys((patient, study)) if name]
-    studies: dict[str, dict[Path, None]] = {}
     for row, files in rows:
         own = [row[name].strip() for name in meant] if row[study or patient].strip() else []
         for file in files:
@@ -166,28 +172,29 @@ def read_studies(path: Path) -> dict[str, list[Path]]:
     return {name: list(files) for name, files in studies.items()}
 
 
-def _found(path: Path) -> tuple[Columns, list[tuple[Mapping[str | None, str], list[Path]]]]:
+def _found(path: Path) -> tuple[Columns, list[tuple[Row, list[Path]]]]:
     """The columns of a CSV, and each row with the images that it names.
 
     Raises:
         DataError: see `read_paths`.
     """
     index = FileIndex(path.parent, anywhere=True)
-    with open_table(path) as table:
+    with open_table(path, foreign=True) as table:
         rows = list(table.rows)
     held = [row for _, row in rows]
     try:
-        columns = find_columns(path, table.names, held, {}, index, labelled=False, header=table.header, resplit=True)
+        columns = find_columns(path, table.names, held, {}, index, False, table.header, resplit=True, tags=True)
     except DataError as error:
-        raise DataError(error.problems, "Call the column of the images path.") from error
-    column = columns.one["path"]
-    found: list[tuple[Mapping[str | None, str], list[Path]]] = []
+        way = "Call the column of the images path, and take out others that name images."
+        raise DataError(error.problems, error.hint if error.hint and "--" not in error.hint else way) from error
+    found: list[tuple[Row, list[Path]]] = []
     problems = []
     for number, row in rows:
-        place = index.find(row[column])
+        place = columns.place(row, index)
         found.append((row, [Path(file) for file in place.files]))
         if not place.files:
-            problems.append(f"{path}:{number} {row[column][:300]}: {place.problem}")
+            named = "" if columns.tagged else f" {row[columns.one['path']][:300]}"
+            problems.append(f"{path}:{number}{named}: {place.problem}")
     if problems:
         raise DataError(problems[:20] + ([f"... and {len(problems) - 20} more"] if len(problems) > 20 else []))
     return columns, found
