@@ -146,7 +146,9 @@ def test_files_that_another_table_names_are_not_left_out(files: Path) -> None:
     table = _table(files, {"accession": _accession}, range(6)).rename(files / "north.csv")
     other = _table(files, {"accession": _accession}, range(6, 11))
     config = PrepareConfig(near_duplicates=False, patients="ignore")
-    prepared = prepare([table, other], config, files / "out.csv")
+    said: list[str] = []
+    prepared = prepare([table, other], config, files / "out.csv", lambda what, *_: said.append(what))
+    assert said.count("reading headers") == 24, "once for both tables"
     assert len(prepared.manifest.rows) == 22
     assert ["/".join(Path(one.path).parts[-2:]) for one in prepared.excluded] == ["ST011/IM0", "ST011/IM1"]
 

@@ -15,7 +15,7 @@ from fracture.data.manifest import split_name
 from fracture.data.patients import plain_identifier
 from fracture.data.prepare.cells import is_unknown
 from fracture.data.prepare.columns import OURS, SPELLINGS, Columns, find_columns
-from fracture.data.prepare.index import FileIndex
+from fracture.data.prepare.index import Indexes
 from fracture.data.prepare.label_column import FRACTURED, said_columns
 from fracture.data.prepare.pairs import canonical
 from fracture.data.prepare.paths import split_of
@@ -70,7 +70,7 @@ def read_beside(tree: Tree, labels: Mapping[str, str], insisted: bool = False) -
     """
     patients: dict[str, str] = {}
     notes: list[str] = []
-    indexes: dict[Path, FileIndex] = {}
+    indexes = Indexes()
     named_by_tags = False
     for place in [place for place in tree.labels if is_table(Path(place))][:_MOST]:
         table = _read(tree, place, indexes)
@@ -126,14 +126,13 @@ def check_boxes(tree: Tree, labels: Mapping[str, str], sets: Sequence[Annotated]
             )
 
 
-def _read(tree: Tree, place: str, indexes: dict[Path, FileIndex]) -> _Table | None:
+def _read(tree: Tree, place: str, indexes: Indexes) -> _Table | None:
     """A table of the tree; None where it is not understood, is one of ours, or names none of the images."""
     path = tree.root / place
     held = frozenset(tree.images)
     around = path.parent.relative_to(tree.root).as_posix()
     base = path.parent if any(image.startswith(f"{around}/") for image in held) else tree.root
-    index = indexes.get(base) or FileIndex(base, tree=tree if base == tree.root else None)
-    indexes[base] = index
+    index = indexes.of(base, tree=tree if base == tree.root else None)
     try:
         with open_table(path, foreign=True) as table:
             rows = [row for _, row in table.rows]

@@ -14,6 +14,7 @@ from fracture.data.originals import originals
 from fracture.data.prepare.archives import ENDINGS, extract, is_archive
 from fracture.data.prepare.cells import doubt_note
 from fracture.data.prepare.config import PrepareConfig
+from fracture.data.prepare.index import Indexes
 from fracture.data.prepare.label_files import how_to_convert, how_to_read
 from fracture.data.prepare.labelling import label_tree
 from fracture.data.prepare.labels import label_of
@@ -89,9 +90,10 @@ def gather(
     names = names * len(sources) if len(names) == 1 else names
     left_out = [] if excluded is None else excluded
     found = origins(sources, names, config.root)
+    indexes = Indexes(progress or (lambda *_: None))
     for source, origin in zip(sources, found, strict=True):
         try:
-            gathered.append(_read(expanded(source), origin, config, images_dir, progress, left_out))
+            gathered.append(_read(expanded(source), origin, config, images_dir, progress, left_out, indexes))
         except DataError as error:
             problems.append(error)
     if problems:
@@ -177,11 +179,12 @@ def _read(
     images_dir: Path,
     progress: Progress | None,
     left_out: list[Exclusion],
+    indexes: Indexes,
 ) -> Gathered:
     if not source.exists():
         raise DataError(f"{source}: does not exist")
     if is_table(source):
-        table = read_table(source, config, origin.name, progress)
+        table = read_table(source, config, origin.name, indexes)
         left_out += table.excluded
         return Gathered(source, "CSV", table.records, table.excluded, notes=table.notes, base=table.base)
     excluded: list[Exclusion] = []

@@ -157,6 +157,18 @@ class FileIndex:
         return found
 
 
+class Indexes:
+    """The indexes of several folders, each made once: to walk one, and to read its headers, may take minutes."""
+
+    def __init__(self, report: Progress = lambda *_: None) -> None:
+        self._report = report
+        self._made: dict[tuple[Path, bool], FileIndex] = {}
+
+    def of(self, root: Path, anywhere: bool = False, tree: Tree | None = None) -> FileIndex:
+        """The index of a folder, as `FileIndex` takes it."""
+        return self._made.setdefault((root, anywhere), FileIndex(root, anywhere, tree, self._report))
+
+
 def _key(name: str) -> str:
     """What two spellings of one name have in common: case, and letters with their accents in one character or two."""
     return unicodedata.normalize("NFC", name).lower()

@@ -12,7 +12,7 @@ from fracture.data.prepare.archives import is_archive
 from fracture.data.prepare.columns import SPELLINGS
 from fracture.data.prepare.could import shown
 from fracture.data.prepare.dicom_tags import find_tagged
-from fracture.data.prepare.index import FileIndex
+from fracture.data.prepare.index import FileIndex, Indexes
 from fracture.data.prepare.label_column import class_columns
 from fracture.data.prepare.path_column import path_column
 from fracture.data.tables import is_table, named_column, open_table
@@ -67,9 +67,9 @@ def how_to_convert(path: Path) -> str:
 def _tables(paths: Sequence[Path]) -> list[str]:
     """A command for each kind of table, those of one kind together: they are parts of one data set."""
     kinds: dict[str, list[tuple[Path, str]]] = {}
-    indexes = {path.parent: FileIndex(path.parent) for path in paths[:_MOST]}
+    indexes = Indexes()
     for path in paths[:_MOST]:
-        columns, told = _columns(path, indexes[path.parent])
+        columns, told = _columns(path, indexes.of(path.parent))
         kinds.setdefault(columns, []).append((path, told))
     return [
         f"fracture prepare {' '.join(shlex.quote(str(path)) for path, _ in held)} {columns}--out manifest.csv"

@@ -11,7 +11,7 @@ from fracture.data.cache import folder_of
 from fracture.data.class_names import are_patients
 from fracture.data.exclusions import Exclusion
 from fracture.data.inspection.identity import digest, is_placeholder
-from fracture.data.inspection.inspect import Progress, patient_key
+from fracture.data.inspection.inspect import patient_key
 from fracture.data.manifest import COLUMNS, SPLITS, STUDY, split_name, study_of
 from fracture.data.patients import plain_identifier
 from fracture.data.prepare.cells import COLD, EMPTY, HOT, findings_of, is_code, is_unknown, mixed_note
@@ -19,7 +19,7 @@ from fracture.data.prepare.columns import OURS, Columns, find_columns
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.dicom_tags import Tagged
 from fracture.data.prepare.drawn_boxes import DrawnBoxes, together
-from fracture.data.prepare.index import FileIndex
+from fracture.data.prepare.index import FileIndex, Indexes
 from fracture.data.prepare.levels import are_small
 from fracture.data.prepare.pairs import canonical, found_by, parse_columns, parse_pairs
 from fracture.data.prepare.paths import split_of
@@ -60,7 +60,7 @@ class _Reading:
     key: bytes
 
 
-def read_table(path: Path, config: PrepareConfig, source: str, progress: Progress | None = None) -> TableRecords:
+def read_table(path: Path, config: PrepareConfig, source: str, indexes: Indexes | None = None) -> TableRecords:
     """The records of a CSV that names images.
 
     Args:
@@ -69,7 +69,7 @@ def read_table(path: Path, config: PrepareConfig, source: str, progress: Progres
             looked for in all of it. A manifest that `prepare` has written may name absolute paths anywhere, and its
             groups are taken as they are.
         source: of images whose row names none; by default the CSV's name.
-        progress: called with what is being done.
+        indexes: of the folders that other tables of the same call have been read from.
 
     Raises:
         DataError: not a CSV, a column missing, no row, or no row's file there.
@@ -77,9 +77,7 @@ def read_table(path: Path, config: PrepareConfig, source: str, progress: Progres
     with open_table(path, foreign=True) as table:
         rows = list(table.rows)
     ours = set(table.names) >= OURS
-    index = FileIndex(
-        expanded(config.root) if config.root else path.parent, anywhere=ours, report=progress or (lambda *_: None)
-    )
+    index = (indexes or Indexes()).of(expanded(config.root) if config.root else path.parent, anywhere=ours)
     columns = find_columns(
         path, table.names, [row for _, row in rows], parse_columns(config.columns), index, not config.label_pattern,
         table.header, config.resplit, tags=not ours,
