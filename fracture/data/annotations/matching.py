@@ -4,14 +4,18 @@ import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 from fracture.data.manifest import split_name
-from fracture.data.originals import stem_of
+from fracture.data.originals import roboflow_names, stem_of
 
 _NONE = "no image of that name is there"
 _SEVERAL = "several images have that name, so none is taken"
+_COPIES = "several images are copies of it that Roboflow made, so none is taken: export images and annotations together"
+_ORIGINAL = (
+    "only the image that Roboflow made it of is there, which may look different: export images and annotations together"
+)
 _OTHER_SPLIT = "only an image of another split has that name"
 _MOST = 1_000  # images of one name that are compared; data sets with more of them name folders
 
@@ -58,9 +62,9 @@ class Images:
         """The image that an annotation names.
 
         A path from the annotation's own folder counts first, and one with folders also from the folders above. Else, of
-        all images of that name (or of that name with another suffix), the one that agrees most with the folders of the
-        name and lies nearest to the annotation; none if these two speak for different images, if two images are equal
-        in both, or if its split is another one.
+        all images of that name (or with another suffix, or made of it by Roboflow), the one that agrees most with the
+        folders of the name and lies nearest to the annotation; none if these two speak for different images, if two
+        images are equal in both, or if its split is another one.
 
         Args:
             named: name or path of the image, as the annotation gives it; its suffix may be missing.
@@ -75,27 +79,41 @@ class Images:
                 return Match(exact)
         candidates = self._candidates(name)
         if not candidates:
-            return Match(reason=_NONE)
+            return Match(reason=_ORIGINAL if any(map(self._candidates, roboflow_names(name))) else _NONE)
         if len(candidates) > _MOST:
             return Match(reason=_SEVERAL, among=tuple(candidates))
         wanted = splits_in(given) or splits
         fitting = [image for image in candidates if _compatible(wanted, splits_in(posixpath.dirname(image)))]
         if not fitting:
             return Match(reason=_OTHER_SPLIT)
-        return _best(fitting, given, folder)
+        found = _best(fitting, given, folder)
+        return replace(found, reason=_COPIES) if found.among and found.among[0] in self._copies(name) else found
 
     def match_in(self, folder: str, name: str) -> Match:
-        """The image of that name, or with that stem, in one folder."""
+        """The image of that name, or with that stem, or that Roboflow made of it, in one folder."""
         found = [image for image in self._candidates(name) if posixpath.dirname(image) == folder]
         if len(found) == 1:
             return Match(found[0])
         return Match(reason=_SEVERAL if found else _NONE, among=tuple(found))
 
     def _candidates(self, name: str) -> list[str]:
-        """Images of that name; else those that differ in upper and lower case; else those with another suffix."""
+        """Images of that name; else those that differ in case; else with another suffix; else Roboflow's copies."""
         found = self._names.get(name.lower(), [])
         same = [image for image in found if posixpath.basename(image) == name]
-        return same or found or self._stems.get(name.lower()) or self._stems.get(stem_of(name).lower(), [])
+        stems = self._stems.get(name.lower()) or self._stems.get(stem_of(name).lower())
+        return same or found or stems or self._copies(name)
+
+    def _copies(self, name: str) -> list[str]:
+        return self._originals.get(name.lower(), [])
+
+    @cached_property
+    def _originals(self) -> dict[str, list[str]]:
+        """Images by the names of those that Roboflow made them of."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for image in self._all:
+            for name in roboflow_names(image):
+                found[name.lower()].append(image)
+        return found
 
     @cached_property
     def _folders_below(self) -> dict[str, list[str]]:

@@ -34,6 +34,12 @@ def match(images: Sequence[str], named: str, folder: str = "", splits: str = "")
         (["1.jpg", "1.png"], "1", "", ""),
         ([f"a_jpg.rf.{HEX}.jpg"], f"a_jpg.rf.{HEX}", "", f"a_jpg.rf.{HEX}.jpg"),
         (["a.tif.jpg", "a.png"], "a.tif", "", "a.tif.jpg"),
+        ([f"a_jpg.rf.{HEX}.jpg", f"b_jpg.rf.{HEX}.jpg"], "a.JPG", "labels", f"a_jpg.rf.{HEX}.jpg"),
+        ([f"a_png.rf.{HEX}.jpg"], "a", "", f"a_png.rf.{HEX}.jpg"),
+        ([f"a_jpg.rf.{HEX}.jpg", "a.png"], "a.jpg", "", "a.png"),
+        ([f"a_jpg.rf.{HEX}.jpg", f"a_jpg.rf.{HEX[::-1]}.jpg"], "a.jpg", "", ""),
+        ([f"a_jpg.rf.{HEX}.jpg"], f"a_jpg.rf.{HEX[::-1]}.jpg", "", ""),
+        (["a.jpg"], f"a_jpg.rf.{HEX}.jpg", "", ""),  # of which it may be a mirrored copy
         (["1.2.840.10008"], "1.2.840.10008", "dicom", "1.2.840.10008"),
         (["1.jpg"], "11.jpg", "", ""),
         (["a/1.jpg"], "", "a", ""),
@@ -80,3 +86,20 @@ def test_a_match_has_the_name_and_does_not_hang_on_the_order(
     found = match(paths, f"{given_}/1.jpg".lstrip("/"), folder, folder)
     assert found == "" or found.endswith("1.jpg")
     assert found == match(paths[::-1], f"{given_}/1.jpg".lstrip("/"), folder, folder)
+
+
+@pytest.mark.parametrize(
+    ("images", "named", "reason"),
+    [
+        (
+            [f"a_jpg.rf.{HEX}.jpg", f"a_jpg.rf.{HEX[::-1]}.jpg"],
+            "a.jpg",
+            "several images are copies of it that",
+        ),
+        (["a.png"], f"a_jpg.rf.{HEX}.jpg", "only the image that Roboflow made it of"),
+        (["b.png"], f"a_jpg.rf.{HEX}.jpg", "no image of that name"),
+        (["x/a.png", "y/a.png"], "a.png", "several images have that name"),
+    ],
+)
+def test_why_there_is_none(images: list[str], named: str, reason: str) -> None:
+    assert Images(images).match(named, "", frozenset()).reason.startswith(reason)
