@@ -1,13 +1,14 @@
 """Manifests that people write or edit: what only `prepare` understands is refused, not passed over."""
 
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from fracture.data.class_names import named_twice
 from fracture.data.listing import some
-from fracture.data.manifest import STUDY, Manifest, read_csv
+from fracture.data.manifest import COLUMNS, STUDY, Manifest, read_csv
+from fracture.data.personal import not_kept, personal_columns
 from fracture.data.prepare.cells import findings_of, is_code, is_unknown
 from fracture.data.prepare.columns import OURS, ROUNDED, find_columns
 from fracture.data.prepare.index import FileIndex
@@ -28,6 +29,7 @@ def read_manifest(path: Path) -> Manifest:
         raise DataError(f"{path}: {twice[0]}", f"If they are the same: {prepare} --label-map {twice[1]} --out m.csv`.")
     with open_table(path) as table:
         rows = [row for _, row in table.rows]
+    manifest = _impersonal(manifest, personal_columns(table.names, rows))
     if set(table.names) >= OURS:
         _check_groups(path, [row.group for row in manifest.rows])
         return manifest
@@ -46,7 +48,16 @@ def read_manifest(path: Path) -> Manifest:
     if problems:
         raise DataError(problems, f"{prepare} --out manifest.csv` reads such a table, and makes a manifest of it.")
     notes = [f"{note} (of `fracture prepare`)" if "--" in note else note for note in columns.notes[1:]]
-    return replace(manifest, notes=tuple(notes))
+    return replace(manifest, notes=(*manifest.notes, *notes))
+
+
+def _impersonal(manifest: Manifest, columns: Sequence[str]) -> Manifest:
+    """A manifest without columns that may identify a person: a run keeps it, with all that it holds."""
+    gone = [name for name in columns if name not in COLUMNS]
+    if not gone:
+        return manifest
+    rows = (replace(row, extra={k: v for k, v in row.extra.items() if k not in gone}) for row in manifest.rows)
+    return replace(manifest.with_rows(rows), notes=(not_kept(gone),))
 
 
 def _check_groups(path: Path, groups: Collection[str]) -> None:

@@ -43,7 +43,7 @@ def test_what_only_prepare_understands_is_refused(
 
 
 KEPT = {
-    "a group beside a patient": ("path,label,group,patient_id", ["a,g,P1", "b,h,P2"]),
+    "ages and grades": ("path,label,group,age,grade", ["a,g,61,AO 2R3 A2", "b,h,8,AO 2R3 C1"]),
     "a study, which is a group": ("path,label,study_id", ["a,1", "b,2"]),
     "grades": ("path,label", ["1", "2", "3"]),
     "one of prepare, with any columns": (
@@ -67,3 +67,13 @@ def test_what_may_be_patients_or_splits_is_said(tmp_path: Path) -> None:
     first, second = read_manifest(tmp_path / "m.csv").notes
     assert first.startswith("patients could be in the column hn (0, 1, 2 and 1 more)")
     assert second.startswith("the column test may say the split")
+
+
+@pytest.mark.parametrize("more", ["", ",sha256,phash"])
+def test_what_may_identify_a_person_does_not_come_into_a_run(more: str, tmp_path: Path) -> None:
+    report = "No displaced fracture of the distal radius is seen in Mr Smith"
+    lines = [f"{i}.png,{'ab'[i % 2]},p{i // 2},{60 + i % 2},{report},1964-03-{i + 10}" for i in range(N)]
+    (tmp_path / "m.csv").write_text("\n".join([f"path,label,group,age,text,birth_date{more}", *lines]))
+    manifest = read_manifest(tmp_path / "m.csv")
+    assert manifest.notes[0] == "not kept, since they may identify a person or are free text: text, birth_date"
+    assert [dict(row.extra) for row in manifest.rows] == [{"age": str(60 + i % 2)} for i in range(N)]

@@ -13,6 +13,7 @@ from fracture.data.inspection.identity import digest, is_placeholder
 from fracture.data.listing import some
 from fracture.data.manifest import split_name
 from fracture.data.patients import plain_identifier
+from fracture.data.personal import is_name
 from fracture.data.prepare.cells import is_unknown
 from fracture.data.prepare.columns import OURS, SPELLINGS, Columns, find_columns
 from fracture.data.prepare.index import Indexes
@@ -32,8 +33,8 @@ class Beside:
     """What the tables of a tree say of its images.
 
     Attributes:
-        patients: identifier by the image's path from the root, of those that a table names one for; where tags of DICOM
-            files name images, it tells of nobody.
+        patients: identifier by the image's path from the root, of those that a table names one for; where some are
+            names of persons, or tags of DICOM files name the images, no identifier tells of anybody.
         notes: what was found, in sentences.
     """
 
@@ -71,7 +72,7 @@ def read_beside(tree: Tree, labels: Mapping[str, str], insisted: bool = False) -
     patients: dict[str, str] = {}
     notes: list[str] = []
     indexes = Indexes()
-    named_by_tags = False
+    telling = False
     for place in [place for place in tree.labels if is_table(Path(place))][:_MOST]:
         table = _read(tree, place, indexes)
         if table is None:
@@ -81,9 +82,9 @@ def read_beside(tree: Tree, labels: Mapping[str, str], insisted: bool = False) -
         column = table.columns.one.get("patient", "")
         new = {image: who for image, who in table.values(column).items() if image not in patients} if column else {}
         patients |= new
-        named_by_tags |= table.columns.tagged is not None
+        telling |= table.columns.tagged is not None or any(map(is_name, new.values()))
         notes += _said(table, place, column, new, len(labels))
-    return Beside(_nameless(patients) if named_by_tags else patients, (*notes, *_split_lists(tree)))
+    return Beside(_nameless(patients) if telling else patients, (*notes, *_split_lists(tree)))
 
 
 def _nameless(patients: Mapping[str, str]) -> dict[str, str]:

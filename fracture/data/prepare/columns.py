@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fracture.data.listing import some
 from fracture.data.manifest import SPLITS, split_name
+from fracture.data.personal import personal_columns
 from fracture.data.prepare.could import FEW, Rows, could_be_patients, could_leave_out, could_split, repeats
 from fracture.data.prepare.dicom_tags import Tagged, find_tagged
 from fracture.data.prepare.index import FileIndex, Place
@@ -22,6 +23,7 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     ),
     "label": LABEL,
     "labels": (),
+    "keep": (),
     "patient": (
         "patient", "patient_id", "patientid", "subject", "subject_id", "pid", "mrn",
     ),
@@ -53,6 +55,7 @@ class Columns:
         labels: columns that are each one class, 1 where an image has it.
         notes: what was found out, in sentences.
         tagged: how images are found, where the path is none but a tag of DICOM files.
+        personal: columns that are not kept, since they may identify a person.
         missed: why they are not found so, in a sentence, where that was tried.
     """
 
@@ -61,6 +64,7 @@ class Columns:
     notes: tuple[str, ...] = ()
     tagged: Tagged | None = None
     missed: str = ""
+    personal: tuple[str, ...] = ()
 
     def place(self, row: Mapping[str | None, str], index: FileIndex) -> Place:
         """What a row leads to."""
@@ -92,7 +96,7 @@ def find_columns(
     said = _checked(path, names, wanted)
     if path.name.lower() == _ROBOFLOW and "label" not in said:
         said.setdefault("labels", [name for name in names if plain(name) != "filename"])
-    labels = tuple(said.pop("labels", ()))
+    labels, keep = tuple(said.pop("labels", ())), said.pop("keep", [])
     own = {meaning: listed[0] for meaning, listed in said.items()}
     meaning = {m: column for m, column in {**_by_names(names), **own}.items() if column}
     notes = [] if "path" in own else _find_path(path, names, labels, rows, index, meaning)
@@ -117,7 +121,9 @@ def find_columns(
     notes += could_leave_out(meaning, names, rows) if labelled else []
     _check_missing(path, names, rows, meaning, ("path",) if labels or not labelled else ("path", "label"), missed)
     listed = [f"{m}={column}" for m, column in meaning.items()] + ([f"labels={','.join(labels)}"] if labels else [])
-    return Columns(meaning, labels, (f"columns: {', '.join(listed)}", *notes), tagged, missed)
+    personal = {*personal_columns(names, rows), *((*tagged.identifying, tagged.date) if tagged else ())} - {""}
+    personal -= {*meaning.values(), *labels, *keep}
+    return Columns(meaning, labels, (f"columns: {', '.join(listed)}", *notes), tagged, missed, tuple(sorted(personal)))
 
 
 def _find_path(

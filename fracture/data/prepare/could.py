@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from fracture.data.class_names import structure
 from fracture.data.listing import some
+from fracture.data.personal import personal_columns
 from fracture.data.prepare.cells import COLD, HOT
 from fracture.data.prepare.pairs import canonical
 from fracture.data.prepare.path_column import IDENTIFIER
@@ -45,7 +46,7 @@ def could_be_patients(meaning: Mapping[str, str], names: Sequence[str], rows: Ro
             or (_OCCASION.fullmatch(plain(name)) and not _are_parts(own))
         )
         if name not in meaning.values() and named and 2 < len(own) <= _MANY * len(values):
-            found.append(f"{name} ({some(own)})")
+            found.append(name if personal_columns([name], ()) else f"{name} ({some(own)})")
     if not found:
         return []
     return [f"patients could be in the column {' or '.join(found)}, which is not used: --columns patient=NAME"]

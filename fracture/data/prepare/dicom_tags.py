@@ -12,7 +12,6 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-from fracture.data.listing import some
 from fracture.data.patients import plain_identifier
 from fracture.data.prepare.dicom_headers import DATE, PATIENT, STUDY, Header
 from fracture.data.prepare.index import FileIndex, Place
@@ -30,11 +29,6 @@ TAGS = {  # that may name images, those of the fewest first, each with what colu
     PATIENT: re.compile(r"(?:patient(?:en)?|pat|subject)s?(?:nr|no|num|number|nummer|id|identifier)\.?|pid|mrn"),
 }
 _UIDS = tuple(TAGS)[:3]  # no two things in the world share one
-_PERSONAL = re.compile(  # columns that may say who somebody is, beside those of tags
-    r".*(?:accession|mrn|birth|phone|physician|doctor).*|.*uid|.*(?:patient|pat)(?:s|en)?(?:id|no|nr|number|nummer)"
-    r"|(?:patients?|pat|last|first|family|given|sur|full|middle|vor|nach|familien)?names?|dob|geb(?:urts)?(?:datum|tag)"
-    r"|.*address|ssn"
-)
 _DATES = re.compile(
     r"(?:study|studien|exam|examination|acquisition|scan|imaging|untersuchungs)?(?:date|datum)(?:time)?"
 )
@@ -72,7 +66,7 @@ class Tagged:
         column: of the table, which holds ``files.tag``.
         files: by that tag.
         headers: of all DICOM files.
-        identifying: columns that are not to be kept.
+        identifying: further columns of tags, which are not to be kept.
         date: column of the study's date, empty where that is not needed.
         dates: what its values mean, as DICOM writes them.
     """
@@ -118,9 +112,7 @@ class Tagged:
         tag = self.files.tag
         by = f"{tag} (column {self.column})" + (f" and {DATE} (column {self.date})" if self.date else "")
         whole = "" if tag == next(iter(TAGS)) else "; all images that share it have the label of its row"
-        gone = sorted(self.identifying)
-        left = f"; not kept, since they may identify a person: {some(gone, len(gone))}" if gone else ""
-        return f"images are found by {by} in the headers of {len(self.headers):,} DICOM files{whole}{left}"
+        return f"images are found by {by} in the headers of {len(self.headers):,} DICOM files{whole}"
 
     @cached_property
     def _tags(self) -> dict[str, Mapping[str, str]]:
@@ -159,8 +151,7 @@ def find_tagged(
     chosen = found[0]
     for other in found[1:]:
         _check_agreement(path, chosen, other, rows)
-    identifying = {name for name in names if _PERSONAL.fullmatch(_squeezed(name))}
-    identifying |= {name for name in names if any(_is_called(name, tag) for tag in TAGS)}
+    identifying = {name for name in names if any(_is_called(name, tag) for tag in TAGS)}
     chosen = _dated(path, chosen, names, rows) if chosen.files.tag == PATIENT else chosen
     others = frozenset({*identifying, *(one.column for one in found)} - {chosen.column})
     return Tagged(chosen.column, chosen.files, headers, others, chosen.date, chosen.dates), ""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fracture.data.class_names import MAX_CLASSES, says_class, structure
 from fracture.data.listing import some
+from fracture.data.personal import personal_columns
 from fracture.data.prepare.cells import is_code, is_unknown
 from fracture.data.prepare.could import FEW, Rows, shown
 from fracture.data.prepare.pairs import canonical
@@ -101,7 +102,7 @@ def class_columns(names: Sequence[str], rows: Rows, meaning: Mapping[str, str]) 
         for name in names
         if name not in meaning.values()
         and 2 <= len(values := sorted({row[name] for row in rows})) <= FEW
-        and not (structure(set(values) - {""}) or any(map(is_code, values)))
+        and not (structure(set(values) - {""}) or any(map(is_code, values)) or personal_columns([name], rows))
     }
     return dict(
         sorted(

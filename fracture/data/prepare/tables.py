@@ -14,12 +14,14 @@ from fracture.data.inspection.identity import digest, is_placeholder
 from fracture.data.inspection.inspect import patient_key
 from fracture.data.manifest import COLUMNS, SPLITS, STUDY, split_name, study_of
 from fracture.data.patients import plain_identifier
+from fracture.data.personal import is_name, not_kept
 from fracture.data.prepare.cells import COLD, EMPTY, HOT, findings_of, is_code, is_unknown, mixed_note
 from fracture.data.prepare.columns import OURS, Columns, find_columns
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.dicom_tags import Tagged
 from fracture.data.prepare.drawn_boxes import DrawnBoxes, together
 from fracture.data.prepare.index import FileIndex, Indexes
+from fracture.data.prepare.label_column import said_columns
 from fracture.data.prepare.levels import are_small
 from fracture.data.prepare.pairs import canonical, found_by, parse_columns, parse_pairs
 from fracture.data.prepare.paths import split_of
@@ -85,9 +87,11 @@ def read_table(path: Path, config: PrepareConfig, source: str, indexes: Indexes 
     boxes = None if ours else find_boxes(table.names, [row for _, row in rows])
     drawn = boxes.names if boxes else ()
     tagged = columns.tagged
-    identifying = (*tagged.identifying, tagged.date) if tagged else ()
-    known = frozenset({*columns.one.values(), *columns.labels, *drawn, *COLUMNS, *identifying})
-    key = patient_key(folder_of(config.cache_dir)) if tagged else b""
+    gone = () if ours else tuple(name for name in columns.personal if name not in drawn)
+    known = frozenset({*columns.one.values(), *columns.labels, *drawn, *COLUMNS, *gone})
+    who = columns.one.get("patient")
+    names = bool(who) and any(is_name(row[who]) for _, row in rows)
+    key = patient_key(folder_of(config.cache_dir)) if tagged or names else b""
     mapped = frozenset(parse_pairs(config.label_map))
     label = columns.one.get("label")
     labels = frozenset(canonical(row[label]) for _, row in rows) if label else frozenset()
@@ -109,6 +113,7 @@ def read_table(path: Path, config: PrepareConfig, source: str, indexes: Indexes 
     notes = [
         *table.notes,
         *columns.notes,
+        *([f"{not_kept(gone)}; {said_columns(keep=','.join(gone))} keeps them"] if gone else []),
         *mixed_note(labels),
         *_found_by_name(records),
         *([] if ours or tagged else _unnamed(path.name, records, refused)),
@@ -318,9 +323,9 @@ def _of_study(record: Record, folder: str) -> Record:
 
 
 def _patient(text: str, reading: _Reading) -> str:
-    """The patient that a cell names, as a digest where the images are DICOM files that tags name."""
+    """The patient that a cell names, as a digest where it is a name, or where tags of DICOM files name the images."""
     patient = canonical(text)
-    if not reading.key or is_placeholder(patient):
+    if is_placeholder(patient) or not (reading.columns.tagged or is_name(patient)):
         return patient
     return digest(f"patient {plain_identifier(patient)}", reading.key)
 
