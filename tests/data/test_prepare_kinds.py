@@ -673,9 +673,12 @@ def test_a_class_that_some_splits_lack_is_said_with_the_way_out(plant: Plant) ->
 
 def test_a_column_of_splits_that_is_called_label_is_said_to_be_one(plant: Plant) -> None:
     root = plant(*(f"{i}.png" for i in range(N)))
-    rows = [[f"{i}.png", ("train", "test")[i % 2]] for i in range(N)]
-    with pytest.raises(DataError, match="no column for label, found path, label; label holds splits"):
-        _prepare(_table(root / "t.csv", [["path", "label"], *rows]))
+    rows = [[f"{i}.png", ("train", "val", "test")[i % 3], i % 2] for i in range(N)]
+    told = r"column label holds test, train, val: these look like splits, not like classes; .* be broken \(0, 1\)"
+    table = _table(root / "t.csv", [["path", "label", "broken"], *rows])
+    with pytest.raises(DataError, match=told):
+        _prepare(table)
+    assert _groups(_prepare(table, columns="label=broken")) == N
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])

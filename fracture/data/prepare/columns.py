@@ -110,7 +110,7 @@ def find_columns(
             meaning.pop("patient", None)
     notes += [] if "patient" in own else _repeated_patient(meaning, names, rows)
     _check_lost(path, meaning, ("patient",) if resplit else ("patient", "split"), rows)
-    _split_by_values(meaning, own, names, rows)
+    _split_by_values(meaning, own, [n for n in names if not labelled or labels or n != meaning.get("label")], rows)
     notes += [] if tagged else could_be_patients(meaning, names, rows)
     _by_position(meaning, names, header, bool(labels))
     notes += [] if resplit else _check_split(path, meaning, own, rows)
