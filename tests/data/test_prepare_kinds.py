@@ -555,7 +555,7 @@ def test_a_column_that_flags_one_split_is_said(column: str, plant: Plant) -> Non
     assert any(f"the column {column} may say the split" in note for note in notes)
 
 
-@pytest.mark.parametrize("named", ["p{}.dcm", "data/p{}.jpeg", "https://x.org/p{}.png?signature=abc"])
+@pytest.mark.parametrize("named", ["p{}.dcm", "data/p{}.jpeg", "https://x.org/p{}.jpg?signature=abc"])
 def test_a_file_of_another_suffix_is_not_taken_but_said(named: str, plant: Plant) -> None:
     root = plant(*(f"img/p{i}.png" for i in range(N)))
     rows = [[named.format(i), "AB"[i % 2]] for i in range(N)]
@@ -1135,3 +1135,40 @@ def test_blanks_at_the_ends_of_names_are_kept_or_said(blank: str, plant: Plant) 
     assert read.digest() == prepared.manifest.digest()
     said = [Path(one.path).name for one in prepared.excluded if "ends in a blank" in one.reason]
     assert said == [f"IM1{blank}", f"last.png{blank}"]
+
+
+@pytest.mark.parametrize(
+    "named", ["img/p{}.png?signature=abc", "https://x.org/a%20b/p{}.png?signature=a/b.png", "s3://x/p{}.png"]
+)
+def test_web_addresses_lead_to_the_files_of_their_names(named: str, plant: Plant) -> None:
+    root = plant(*(f"img/p{i}.png" for i in range(N)))
+    table = _table(root / "t.csv", [["where", "label"], *([named.format(i), "AB"[i % 2]] for i in range(N))])
+    if "://" in named:
+        assert {row.path.name: row.label for row in _prepare(table).manifest.rows}["p3.png"] == "B"
+        assert len(images_of([table])) == N
+    else:
+        with pytest.raises(DataError, match="no column for path"):
+            _prepare(table)
+
+
+def _views(plant: Plant, *names: str) -> Path:
+    root = plant(*(f"img/{i}_{view}.png" for i in range(N) for view in ("AP", "LAT")))
+    rows = [[f"{i}_AP.png", f"{i}_LAT.png" if i % 4 else "", "AB"[i % 2]] for i in range(N)]
+    return _table(root / "t.csv", [[*names, "label"], *rows])
+
+
+def test_rows_that_name_images_in_several_columns(plant: Plant) -> None:
+    table = _views(plant, "AP", "lateral")
+    with pytest.raises(DataError, match="or, where each row has several images: --columns path=AP,lateral"):
+        _prepare(table)
+    prepared = _prepare(table, columns="path=ap,lateral")
+    assert len(prepared.manifest.rows) == N + N * 3 // 4
+    assert _groups(prepared) == N
+    assert all(row.label == "AB"[int(row.path.name.split("_")[0]) % 2] for row in prepared.manifest.rows)
+    with pytest.raises(DataError, match=r"column 'side' \(path\) missing"):
+        _prepare(table, columns="path=AP,side")
+
+
+def test_a_further_column_of_paths_is_said(plant: Plant) -> None:
+    told = "second: other images than image, not used; --columns path=image,second uses them"
+    assert told in _prepare(_views(plant, "image", "second")).sources[0].notes

@@ -57,7 +57,8 @@ class FileIndex:
         if os.path.isfile(file):  # noqa: PTH113
             return Place((file,)) if inside else Place(problem=f"lies outside {self.real}; --root names another folder")
         composed, decomposed = (unicodedata.normalize(form, text) for form in ("NFC", "NFD"))  # macOS decomposes
-        spellings = dict.fromkeys([text, composed, decomposed, unquote(text)])
+        address = unquote(text.partition("?")[0]) if "://" in text else text
+        spellings = dict.fromkeys([text, composed, decomposed, unquote(text), address])
         for spelling in spellings:
             if found := self._below(spelling):
                 return found
@@ -107,7 +108,7 @@ class FileIndex:
         return Place((str(self.tree.root / best[0]),), elsewhere=not whole)
 
     def _why_missing(self, text: str) -> str:
-        """That a file is missing, and which one has its name with another suffix or the start of a web address."""
+        """That a file is missing, and which one has its name with another suffix."""
         name = PurePosixPath(text.partition("?")[0]).name
         other = (self._names.get(_key(name)) or self._stems.get(_key(stem_of(name))) or [""])[0]
         return "the file does not exist" + (f" (but {other} does: write that into the table)" if other else "")

@@ -41,7 +41,8 @@ def path_column(
     plainly = [name for name in names if _is_plain(name, rows)]
     if known and known[0] in plainly:
         listed = [name for name in known if name in plainly]
-        return (known[0], "") if len(listed) == 1 else (_only(path, known[0], listed, rows, index), "")
+        chosen = known[0] if len(listed) == 1 else _only(path, known[0], listed, rows, index)
+        return chosen, _further(chosen, [name for name in plainly if name not in known], rows, index)
     sure = {*known, *plainly}
     leading = [name for name in names if _leads(name, rows, index)]
     leading = [name for name in leading if name in sure or not _by_chance(name, rows, index)]
@@ -55,6 +56,13 @@ def path_column(
     return (_only(path, first, could, rows, index) if first in leading else first), ""
 
 
+def _further(chosen: str, names: Sequence[str], rows: Rows, index: FileIndex) -> str:
+    """A sentence on columns that hold paths of other images than the chosen one."""
+    other = [name for name in names if _leads(name, rows, index) and _differ(chosen, name, rows, index)]
+    both = ",".join([chosen, *other])
+    return f"{', '.join(other)}: other images than {chosen}, not used; --columns path={both} uses them" if other else ""
+
+
 def _only(path: Path, chosen: str, could: Sequence[str], rows: Rows, index: FileIndex) -> str:
     """The chosen column.
 
@@ -65,7 +73,8 @@ def _only(path: Path, chosen: str, could: Sequence[str], rows: Rows, index: File
         if name != chosen and (row := _differ(chosen, name, rows, index)):
             raise DataError(
                 f"{path}: the columns {chosen} and {name} lead to different images, e.g. {row[chosen]} and {row[name]}",
-                f"Say which one counts: --columns path={chosen} or --columns path={name}.",
+                f"Say which one counts: --columns path={chosen} or --columns path={name}; or, where each row has "
+                f"several images: --columns path={chosen},{name}.",
             )
     return chosen
 

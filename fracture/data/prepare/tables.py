@@ -12,6 +12,7 @@ from fracture.data.class_names import are_patients
 from fracture.data.exclusions import Exclusion
 from fracture.data.inspection.identity import digest, is_placeholder
 from fracture.data.inspection.inspect import patient_key
+from fracture.data.listing import some
 from fracture.data.manifest import COLUMNS, SPLITS, STUDY, split_name, study_of
 from fracture.data.patients import plain_identifier
 from fracture.data.personal import is_name, not_kept
@@ -27,7 +28,7 @@ from fracture.data.prepare.pairs import canonical, found_by, parse_columns, pars
 from fracture.data.prepare.paths import split_of
 from fracture.data.prepare.records import Record
 from fracture.data.prepare.table_boxes import BoxColumns, find_boxes
-from fracture.data.tables import EXCESS, open_table, plain
+from fracture.data.tables import EXCESS, named_column, open_table, plain
 from fracture.data.trees import is_image
 from fracture.errors import DataError
 from fracture.files import expanded
@@ -77,21 +78,25 @@ def read_table(path: Path, config: PrepareConfig, source: str, indexes: Indexes 
         DataError: not a CSV, a column missing, no row, or no row's file there.
     """
     with open_table(path, foreign=True) as table:
-        rows = list(table.rows)
-    ours = set(table.names) >= OURS
+        names, rows = table.names, list(table.rows)
+    wanted = parse_columns(config.columns)
+    several = [named_column(name, names) for name in wanted.get("path", [])]
+    if several := several if len(several) > 1 and all(several) else []:
+        names, rows, wanted["path"] = *_a_row_each(names, rows, several), several[:1]
+    ours = set(names) >= OURS
     index = (indexes or Indexes()).of(expanded(config.root) if config.root else path.parent, anywhere=ours)
     columns = find_columns(
-        path, table.names, [row for _, row in rows], parse_columns(config.columns), index, not config.label_pattern,
-        table.header, config.resplit, tags=not ours,
+        path, names, [row for _, row in rows], wanted, index, not config.label_pattern, table.header, config.resplit,
+        tags=not ours,
     )  # fmt: skip
-    boxes = None if ours else find_boxes(table.names, [row for _, row in rows])
+    boxes = None if ours else find_boxes(names, [row for _, row in rows])
     drawn = boxes.names if boxes else ()
     tagged = columns.tagged
     gone = () if ours else tuple(name for name in columns.personal if name not in drawn)
     known = frozenset({*columns.one.values(), *columns.labels, *drawn, *COLUMNS, *gone})
     who = columns.one.get("patient")
-    names = bool(who) and any(is_name(row[who]) for _, row in rows)
-    key = patient_key(folder_of(config.cache_dir)) if tagged or names else b""
+    named = bool(who) and any(is_name(row[who]) for _, row in rows)
+    key = patient_key(folder_of(config.cache_dir)) if tagged or named else b""
     mapped = frozenset(parse_pairs(config.label_map))
     label = columns.one.get("label")
     labels = frozenset(canonical(row[label]) for _, row in rows) if label else frozenset()
@@ -101,11 +106,11 @@ def read_table(path: Path, config: PrepareConfig, source: str, indexes: Indexes 
     refused: set[Path] = set()
     for number, row in rows:
         found, problem = _records(row, reading)
-        records += found
+        records += [replace(one, record=_of_study(one.record, f"line {number}")) for one in found] if several else found
         if problem:
             refused.update(map(Path, columns.place(row, index).files))
-            named = "" if tagged else row.get(columns.one["path"], "")[:300]
-            excluded.append(Exclusion(f"{path}:{number} {named}".rstrip(), problem))
+            name = "" if tagged else row.get(columns.one["path"], "")[:300]
+            excluded.append(Exclusion(f"{path}:{number} {name}".rstrip(), problem))
     records = _with_studies(_believed(path, records, index, excluded))
     if not records:
         missed = [columns.missed.removeprefix("; ")] if columns.missed else []
@@ -113,6 +118,7 @@ def read_table(path: Path, config: PrepareConfig, source: str, indexes: Indexes 
     notes = [
         *table.notes,
         *columns.notes,
+        *([f"each row names images in the columns {some(several)}: they stay together"] if several else []),
         *([f"{not_kept(gone)}; {said_columns(keep=','.join(gone))} keeps them"] if gone else []),
         *mixed_note(labels),
         *_found_by_name(records),
@@ -123,6 +129,19 @@ def read_table(path: Path, config: PrepareConfig, source: str, indexes: Indexes 
     kept = [one.record for one in records]
     notes += [f"{DRAWN} {', '.join(drawn)}"] if drawn else []
     return TableRecords(_together(kept) if boxes else kept, excluded, notes, Path(index.real))
+
+
+def _a_row_each(
+    names: Sequence[str], rows: Sequence[tuple[int, Row]], paths: Sequence[str]
+) -> tuple[tuple[str, ...], list[tuple[int, dict[str | None, str]]]]:
+    """The table with a row for each image where rows name images in several columns; its first column takes them."""
+    first, *others = paths
+    kept = [(number, row, {name: value for name, value in row.items() if name not in others}) for number, row in rows]
+    return tuple(name for name in names if name not in others), [
+        (number, {**rest, first: row[name]})
+        for number, row, rest in kept
+        for name in ([name for name in paths if row[name]] or paths[:1])
+    ]
 
 
 def _nothing_usable(path: Path, index: FileIndex, excluded: Sequence[Exclusion], notes: Sequence[str]) -> DataError:
