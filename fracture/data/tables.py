@@ -54,15 +54,15 @@ def is_table(path: Path) -> bool:
 
 
 def named_column(name: str, names: Sequence[str]) -> str:
-    """The column of that name, case, blanks and dashes aside; empty if none."""
+    """The column of that name, case, blanks, dashes and dots aside; empty if none."""
     if name in names:
         return name
     return {plain(own): own for own in reversed(names)}.get(plain(name), "")
 
 
 def plain(name: str) -> str:
-    """A column's name in lower case, with underscores for blanks and dashes."""
-    return name.strip().lower().replace(" ", "_").replace("-", "_")
+    """A column's name in lower case, with one underscore for blanks, dashes and dots, none at its end: ``pat_nr``."""
+    return re.sub(r"[\s._-]+", "_", name.strip().lower()).rstrip("_") or name
 
 
 @contextmanager

@@ -126,7 +126,7 @@ def _patients(who: Callable[[int], object], column: str = "patient_id") -> list[
     return [["file", column], *([_file(name), who(i)] for i, name in enumerate(NAMES))]
 
 
-@pytest.mark.parametrize("column", ["patient_id", "PatientID", "subject", "mrn", "study_id"])
+@pytest.mark.parametrize("column", ["patient_id", "PatientID", "subject", "mrn", "study_id", "Pat.-Nr.", "Patient.ID"])
 def test_patients_of_tables_count(column: str, write: Write) -> None:
     root = write("meta.csv", _patients(lambda i: f"K-{i % 4}", column))
     problems: list[str] = []
@@ -151,6 +151,35 @@ def test_what_stands_for_no_patient_joins_no_images(write: Write) -> None:
     root = write("meta.csv", _patients(lambda i: "ANONYMOUS" if i % 2 else f"p {i}"))
     groups = Counter(row.group for row in read_folder(root, []).rows)
     assert len(groups) == 12
+
+
+UNUSED = {
+    "patients, perhaps": (
+        [["file", "Fallnummer"], *([name, f"F{i % 4}"] for i, name in enumerate(NAMES))],
+        "meta.csv: patients could be in the column Fallnummer (F0, F1, F2 and 1 more), which is not used: "
+        "call it patient",
+    ),
+    "rounded numbers": (
+        [["file", "patient"], *([name, f"1.2E+{i}"] for i, name in enumerate(NAMES))],
+        "meta.csv is not used: the column patient holds 1.2E+0, 1.2E+1, 1.2E+10 and 9 more: a spreadsheet has rounded "
+        "these numbers, so that several patients are one",
+    ),
+    "two images a row": (
+        [["AP", "lateral", "patient"], *([NAMES[i], NAMES[i + 1], f"P{i}"] for i in range(0, 12, 2))],
+        f"meta.csv is not used: the columns AP and lateral lead to different images, e.g. {NAMES[0]} and {NAMES[1]}",
+    ),
+    "a further image": (
+        [["image", "lateral"], *([NAMES[i], NAMES[i + 1]] for i in range(0, 12, 2))],
+        "meta.csv: lateral: other images than image, not used; write a row for each image",
+    ),
+}
+
+
+@pytest.mark.parametrize(("rows", "told"), UNUSED.values(), ids=UNUSED)
+def test_what_is_not_used_of_a_table_is_said(rows: list[list[object]], told: str, write: Write) -> None:
+    root = write("meta.csv", rows)
+    assert told in read_folder(root, []).notes
+    assert told in _gather(root).notes
 
 
 @pytest.mark.parametrize("column", ["label", "Befund"])

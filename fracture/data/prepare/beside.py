@@ -1,6 +1,7 @@
 """Tables and boxes beside folders of classes: the patients that they name, and where they contradict the folders."""
 
 import os
+import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,9 @@ from fracture.data.tables import is_table, named_column, open_table, plain
 from fracture.data.trees import Tree
 from fracture.errors import DataError
 
+_WAYS = {"patient=NAME": "call it patient", "path=": "write a row for each image"}  # there are no --columns of folders
+_WAY = re.compile(r"--columns (patient=NAME|path=).*")
+_NO_PATH = "no column for path"
 _MOST = 20  # tables that are looked at
 _OWN = 0.9  # images a row at least, where only its values make a column one of paths
 
@@ -74,7 +78,7 @@ def read_beside(tree: Tree, labels: Mapping[str, str], insisted: bool = False) -
     indexes = Indexes()
     telling = False
     for place in [place for place in tree.labels if is_table(Path(place))][:_MOST]:
-        table = _read(tree, place, indexes)
+        table = _read(tree, place, indexes, notes)
         if table is None:
             continue
         if not insisted:
@@ -127,8 +131,11 @@ def check_boxes(tree: Tree, labels: Mapping[str, str], sets: Sequence[Annotated]
             )
 
 
-def _read(tree: Tree, place: str, indexes: Indexes) -> _Table | None:
-    """A table of the tree; None where it is not understood, is one of ours, or names none of the images."""
+def _read(tree: Tree, place: str, indexes: Indexes, notes: list[str]) -> _Table | None:
+    """A table of the tree; None where it is not understood, is one of ours, or names none of the images.
+
+    ``notes`` takes why one that leads to images is not understood.
+    """
     path = tree.root / place
     held = frozenset(tree.images)
     around = path.parent.relative_to(tree.root).as_posix()
@@ -140,7 +147,9 @@ def _read(tree: Tree, place: str, indexes: Indexes) -> _Table | None:
         if set(table.names) >= OURS:
             return None
         columns = find_columns(path, table.names, rows, {}, index, False, table.header, True, tags=True)
-    except DataError:
+    except DataError as error:
+        if _NO_PATH not in error.problems[0]:
+            notes.append(f"{place} is not used: {error.problems[0].removeprefix(f'{path}: ')}")
         return None
     column = columns.one["path"]
     found = []
@@ -215,7 +224,8 @@ def _contradicting(pairs: Mapping[str, tuple[str, str]]) -> list[str]:
 
 def _said(table: _Table, place: str, column: str, new: Mapping[str, str], images: int) -> list[str]:
     """What a user should know of a table: the patients that it names, and splits, which are not used."""
-    notes = []
+    ways = [(note, _WAY.sub(lambda found: _WAYS[found[1]], note)) for note in table.columns.notes]
+    notes = [f"{place}: {way}" for note, way in ways if way != note]
     if new:
         count = len(set(new.values()))
         tagged = table.columns.tagged
