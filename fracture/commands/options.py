@@ -14,6 +14,7 @@ from fracture.config import BY_RECIPE, default_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 _METAVARS = {str: "TEXT", int: "INT", float: "FLOAT", bool: "true|false"}
+_NARROW = 60  # columns of a terminal that the names of an option and its choices fit into
 
 
 def options_of(model: type[BaseModel], only: Collection[str] = ()) -> Callable[[F], F]:
@@ -30,8 +31,11 @@ def options_of(model: type[BaseModel], only: Collection[str] = ()) -> Callable[[
             flag = "--" + name.replace("_", "-")
             spellings = dict.fromkeys([flag, "--" + name])  # MLproject and habit write underscores
             bare: dict[str, Any] = {"is_flag": False, "flag_value": "true"} if field.annotation is bool else {}
+            metavar = _metavar(name, field)
+            long = len(f"  {', '.join(spellings)} {metavar}") > _NARROW  # then they are told in the text
+            said = _help(model, name, f"one of {metavar.replace('|', ', ')}" if long else "")
             option = click.option(  # a switch alone means true
-                *spellings, name, default=None, metavar=_metavar(name, field), help=_help(model, name), **bare
+                *spellings, name, default=None, metavar="TEXT" if long else metavar, help=said, **bare
             )
             function = option(function)
         return function
@@ -44,9 +48,9 @@ def given(values: dict[str, str | None]) -> dict[str, str]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _help(model: type[BaseModel], name: str) -> str:
+def _help(model: type[BaseModel], name: str, choices: str) -> str:
     field, default = model.model_fields[name], default_of(model, name)
-    said = "; ".join(filter(None, [f"default: {default}" if default else "", range_of(field)]))  # words: in the metavar
+    said = "; ".join(filter(None, [f"default: {default}" if default else "", range_of(field), choices]))
     return str(field.description) + (f"  [{said}]" if said else "")
 
 

@@ -23,8 +23,10 @@ ALL = [one for group in (verbs, registry, tuning) for one in commands(group)]
 
 @pytest.mark.parametrize(("group", "words"), [*ALL, (verbs, ("log", "export"))])
 def test_help_can_be_read(group: click.Group, words: tuple[str, ...]) -> None:
-    told = CliRunner().invoke(group, [*words, "--help"], terminal_width=80)
-    assert told.exit_code == 0
+    for width in (60, 80, 120):
+        told = CliRunner().invoke(group, [*words, "--help"], terminal_width=width)
+        assert told.exit_code == 0
+        assert [line for line in told.output.splitlines() if len(line) > width] == []
     found = group.get_command(click.Context(group), words[0]) if words else group
     options = [one for one in (found.params if found else ()) if isinstance(one, click.Option) and not one.hidden]
     assert [one.name for one in options if not one.help] == [], "every option says what it is"
