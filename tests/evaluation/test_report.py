@@ -235,18 +235,21 @@ def test_every_paragraph_begins_as_a_sentence_does() -> None:
 
 
 @pytest.mark.slow
-def test_pictures_side_by_side_on_paper_do_not_touch(browser: Any, tmp_path: Path) -> None:
-    picture = png(grid_figure([Tile(np.zeros((64, 64), np.uint8), "")] * 4))
-    pictures = {"mistakes": picture, "maps_correct": picture, "maps_wrong": picture}
+def test_words_in_pictures_are_legible_on_paper_which_is_light(browser: Any, tmp_path: Path) -> None:
+    picture = png(grid_figure([Tile(np.zeros((64, 64), np.uint8), "a title")] * 4))
+    pictures = {"mistakes": picture, "maps_correct": picture}
     (tmp_path / "report.html").write_text(render(Contents("run", results(), pictures)))
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": dark})
     browser.get((tmp_path / "report.html").as_uri())
-    first, second = browser.execute_script(
-        "return [...document.querySelectorAll('figure.half img')].slice(0, 2)"
-        ".map(one => [one.getBoundingClientRect().left, one.getBoundingClientRect().right])"
+    shares, good = browser.execute_script(
+        "const page = document.querySelector('main').clientWidth, style = getComputedStyle(document.documentElement);"
+        "return [[...document.querySelectorAll('figure img')].map(one => one.clientWidth / page),"
+        "style.getPropertyValue('--good')]"
     )
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
-    assert second[0] - first[1] >= 6
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+    assert min(shares) > 0.95, "they take the whole width"
+    assert good.strip() == "#1f7a45", "not the light green of dark pages"
 
 
 def test_the_contents_lead_to_what_is_there() -> None:

@@ -76,7 +76,7 @@ CAPTIONS = {
     "label_review.csv has all of them in this order.",
     "augmented": "What training sees: images of the training split after augmentation.",
 }
-HALVES = frozenset({"mistakes", "maps_correct", "maps_wrong", "label_review", "augmented"})  # half a line of paper does
+LABELLED = frozenset({"mistakes", "maps_correct", "maps_wrong", "label_review"})  # small words stand in them
 
 _PLACES = {
     "short": "In short", "data": "The data", "folds": "The folds", "numbers": "The numbers",
@@ -91,7 +91,7 @@ def render(contents: Contents) -> str:
     looks = looks_at_the_bone(controls, len(results.classes)) if controls else ""
     absent = {place for place, found in (("bone", controls), ("folds", contents.folds)) if found is None}
     return template(_TEMPLATE).render(
-        c=contents, r=results, test=results.splits["test"], captions=CAPTIONS, halves=HALVES, meanings=METRICS,
+        c=contents, r=results, test=results.splits["test"], captions=CAPTIONS, labelled=LABELLED, meanings=METRICS,
         class_meanings=CLASS_METRICS, limits=limits(results, contents.audit), looks=looks,
         summary=summary(results, contents.audit) + ([f"Does it look at the bone? {looks}"] if looks else []),
         hit=maps_hit_the_fracture(controls.boxes) if controls and controls.boxes else "",
