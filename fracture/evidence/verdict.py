@@ -106,6 +106,14 @@ def explained(rule: Rule) -> list[str]:
     ]
 
 
+def coverage_explained(rule: Rule) -> str:
+    """What the coverage of possible classes means, in a sentence; empty where nothing was settled."""
+    if rule.sets is None:
+        return ""
+    share = 100 * rule.sets.coverage
+    return f"{share:g}% coverage: the true class is among these in {share:g} or more of 100 images, on average."
+
+
 def _kind(rule: Rule, shares: dict[str, float], kinds: Sequence[str], fracture: bool | None) -> str:
     if fracture is False:
         return str(rule.healthy)

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fracture.evidence import Judged
-from fracture.evidence.verdict import explained
+from fracture.evidence.verdict import coverage_explained, explained
 from fracture.inference.log import Served
 from fracture.models.checkpoint import Sidecar
 
@@ -88,6 +88,6 @@ def page(about: About, sidecar: Sidecar) -> dict[str, Any]:
         **asdict(about), "title": about.title or sidecar.model, "model": sidecar.model,
         "weights_sha256": sidecar.weights_sha256, "classes": sidecar.classes, "healthy_class": sidecar.healthy,
         "fracture_threshold": sidecar.fracture_threshold, "refer_below": sidecar.refer_below,
-        "rule": explained(sidecar.rule), "decided": sidecar.decided, "synthetic": sidecar.synthetic,
-        "image_size": sidecar.image_size, "license": sidecar.license,
+        "rule": explained(sidecar.rule), "coverage": coverage_explained(sidecar.rule), "decided": sidecar.decided,
+        "synthetic": sidecar.synthetic, "image_size": sidecar.image_size, "license": sidecar.license,
     }  # fmt: skip

@@ -8,7 +8,7 @@ from fracture.evaluation.judge import judge
 from fracture.evaluation.metrics import softmax
 from fracture.evaluation.sets import fit_sets, members
 from fracture.evidence.decisions import Sets
-from fracture.evidence.verdict import LOOK, Rule, decide
+from fracture.evidence.verdict import LOOK, Rule, coverage_explained, decide
 from fracture.inference.openapi import _ANSWER
 from fracture.inference.predictor import Answer
 from fracture.inference.table import LAST
@@ -132,7 +132,10 @@ def test_what_a_set_says_never_goes_beyond_the_decision(
 
 
 def test_the_words_for_a_set_name_its_coverage_and_call_nothing_sure() -> None:
-    found = decide(Rule(CLASSES, "none", 0.5, 0.0, sets(dict.fromkeys(CLASSES, 0.3), 0.975)), (0.1, 0.1, 0.8))
+    rule = Rule(CLASSES, "none", 0.5, 0.0, sets(dict.fromkeys(CLASSES, 0.3), 0.975))
+    found = decide(rule, (0.1, 0.1, 0.8))
+    assert coverage_explained(rule).startswith("97.5% coverage: the true class is among these in 97.5 or more of")
+    assert coverage_explained(Rule(CLASSES, "none", 0.5, 0.0)) == ""
     assert found.possible_in_words == "the only class that remains possible at 97.5% coverage: simple"
     assert "sure" not in {*Answer().said(), *_ANSWER, *LAST}
 

@@ -319,6 +319,10 @@ def test_the_page_answers_in_a_browser(browser: Any, served: Any, address: str, 
     assert browser.switch_to.active_element.get_attribute("aria-current") == "true", "the keyboard stays in the list"
     assert "y.txt" in shown("name")
     assert "test_resnet" in shown("about")
+    browser.find_element("css selector", "#images button").click()
+    before = shown("any-words"), shown("name")
+    assert "there is no threshold" in before[0]
+    assert "answered by test_resnet" in before[1]
     phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
     assert browser.execute_script("return document.documentElement.scrollWidth") == 390, "nothing is wider than a phone"
@@ -328,5 +332,7 @@ def test_the_page_answers_in_a_browser(browser: Any, served: Any, address: str, 
     while "bones version 4" not in shown("model") and time.monotonic() < until:
         time.sleep(0.1)
     assert "bones version 4" in shown("model"), "the page says which model answers now"
+    browser.find_element("css selector", "#images button").click()
+    assert (shown("any-words"), shown("name")) == before, "an answer keeps the model that gave it"
     browser.get(f"{address.rstrip('/')}/docs")
     assert browser.execute_script("return document.documentElement.scrollWidth") == 390, "nor is /docs"

@@ -78,7 +78,8 @@ async function predict(file) {
     if (reply.status === 401) askToken(true)
     if (!reply.ok) throw new Error(body.detail)
     if (["title", "version", "weights_sha256"].some(name => body[name] !== model[name])) await start()  // another model answers now
-    return body.answers[0]
+    const {classes, healthy_class, fracture_threshold, coverage} = model  // kept, as the next answer may be of another model
+    return {...body.answers[0], by: {title: body.title, classes, healthy_class, fracture_threshold, coverage}}
   } catch (error) {
     const said = error instanceof TypeError ? "the server does not answer" : error.message
     return {decision: "a person must look", label: "", fracture: null, probabilities: {}, reason: "", error: said}
@@ -116,11 +117,12 @@ function show(study) {
   const answer = study.answer
   at("empty").hidden = true
   at("study").hidden = false
-  at("name").textContent = study.name
+  at("name").textContent = study.name + (answer?.by ? `, answered by ${answer.by.title}` : "")
   at("said").className = answer ? TONES[answer.decision] : ""
   at("decision").textContent = answer ? `${SIGNS[TONES[answer.decision]]} ${sentence(answer.decision)}` : "Reading …"
   at("reason").textContent = answer ? why(answer) : ""
   at("possible").textContent = answer?.possible_in_words ? `${sentence(words(answer.possible_in_words))}.` : ""
+  at("coverage").textContent = answer?.possible_in_words && answer.by ? answer.by.coverage : ""
   showPictures(study)
   showShares(answer)
   showTruth(study)
@@ -170,7 +172,7 @@ async function correct(study) {
 
 function why(answer) {
   if (answer.error) return `${sentence(answer.error)}.`
-  const kinds = model.classes.filter(name => name !== model.healthy_class)
+  const {classes, healthy_class} = answer.by || model, kinds = classes.filter(name => name !== healthy_class)
   const kind = answer.fracture && kinds.length > 1 || answer.fracture === null ? `Most probable ${answer.fracture ? "kind" : "class"}: ${words(answer.label)}.` : ""
   const besides = answer.fracture === null ? "" : `Otherwise it would say: ${answer.fracture ? "fracture" : "no fracture"} reported.`
   return answer.reason ? [`${sentence(answer.reason)}.`, besides, kind].filter(Boolean).join(" ") : kind
@@ -211,7 +213,7 @@ function showShares(answer) {
     row.append(head, cell, made("td", percent(share)))
     return row
   }))
-  const any = answer?.fracture_probability, threshold = model.fracture_threshold
+  const any = answer?.fracture_probability, threshold = (answer?.by || model).fracture_threshold
   at("any").hidden = any === null || any === undefined
   if (at("any").hidden) return
   at("any-bar").querySelector("i").style.width = 100 * any + "%"
