@@ -149,7 +149,7 @@ def _may_come_back(registry: Registry, status: ModelStatus, version: str, althou
 
 def _bad(status: ModelStatus) -> str:
     """What to add where nothing can be deployed but what was rolled back or deleted."""
-    return "".join(f". {why}" for why in (*status.gone.values(), *map(status.why_withdrawn, status.withdrawn)))
+    return "".join(f"; {why}" for why in (*status.gone.values(), *map(status.why_withdrawn, status.withdrawn)))
 
 
 def _cut_short(status: ModelStatus, action: str) -> Line | None:

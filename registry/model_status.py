@@ -119,9 +119,11 @@ class ModelStatus:
 
     def next_step(self, alias: str) -> str:
         """What to do where the version of an alias is of no use."""
+        another = f"`python -m registry promote{self.option} RUN` makes another"
+        back = f"`python -m registry rollback{self.option}` brings @previous back"
         return {
-            "candidate": f"`python -m registry promote{self.option} RUN` makes another",
-            "champion": f"`python -m registry rollback{self.option}` brings @previous back",
+            "candidate": another,
+            "champion": back if self.aliases["previous"] else f"{another} candidate: nothing is @previous",
             "previous": "there is nothing to roll back to until another champion is made",
         }[alias]
 

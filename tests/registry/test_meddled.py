@@ -353,6 +353,12 @@ def goes_on(d: Deployed, ask: Ask, previous: str) -> None:
     assert pointed(d.registry)[1] == pointed(d.registry)[0] != ""
 
 
+def test_a_rollback_is_proposed_only_where_something_is_previous(d: Deployed, ask: Ask) -> None:
+    for version, proposed in (("2", "rollback --name bones` brings @previous back"), ("1", "nothing is @previous")):
+        delete(version)(d, mlflow.MlflowClient())
+        assert proposed in ask("verify", "--name", NAME)[1]
+
+
 @pytest.mark.parametrize("case", cases(CASES))
 def test_what_a_person_can_do_is_told_and_mended(d: Deployed, case: str, ask: Ask, loads: Loads) -> None:
     known = CASES[case]
