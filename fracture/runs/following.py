@@ -66,6 +66,8 @@ class Follower:
         version = query.version_at(self._alias)
         self._looked = datetime.now(UTC).isoformat(timespec="seconds")
         if version.number == self._about.version:
+            if self._problem:
+                self._terminal.say(f"{self._alias} is version {version.number}, which answers: followed again")
             self._refused, self._problem = "", ""
         elif version.number != self._refused or time.monotonic() >= self._try_at:
             uri = f"models:/{version.name}/{version.number}"

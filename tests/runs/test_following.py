@@ -139,6 +139,7 @@ def test_a_changed_champion_is_taken_up_without_a_lost_request(versions: dict[st
     changes = [line for line in said if "answers from now on" in line]
     assert [line.split(" (")[0] for line in changes] == [f"bones version {v}" for v in (second, first, second)]
     assert sum("goes on answering" in line for line in said) == 2, "a trouble is said once"
+    assert sum("followed again" in line for line in said) == 1, "and its end"
     assert "fracture_model_changes_total 3.0" in metrics
     assert f'fracture_model{{model="bones",version="{second}",weights="{versions[second][:12]}"}} 1.0' in metrics
 
