@@ -8,6 +8,7 @@ from fracture.errors import FractureError, Interrupted
 from fracture.failures import explained
 from fracture.progress import LOG, Terminal, log_file
 from fracture.runs.delivery import deliver
+from fracture.tracking import store
 from fracture.tracking.run import TrackedRun
 from fracture.training import state
 from fracture.training.job import Job
@@ -56,7 +57,8 @@ def tracked_training(run: TrackedRun, job: Job, terminal: Terminal, resume_comma
 
 def say_done(run: TrackedRun, terminal: Terminal, report: str = "report.html") -> None:
     """Where the evidence of a finished run is."""
-    terminal.say(f"Done: {report} and the rest of run {run.id} are in {run.place}; `mlflow ui` shows them.")
+    shows = store.shown() if store.shown().startswith("http") else "`mlflow ui`"
+    terminal.say(f"Done: {report} and the rest of run {run.id} are in {run.place}; {shows} shows them.")
 
 
 def _next(run: TrackedRun, folder: Path, resume_command: str) -> str:
