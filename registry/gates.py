@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from fracture.evaluation.intervals import believable, wilson_low
 from fracture.evidence import Estimate, FoldMeanResults
 from fracture.evidence.healthy import NO_HEALTHY_CLASS, suspicion
+from fracture.tables import counted
 from registry import promises
 from registry.evidence import Evidence
 from registry.thresholds import Thresholds
@@ -137,7 +138,8 @@ def _floor(name: str, found: Estimate | None, least: float, what: str, *, share:
         why = found.reason if found is not None else "not among the results"
         return Gate(name, least <= 0, "absent", f"{least:g}", f"{what}: {why}")
     low = min(found.low, wilson_low(found.value, found.groups)) if share else found.low
-    text = f"{what}: {found.value:.3f}, its interval begins at {low:.3f} (n = {found.n}, {found.groups} groups)"
+    basis = f"n = {found.n}, {counted(found.groups, 'group')}"
+    text = f"{what}: {found.value:.3f}, its interval begins at {low:.3f} ({basis})"
     if doubted := least > 0 and not believable(found):
         text += f", which does not count: {found.caution}"
     return Gate(name, low >= least and not doubted, f"{low:.3f}", f">= {least:g}", text)

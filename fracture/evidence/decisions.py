@@ -141,7 +141,8 @@ class Decided(BaseModel):
         known = {name: found for name, found in self.expected.items() if name in _PLAIN}
         reasons = {found.reason for found in known.values()}
         if len(known) > 1 and len(reasons) == 1 and "" not in reasons and not any(map(self.wanted_of, known)):
-            return [f"{' and '.join(_PLAIN[name] for name in known)}: {reasons.pop()}."]  # once
+            first, *more = (_PLAIN[name] for name in known)
+            return [f"{' and '.join([first, *(one[0].lower() + one[1:] for one in more)])}: {reasons.pop()}."]  # once
         return [
             f"{_PLAIN[name]}: {wanted + ' wanted, ' if (wanted := self.wanted_of(name)) else ''}{_expected(found)}."
             for name, found in known.items()

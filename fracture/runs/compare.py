@@ -23,7 +23,7 @@ from fracture.evidence.healthy import NONE
 from fracture.files import replacing, write_json
 from fracture.progress import LOG, Terminal
 from fracture.runs import compare_folds
-from fracture.tables import DOUBTED, shown
+from fracture.tables import DOUBTED, counted, shown
 from fracture.tracking import artifacts, query
 from fracture.tracking.query import Found
 
@@ -267,11 +267,12 @@ def _show_pair(first: Entry, second: Entry, pair: Paired, terminal: Terminal) ->
         [name, f"{d.value:+.3f}", f"{d.low:+.3f} to {d.high:+.3f}", "yes" if d.clear else "no"]
         for name, d in pair.differences.items()
     ]
-    title = f"{first.name} minus {second.name}: {pair.n} images, {pair.groups} groups, paired bootstrap"
+    basis = f"{counted(pair.n, 'image')}, {counted(pair.groups, 'group')}"
+    title = f"{first.name} minus {second.name}: {basis}, paired bootstrap"
     terminal.table(title, ["test metric", "difference", "95% interval", "clear of 0"], rows)
     chance = "< 0.001" if pair.mcnemar < 0.001 else f"= {pair.mcnemar:.3f}"
     terminal.say(
-        f"Only the first is right on {pair.only_first} images, only the second on {pair.only_second}: "
+        f"Only the first is right on {counted(pair.only_first, 'image')}, only the second on {pair.only_second}: "
         f"McNemar p {chance} (exact; assumes independent images)."
     )
     terminal.say("Sorted by validation: the test split must not be used for choosing.")

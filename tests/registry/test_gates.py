@@ -9,7 +9,7 @@ import pytest
 
 from fracture.evaluation.judge import judge
 from fracture.evaluation.sample import Decisions
-from fracture.evidence import Results
+from fracture.evidence import Estimate, Results
 from registry import card, gates, promote, thresholds
 from registry.evidence import Evidence
 from tests.registry.made_up import CLASSES, DISTURBED, GOOD, results, two_classes
@@ -113,6 +113,8 @@ def test_what_few_images_do_not_show_passes_where_nothing_is_asked() -> None:
     assert found["recall"].passed
     assert found["sensitivity"].passed
     assert found["recall"].sentence.endswith("(n = 2, 2 groups)")
+    one = Estimate(value=0.5, low=0.5, high=0.5, n=3, groups=1)
+    assert gates._floor("recall", one, 0.0, "recall").sentence.endswith("(n = 3, 1 group)")
 
 
 def test_an_interval_that_is_not_to_be_believed_says_so() -> None:
