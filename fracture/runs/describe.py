@@ -86,7 +86,8 @@ def publish(run: TrackedRun, job: Job, results: Results) -> None:
     run.metrics(chosen | {"best_epoch": results.best_epoch}, step=0)
     run.tag({"fracture.weights_sha256": results.weights_sha256})
     plan = job.plan.model_dump(exclude={"reasons", "recipe"})
-    run.describe(summary(results, {key: str(value) for key, value in plan.items()}, job.weights.license))
+    planned = {key: str(value) for key, value in plan.items() if value is not None}
+    run.describe(summary(results, planned, job.weights.license))
 
 
 def _changes(job: Job) -> dict[str, str]:

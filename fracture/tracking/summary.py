@@ -23,7 +23,7 @@ def summary(results: Results, plan: dict[str, str], license_: str) -> str:
         _confusion(results),
         "",
         f"Selected by {results.select_metric} at epoch {results.best_epoch} of {results.epochs}"
-        f"{' (stopped early)' if results.stopped_early else ''}; {results.seconds / 60:.1f} minutes. "
+        f"{' (stopped early)' if results.stopped_early else ''}; {results.seconds:,.0f} s. "
         f"Initial weights: {results.weights_origin} (licence: {license_}).",
         "",
         f"Healthy class: {results.healthy or 'none is known, so there is no sensitivity for fractures'}.",
