@@ -27,13 +27,13 @@ def render(evidence: Evidence, gates: Sequence[Gate], use: str) -> str:
         f"# {results.model}", "", f"For {use} use. Research software, not a medical device.", "",
         "## What it does", *(f"- {line}" for line in summary(results, audit)), "",
         "## How it decides", "", *(f"- {line}" for line in _decisions(results)), "",
+        "## Limits", *(f"- {line}" for line in [*_waived(gates), *limits(results, audit)]), "",
         f"## {here}", "", *_figures(results), *_before(evidence),
         "## Cost", "", "On the CPU of the machine that promoted it, all its threads:", "",
         f"- one image through the model alone: {_known(evidence.latency_ms, 'ms')}",
         f"- weights: {_known(results.checkpoint_mib, 'MiB')}",
         f"- memory of a serving process, libraries included: {_known(evidence.memory_mib, 'MiB')}", "",
         "## Robustness", "", f"Accuracy on validation{_again(training)}: {_disturbed(evidence)}.", "",
-        "## Limits", *(f"- {line}" for line in limits(results, audit)), "",
         "## Gates", "", "| gate | state | figure | threshold | |", "|---|---|---|---|---|",
         *(f"| {g.name} | {g.state} | {g.figure} | {g.threshold} | {g.note} |" for g in gates), "",
         "## Origin", "",
@@ -43,6 +43,12 @@ def render(evidence: Evidence, gates: Sequence[Gate], use: str) -> str:
         f"{_made(training)}. Temperature {results.calibration.temperature:.3f}.",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+def _waived(gates: Sequence[Gate]) -> list[str]:
+    """The gates that refused, and who went on all the same."""
+    waived = [gate for gate in gates if gate.state == "waived"]
+    return [f"Gate {one.name}: {one.figure}, wanted {one.threshold}; waived by {one.waived}." for one in waived]
 
 
 def _disturbed(evidence: Evidence) -> str:

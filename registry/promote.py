@@ -25,6 +25,7 @@ from registry.model_status import ModelStatus
 from registry.thresholds import Thresholds
 from registry.versions import THRESHOLDS, WEIGHTS, Registry, is_of
 
+_REFUSED = "fracture.refused"
 _SHOWN = ("balanced_accuracy", "macro_f1")
 
 
@@ -169,12 +170,14 @@ def _keep(found: Evidence, judged: Sequence[Gate], text: str, uri: str) -> dict[
         written = origin.write_answers(found.run_id, beside / check.JUDGED)
         mlflow.MlflowClient().log_model_artifacts(uri.removeprefix("models:/"), str(beside))
         attached.keep(found.run_id, (page, figures), {})
+    if _REFUSED in query.run_of(found.run_id).tags:  # of an earlier promotion, which these gates have overruled
+        mlflow.MlflowClient().delete_tag(found.run_id, _REFUSED)
     return written
 
 
 def _refuse(run_id: str, judged: Sequence[Gate], refused: Sequence[Gate]) -> NoReturn:
     reasons = [f"{gate.name}: {gate.figure}, wanted {gate.threshold} ({gate.sentence})" for gate in refused]
-    attached.keep(run_id, (), {"fracture.refused": "; ".join(reasons)})
+    attached.keep(run_id, (), {_REFUSED: "; ".join(reasons)})
     raise GateError(
         f"run {run_id} is not promoted, {len(refused)} of {len(judged)} gates refuse:\n"
         + "\n".join(f"- {reason}" for reason in reasons)

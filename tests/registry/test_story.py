@@ -86,6 +86,7 @@ def test_the_whole_story(quick_check: None, runs: list[str], folder: Path) -> No
 
     first = promote.promote(runs[0], DEMO, "research", waive, registry, screen)
     assert registry.alias("candidate") == first.version
+    assert "fracture.refused" not in query.run_of(runs[0]).tags
     assert {gate.name: gate.state for gate in first.gates}["confounded"] == "waived"
     assert {gate.state for gate in first.gates} == {"passed", "waived"}
     described = registry.version(first.version)
@@ -121,6 +122,7 @@ def test_the_whole_story(quick_check: None, runs: list[str], folder: Path) -> No
     )
     assert described.description[:4000] == card.read_text()[:4000]
     assert "| balanced accuracy |" in card.read_text()
+    assert "Gate confounded: true, wanted false; waived by " in described.description.partition("## Figures")[0]
     judged_at_promotion = artifacts.fetch(runs[0], ("promotion.json",), card.parent)[0].read_text()
     assert {gate["name"] for gate in json.loads(judged_at_promotion)["gates"]} == set(gates.GATES)
 
