@@ -19,7 +19,6 @@ from optuna.trial import FrozenTrial
 from fracture.errors import FractureError, Interrupted
 from fracture.failures import explained
 from fracture.progress import LOG, Terminal, Working
-from fracture.runs.delivery import PATIENCE
 from fracture.tables import counted
 from fracture.tracking import liveness, store
 from fracture.tracking.run import TrackedRun
@@ -33,6 +32,9 @@ from tuning.stop import Stop
 from tuning.task import Task
 
 _MOST_FAILURES = 3  # one after the other: what fails again and again is no matter of its parameters
+PATIENCE = (
+    900.0  # seconds that a trial which is over waits for a store that is away: a server is started again meanwhile
+)
 _LOOK_AGAIN = 1.0  # seconds, while the last trials are under way elsewhere
 _UNKNOWN_EXCESS = 1.0  # GiB, where all that is known is that it did not fit
 
@@ -186,26 +188,39 @@ class Worker:
         self._settle(ended)
 
     def _settle(self, ended: FrozenTrial) -> None:
-        """Tell the store of a trial that is over, keep its weights if none is better, and forget what lies here of it.
+        """Tell the store of a trial that is over, and wait for one that is away.
 
         Raises:
-            Interrupted: the store does not answer; all stays here until `settle_kept`.
+            Interrupted: it is away for `PATIENCE`, or a signal came; all stays here until `settle_kept`.
         """
-        run_id = str(ended.user_attrs[study.RUN])
-        box, until = tracked.waiting(run_id, self.folder), time.monotonic() + PATIENCE
-        while not box.deliver() and time.monotonic() < until and not self.stop.reason:
+        until, said = time.monotonic() + PATIENCE, False
+        while True:
+            try:
+                return self._tell(ended)
+            except Exception as error:
+                away = explained(error) or error
+                if not isinstance(away, Interrupted) or self.stop.reason or time.monotonic() > until:
+                    raise
+                if not said:
+                    self.terminal.warn(f"{away}. Waiting for the store, {PATIENCE / 60:.0f} minutes at most.")
+                said = True
             process.wait(1, self.stop)
-        if box.reason:
+
+    def _tell(self, ended: FrozenTrial) -> None:
+        """Tell the store of a trial, keep its weights if none is better, and forget what lies here of it."""
+        run_id = str(ended.user_attrs[study.RUN])
+        box = tracked.waiting(run_id, self.folder)
+        if not box.deliver():
             raise Interrupted(
                 f"the tracking store does not take trial {ended.number}: {box.reason}; what came of it is in the "
                 f"study, and what waits for the store in {tracked.waiting_place(self.folder, run_id)}"
             )
         if ended.state in study.FINISHED:
+            self.keep_best()
             found = study.best(self.study)
             values = {"trial_value": ended.value, "best_value": found.value if found else None}
             told = {name: value for name, value in values.items() if value is not None}
-            TrackedRun(self.run).metrics(told, step=ended.number)
-            self.keep_best()
+            TrackedRun(self.run).metrics(told, step=ended.number)  # last, since it must not be told twice
             shutil.rmtree(self._place(ended), ignore_errors=True)
         shutil.rmtree(tracked.waiting_place(self.folder, run_id), ignore_errors=True)
 

@@ -13,6 +13,7 @@ from fracture.tracking import store
 from tests.mlflow_server import Server
 from tests.tuning.test_tune import children, parent, study_of, tune
 from tuning import conclude, tracked, worker
+from tuning.stop import Stop
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
@@ -89,3 +90,23 @@ def test_a_short_absence_ends_nothing(
     assert said.count("The tracking store answers again") == 1
     assert {run.info.status for run in children(parent())} == {"FINISHED"}
     assert re.search(r"trial 0 \(1 of 2\) complete", said)
+
+
+def test_a_trial_that_is_over_waits_for_the_store(
+    server: Server, tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, waits = worker.process.wait, []
+
+    def wait(seconds: float, stop: Stop) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            server.start()
+        real(seconds, stop)
+
+    with monkeypatch.context() as patch:
+        server.end_before(worker.Worker, "_settle", patch)
+        patch.setattr(worker.process, "wait", wait)
+        said = tune(tmp_path, images, trials=2)
+    assert said.count("Waiting for the store, 15 minutes at most") == 1
+    assert "2 of 2" in said
+    assert {run.info.status for run in children(parent())} == {"FINISHED"}
