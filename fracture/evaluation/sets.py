@@ -41,7 +41,9 @@ def fit_sets(probabilities: Floats, labels: Integers, classes: tuple[str, ...], 
                 if len(own)
                 else ""
             )
-            unmet.append(f"{name} is in every set: {coverage:g} of its images cannot be promised from {len(own)}{can}")
+            unmet.append(
+                f"the class {name} is in every set: {coverage:g} of its images cannot be promised from {len(own)}{can}"
+            )
     return Sets(coverage=coverage, thresholds=thresholds, n=counts, unmet=tuple(unmet))
 
 

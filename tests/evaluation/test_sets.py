@@ -53,10 +53,10 @@ def test_the_threshold_is_that_of_an_own_image_or_none(images: int, coverage: fl
     assert found.thresholds["none"] == 0, "what was never seen cannot be ruled out"
     if at is None:
         assert (
-            "comminuted is in every set: 0.9 of its images cannot be promised from 8; the most is set_coverage=0.888"
-            in found.unmet
+            "the class comminuted is in every set: 0.9 of its images cannot be promised from 8; the most is "
+            "set_coverage=0.888" in found.unmet
         )
-    assert any(note.startswith("none is in every set: ") and note.endswith("from 0") for note in found.unmet)
+    assert any(note.startswith("the class none is in every set: ") and note.endswith("from 0") for note in found.unmet)
 
 
 def test_what_is_expected_and_what_the_test_shows() -> None:
