@@ -24,7 +24,10 @@ from registry.lines import SCHEMA, Entry, Line, lost, parse
 from registry.names import HISTORY
 from registry.retries import ABSENT, FULL, PATIENCE, make_model, model_of, pause, versions_of, with_retries
 
-COPY = "fracture.line."  # of the registered model, and a number
+COPY = (
+    "mlflow.fracture.line."  # of the registered model, and a number; MLflow's page does not list tags called mlflow...
+)
+_COPIES = (COPY, "fracture.line.")  # the second, which filled that page, by an earlier version of this project
 _LINE, _SETTLED, _SEAL, _NUMBER = "fracture.line", "fracture.settled", "fracture.seal", "fracture.number"
 _KNOWN = "fracture.changed"  # of a line that was changed by hand, has no copy, and was seen by `verify --repair`
 _SOURCE = "history:/line"  # a version must name one; no store looks for it, unlike models:/..., which may be deleted
@@ -186,7 +189,7 @@ def copies_of(model: RegisteredModel | None) -> dict[int, Entry]:
     """The copies of lines that a registered model holds, by number; those that were edited are left out."""
     found = {}
     for key, value in (model.tags if model else {}).items():
-        number = _decimal(key.removeprefix(COPY)) if key.startswith(COPY) else 0
+        number = next((_decimal(key.removeprefix(one)) for one in _COPIES if key.startswith(one)), 0)
         seal, _, text = value.partition(" ")
         entry = parse(text) if number else None
         if entry is not None and entry.seal == seal and entry.after < number <= entry.after + _AT_ONCE:

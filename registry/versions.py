@@ -22,7 +22,8 @@ _VERDICT = ("fracture.gates", "fracture.waived", "fracture.use", "fracture.packa
 _DESCRIPTION = 5000  # characters
 _WHAT = (
     "Fracture classifiers of bone radiographs, a version each; its description is its model card. @champion is in use, "
-    "@candidate has passed the gates, @previous is what a rollback returns to. Research software, not a medical device."
+    "@candidate has passed the gates, @previous is what a rollback returns to; the registered model called as this one "
+    "and -history tells who moved them, when and why. Research software, not a medical device."
 )
 _MORE = "\n\nThe whole card is model_card.md, beside the model and on its run.\n"
 

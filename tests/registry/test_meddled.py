@@ -19,6 +19,7 @@ from fracture.monitoring import use as in_use
 from fracture.tracking import artifacts, store
 from registry import champion, check, evidence, load, origin
 from registry.__main__ import cli
+from registry.history import COPY
 from registry.lines import replay
 from registry.model_status import WITHDRAWN
 from registry.versions import MODEL, Registry
@@ -54,8 +55,8 @@ def tag_line(number: str, key: str, value: str) -> Meddle:
 
 def copy_of_line(number: str, to: str) -> Meddle:
     def do(d: Deployed, client: mlflow.MlflowClient) -> None:
-        text = client.get_registered_model(NAME).tags[f"fracture.line.{number}"]
-        client.set_registered_model_tag(NAME, f"fracture.line.{to}", text)
+        text = client.get_registered_model(NAME).tags[f"{COPY}{number}"]
+        client.set_registered_model_tag(NAME, f"{COPY}{to}", text)
 
     return do
 
@@ -82,7 +83,7 @@ def without_copies(then: Meddle) -> Meddle:
 
     def do(d: Deployed, client: mlflow.MlflowClient) -> None:
         for number in range(1, 6):
-            client.delete_registered_model_tag(NAME, f"fracture.line.{number}")
+            client.delete_registered_model_tag(NAME, f"{COPY}{number}")
         then(d, client)
 
     return do
@@ -428,7 +429,19 @@ def test_what_does_no_harm(d: Deployed, case: str, ask: Ask) -> None:
     assert pointed(d.registry) == WHOLE
     d.registry.ready()
     tags = mlflow.MlflowClient().get_registered_model(NAME).tags
-    assert {f"fracture.line.{number}" for number in range(1, 6)} <= tags.keys(), "copies are kept again"
+    assert {f"{COPY}{number}" for number in range(1, 6)} <= tags.keys(), "copies are kept again"
+
+
+def test_copies_of_an_earlier_version_count_under_their_own_name(d: Deployed, ask: Ask) -> None:
+    client = mlflow.MlflowClient()
+    for name, value in client.get_registered_model(NAME).tags.items():
+        if name.startswith(COPY):
+            client.set_registered_model_tag(NAME, name.removeprefix("mlflow."), value)
+            client.delete_registered_model_tag(NAME, name)
+    delete_lines("2")(d, client)
+    assert "line 2 of the history was deleted" in ask("verify", "--name", NAME)[1]
+    assert ask("verify", "--name", NAME, "--repair")[0] == 0
+    assert [line.number for line in d.registry.history.lines()] == [1, 2, 3, 4, 5]
 
 
 def test_a_renamed_model_takes_its_history_along(d: Deployed, ask: Ask) -> None:
@@ -518,7 +531,7 @@ def test_a_history_of_the_version_before_is_moved_on(d: Deployed, ask: Ask, load
     assert code == 2
     assert "version 2 was rolled back by ada, 2026-01-01T00:00:00Z: worse in use" in said
     assert pointed(d.registry) == ("", "1", "")
-    assert "fracture.line.5" in client.get_registered_model(NAME).tags
+    assert f"{COPY}5" in client.get_registered_model(NAME).tags
     assert ask("verify", "--name", NAME)[0] == 0
 
 
