@@ -45,4 +45,6 @@ def from_run(run_id: str) -> dict[str, str]:
     if run.kind not in ("train", "group"):
         raise ConfigError(f"--like {run_id}: is a run of {run.kind or 'another program'}; name one of training")
     settings = set(TrainConfig.model_fields) - _OF_ONE_RUN
-    return {name: value for name, value in run.params.items() if name in settings}
+    return {  # earlier versions wrote a default where the recipe had the choice
+        name: value for name, value in run.params.items() if name in settings and f"recipe.{name}" not in run.params
+    }

@@ -8,6 +8,7 @@ import pytest
 from fracture.config import TrainConfig
 from fracture.errors import ConfigError
 from fracture.runs import session, settings
+from fracture.tracking import query
 from tests.runs.small import config
 from tests.runs.small import train as train_small
 
@@ -32,6 +33,15 @@ def test_a_file_that_says_something_else_is_refused(tmp_path: Path, text: str) -
     (tmp_path / "s.yaml").write_text(text)
     with pytest.raises(ConfigError, match=r"--config .*s\.yaml: "):
         settings.from_file(tmp_path / "s.yaml")
+
+
+def test_what_the_recipe_chose_in_an_earlier_version_is_left_to_it_again(
+    store_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = {"lr": "0.001", "head": "random", "recipe.head": "probe", "batch_norm": "pretrained"}
+    found = query.Found("1", "run", "FINISHED", params | {"recipe.batch_norm": "auto"}, {}, {"fracture.kind": "train"})
+    monkeypatch.setattr(query, "run_of", lambda _: found)
+    assert settings.from_run("1") == {"lr": "0.001"}
 
 
 def test_what_is_typed_wins_over_the_file_and_the_file_over_the_run(
