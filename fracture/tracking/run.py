@@ -38,7 +38,7 @@ class TrackedRun:
 
     Attributes:
         id: of the run.
-        place: where its artifacts are, a local folder or else an address; known once it has a folder to `keep` things.
+        place: where its artifacts are, a local folder or else an address.
     """
 
     def __init__(self, run_id: str) -> None:
@@ -112,7 +112,10 @@ class TrackedRun:
     def _ready(cls, run_id: str, name: str) -> "TrackedRun":
         run = cls(run_id)
         info = run._client.get_run(run_id)
-        store.repair_artifact_location(info)
+        if store.repair_artifact_location(info):
+            info = run._client.get_run(run_id)
+        uri = str(info.info.artifact_uri)
+        run.place = local_file_uri_to_path(uri) if is_local_uri(uri) else uri
         views.offer(info.info.experiment_id)
         if hidden := hidden_tags(info.data.tags):
             run.tag(hidden)
@@ -125,8 +128,6 @@ class TrackedRun:
 
         What an earlier process of the run has kept there is delivered first.
         """
-        uri = str(self._client.get_run(self.id).info.artifact_uri)
-        self.place = local_file_uri_to_path(uri) if is_local_uri(uri) else uri
         self._outbox = Outbox(self.id, folder, say)
         self._outbox.deliver()
 

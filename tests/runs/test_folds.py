@@ -36,7 +36,9 @@ def train(images: Path, **values: object) -> str:
     terminal = Terminal(Console(file=io.StringIO(), width=1000))
     folds.train_folds(TrainConfig.model_validate(fast | plan | values), terminal, "same again")
     parent, said = newest_parent(), terminal.console.file.getvalue()  # type: ignore[attr-defined]
-    assert said.splitlines()[-1].startswith(f"Done: report.html and the rest of run {parent} are in ")
+    assert said.splitlines()[-1].startswith(
+        f"Done: report.html and the rest of run {parent} are in {Path.cwd()}/mlruns/"
+    )
     return parent
 
 
