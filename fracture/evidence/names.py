@@ -69,7 +69,6 @@ TAGS = {
     "fracture.reason": "why the run did not finish",
     "fracture.continues": "the run whose training this one continues with more epochs",
     "fracture.resumed_by": "on a pointer run, which only says that another run was resumed: that run",
-    "fracture.group_key": "on a group: digest of its settings, by which the same command finds and continues it",
 }
 
 EPOCH_METRICS = {

@@ -3,13 +3,11 @@
 One after the other; with several GPUs side by side, one on each.
 """
 
-import hashlib
-import json
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from fracture.config import TrainConfig, as_text, defaults
+from fracture.config import TrainConfig, as_text
 from fracture.errors import ConfigError, DataError, FractureError, Interrupted, MemoryLimitError
 from fracture.evidence import Results, read_kept
 from fracture.failures import explained
@@ -18,13 +16,13 @@ from fracture.models import weights as initial_weights
 from fracture.progress import Terminal
 from fracture.runs import gpus, resume, session, states
 from fracture.runs.session import Session
+from fracture.runs.settings import same
 from fracture.runs.side_by_side import SideBySide
 from fracture.tables import shown
 from fracture.tracking import artifacts, query
 from fracture.tracking.run import TrackedRun
 
 _SHOWN = ("test_macro_f1", "test_balanced_accuracy")
-_NEWER = ("operating", "refer_error", "deterministic", "refit", "set_coverage", "compile")  # newer than some groups
 
 
 def train_group(config: TrainConfig, names: list[str], terminal: Terminal, resume_command: str) -> None:
@@ -56,8 +54,7 @@ def train_members(
         FractureError: some failed; the others are done, and the same command goes on with what is missing.
         Interrupted: a signal stopped it; the same command goes on.
     """
-    key = _key(config)
-    parent = _open_parent(key, _title(config, setting, len(values)), terminal)
+    parent = _open_parent(_unfinished(config, setting, values), _title(config, setting, len(values)), terminal)
     parent.params(as_text(config))
     failed: dict[str, Exception] = {}
     done: dict[str, Results] = {}
@@ -129,11 +126,15 @@ def _name(setting: str, value: str | int) -> str:
     return str(value) if setting == "model" else f"{setting} {value}"
 
 
-def _key(config: TrainConfig) -> str:
-    """Digest of the settings; newer settings count where they are not at their defaults, so that older groups go on."""
-    given, usual = as_text(config), defaults()
-    kept = {name: value for name, value in given.items() if name not in _NEWER or value != usual[name]}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+def _unfinished(config: TrainConfig, setting: str, values: Sequence[str | int]) -> str | None:
+    """The newest unfinished group with the same settings; in an earlier version only its members have them."""
+    whole, names = {setting: as_text(config)[setting]}, set(map(str, values))
+    for group in query.unfinished_groups():
+        members = [] if group.params else query.children(group.id, "train")
+        own = [one.params | whole for one in members if one.params.get(setting) in names]
+        if any(same(params, config) for params in [group.params, *own]):
+            return group.id
+    return None
 
 
 def _title(config: TrainConfig, setting: str, count: int) -> str:
@@ -163,16 +164,12 @@ def markdown(members: Sequence[query.Found], setting: str) -> str:
     return "\n".join([*head, *lines, "", (more if setting == "fold" else "") + note])
 
 
-def _open_parent(key: str, title: str, terminal: Terminal) -> TrackedRun:
+def _open_parent(earlier: str | None, title: str, terminal: Terminal) -> TrackedRun:
     """The unfinished group of an earlier run of the same command, else a new one."""
-    earlier = query.find_group(key)
     if earlier is None:
-        parent = TrackedRun.begin(title, "group", watched=False)
-    else:
-        terminal.say(f"Continuing group {earlier}")
-        parent = TrackedRun.go_on(earlier, watched=False)
-    parent.tag({"fracture.kind": "group", "fracture.group_key": key})
-    return parent
+        return TrackedRun.begin(title, "group", watched=False)
+    terminal.say(f"Continuing group {earlier}")
+    return TrackedRun.go_on(earlier, watched=False)
 
 
 def _said(error: Exception) -> str:

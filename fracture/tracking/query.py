@@ -160,10 +160,9 @@ def status_of(run_id: str) -> str:
     return str(mlflow.MlflowClient().get_run(run_id).info.status)
 
 
-def find_group(key: str) -> str | None:
-    """The newest unfinished group with these settings in the current experiment."""
-    runs = _search(f"tags.`fracture.group_key` = '{key}' and attributes.status != 'FINISHED'")
-    return runs[0].info.run_id if runs else None
+def unfinished_groups() -> "list[Found]":
+    """The groups of the current experiment that have not ended well, newest first."""
+    return [_found(run) for run in _search("tags.`fracture.kind` = 'group' and attributes.status != 'FINISHED'")]
 
 
 def child(parent: str, name: str, value: str) -> Run | None:

@@ -1,6 +1,5 @@
 """What real runs decide, on which answers, and where that is shown."""
 
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,7 @@ import mlflow
 import numpy as np
 import pytest
 
-from fracture.config import TrainConfig, as_text
+from fracture.config import TrainConfig
 from fracture.data.images import decode, letterbox
 from fracture.data.manifest import read_csv
 from fracture.errors import ConfigError
@@ -22,7 +21,6 @@ from fracture.models import checkpoint
 from fracture.models.backbones import last_layer
 from fracture.rules import Wanted
 from fracture.runs import longer
-from fracture.runs.group import _key
 from fracture.runs.show import show_refit
 from fracture.tracking import artifacts
 from fracture.training.head import read_heads
@@ -165,13 +163,3 @@ def test_epochs_are_chosen_by_what_matters(probed: str, place: Path, tmp_path: P
     values = [epoch[metric] for epoch in results.history]
     best = min(values) if metric.endswith("loss") else max(values)
     assert values[results.best_epoch - 1] == best
-
-
-def test_a_group_from_before_these_settings_goes_on() -> None:
-    before = {
-        name: value
-        for name, value in as_text(TrainConfig()).items()
-        if name not in {*WANTED, "deterministic", "refit", "set_coverage", "compile"}
-    }
-    assert _key(TrainConfig()) == hashlib.sha256(json.dumps(before, sort_keys=True).encode()).hexdigest()[:16]
-    assert _key(TrainConfig.model_validate(WANTED)) != _key(TrainConfig())

@@ -7,6 +7,7 @@ import pytest
 
 from fracture.config import TrainConfig
 from fracture.errors import ConfigError
+from fracture.runs import group as groups
 from fracture.runs import session, settings
 from fracture.tracking import query
 from tests.runs.small import config
@@ -42,6 +43,45 @@ def test_what_the_recipe_chose_in_an_earlier_version_is_left_to_it_again(
     found = query.Found("1", "run", "FINISHED", params | {"recipe.batch_norm": "auto"}, {}, {"fracture.kind": "train"})
     monkeypatch.setattr(query, "run_of", lambda _: found)
     assert settings.from_run("1") == {"lr": "0.001"}
+    found.params.clear()
+    with pytest.raises(ConfigError, match="--like 1: has no settings"):
+        settings.from_run("1")
+
+
+BEFORE = {  # of a member, as it was written before settings could be auto
+    "model": "test_resnet", "data": "demo", "recipe": "seed", "lr": "0.001", "optimizer": "adam", "epochs": "20",
+    "scheduler": "plateau", "head": "random", "batch_norm": "pretrained", "trained": "all", "resume": "none",
+    "plan.device": "cpu", "solved.batch_norm": "mixed",
+}  # fmt: skip
+TODAY = {"model": "test_efficientnet,test_resnet", "recipe": "seed", "lr": 0.001, "epochs": 20}
+
+
+@pytest.mark.parametrize(
+    ("group", "member", "command", "goes_on"),
+    [
+        ({}, BEFORE, {}, True),
+        ({}, BEFORE, {"lr": 0.002}, False),
+        ({}, BEFORE, {"refit": False}, False),
+        ({}, BEFORE, {"model": "test_convnext,test_efficientnet"}, False),
+        ({}, BEFORE | {"recipe": "auto"}, {"recipe": "auto"}, False),  # what was typed then is not known
+        ({}, BEFORE | {"recipe": "a word of old"}, {}, False),
+        ({}, {}, {}, False),
+        ({"model": "test_efficientnet,test_resnet", "recipe": "seed", "lr": "1e-3", "epochs": "20"}, {}, {}, True),
+        ({"model": "test_resnet,test_convnext", "recipe": "seed", "lr": "1e-3", "epochs": "20"}, BEFORE, {}, False),
+        ({"model": "test_efficientnet,test_resnet", "lr": "auto"}, {}, {"recipe": "auto"}, False),
+    ],
+)
+def test_a_group_of_an_earlier_version_is_known_by_its_settings(
+    group: dict[str, str], member: dict[str, str], command: dict[str, object], goes_on: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def found(params: dict[str, str]) -> list[query.Found]:
+        return [query.Found("1", "run", "KILLED", params, {}, {})]
+
+    monkeypatch.setattr(query, "unfinished_groups", lambda: found(group))
+    monkeypatch.setattr(query, "children", lambda *_: found(member))
+    wanted = TrainConfig.model_validate(TODAY | command)
+    assert groups._unfinished(wanted, "model", wanted.model.split(",")) == ("1" if goes_on else None)
 
 
 def test_what_is_typed_wins_over_the_file_and_the_file_over_the_run(
