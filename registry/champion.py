@@ -175,7 +175,8 @@ def _passed_less(new: Mapping[str, str], old: Mapping[str, str]) -> str:
     if old.get("fracture.use") == "commercial" != new.get("fracture.use"):
         return "it was promoted for research use, the champion for commercial use; promote it with --use commercial"
     if old and new.get(THRESHOLDS) == thresholds.read(thresholds.DEMO).digest != old.get(THRESHOLDS):
-        return "it passed thresholds for demonstrations only, the champion real ones; promote it without them"
+        theirs = "real ones" if THRESHOLDS in old else "ones that an earlier version of this project did not record"
+        return f"it passed thresholds for demonstrations only, the champion {theirs}; promote it without them"
     return ""
 
 

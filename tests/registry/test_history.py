@@ -155,7 +155,8 @@ def test_a_command_that_was_cut_short_and_is_given_again_is_done_once(connected:
 TAGGED: dict[str, tuple[dict[str, str], dict[str, str], str]] = {
     "changed files": ({}, {}, "its files are not"),
     "research against commercial": ({"fracture.use": "research"}, {"fracture.use": "commercial"}, "for research use"),
-    "demonstration against real": ({THRESHOLDS: DEMO.digest}, {THRESHOLDS: "real"}, "for demonstrations only"),
+    "demonstration against real": ({THRESHOLDS: DEMO.digest}, {THRESHOLDS: "real"}, "the champion real ones"),
+    "demonstration against unknown": ({THRESHOLDS: DEMO.digest}, {}, "the champion ones that an earlier version"),
 }
 
 
