@@ -3,6 +3,7 @@
 import csv
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -102,30 +103,24 @@ def train_folds(config: TrainConfig, terminal: Terminal, resume_command: str) ->
 def _gather(parent: TrackedRun, config: TrainConfig, folder: Path) -> FoldResults:
     """The folds' results as one, and their answers as one file, into ``folder``."""
     results, runs, contents = [], [], []
-    with (folder / ANSWERS).open("w", newline="", encoding="utf-8") as out:
-        writer = csv.writer(out)
-        for fold in range(config.folds):
-            run = query.child(parent.id, "fold", str(fold))
-            if run is None or run.info.status != "FINISHED":
-                raise FractureError(f"fold {fold} has no finished run below {parent.id}; the same command trains it")
-            place = folder / str(fold)
-            place.mkdir()
-            artifacts.fetch(run.info.run_id, _OF_FOLD, place)
-            with artifacts.named(place, f"run {run.info.run_id}"):
-                contents.append(Counter((row.sha256, row.label) for row in read_csv(place / "manifest.csv").rows))
-                predictions.read(place / "predictions_test.csv")  # whole, before its lines are taken
-            if contents[-1] != contents[0]:
-                raise DataError(
-                    f"fold {fold} was trained on other images or labels than fold 0: the data has changed between them",
-                    f"Restore it, or train all folds again: mlflow runs delete --run-id {parent.id}, then the same "
-                    "command",
-                )
-            results.append(read_kept(Results, place / "results.json", run.info.run_id))
-            runs.append(run.info.run_id)
-            with (place / "predictions_test.csv").open(newline="", encoding="utf-8") as file:
-                head, *rows = csv.reader(file)
-            writer.writerows([[*head, "fold"]] if fold == 0 else [])
-            writer.writerows([*row, str(fold)] for row in rows)
+    for fold in range(config.folds):
+        run = query.child(parent.id, "fold", str(fold))
+        if run is None or run.info.status != "FINISHED":
+            raise FractureError(f"fold {fold} has no finished run below {parent.id}; the same command trains it")
+        place = folder / str(fold)
+        place.mkdir()
+        artifacts.fetch(run.info.run_id, _OF_FOLD, place)
+        with artifacts.named(place, f"run {run.info.run_id}"):
+            contents.append(Counter((row.sha256, row.label) for row in read_csv(place / "manifest.csv").rows))
+            predictions.read(place / "predictions_test.csv")  # whole, before its lines are taken
+        if contents[-1] != contents[0]:
+            raise DataError(
+                f"fold {fold} was trained on other images or labels than fold 0: the data has changed between them",
+                f"Restore it, or train all folds again: mlflow runs delete --run-id {parent.id}, then the same command",
+            )
+        results.append(read_kept(Results, place / "results.json", run.info.run_id))
+        runs.append(run.info.run_id)
+    _join([folder / str(fold) / "predictions_test.csv" for fold in range(config.folds)], folder / ANSWERS)
     first = results[0]
     found = FoldResults(
         model=first.model, classes=first.classes, healthy=first.healthy, data=first.data, synthetic=first.synthetic,
@@ -134,6 +129,19 @@ def _gather(parent: TrackedRun, config: TrainConfig, folder: Path) -> FoldResult
     )  # fmt: skip
     write_json(folder / SUMMARY, found.model_dump(mode="json"))
     return found
+
+
+def _join(files: Sequence[Path], out: Path) -> None:
+    """The rows of all folds as one table, by the names of columns: a fold of an earlier version may have others."""
+    rows: list[dict[str, str]] = []
+    for fold, path in enumerate(files):
+        with path.open(newline="", encoding="utf-8") as file:
+            rows += [row | {"fold": str(fold)} for row in csv.DictReader(file)]
+    names = dict.fromkeys(name for row in rows for name in row if name != "fold")
+    with out.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [*names, "fold"])
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _make_model(

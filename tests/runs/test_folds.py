@@ -149,6 +149,17 @@ def _see_the_mean(parent: str, runs: Sequence[str], folder: Path) -> None:
     assert "in each of 3 folds; the model is the mean of their heads" in page
 
 
+def test_answers_of_folds_of_two_versions_are_joined_by_the_names_of_columns(tmp_path: Path) -> None:
+    (tmp_path / "0.csv").write_text("path,label,logit_a\nx.png,a,1.5\n")
+    (tmp_path / "1.csv").write_text("path,decision,label,logit_a\ny.png,fracture,b,2.5\n")
+    folds._join([tmp_path / "0.csv", tmp_path / "1.csv"], tmp_path / "all.csv")
+    with (tmp_path / "all.csv").open() as file:
+        assert list(csv.DictReader(file)) == [
+            {"path": "x.png", "label": "a", "logit_a": "1.5", "decision": "", "fold": "0"},
+            {"path": "y.png", "label": "b", "logit_a": "2.5", "decision": "fracture", "fold": "1"},
+        ]
+
+
 def test_folds_that_were_fine_tuned_are_no_model_together() -> None:
     one = {"body": torch.zeros(2), "norm.running_mean": torch.zeros(1), "fc.weight": torch.zeros(3)}
     fold_mean._same_below([one, one | {"fc.weight": torch.ones(3), "norm.running_mean": torch.ones(1)}], {"fc.weight"})
