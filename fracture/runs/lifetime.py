@@ -16,7 +16,9 @@ from fracture.training.watch import Watch
 
 
 @contextmanager
-def tracked_training(run: TrackedRun, job: Job, terminal: Terminal, resume_command: str) -> Iterator[Watch]:
+def tracked_training(
+    run: TrackedRun, job: Job, terminal: Terminal, resume_command: str, parent: str | None
+) -> Iterator[Watch]:
     """Whatever happens, the run says how it ended, and its state is kept exactly when it can go on.
 
     Args:
@@ -24,9 +26,10 @@ def tracked_training(run: TrackedRun, job: Job, terminal: Terminal, resume_comma
         job: what it trains.
         terminal: shows how to go on.
         resume_command: the command that does, with ``{run}`` for the run's id.
+        parent: id of the group that goes on after this run, None for a single run.
 
     Raises:
-        Interrupted: a signal stopped it.
+        Interrupted: a signal stopped it, or came when it was done and the group would go on.
         FractureError: whatever ended the run.
     """
     terminal.say(f"Run {run.id}")
@@ -53,6 +56,8 @@ def tracked_training(run: TrackedRun, job: Job, terminal: Terminal, resume_comma
         raise
     deliver(run, job.folder, resume_command)
     say_done(run, terminal)
+    if parent and watch.signal:
+        raise Interrupted(f"stopped by {watch.signal}")
 
 
 def say_done(run: TrackedRun, terminal: Terminal, report: str = "report.html") -> None:

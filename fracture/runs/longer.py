@@ -159,7 +159,7 @@ def _train(origin: Origin, record: Record, session: Session) -> Results:
     with held_state(folder, run.id):
         state.clear(folder)
         run.keep(folder, terminal.say)
-        with tracked_training(run, job, terminal, session.resume_command) as watch:
+        with tracked_training(run, job, terminal, session.resume_command, session.parent) as watch:
             state.copy(origin.folder, folder, (*_BEST, *_KEPT, *_PROBE_FILES))
             if origin.finished:
                 fit.begin_at(job, origin.position)

@@ -56,7 +56,7 @@ def resume(run_id: str, session: Session, data: str = "") -> Results:
             write_record(folder, record.model_copy(update={"data_root": str(dataset.manifest.root)}))
         run = TrackedRun.go_on(run_id, parent=session.parent)
         run.keep(folder, session.terminal.say)
-        with tracked_training(run, job, session.terminal, session.resume_command) as watch:
+        with tracked_training(run, job, session.terminal, session.resume_command, session.parent) as watch:
             return carry_out(run, job, session, watch, fresh=False)
 
 

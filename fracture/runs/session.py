@@ -91,7 +91,7 @@ def train(config: TrainConfig, session: Session) -> Results:
     with held_state(job.folder, run.id):
         state.clear(job.folder)  # only `resume` goes on from a state: that an id agrees is no reason
         run.keep(job.folder, session.terminal.say)
-        with tracked_training(run, job, session.terminal, session.resume_command) as watch:
+        with tracked_training(run, job, session.terminal, session.resume_command, session.parent) as watch:
             run.tag(audit_tags(report))
             if report is not None:
                 write_report(report, job.folder / "audit.json")

@@ -70,6 +70,11 @@ class Watch:
         self._over = True
         self._mouth.send(_END)
 
+    @property
+    def signal(self) -> str:
+        """Name of the signal that has come, empty for none."""
+        return self._signal
+
     def alive(self) -> None:
         """Say that there is progress, where stopping is not safe."""
         self._last = time.monotonic()

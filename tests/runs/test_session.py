@@ -269,6 +269,21 @@ def test_an_interrupted_group_says_once_how_it_goes_on(
     assert str(stop.value) == "stopped by the test. Go on with:\n  same again"
 
 
+def test_a_group_stops_where_a_run_is_stored(store_root: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = config(images, model="test_resnet,test_convnext", epochs=1, seed=9)
+    real = TrackedRun.evidence
+
+    def evidence(run: TrackedRun, *arguments: Path) -> None:
+        signal.raise_signal(signal.SIGINT)
+        real(run, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrackedRun, "evidence", evidence)
+        with pytest.raises(Interrupted, match=r"^stopped by SIGINT\nGo on with:\n  same again$"):
+            group.train_group(wanted, ["test_resnet", "test_convnext"], terminal(), "same again")
+    assert (newest().info.status, newest().data.params["model"]) == ("FINISHED", "test_resnet")
+
+
 def test_results_json_is_what_its_schema_says(store_root: Path, images: Path) -> None:
     results = train(config(images, epochs=1))
     text = mlflow.artifacts.load_text(f"{newest().info.artifact_uri}/results.json")
