@@ -1172,3 +1172,19 @@ def test_rows_that_name_images_in_several_columns(plant: Plant) -> None:
 def test_a_further_column_of_paths_is_said(plant: Plant) -> None:
     told = "second: other images than image, not used; --columns path=image,second uses them"
     assert told in _prepare(_views(plant, "image", "second")).sources[0].notes
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["{0};{1}", "{0}, {1}", "{0} {1}", "{0}\n{1}", "['{0}', '{1}']", '["{0}", "{1}"]'],
+    ids=["semicolon", "comma", "blank", "line", "Python", "JSON"],
+)
+def test_cells_that_list_several_images(cell: str, plant: Plant) -> None:
+    root = plant(*(f"img/{i}_{view}.png" for i in range(N) for view in ("AP", "LAT")))
+    rows = [[cell.format(f"img/{i}_AP.png", f"img/{i}_LAT.png"), "AB"[i % 2]] for i in range(N)]
+    table = _table(root / "t.csv", [["image", "label"], *rows, [cell.format("img/1_AP.png", "img/gone.png"), "B"]])
+    prepared = _prepare(table)
+    assert len(prepared.manifest.rows) == 2 * N
+    assert _groups(prepared) == N
+    assert all(row.label == "AB"[int(row.path.name.split("_")[0]) % 2] for row in prepared.manifest.rows)
+    assert [one.reason for one in prepared.excluded] == ["img/gone.png: the file does not exist"]

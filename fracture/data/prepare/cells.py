@@ -23,6 +23,7 @@ HOT = {"1", "true", "t", "yes", "y", "x", "checked", "✓", "✔"}
 COLD = {"0", "", "false", "f", "no", "n", "unchecked"}
 _QUOTED = r"\"[^\"]*\"|'[^']*'"
 _LIST = re.compile(rf"[\[(]\s*(?:(?:{_QUOTED})[\s,]*)*[\])]")
+_BETWEEN = re.compile(r"[;|,\n]|(?<=\.\w{3})\s+|(?<=\.\w{4})\s+")  # between the names of several files
 _WORDS = re.compile(r"\[[^\W\d][^{}\[\]\"']*\]")
 
 
@@ -64,6 +65,18 @@ def _listed(label: str) -> list[str] | None:
         return _names(json.loads(label)) if label.startswith(("{", "[")) else None
     except (ValueError, RecursionError):
         return None
+
+
+def names_in(cell: str) -> list[str]:
+    """The files that a cell may name: of ``a.png;b.png`` and ``["a.png", "b.png"]`` both, else the cell itself.
+
+    An address with a query is one, be there a semicolon in it.
+    """
+    if "?" in cell or (not _BETWEEN.search(cell) and cell[:1] not in ("[", "{", "(")):
+        return [cell]
+    listed = _listed(cell)
+    names = _BETWEEN.split(cell.strip("[]()")) if listed is None else listed
+    return [name.strip() for name in names if name.strip()]
 
 
 def _names(value: object) -> list[str]:

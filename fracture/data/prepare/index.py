@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from fracture.data.inspection.inspect import Progress
 from fracture.data.originals import roboflow_names, stem_of
+from fracture.data.prepare.cells import names_in
 from fracture.data.prepare.dicom_headers import Header, read_headers
 from fracture.data.trees import Tree, walk
 
@@ -21,6 +22,7 @@ class Place:
     Attributes:
         files: absolute paths; several where the name is that of a folder; none where there is a problem.
         problem: why there are none, without the name.
+        several: the name is a list of names.
         elsewhere: the file has that name but not the whole path that the table says.
         folder: the name is that of a folder.
     """
@@ -29,6 +31,7 @@ class Place:
     problem: str = ""
     elsewhere: bool = False
     folder: bool = False
+    several: bool = False
 
 
 class FileIndex:
@@ -45,7 +48,7 @@ class FileIndex:
         self.real, self._named, self._anywhere = os.path.realpath(root), str(root.absolute()), anywhere
 
     def find(self, named: str) -> Place:
-        """The file, or the folder's images, that a table names.
+        """The file, the folder's images, or the files of a list such as ``a.png;b.png``, that a table names.
 
         The path itself counts first; then the path without its first folders, which are often those of another machine;
         then a file of that name, or that stem, or the one that Roboflow made of it, wherever it lies below the root, as
@@ -54,6 +57,8 @@ class FileIndex:
         text = named.replace("\\", "/")
         file = os.path.normpath(os.path.join(self.real, text))  # noqa: PTH118 - Path is slow for a million rows
         inside = self._anywhere or self._holds(file)
+        if not os.path.isfile(file) and (listed := self._listed(named)):  # noqa: PTH113
+            return listed
         if os.path.isfile(file):  # noqa: PTH113
             return Place((file,)) if inside else Place(problem=f"lies outside {self.real}; --root names another folder")
         composed, decomposed = (unicodedata.normalize(form, text) for form in ("NFC", "NFD"))  # macOS decomposes
@@ -66,11 +71,22 @@ class FileIndex:
             return Place(problem=f"lies outside {self.real}; --root names another folder")
         return next((found for s in spellings if (found := self._by_name(s))), Place(problem=self._why_missing(text)))
 
+    def _listed(self, named: str) -> Place | None:
+        """The files of several names in one cell; None where it is one name, of which no part is a file's."""
+        names = names_in(named)
+        found = {name: self.find(name) for name in names} if names != [named] else {}
+        if not any(one.files for one in found.values()):
+            return None
+        if missing := [f"{name}: {one.problem}" for name, one in found.items() if one.problem]:
+            return Place(problem=missing[0])
+        files = dict.fromkeys(file for one in found.values() for file in one.files)
+        return Place(tuple(files), elsewhere=any(one.elsewhere for one in found.values()), several=True)
+
     def has_folder_of(self, named: str) -> bool:
         """Whether the folder that a path names is there, be it without that file."""
-        folder = os.path.dirname(named.replace("\\", "/"))  # noqa: PTH120
-        forms = (unicodedata.normalize(form, folder) for form in ("NFC", "NFD"))
-        return any(os.path.isdir(os.path.join(self.real, one)) for one in (folder, *forms))  # noqa: PTH112, PTH118
+        folders = {os.path.dirname(name.replace("\\", "/")) for name in names_in(named)}  # noqa: PTH120
+        forms = {unicodedata.normalize(form, folder) for form in ("NFC", "NFD") for folder in folders}
+        return any(os.path.isdir(os.path.join(self.real, one)) for one in folders | forms)  # noqa: PTH112, PTH118
 
     def _holds(self, file: str) -> bool:
         return any(file.startswith(folder.rstrip(os.sep) + os.sep) for folder in (self.real, self._named))

@@ -104,9 +104,12 @@ def read_table(path: Path, config: PrepareConfig, source: str, indexes: Indexes 
     records: list[_Named] = []
     excluded: list[Exclusion] = []
     refused: set[Path] = set()
+    listed = 0
     for number, row in rows:
         found, problem = _records(row, reading)
-        records += [replace(one, record=_of_study(one.record, f"line {number}")) for one in found] if several else found
+        apart = not several and (len(found) < 2 or tagged or found[0].folder)
+        records += found if apart else [replace(one, record=_of_study(one.record, f"line {number}")) for one in found]
+        listed += not apart and not several
         if problem:
             refused.update(map(Path, columns.place(row, index).files))
             name = "" if tagged else row.get(columns.one["path"], "")[:300]
@@ -119,6 +122,7 @@ def read_table(path: Path, config: PrepareConfig, source: str, indexes: Indexes 
         *table.notes,
         *columns.notes,
         *([f"each row names images in the columns {some(several)}: they stay together"] if several else []),
+        *([f"{listed:,} rows name several images: they stay together"] if listed else []),
         *([f"{not_kept(gone)}; {said_columns(keep=','.join(gone))} keeps them"] if gone else []),
         *mixed_note(labels),
         *_found_by_name(records),
