@@ -1188,3 +1188,18 @@ def test_cells_that_list_several_images(cell: str, plant: Plant) -> None:
     assert _groups(prepared) == N
     assert all(row.label == "AB"[int(row.path.name.split("_")[0]) % 2] for row in prepared.manifest.rows)
     assert [one.reason for one in prepared.excluded] == ["img/gone.png: the file does not exist"]
+
+
+@pytest.mark.parametrize("folders", ["dir", "label,patient"])
+def test_folders_of_files_that_have_one_name_may_be_columns(folders: str, plant: Plant) -> None:
+    cells = [
+        {"label": "AB"[i % 2], "patient": f"p{i // 4}", "dir": f"d{i // 2}", "file": f"{i % 4}.png"} for i in range(N)
+    ]
+    paths = ["/".join(one[name] for name in (*folders.split(","), "file")) for one in cells]
+    root = plant(*paths)
+    table = _table(root / "t.csv", [[*cells[0]], *([*one.values()] for one in cells)])
+    rows = _prepare(table).manifest.rows
+    assert {row.path.relative_to(root).as_posix(): row.label for row in rows} == {
+        path: one["label"] for path, one in zip(paths, cells, strict=True)
+    }
+    assert len(images_of([table])) == N

@@ -155,7 +155,7 @@ def _read(tree: Tree, place: str, indexes: Indexes, notes: list[str]) -> _Table 
     found = []
     for row in rows:
         place_of = columns.place(row, index)
-        elsewhere = place_of.elsewhere and index.has_folder_of(row[column])
+        elsewhere = place_of.elsewhere and index.has_folder_of(columns.path(row))
         own = [] if elsewhere else [one for file in place_of.files if (one := _below(tree, file)) in held]
         found += [(row, own)] if own else []
     images = {image for _, own in found for image in own}

@@ -12,7 +12,7 @@ from fracture.data.prepare.could import FEW, Rows, could_be_patients, could_leav
 from fracture.data.prepare.dicom_tags import Tagged, find_tagged
 from fracture.data.prepare.index import FileIndex, Place
 from fracture.data.prepare.label_column import HINT, LABEL, candidates, check_label, hint
-from fracture.data.prepare.path_column import is_distinct, path_column
+from fracture.data.prepare.path_column import folder_columns, is_distinct, path_column
 from fracture.data.tables import named_column, plain
 from fracture.errors import DataError
 
@@ -57,6 +57,7 @@ class Columns:
         tagged: how images are found, where the path is none but a tag of DICOM files.
         personal: columns that are not kept, since they may identify a person.
         missed: why they are not found so, in a sentence, where that was tried.
+        folders: columns of the folders in front of the path.
     """
 
     one: Mapping[str, str]
@@ -65,10 +66,16 @@ class Columns:
     tagged: Tagged | None = None
     missed: str = ""
     personal: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
 
     def place(self, row: Mapping[str | None, str], index: FileIndex) -> Place:
         """What a row leads to."""
-        return self.tagged.find(row) if self.tagged else index.find(row.get(self.one["path"], ""))
+        return self.tagged.find(row) if self.tagged else index.find(self.path(row))
+
+    def path(self, row: Mapping[str | None, str]) -> str:
+        """The path that a row names, empty if none."""
+        name = row.get(self.one["path"], "")
+        return "/".join([*(row[folder] for folder in self.folders), name]) if name else ""
 
 
 def find_columns(
@@ -120,10 +127,14 @@ def find_columns(
         check_label(path, names, rows, meaning)
     notes += could_leave_out(meaning, names, rows) if labelled else []
     _check_missing(path, names, rows, meaning, ("path",) if labels or not labelled else ("path", "label"), missed)
+    folders = () if tagged else folder_columns(meaning["path"], names, rows, index)
+    notes += [f"several files have one name: their folders are in {' and '.join(folders)}"] if folders else []
     listed = [f"{m}={column}" for m, column in meaning.items()] + ([f"labels={','.join(labels)}"] if labels else [])
     personal = {*personal_columns(names, rows), *((*tagged.identifying, tagged.date) if tagged else ())} - {""}
     personal -= {*meaning.values(), *labels, *keep}
-    return Columns(meaning, labels, (f"columns: {', '.join(listed)}", *notes), tagged, missed, tuple(sorted(personal)))
+    return Columns(
+        meaning, labels, (f"columns: {', '.join(listed)}", *notes), tagged, missed, tuple(sorted(personal)), folders
+    )
 
 
 def _find_path(

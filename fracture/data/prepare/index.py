@@ -25,6 +25,7 @@ class Place:
         several: the name is a list of names.
         elsewhere: the file has that name but not the whole path that the table says.
         folder: the name is that of a folder.
+        namesakes: files of several folders have that name.
     """
 
     files: tuple[str, ...] = ()
@@ -32,6 +33,7 @@ class Place:
     elsewhere: bool = False
     folder: bool = False
     several: bool = False
+    namesakes: bool = False
 
 
 class FileIndex:
@@ -119,7 +121,7 @@ class FileIndex:
         best = [path for path, agrees in agreeing.items() if agrees == most]
         if len(best) > 1:
             said = "are copies of it that Roboflow made, write a row for each" if copied else "have this name"
-            return Place(problem=f"{len(best)} files {said}: {', '.join(best[:3])}")
+            return Place(problem=f"{len(best)} files {said}: {', '.join(best[:3])}", namesakes=not copied)
         whole = most >= min(len(PurePosixPath(best[0]).parts), len(wanted.parts)) - 1
         return Place((str(self.tree.root / best[0]),), elsewhere=not whole)
 

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import chain, combinations, pairwise, permutations
 from pathlib import Path
 
 from fracture.data.formats import SUFFIXES
@@ -12,6 +12,7 @@ from fracture.data.tables import plain
 from fracture.errors import DataError
 
 _LOOKED_AT = 50  # rows
+_FEW = 10  # rows that tell which columns are folders
 _MOSTLY = 0.8  # of the values of a column of paths lead to a file
 _DISTINCT = 0.9  # of the values of a column that could be one of paths as well are other ones than those before
 _REPEATED = 0.2  # likewise, of identifiers of images that several rows name
@@ -54,6 +55,26 @@ def path_column(
         return chosen, f"{first} leads to other images than {chosen}, which holds paths and is taken"
     could = [name for name in leading if name in plainly or (first not in plainly and _is_telling(name, rows))]
     return (_only(path, first, could, rows, index) if first in leading else first), ""
+
+
+def folder_columns(column: str, names: Sequence[str], rows: Rows, index: FileIndex) -> tuple[str, ...]:
+    """The columns of the folders in front of a file's name, where files of several folders have such names.
+
+    Args:
+        column: of the names.
+        names: of all columns.
+        rows: the table's.
+        index: where files are looked for.
+    """
+    rows = [row for row in rows if row.get(column)][:_LOOKED_AT]
+    if not any(index.find(row[column]).namesakes for row in rows):
+        return ()
+    others, rows = [name for name in names if name != column], rows[:_FEW]
+    for held in chain(combinations(others, 1), permutations(others, 2)):
+        found = [index.find("/".join(row[name] for name in (*held, column))) for row in rows]
+        if sum(bool(place.files) and not place.elsewhere for place in found) >= _MOSTLY * len(rows):
+            return held
+    return ()
 
 
 def _further(chosen: str, names: Sequence[str], rows: Rows, index: FileIndex) -> str:

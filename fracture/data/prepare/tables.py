@@ -112,7 +112,7 @@ def read_table(path: Path, config: PrepareConfig, source: str, indexes: Indexes 
         listed += not apart and not several
         if problem:
             refused.update(map(Path, columns.place(row, index).files))
-            name = "" if tagged else row.get(columns.one["path"], "")[:300]
+            name = "" if tagged else columns.path(row)[:300]
             excluded.append(Exclusion(f"{path}:{number} {name}".rstrip(), problem))
     records = _with_studies(_believed(path, records, index, excluded))
     if not records:
@@ -219,7 +219,7 @@ def _found(path: Path) -> tuple[Columns, list[tuple[Row, list[Path]]]]:
         place = columns.place(row, index)
         found.append((row, [Path(file) for file in place.files]))
         if not place.files:
-            named = "" if columns.tagged else f" {row[columns.one['path']][:300]}"
+            named = "" if columns.tagged else f" {columns.path(row)[:300]}"
             problems.append(f"{path}:{number}{named}: {place.problem}")
     if problems:
         raise DataError(problems[:20] + ([f"... and {len(problems) - 20} more"] if len(problems) > 20 else []))
@@ -277,7 +277,7 @@ def _records(row: Row, reading: _Reading) -> tuple[list[_Named], str]:
     folder = _around(found.files, reading.index) if found.folder else ""
     if not all(one.label or one.findings is not None or "" in reading.mapped for one in made):
         return [], "label_pattern finds no class in its path"
-    return [_Named(one, text["path"], found.elsewhere, folder) for one in made], ""
+    return [_Named(one, reading.columns.path(row), found.elsewhere, folder) for one in made], ""
 
 
 def _around(files: Sequence[str], index: FileIndex) -> str:
