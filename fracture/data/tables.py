@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO
 
@@ -89,8 +89,12 @@ def open_table(path: Path, foreign: bool = False) -> Iterator[Table]:
         for _ in range(skipped):
             file.readline()
         _check_quotes(path, text, delimiter)
+        begin = file.tell()
         reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
-        yield _table(path, reader, skipped, (*notes, *titles))
+        header = not _is_row([row for row in islice(reader, _LOOKED_AT) if any(row)])
+        file.seek(begin)
+        reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
+        yield _table(path, reader, header, skipped, (*notes, *titles))
     except UnicodeError as error:
         raise DataError(f"{path}: cannot be read as CSV: it is not UTF-8 text", "Save the CSV as UTF-8.") from error
     except OSError as error:
@@ -189,9 +193,33 @@ def _is_header(cells: Sequence[str]) -> bool:
     return len(set(cells)) == len(cells) and not any(_is_path(cell) or cell[0].isdigit() for cell in cells)
 
 
-def _table(path: Path, reader: Iterator[list[str]], skipped: int, notes: tuple[str, ...]) -> Table:
+def _is_row(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first of some rows is one of images, not the names of columns.
+
+    A cell is a path, or each is like those below it: it stands there again, or only its numbers differ. Numbers that
+    count from 0 or 1 are names that a program has given.
+    """
+    first, *below = [[cell.strip(UNSEEN) for cell in row] for row in rows] or [[]]
+    if any(map(_is_path, first)):
+        return True
+    columns = [{row[i] for row in below if len(row) > i and row != first} for i in range(len(first))]
+    told = [(cell, held) for cell, held in zip(first, columns, strict=True) if cell]
+    if [cell for cell, _ in told] in ([str(i + start) for i in range(len(told))] for start in (0, 1)):
+        return False
+    return all(
+        cell in held or (cell != _shape(cell) and _shape(cell) in map(_shape, held)) for cell, held in told
+    )  # fmt: skip
+
+
+def _shape(cell: str) -> str:
+    """A cell without its numbers."""
+    return re.sub(r"\d+(?:[.,]\d+)?", "#", cell)
+
+
+def _table(
+    path: Path, reader: Iterator[list[str]], header: bool, skipped: int, notes: tuple[str, ...]
+) -> Table:  # fmt: skip
     first = [cell.strip(UNSEEN) for cell in next((row for row in reader if any(row)), [])]
-    header = not any(_is_path(cell) for cell in first)
     names = [cell or f"column {i}" for i, cell in enumerate(first, start=1)]
     while header and names and names[-1] == f"column {len(names)}":
         names.pop()  # a spreadsheet saves empty columns too

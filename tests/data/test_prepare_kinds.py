@@ -280,6 +280,10 @@ TABLES: dict[str, tuple[list[str], list[list[object]], dict[str, object]]] = {
         ["data/{}.png"], [["path", "label"], *([f"C:\\Users\\me\\data\\{i}.png", "AB"[i % 2]] for i in range(N))], {},
     ),
     "no header": (["{}.png"], [[f"{i}.png", "AB"[i % 2]] for i in range(N)], {}),
+    "no header and no paths": (["LERA{}/x.png"], [[f"LERA{i}", "AB"[i % 2]] for i in range(N)], {}),
+    "a number for each column": (
+        ["{}.png"], [[0, 1], *([f"{i}.png", "AB"[i % 2]] for i in range(N))], {"columns": "path=0,label=1"},
+    ),
     "empty cells are a class": (
         ["{}.png"], [["path", "fx"], *([f"{i}.png", ("", "1.0")[i % 2]] for i in range(N))],
         {"columns": "label=fx", "label_map": "''=A,1=B"},
