@@ -166,7 +166,8 @@ UNUSED = {
     ),
     "two images a row": (
         [["AP", "lateral", "patient"], *([NAMES[i], NAMES[i + 1], f"P{i}"] for i in range(0, 12, 2))],
-        f"meta.csv is not used: the columns AP and lateral lead to different images, e.g. {NAMES[0]} and {NAMES[1]}",
+        f"meta.csv is not used: the columns AP and lateral lead to different images, e.g. {NAMES[0]} and {NAMES[1]}; "
+        "write a row for each image",
     ),
     "a further image": (
         [["image", "lateral"], *([NAMES[i], NAMES[i + 1]] for i in range(0, 12, 2))],
@@ -224,6 +225,42 @@ def test_lists_of_splits_that_do_not_count_are_said(ending: str, way: str, write
     assert read_folder(root, []).notes == (note,)
     (root / "fracture").rename(root / "train")  # folders that name splits count
     assert not any("splits in test" in one for one in read_folder(root, []).notes)
+
+
+def _annotated(root: Path) -> Path:
+    """YOLO annotations of images in folders of patients, every second with a box."""
+    (root / "labels").mkdir(parents=True)
+    (root / "data.yaml").write_text("names: [fracture]\n")
+    for i in range(12):
+        image = root / f"images/patient{i // 3}/k{i}.png"
+        image.parent.mkdir(parents=True, exist_ok=True)
+        image.touch()
+        text = root / f"labels/patient{i // 3}/k{i}.txt"
+        text.parent.mkdir(parents=True, exist_ok=True)
+        text.write_text("0 0.5 0.5 0.2 0.2\n" * (i % 2))
+    return root
+
+
+def test_patients_of_annotated_images_are_found(tmp_path: Path) -> None:
+    root = _annotated(tmp_path / "set")
+    found = _gather(root, background="no_fracture")
+    assert [record.patient for record in found.records] == [f"set/patient{i // 3}" for i in range(12)]
+    rows = "".join(f"k{i}.png,P{i // 6},{('no_fracture', 'fracture')[i % 2]}\n" for i in range(12))
+    (root / "meta.csv").write_text(f"file,patient,label\n{rows}")
+    found = _gather(root, background="no_fracture")
+    assert "patients come from meta.csv, column patient: 2 patients, for 12 of 12 images" in found.notes
+    assert {record.patients for record in found.records} == {("set/P0",), ("set/P1",)}
+
+
+def test_tables_that_contradict_annotations_are_refused(tmp_path: Path) -> None:
+    root = _annotated(tmp_path / "set")
+    (root / "meta.csv").write_text("file,label\n" + "".join(f"k{i}.png,{i % 2 if i < 11 else 0}\n" for i in range(12)))
+    told = (
+        "contradicts the annotations of 1 of 12 images, e.g. images/patient3/k11.png is annotated as fracture and is 0"
+    )
+    with pytest.raises(DataError, match=f"{told} there\n.*--layout annotations"):
+        _gather(root, background="no_fracture")
+    assert len(_gather(root, background="no_fracture", layout="annotations").records) == 12
 
 
 def test_why_annotations_cannot_be_used_is_said(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Tables and boxes beside folders of classes: the patients that they name, and where they contradict the folders."""
+"""Tables beside classified images, and boxes beside folders of classes: their patients, and contradictions."""
 
 import os
 import re
@@ -60,18 +60,19 @@ class _Table:
         return {image: value for row, images in self.rows if (value := canonical(row[column])) for image in images}
 
 
-def read_beside(tree: Tree, labels: Mapping[str, str], insisted: bool = False) -> Beside:
+def read_beside(tree: Tree, labels: Mapping[str, str], insisted: bool = False, by: str = "folders") -> Beside:
     """Read the tables that lie beside the images of a tree.
 
     Tables that `prepare` has written, and those that name none of the images, say nothing.
 
     Args:
         tree: the files.
-        labels: class of each image by its folders, empty where it has none.
-        insisted: the user says that the folders count, whatever tables say of the classes.
+        labels: class of each image, empty where it has none.
+        insisted: the user says that these count, whatever tables say of the classes.
+        by: what names the classes, ``folders`` or ``annotations``.
 
     Raises:
-        DataError: a table names other classes than the folders.
+        DataError: a table names other classes.
     """
     patients: dict[str, str] = {}
     notes: list[str] = []
@@ -82,7 +83,7 @@ def read_beside(tree: Tree, labels: Mapping[str, str], insisted: bool = False) -
         if table is None:
             continue
         if not insisted:
-            _check_classes(tree, table, labels)
+            _check_classes(tree, table, labels, by)
         column = table.columns.one.get("patient", "")
         new = {image: who for image, who in table.values(column).items() if image not in patients} if column else {}
         patients |= new
@@ -149,7 +150,8 @@ def _read(tree: Tree, place: str, indexes: Indexes, notes: list[str]) -> _Table 
         columns = find_columns(path, table.names, rows, {}, index, False, table.header, True, tags=True)
     except DataError as error:
         if _NO_PATH not in error.problems[0]:
-            notes.append(f"{place} is not used: {error.problems[0].removeprefix(f'{path}: ')}")
+            way = "; write a row for each image" if "lead to different images" in error.problems[0] else ""
+            notes.append(f"{place} is not used: {error.problems[0].removeprefix(f'{path}: ')}{way}")
         return None
     column = columns.one["path"]
     found = []
@@ -170,8 +172,8 @@ def _below(tree: Tree, file: str) -> str:
     return next((file[len(root) + 1 :].replace(os.sep, "/") for root in roots if file.startswith(root + os.sep)), "")
 
 
-def _check_classes(tree: Tree, table: _Table, labels: Mapping[str, str]) -> None:
-    """The classes of a table must be those of the folders, be it in other words or in more detail.
+def _check_classes(tree: Tree, table: _Table, labels: Mapping[str, str], by: str) -> None:
+    """The classes of a table must be those of the folders or annotations, be it in other words or in more detail.
 
     Raises:
         DataError: they contradict each other.
@@ -191,10 +193,10 @@ def _check_classes(tree: Tree, table: _Table, labels: Mapping[str, str]) -> None
     option = said_columns(path=table.columns.one["path"], label=column)
     option += f" --root {root}" if table.base != table.path.parent else ""
     raise DataError(
-        f"{table.path}: its column {column} contradicts the folders of {len(wrong):,} of {len(pairs):,} images, e.g. "
-        f"{image} lies in {folder} and is {value} there",
-        f"If the table is right: `fracture prepare {name} {option} --out manifest.csv`. If the folders are: "
-        f"`fracture prepare {root} --layout folders --out manifest.csv`.",
+        f"{table.path}: its column {column} contradicts the {by} of {len(wrong):,} of {len(pairs):,} images, e.g. "
+        f"{image} {'lies in' if by == 'folders' else 'is annotated as'} {folder} and is {value} there",
+        f"If the table is right: `fracture prepare {name} {option} --out manifest.csv`. If the {by} are: "
+        f"`fracture prepare {root} --layout {by} --out manifest.csv`.",
     )
 
 
@@ -230,8 +232,9 @@ def _said(table: _Table, place: str, column: str, new: Mapping[str, str], images
         count = len(set(new.values()))
         tagged = table.columns.tagged
         by = f", found by {tagged.files.tag} in their headers" if tagged else ""
-        notes.append(f"patients come from {place}, column {column}: {count:,} patients, for {len(new):,} of {images:,} "
-                     f"images{by}")  # fmt: skip
+        patients = f"{count:,} patient{'s' if count > 1 else ''}"
+        told = f"{patients}, for {len(new):,} of {images:,} images{by}"
+        notes.append(f"patients come from {place}, column {column}: {told}")
     if split := table.columns.one.get("split", ""):
         notes.append(f"the splits in {place}, column {split}, are not used")
     return notes

@@ -86,7 +86,7 @@ def by_folders(tree: Tree, config: PrepareConfig, sets: Sequence[Annotated]) -> 
     beside = read_beside(tree, folders.labels, folders.insisted or config.layout == "folders")
     notes += beside.notes
     records = [
-        _with_patients(Record(tree.root / path, folders.labels[path], split_of(path)), [
+        with_patients(Record(tree.root / path, folders.labels[path], split_of(path)), [
             patient_at(one, folders.levels), beside.patients.get(path, ""),
         ])
         for path, one in folders.of.items()
@@ -94,7 +94,7 @@ def by_folders(tree: Tree, config: PrepareConfig, sets: Sequence[Annotated]) -> 
     return records, notes
 
 
-def _with_patients(record: Record, patients: Sequence[str]) -> Record:
+def with_patients(record: Record, patients: Sequence[str]) -> Record:
     """The record with the identifiers of its patient, as far as they are known."""
     known = [who for who in patients if who]
     further = tuple(who for who in known[1:] if not is_placeholder(who))

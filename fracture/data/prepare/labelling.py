@@ -11,13 +11,14 @@ from fracture.data.exclusions import Exclusion
 from fracture.data.listing import some
 from fracture.data.manifest import split_name
 from fracture.data.originals import stem_of
-from fracture.data.prepare.by_folders import Folders, by_folders, check_splits
+from fracture.data.prepare.beside import read_beside
+from fracture.data.prepare.by_folders import Folders, by_folders, check_splits, with_patients
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.drawn_boxes import DrawnBoxes
 from fracture.data.prepare.label_files import how_to_read
 from fracture.data.prepare.layouts import Layout, named, recognise
 from fracture.data.prepare.pairs import found_by, parse_pairs
-from fracture.data.prepare.paths import split_of
+from fracture.data.prepare.paths import patient_of, split_of
 from fracture.data.prepare.records import Record
 from fracture.data.prepare.tables import read_lookup
 from fracture.data.trees import Tree
@@ -68,10 +69,13 @@ def label_tree(tree: Tree, config: PrepareConfig, source: str = "", named: bool 
         check_splits(tree, config)
     if layout:
         records, excluded = _by_layout(tree, layout, config)
-        notes += _layout_notes(layout) if config.layout == "auto" else []
+        records, more = (records, []) if layout.table else _with_patients(records, tree, config, "folders")
+        notes += [*(_layout_notes(layout) if config.layout == "auto" else []), *more]
     elif annotated := bool(sets and (config.layout == "annotations" or not Folders.read(tree, config).are_classes)):
         records, excluded = _by_annotations(tree, sets[0])
         notes += [f"classes come from {sets[0].kind} annotations: {some(sets[0].files)}", *sets[0].notes]
+        records, more = _with_patients(records, tree, config, "annotations")
+        notes += more
     elif config.layout == "annotations":
         raise DataError(f"{tree.root}: no annotation files that are understood lie there{how_to_read(tree)}")
     else:
@@ -182,6 +186,33 @@ def _by_annotations(tree: Tree, one: Annotated) -> tuple[list[Record], list[Excl
     silent = [path for path in tree.images if path not in one.findings]
     excluded = [Exclusion(str(tree.root / path), f"the {one.kind} {SILENT}") for path in silent]
     return records, [*excluded, *(Exclusion(str(tree.root / path), reason) for path, reason in one.problems)]
+
+
+def _with_patients(
+    records: list[Record], tree: Tree, config: PrepareConfig, by: str
+) -> tuple[list[Record], list[str]]:  # fmt: skip
+    """The records with the patients that folders and tables beside them name, and what was found, in sentences.
+
+    Args:
+        records: of images.
+        tree: their files.
+        config: the settings.
+        by: what names the classes, ``folders`` or ``annotations``.
+
+    Raises:
+        DataError: a table names other classes.
+    """
+    said = {
+        tree.place(one.path): (one.label,) if one.label else one.findings or (config.background,) for one in records
+    }
+    labels = {path: classes[0] if len(classes) == 1 else "" for path, classes in said.items()}
+    beside = read_beside(tree, labels, config.layout == by, by)
+    named = [one.patient or patient_of(path) for path, one in zip(labels, records, strict=True)]
+    folders = sorted({who for who, one in zip(named, records, strict=True) if who != one.patient})
+    return [
+        with_patients(record, [who, beside.patients.get(path, "")])
+        for path, who, record in zip(labels, named, records, strict=True)
+    ], [*([f"patients are folders: {some(folders)}"] if folders else []), *beside.notes]
 
 
 def _override(record: Record, tree: Tree, config: PrepareConfig) -> Record:

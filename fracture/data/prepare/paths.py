@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
+from fracture.data.class_names import are_patients
 from fracture.data.copy_marks import is_augmentation_word
 from fracture.data.listing import some
 from fracture.data.manifest import split_name
@@ -13,6 +14,11 @@ from fracture.data.originals import stem_of
 def split_of(path: str) -> str:
     """The split that a folder of the path names, empty if none."""
     return next((known for part in PurePosixPath(path).parts[:-1] if (known := split_name(part))), "")
+
+
+def patient_of(path: str) -> str:
+    """The last folder of the path that is called as patients are, empty if none."""
+    return next((part for part in reversed(PurePosixPath(path).parts[:-1]) if are_patients([part])), "")
 
 
 def beside_splits(paths: Iterable[str]) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from fracture.data.annotations.shares import Unusable
 from fracture.data.cache import folder_of
-from fracture.data.class_names import are_patients
 from fracture.data.exclusions import Exclusion
 from fracture.data.inspection.identity import digest, is_placeholder
 from fracture.data.inspection.inspect import patient_key
@@ -25,7 +24,7 @@ from fracture.data.prepare.index import FileIndex, Indexes
 from fracture.data.prepare.label_column import said_columns
 from fracture.data.prepare.levels import are_small
 from fracture.data.prepare.pairs import canonical, found_by, parse_columns, parse_pairs
-from fracture.data.prepare.paths import split_of
+from fracture.data.prepare.paths import patient_of, split_of
 from fracture.data.prepare.records import Record
 from fracture.data.prepare.table_boxes import BoxColumns, find_boxes
 from fracture.data.tables import EXCESS, named_column, open_table, plain
@@ -316,7 +315,9 @@ def _record(
     config, source = reading.config, reading.source
     below = os.path.relpath(file, reading.index.real).replace(os.sep, "/")
     said = "" if reading.ours else _patient(text.get("patient", ""), reading)
-    named = said or ("" if reading.ours else _patient_in(below, config.group_pattern))
+    named = said
+    if not named and not reading.ours:
+        named = (found_by(config.group_pattern, "group", below) or "") if config.group_pattern else patient_of(below)
     if config.label_pattern:
         label = found_by(config.label_pattern, "label", below) or ""
     split = split_name(text.get("split", ""))
@@ -351,13 +352,6 @@ def _patient(text: str, reading: _Reading) -> str:
     if is_placeholder(patient) or not (reading.columns.tagged or is_name(patient)):
         return patient
     return digest(f"patient {plain_identifier(patient)}", reading.key)
-
-
-def _patient_in(path: str, pattern: str) -> str:
-    """The patient that a path names: by the user's expression, else by a folder called as patients are."""
-    if pattern:
-        return found_by(pattern, "group", path) or ""
-    return next((part for part in reversed(path.split("/")[:-1]) if are_patients([part])), "")
 
 
 def _together(records: Sequence[Record]) -> list[Record]:
