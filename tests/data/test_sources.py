@@ -143,9 +143,10 @@ def test_names_that_are_no_patients(name: str) -> None:
     assert patients_in_names(paths) == ([""] * N, "")
 
 
-def test_what_may_be_patients_is_proposed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["10{:04d}_{}.png", "{}_{}.png", "hand{} ({}).png"])
+def test_what_may_be_patients_is_proposed(name: str, tmp_path: Path) -> None:
     for i in range(N):
-        _write(tmp_path / "set" / "AB"[i // 4 % 2] / f"10{i // 4:04d}_{i % 4}.png", i)
+        _write(tmp_path / "set" / "AB"[i // 4 % 2] / name.format(i // 4, i % 4), i)
     found = _prepare([tmp_path / "set"], tmp_path / "out")
     assert len({row.group for row in found.manifest.rows}) == N
     expression = _said(found).split("--group-pattern '")[1].split("'")[0]
@@ -154,7 +155,8 @@ def test_what_may_be_patients_is_proposed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["{0}_{1}.png", "IMG{0:07d}.png", "2021080{1}_{0}.png", "7641_{0}.png", "9{1:03d}_rotate_{0}.png"]
+    "name",
+    ["{0}_{1}.png", "IMG{0:07d}.png", "2021080{1}_{0}.png", "7641_{0}.png", "9{1:03d}_rotate_{0}.png", "{1}f{0}.png"],
 )
 def test_what_is_no_patients_is_not_proposed(name: str) -> None:
     paths = [name.format(i, i % 4) for i in range(N)]

@@ -13,7 +13,11 @@ _MARKED = re.compile(  # patient00012_study1, p012-ap, PAT_0012, person12_bacter
     r"|^(?:pat|subj|sub|case)[ _-]?\d+|^pt?[ _-]?\d{2,})(?=[ _.-]|$)",
     re.IGNORECASE,
 )
-_NUMBERED = re.compile(r"(?!(?:19|20)\d{6}(?!\d))[A-Za-z]*\d{4,}(?!\d)")  # an identifier in front, no date
+_NUMBERED = (
+    re.compile(  # an identifier in front, no date; a short one ends there, as those of hexadecimal numbers do not
+        r"(?!(?:19|20)\d{6}(?!\d))[A-Za-z]*(?:\d{4,}(?!\d)|\d+(?=[ _.(~-]))"
+    )
+)
 _EXPRESSION = r"([A-Za-z]*\d+)[^/]*$"
 _ALL = 0.9  # share of the files that have an identifier, where the name has a place for one
 _MANY = 0.8  # identifiers a file at most; where each file has its own, none is of a patient
