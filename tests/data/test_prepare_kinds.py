@@ -168,6 +168,10 @@ LEVELS = {  # folders of each image, and the level that the message proposes
         lambda i: f"{('Graz', 'Linz')[i % 2]}/{('Colles', 'Smith')[i // 2 % 2]}",
         "(?:^|/)(Colles|Smith)/",
     ),
+    "within themselves": (
+        lambda i: f"{('', 'dataset/')[i % 2]}{('fracture', 'normal')[i // 2 % 2]}",
+        "(?:^|/)(fracture|normal)/",
+    ),
     "many": (lambda i: f"images_{i % 10:03d}", "^([^/]+)/"),
     "many, deeper": (lambda i: f"top/more/images_{i % 10:03d}", "^[^/]+/[^/]+/([^/]+)/"),
 }

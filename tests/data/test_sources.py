@@ -121,6 +121,18 @@ def test_copies_in_a_folder_beside_are_copies_also_as_two_sources(tmp_path: Path
     assert len({row.group for row in found.manifest.rows}) == N // 2
 
 
+@pytest.mark.parametrize(
+    ("classes", "told"), [("01", "north has A, B and south has 0, 1, no class in common"), ("AC", "")]
+)
+def test_sources_without_a_common_class_are_said(classes: str, told: str, tmp_path: Path) -> None:
+    for i in range(N):
+        _write(tmp_path / "north" / "AB"[i % 2] / f"n{i}.png", i)
+        _write(tmp_path / "south" / classes[i % 2] / f"s{i}.png", N + i)
+    said = _said(_prepare([tmp_path / "north", tmp_path / "south"], tmp_path / "out"))
+    assert ("no class in common" in said) == bool(told)
+    assert told in said
+
+
 NAMED = ["patient{:05d}_study1_{}.png", "p{:03d}-{}.png", "PAT_{:04d}_{}.png", "person{}_bacteria_{}.png",
          "sub-{:02d}_run-{}.png", "XR_mrn{}_{}.png"]  # fmt: skip
 

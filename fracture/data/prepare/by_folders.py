@@ -134,11 +134,13 @@ def _insist(folders: Folders) -> str:
     deep = next(((path, one) for path, one in folders.of.items() if len(one) > level), None)
     if deep is None:
         return "Say where the class is in each path: --label-pattern 'EXPRESSION with a group'."
-    names = sorted({one[level] for one in folders.of.values() if len(one) > level})
+    held = {one[level] for one in folders.of.values() if len(one) > level}
+    found = structure(held)
+    names = sorted(held.difference(found.names if found else ()) or held)
     before = deep[0].split("/").index(deep[1][level])
     few = "|".join(re.sub(r"([.^$*+?{}\[\]\\|()])", r"\\\1", name) for name in names)
     expression = rf"(?:^|/)({few})/" if len(names) <= _FEW else f"^{'[^/]+/' * before}([^/]+)/"
-    where = "they" if levels.other is None else some(names)
+    where = "they" if levels.other is None and len(names) == len(held) else some(names)
     return f"Where {where} are the classes: --label-pattern {shlex.quote(expression)}."
 
 

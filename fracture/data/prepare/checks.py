@@ -4,8 +4,10 @@ import shlex
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
+from itertools import combinations
 
 from fracture.data.exclusions import Exclusion, kind_of, reasons
+from fracture.data.listing import some
 from fracture.data.manifest import SPLITS, Row
 from fracture.data.originals import Original, unlikely
 from fracture.data.prepare.config import PrepareConfig
@@ -34,6 +36,20 @@ def several_healthy(classes: Sequence[str]) -> list[str]:
         return []
     pairs = shlex.quote(",".join(f"{name}={names[0]}" for name in names[1:]))
     return [f"{' and '.join(names)} may all be the healthy class: --label-map {pairs} makes them one"]
+
+
+def unshared(rows: Sequence[Row]) -> list[str]:
+    """A sentence where two sources have several classes each and none in common, be it in other words only."""
+    held: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        held[row.source].add(row.label)
+    several = [(source, sorted(labels)) for source, labels in held.items() if len(labels) > 1]
+    return [
+        f"{one} has {some(first)} and {other} has {some(second)}, no class in common: if some are the same, "
+        "--label-map OLD=NEW makes them one"
+        for (one, first), (other, second) in combinations(several, 2)
+        if not {*first} & {*second}
+    ][:1]
 
 
 def check_originals(records: list[Record], config: PrepareConfig) -> list[Record]:

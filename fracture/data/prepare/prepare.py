@@ -25,6 +25,7 @@ from fracture.data.prepare.checks import (
     check_splits,
     missing_classes,
     several_healthy,
+    unshared,
     without_odd_labels,
 )
 from fracture.data.prepare.config import PrepareConfig
@@ -106,7 +107,13 @@ def prepare(
     check_classes({row.label for row in rows}, len(rows), excluded, gathered)
     rows, notes = _split(rows, keys, config)
     manifest = Manifest(out.stem, out.resolve().parent, tuple(rows), all(row.source == "synthetic" for row in rows))
-    told = [*([str(agreement)] if str(agreement) else []), *patients, *notes, *several_healthy(manifest.classes)]
+    told = [
+        *([str(agreement)] if str(agreement) else []),
+        *patients,
+        *notes,
+        *several_healthy(manifest.classes),
+        *unshared(rows),
+    ]
     return Prepared(manifest, tuple(excluded), tuple(gathered), tuple(told), {**_linked(opened, keys), **linked})
 
 
