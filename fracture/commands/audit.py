@@ -54,7 +54,10 @@ def command(data: Path, out: Path, **values: str | None) -> None:
     cache_dir = folder_of(config.cache_dir)
     terminal = Terminal()
     with terminal.working() as progress:
-        report = audit_manifest(_open(data, cache_dir, progress), cache_dir, progress, config)
+        manifest = _open(data, cache_dir, progress)
+        report = audit_manifest(manifest, cache_dir, progress, config)
+    for note in manifest.notes:
+        terminal.say(f"{note[0].upper()}{note[1:]}.")
     paths = write_report(report, out)
     show_audit(report, terminal)
     terminal.say(f"Written: {', '.join(str(path) for path in paths)}")

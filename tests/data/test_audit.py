@@ -205,6 +205,12 @@ def test_unreadable_files_are_counted_and_the_rest_is_judged(tmp_path: Path, ima
     assert report.to_dict()["unreadable"] == {str(images / "no_fracture" / "empty.png"): "the file is empty"}
 
 
+def test_images_without_a_class_are_said_to_be_left_out(tmp_path: Path, images: Path) -> None:
+    (images / "beside.png").write_bytes(next(images.rglob("*.png")).read_bytes())
+    told = "left out, so not audited: 1 x lies beside the class folders, so it has no class"
+    assert any(told in note for note in open_data(images, tmp_path).notes)
+
+
 def test_an_audit_without_a_readable_image_is_none(tmp_path: Path) -> None:
     rows = tuple(Row(tmp_path / f"{i}.png", "ab"[i % 2], "train") for i in range(4))
     with pytest.raises(DataError, match=r"none of the 4 images can be read, the first: .*0.png: No such file"):

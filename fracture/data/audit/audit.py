@@ -13,6 +13,7 @@ from fracture.data.audit.distributions import BLANK_SPREAD, SHARE_GAP, TINY_SIDE
 from fracture.data.audit.judge import PairLike, judge
 from fracture.data.audit.page import render
 from fracture.data.audit.report import AuditReport, Image
+from fracture.data.exclusions import reasons
 from fracture.data.groups import merge
 from fracture.data.handmade import read_manifest
 from fracture.data.inspection.inspect import Progress, inspect
@@ -105,7 +106,9 @@ def open_data(data: Path, cache_dir: Path, progress: Progress | None = None) -> 
     if not rows:
         first = found.excluded[0].reason
         raise DataError(f"{data}: none of its {len(found.excluded):,} images can be used, the first: {first}")
-    return Manifest(data.resolve().name, data.resolve(), rows)
+    left_out = "; ".join(f"{count:,} x {reason}" for reason, count in reasons(found.excluded)[:5])
+    more = [f"left out, so not audited: {left_out}; `fracture prepare` lists them"] if left_out else []
+    return Manifest(data.resolve().name, data.resolve(), rows, notes=(*found.notes, *more))
 
 
 def write_report(report: AuditReport, json_path: Path) -> tuple[Path, Path]:
