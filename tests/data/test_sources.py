@@ -168,7 +168,15 @@ def test_what_may_be_patients_is_proposed(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["{0}_{1}.png", "IMG{0:07d}.png", "2021080{1}_{0}.png", "7641_{0}.png", "9{1:03d}_rotate_{0}.png", "{1}f{0}.png"],
+    [
+        "{0}_{1}.png",
+        "IMG{0:07d}.png",
+        "2021080{1}_{0}.png",
+        "7641_{0}.png",
+        "9{1:03d}_rotate_{0}.png",
+        "{1}f{0}.png",
+        "{0}/{1}.png",
+    ],
 )
 def test_what_is_no_patients_is_not_proposed(name: str) -> None:
     paths = [name.format(i, i % 4) for i in range(N)]

@@ -48,9 +48,14 @@ def proposal(paths: Sequence[str], originals: Sequence[str]) -> str:
         originals: of each file; copies of one image are none of a patient.
     """
     held: dict[str, set[str]] = defaultdict(set)
+    names: dict[str, set[str]] = defaultdict(set)
     for path, original in zip(paths, originals, strict=True):
-        if match := _NUMBERED.match(PurePosixPath(path).name):
+        if match := _NUMBERED.match(name := PurePosixPath(path).name):
             held[match[0]].add(original or path)
+            names[match[0]].add(name)
+    held = {
+        who: own for who, own in held.items() if len(own) == 1 or len(names[who]) > 1
+    }  # 1.png of each folder is none
     counts = [len(images) for images in held.values()]
     images = len(set(originals)) if all(originals) else len(paths)
     if not counts or sum(counts) < _ALL * images or len(counts) > _MANY * sum(counts):
