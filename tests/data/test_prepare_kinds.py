@@ -1198,6 +1198,21 @@ def test_cells_that_list_several_images(cell: str, plant: Plant) -> None:
     assert [one.reason for one in prepared.excluded] == ["img/gone.png: the file does not exist"]
 
 
+@pytest.mark.parametrize("columns", ["", "path=AP,lateral"])
+def test_boxes_of_rows_with_several_images_are_on_one_of_them(columns: str, plant: Plant) -> None:
+    rows = [
+        [f"img/{i}_AP.png", f"img/{i}_LAT.png", "AB"[i % 2], *([1, 1, 9, 9] if i < 4 else [""] * 4)] for i in range(N)
+    ]
+    root = plant(*(path for row in rows for path in row[:2]))
+    names = ["AP", "lateral", "label", "xmin", "ymin", "xmax", "ymax"]
+    joined = [["image", *names[2:]], *([f"{row[0]};{row[1]}", *row[2:]] for row in rows)]
+    prepared = _prepare(_table(root / "t.csv", [names, *rows] if columns else joined), columns=columns, background="C")
+    assert len(prepared.manifest.rows) == 2 * N - 8
+    assert {one.reason for one in prepared.excluded} == {
+        "its box is drawn on one image, and rows name several: write a row for each image"
+    }
+
+
 @pytest.mark.parametrize("folders", ["dir", "label,patient"])
 def test_folders_of_files_that_have_one_name_may_be_columns(folders: str, plant: Plant) -> None:
     cells = [

@@ -48,7 +48,7 @@ class TableRecords:
 
 @dataclass(frozen=True)
 class _Reading:
-    """How the rows of one table are read."""
+    """How the rows of one table are read; ``several``: each names images in several columns."""
 
     columns: Columns
     index: FileIndex
@@ -60,6 +60,7 @@ class _Reading:
     mapped: frozenset[str]
     boxes: BoxColumns | None
     key: bytes
+    several: bool
 
 
 def read_table(path: Path, config: PrepareConfig, source: str, indexes: Indexes | None = None) -> TableRecords:
@@ -99,7 +100,9 @@ def read_table(path: Path, config: PrepareConfig, source: str, indexes: Indexes 
     mapped = frozenset(parse_pairs(config.label_map))
     label = columns.one.get("label")
     labels = frozenset(canonical(row[label]) for _, row in rows) if label else frozenset()
-    reading = _Reading(columns, index, source or path.stem, config, known, ours, labels, mapped, boxes, key)
+    reading = _Reading(
+        columns, index, source or path.stem, config, known, ours, labels, mapped, boxes, key, bool(several)
+    )
     records: list[_Named] = []
     excluded: list[Exclusion] = []
     refused: set[Path] = set()
@@ -272,6 +275,8 @@ def _records(row: Row, reading: _Reading) -> tuple[list[_Named], str]:
         drawn = reading.boxes.read(row, label or "|".join(findings or ()) or "finding") if reading.boxes else None
     except Unusable as error:
         return [], str(error)
+    if drawn and (drawn.shares or drawn.pixels) and (len(found.files) > 1 or reading.several):
+        return [], "its box is drawn on one image, and rows name several: write a row for each image"
     made = [_record(file, row, text, reading, label, findings, drawn) for file in found.files]
     folder = _around(found.files, reading.index) if found.folder else ""
     if not all(one.label or one.findings is not None or "" in reading.mapped for one in made):
