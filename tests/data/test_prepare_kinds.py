@@ -1216,9 +1216,9 @@ def test_boxes_of_rows_with_several_images_are_on_one_of_them(columns: str, plan
 @pytest.mark.parametrize("folders", ["dir", "label,patient"])
 def test_folders_of_files_that_have_one_name_may_be_columns(folders: str, plant: Plant) -> None:
     cells = [
-        {"label": "AB"[i % 2], "patient": f"p{i // 4}", "dir": f"d{i // 2}", "file": f"{i % 4}.png"} for i in range(N)
+        {"label": "AB"[i % 2], "patient": f"p{i // 4}", "dir": f"{i // 2}.0", "file": f"{i % 4}.png"} for i in range(N)
     ]
-    paths = ["/".join(one[name] for name in (*folders.split(","), "file")) for one in cells]
+    paths = ["/".join(one[name].removesuffix(".0") for name in (*folders.split(","), "file")) for one in cells]
     root = plant(*paths)
     table = _table(root / "t.csv", [[*cells[0]], *([*one.values()] for one in cells)])
     rows = _prepare(table).manifest.rows

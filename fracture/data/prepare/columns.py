@@ -12,6 +12,7 @@ from fracture.data.prepare.could import FEW, Rows, could_be_patients, could_leav
 from fracture.data.prepare.dicom_tags import Tagged, find_tagged
 from fracture.data.prepare.index import FileIndex, Place
 from fracture.data.prepare.label_column import HINT, LABEL, candidates, check_label, hint
+from fracture.data.prepare.pairs import canonical
 from fracture.data.prepare.path_column import folder_columns, is_distinct, path_column
 from fracture.data.tables import named_column, plain
 from fracture.errors import DataError
@@ -75,7 +76,7 @@ class Columns:
     def path(self, row: Mapping[str | None, str]) -> str:
         """The path that a row names, empty if none."""
         name = row.get(self.one["path"], "")
-        return "/".join([*(row[folder] for folder in self.folders), name]) if name else ""
+        return "/".join([*(canonical(row[folder]) for folder in self.folders), name]) if name else ""
 
 
 def find_columns(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fracture.data.formats import SUFFIXES
 from fracture.data.prepare.index import FileIndex
+from fracture.data.prepare.pairs import canonical
 from fracture.data.tables import plain
 from fracture.errors import DataError
 
@@ -71,7 +72,7 @@ def folder_columns(column: str, names: Sequence[str], rows: Rows, index: FileInd
         return ()
     others, rows = [name for name in names if name != column], rows[:_FEW]
     for held in chain(combinations(others, 1), permutations(others, 2)):
-        found = [index.find("/".join(row[name] for name in (*held, column))) for row in rows]
+        found = [index.find("/".join([*(canonical(row[name]) for name in held), row[column]])) for row in rows]
         if sum(bool(place.files) and not place.elsewhere for place in found) >= _MOSTLY * len(rows):
             return held
     return ()
