@@ -4,7 +4,7 @@ import csv
 import io
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -29,6 +29,7 @@ _TITLES = 6  # lines that may stand above a header
 _LOOKED_AT = 20  # lines that tell what separates the columns
 _END = "\ue000"  # a line that no file has
 EXCESS = None  # key of the cells beyond the header's columns
+Row = Mapping[str | None, str]  # cells by column
 
 
 @dataclass(frozen=True)
@@ -249,3 +250,15 @@ def _rows(
 def _is_path(cell: str) -> bool:
     """Whether a cell of the first line is no column's name but the path of an image or of a folder."""
     return os.path.splitext(cell)[1].lower() in SUFFIXES or cell.endswith("/")  # noqa: PTH122
+
+
+def read_lookup(path: Path, key: str, columns: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Some columns of a CSV by the value of another.
+
+    Raises:
+        DataError: not a CSV, or a column missing.
+    """
+    with open_table(path) as table:
+        if missing := [name for name in (key, *columns) if name not in table.names]:
+            raise DataError(f"{path}: column {' and '.join(missing)} missing, found {', '.join(table.names)}")
+        return {row[key]: {name: row[name] for name in columns} for _, row in table.rows}

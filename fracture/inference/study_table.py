@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fracture.data.prepare.tables import read_studies
+from fracture.data.prepare.listed_images import read_studies
 from fracture.data.tables import is_table
 from fracture.errors import ConfigError
 from fracture.files import as_text, located

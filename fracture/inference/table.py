@@ -9,7 +9,7 @@ from pathlib import Path
 from fracture.data.images import SUFFIXES
 from fracture.data.prepare.archives import is_archive
 from fracture.data.prepare.label_files import how_to_convert
-from fracture.data.prepare.tables import read_paths
+from fracture.data.prepare.listed_images import read_paths
 from fracture.data.tables import is_table
 from fracture.data.trees import LABEL_FILES, walk
 from fracture.errors import ConfigError, DataError

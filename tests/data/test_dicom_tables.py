@@ -10,8 +10,8 @@ import pytest
 from fracture.data.folders import read_folder
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.gather import gather
+from fracture.data.prepare.listed_images import read_paths, read_studies
 from fracture.data.prepare.prepare import Prepared, prepare, write
-from fracture.data.prepare.tables import read_paths, read_studies
 from fracture.errors import DataError
 from tests.data.dicoms import make
 

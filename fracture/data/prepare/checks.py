@@ -15,7 +15,8 @@ from fracture.data.prepare.gather import Gathered
 from fracture.data.prepare.label_files import how_to_read
 from fracture.data.prepare.labelling import SILENT
 from fracture.data.prepare.records import Record
-from fracture.data.prepare.tables import DRAWN, UNNAMED
+from fracture.data.prepare.table_files import UNNAMED
+from fracture.data.prepare.tables import DRAWN
 from fracture.errors import DataError
 from fracture.evidence.healthy import healthy_names
 from fracture.files import as_text, is_text

@@ -16,7 +16,7 @@ from fracture.data.patients import plain_identifier
 from fracture.data.prepare.dicom_headers import DATE, PATIENT, STUDY, Header
 from fracture.data.prepare.index import FileIndex, Place
 from fracture.data.prepare.pairs import canonical
-from fracture.data.tables import plain
+from fracture.data.tables import Row, plain
 from fracture.errors import DataError
 
 TAGS = {  # that may name images, those of the fewest first, each with what columns of it are called, without _
@@ -36,8 +36,6 @@ _FORMATS = ("%Y%m%d", "%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y"
 _ROUNDED = re.compile(r"\d[.,]?\d*E\+\d+", re.IGNORECASE)
 _MOSTLY = 0.8  # of the values of a column, or of the files, belong together where its name says nothing
 _TELLING = re.compile(r"(?=.*\d).{5,}")  # no ages, counts and the like
-
-Row = Mapping[str | None, str]
 
 
 class _Files:

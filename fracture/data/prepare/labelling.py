@@ -20,7 +20,7 @@ from fracture.data.prepare.layouts import Layout, named, recognise
 from fracture.data.prepare.pairs import found_by, parse_pairs
 from fracture.data.prepare.paths import patient_of, split_of
 from fracture.data.prepare.records import Record
-from fracture.data.prepare.tables import read_lookup
+from fracture.data.tables import read_lookup
 from fracture.data.trees import Tree
 from fracture.errors import DataError
 

@@ -1,11 +1,11 @@
 """The columns of a table that draw a box, one a row."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fracture.data.annotations.shares import Edges, Unusable, from_pixels, from_shares, number
 from fracture.data.prepare.drawn_boxes import DrawnBoxes
-from fracture.data.tables import plain
+from fracture.data.tables import Row, plain
 
 _CORNERS = tuple(
     tuple(prefix + name for name in names)
@@ -22,7 +22,6 @@ _SIDES = tuple(
 )
 _SIZES = (("width", "height"), ("image_width", "image_height"), ("img_width", "img_height"), ("orig_w", "orig_h"))
 _EMPTY = {"", "nan", "null", "none", "na", "n/a"}
-Row = Mapping[str | None, str]
 
 
 @dataclass(frozen=True)
