@@ -103,6 +103,7 @@ AUDIT: dict[str, tuple[Build, int, str]] = {
     "a missing manifest": (lambda r, i: ["audit", str(r / "gone.csv")], 3, "cannot be read as CSV"),
     "the home of nobody": (lambda r, i: ["audit", "~nobody-of-that-name/images"], 3, "~nobody-of-that-name/images: "),
     "wrong values": (lambda r, i: ["audit", str(i), "--probe", "maybe"], 2, "probe=maybe: "),
+    "a report without an ending": (lambda r, i: ["audit", str(i), "--out", str(r / "a_v1.1")], 2, "must end in .json"),
     "a manifest without columns": (
         lambda r, i: ["audit", _write(r / "x.csv", "a,b\n1,2\n")],
         3,
