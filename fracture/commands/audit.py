@@ -44,10 +44,10 @@ def command(data: Path, out: Path, **values: str | None) -> None:
     config = parse_model(AuditConfig, given(values), "fracture audit")
     of_run = bool(_RUN.fullmatch(str(data))) and not data.exists()
     out = Path("label_review.csv" if of_run else "audit.json") if out == _AUTO else out
+    check_output(out, out.with_suffix(".png" if of_run else ".html"))
     kind = ".csv" if of_run else ".json"
     if out.suffix.lower() != kind:  # else the page beside a_v1.1 would be that of a_v1.2 too
         raise ConfigError(f"out={out}: must end in {kind}")
-    check_output(out, out.with_suffix(".png" if of_run else ".html"))
     if of_run:
         _review(str(data), out)
         return
