@@ -24,9 +24,7 @@ from registry.lines import SCHEMA, Entry, Line, lost, parse
 from registry.names import HISTORY
 from registry.retries import ABSENT, FULL, PATIENCE, make_model, model_of, pause, versions_of, with_retries
 
-COPY = (
-    "mlflow.fracture.line."  # of the registered model, and a number; MLflow's page does not list tags called mlflow...
-)
+COPY = "mlflow.fracture.line."  # of the registered model, and a number; MLflow's page lists no tag called mlflow...
 _COPIES = (COPY, "fracture.line.")  # the second, which filled that page, by an earlier version of this project
 _LINE, _SETTLED, _SEAL, _NUMBER = "fracture.line", "fracture.settled", "fracture.seal", "fracture.number"
 _KNOWN = "fracture.changed"  # of a line that was changed by hand, has no copy, and was seen by `verify --repair`

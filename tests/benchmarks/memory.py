@@ -9,10 +9,12 @@ allocator reports one by one; beside it the largest resident set of the whole pr
 
 import argparse
 import importlib
+import itertools
 import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +34,7 @@ from tests.benchmarks.machine import machine
 
 def main() -> None:
     """Measure and print, or measure one in this process."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", default=",".join(NICKNAMES))
-    parser.add_argument("--precisions", default="fp32,bf16")
-    parser.add_argument("--batches", default="2,8")
+    parser = parser_of(__doc__, batches="2,8")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
@@ -46,11 +45,23 @@ def main() -> None:
     print(machine())
     print("| model | precision | batch | predicted GiB | measured | ratio | process, predicted | resident | ratio |")
     print("|---|---|---|---|---|---|---|---|---|")
-    for model in options.models.split(","):
-        for precision in options.precisions.split(","):
-            for batch in map(int, options.batches.split(",")):
-                spec = StepSpec(model=model, precision=precision, batch_size=batch, device="cpu")
-                print(line(spec), flush=True)
+    for model, precision, batch in kinds(options):
+        print(line(StepSpec(model=model, precision=precision, batch_size=batch, device="cpu")), flush=True)
+
+
+def parser_of(description: str | None, batches: str) -> argparse.ArgumentParser:
+    """What is measured, by default the four backbones in both precisions and these batches."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", default=",".join(NICKNAMES))
+    parser.add_argument("--precisions", default="fp32,bf16")
+    parser.add_argument("--batches", default=batches)
+    return parser
+
+
+def kinds(options: argparse.Namespace) -> Iterator[tuple[str, str, int]]:
+    """Each model, precision and batch that is wanted."""
+    batches = map(int, options.batches.split(","))
+    return itertools.product(options.models.split(","), options.precisions.split(","), batches)
 
 
 def line(spec: StepSpec) -> str:

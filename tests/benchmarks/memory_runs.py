@@ -5,10 +5,9 @@
 
 A run takes more than its steps (`tests.benchmarks.memory`): between them it reads, augments and evaluates batches of
 other sizes, and the C library's heap does not get back into the same order. Three epochs of 30 images: the last batch
-of an epoch is a smaller one. Beside the measured peaks, the share of the heap that would have been allowed for exactly.
+of an epoch is a smaller one. The last column is the share of the heap that would have been the right allowance.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -16,31 +15,26 @@ import sys
 import tempfile
 from pathlib import Path
 
-from fracture.models.backbones import NICKNAMES
 from fracture.training.memory.plan import MemoryPlan
 from fracture.training.memory.predict import CPU_GIB
 from tests.benchmarks.machine import machine
+from tests.benchmarks.memory import kinds, parser_of
 
 ROOT = Path(__file__).parents[2]
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", default=",".join(NICKNAMES))
-    parser.add_argument("--precisions", default="fp32,bf16")
-    parser.add_argument("--batches", default="16")
+    parser = parser_of(__doc__, batches="16")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--times", type=int, default=1)
     options = parser.parse_args()
     print(machine())
     print("| model | precision | batch | predicted GiB | measured at the end of each epoch | ratio | share needed |")
     print("|---|---|---|---|---|---|---|")
-    for model in options.models.split(","):
-        for precision in options.precisions.split(","):
-            for batch in map(int, options.batches.split(",")):
-                for _ in range(options.times):
-                    print(line(model, precision, batch, options.epochs), flush=True)
+    for kind in kinds(options):
+        for _ in range(options.times):
+            print(line(*kind, options.epochs), flush=True)
 
 
 def line(model: str, precision: str, batch: int, epochs: int) -> str:

@@ -22,7 +22,6 @@ class Place:
     Attributes:
         files: absolute paths; several where the name is that of a folder; none where there is a problem.
         problem: why there are none, without the name.
-        several: the name is a list of names.
         elsewhere: the file has that name but not the whole path that the table says.
         folder: the name is that of a folder.
         namesakes: files of several folders have that name.
@@ -32,7 +31,6 @@ class Place:
     problem: str = ""
     elsewhere: bool = False
     folder: bool = False
-    several: bool = False
     namesakes: bool = False
 
 
@@ -82,7 +80,7 @@ class FileIndex:
         if missing := [f"{name}: {one.problem}" for name, one in found.items() if one.problem]:
             return Place(problem=missing[0])
         files = dict.fromkeys(file for one in found.values() for file in one.files)
-        return Place(tuple(files), elsewhere=any(one.elsewhere for one in found.values()), several=True)
+        return Place(tuple(files), elsewhere=any(one.elsewhere for one in found.values()))
 
     def has_folder_of(self, named: str) -> bool:
         """Whether the folder that a path names is there, be it without that file."""
@@ -185,7 +183,9 @@ class Indexes:
 
     def of(self, root: Path, anywhere: bool = False, tree: Tree | None = None) -> FileIndex:
         """The index of a folder, as `FileIndex` takes it."""
-        return self._made.setdefault((root, anywhere), FileIndex(root, anywhere, tree, self._report))
+        if (root, anywhere) not in self._made:
+            self._made[root, anywhere] = FileIndex(root, anywhere, tree, self._report)
+        return self._made[root, anywhere]
 
 
 def _key(name: str) -> str:

@@ -13,10 +13,8 @@ _MARKED = re.compile(  # patient00012_study1, p012-ap, PAT_0012, person12_bacter
     r"|^(?:pat|subj|sub|case)[ _-]?\d+|^pt?[ _-]?\d{2,})(?=[ _.-]|$)",
     re.IGNORECASE,
 )
-_NUMBERED = (
-    re.compile(  # an identifier in front, no date; a short one ends there, as those of hexadecimal numbers do not
-        r"(?!(?:19|20)\d{6}(?!\d))[A-Za-z]*(?:\d{4,}(?!\d)|\d+(?=[ _.(~-]))"
-    )
+_NUMBERED = re.compile(  # an identifier in front, no date; a short one ends with the word, unlike hexadecimal digits
+    r"(?!(?:19|20)\d{6}(?!\d))[A-Za-z]*(?:\d{4,}(?!\d)|\d+(?=[ _.(~-]))"
 )
 _EXPRESSION = r"([A-Za-z]*\d+)[^/]*$"
 _ALL = 0.9  # share of the files that have an identifier, where the name has a place for one
@@ -53,9 +51,8 @@ def proposal(paths: Sequence[str], originals: Sequence[str]) -> str:
         if match := _NUMBERED.match(name := PurePosixPath(path).name):
             held[match[0]].add(original or path)
             names[match[0]].add(name)
-    held = {
-        who: own for who, own in held.items() if len(own) == 1 or len(names[who]) > 1
-    }  # 1.png of each folder is none
+    # 1.png of each folder is no patient
+    held = {who: own for who, own in held.items() if len(own) == 1 or len(names[who]) > 1}
     counts = [len(images) for images in held.values()]
     images = len(set(originals)) if all(originals) else len(paths)
     if not counts or sum(counts) < _ALL * images or len(counts) > _MANY * sum(counts):
