@@ -174,7 +174,10 @@ def _passed_less(new: Mapping[str, str], old: Mapping[str, str]) -> str:
         )
     if old.get("fracture.use") == "commercial" != new.get("fracture.use"):
         return "it was promoted for research use, the champion for commercial use; promote it with --use commercial"
-    if old and new.get(THRESHOLDS) == thresholds.read(thresholds.DEMO).digest != old.get(THRESHOLDS):
+    demo = thresholds.read(thresholds.DEMO).digest
+    if THRESHOLDS not in new and old.get(THRESHOLDS, demo) != demo:
+        return "an earlier version of this project promoted it and did not record its thresholds; promote its run again"
+    if old and new.get(THRESHOLDS) == demo != old.get(THRESHOLDS):
         theirs = "real ones" if THRESHOLDS in old else "ones that an earlier version of this project did not record"
         return f"it passed thresholds for demonstrations only, the champion {theirs}; promote it without them"
     return ""

@@ -156,6 +156,7 @@ TAGGED: dict[str, tuple[dict[str, str], dict[str, str], str]] = {
     "changed files": ({}, {}, "its files are not"),
     "research against commercial": ({"fracture.use": "research"}, {"fracture.use": "commercial"}, "for research use"),
     "demonstration against real": ({THRESHOLDS: DEMO.digest}, {THRESHOLDS: "real"}, "the champion real ones"),
+    "unknown against real": ({}, {THRESHOLDS: "real"}, "did not record its thresholds"),
     "demonstration against unknown": ({THRESHOLDS: DEMO.digest}, {}, "the champion ones that an earlier version"),
 }
 
