@@ -87,13 +87,17 @@ class AccessMiddleware:
 
 
 async def _refuse(send: Send) -> None:
-    headers = [(b"content-type", b"application/json"), (b"www-authenticate", b"Bearer"), (b"connection", b"close")]
+    headers = [(b"content-type", b"application/json"), (b"www-authenticate", b"Bearer")]
     await send({"type": "http.response.start", "status": 401, "headers": headers})
     await send({"type": "http.response.body", "body": _REFUSED})
 
 
 class HeaderTimeoutProtocol(H11Protocol):
-    """HTTP as uvicorn speaks it, but a connection whose request has no end of its headers is closed after a while."""
+    """HTTP as uvicorn speaks it, but no connection waits for ever: for the end of a request's headers, or of a body.
+
+    A body that is refused before it has arrived is still taken, and thrown away: closed at once, the connection would
+    be reset, and whoever is sending would not see why it was refused.
+    """
 
     seconds = 30.0
     _closing: asyncio.TimerHandle | None = None
@@ -106,15 +110,24 @@ class HeaderTimeoutProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Wait for the rest of the headers, or no longer."""
         super().data_received(data)
-        if self.conn.their_state is h11.IDLE:
+        if self.conn.their_state is h11.IDLE or self._answered_early():
             self._wait()
         else:
             self._stop_waiting()
+
+    def on_response_complete(self) -> None:
+        """Wait for the rest of a body that nobody wants any more."""
+        super().on_response_complete()
+        if self._answered_early():
+            self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""
         self._stop_waiting()
         super().connection_lost(exc)
+
+    def _answered_early(self) -> bool:
+        return self.conn.their_state is h11.SEND_BODY and self.cycle.response_complete
 
     def _wait(self) -> None:
         if self._closing is None:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 import socket
 import threading
 import time
@@ -259,8 +260,8 @@ def test_a_request_that_was_given_up_ends_no_thread(predictor: Predictor) -> Non
 
 
 @pytest.fixture
-def served(predictor: Predictor) -> Any:
-    return application(predictor, Limits(seconds=1))
+def served(predictor: Predictor, request: pytest.FixtureRequest) -> Any:
+    return application(predictor, **{"limits": Limits(seconds=1), **getattr(request, "param", {})})
 
 
 @pytest.fixture
@@ -277,8 +278,28 @@ def address(served: Any) -> Iterator[str]:
         thread.join(20)
 
 
+def port_of(address: str) -> int:
+    return int(address.rstrip("/").rpartition(":")[2])
+
+
+@pytest.mark.parametrize(
+    "served", [{"limits": Limits(body=9, seconds=1)}, {"token": "0123456789abcdef"}], indirect=True
+)
+def test_a_refusal_reaches_who_is_still_sending_and_then_waits_no_longer(address: str) -> None:
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 4000000\r\n\r\n"
+    for rest in (bytes(2_000_000) + b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", b"x"):
+        with socket.create_connection(("127.0.0.1", port_of(address)), timeout=20) as connection:
+            connection.sendall(head + bytes(2_000_000))
+            assert re.match(rb"HTTP/1.1 4(01|13) ", connection.recv(4096))
+            connection.sendall(rest)
+            got = b""
+            while b" 200 OK" not in got and (part := connection.recv(4096)):
+                got += part
+            assert (b" 200 OK" in got) == (rest != b"x"), "else closed, without a reset"
+
+
 def test_half_a_request_ends(address: str) -> None:
-    port = int(address.rstrip("/").rpartition(":")[2])
+    port = port_of(address)
     halves = [
         (b"", b""),
         (b"POST /predict HTTP/1.1\r\nHost: x\r\n", b""),
