@@ -13,6 +13,7 @@ from fracture.errors import ConfigError
 from fracture.files import as_text, replacing
 from fracture.inference.log import Served
 from fracture.inference.predictor import Answer, Predictor
+from fracture.tables import counted
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -36,7 +37,9 @@ class Sent:
 
     def said(self, folder: Path) -> str:
         """The same in a line."""
-        return f"{self.written} reports written, {self.kept} kept from before, {len(self.skipped)} skipped: {folder}"
+        kept = f"{self.kept:,} kept from before" if self.kept else ""
+        skipped = f"{counted(len(self.skipped), 'file')} skipped" if self.skipped else ""
+        return f"{folder}: " + ", ".join(filter(None, (f"{counted(self.written, 'report')} written", kept, skipped)))
 
     def warnings(self, most: int = 20) -> list[str]:
         """A line for each file that was skipped, up to ``most``."""

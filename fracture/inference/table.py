@@ -15,6 +15,7 @@ from fracture.data.trees import LABEL_FILES, walk
 from fracture.errors import ConfigError, DataError
 from fracture.files import as_text, located, replacing
 from fracture.inference.predictor import Answer, Predictor
+from fracture.tables import counted
 
 FIRST = ("path", "decision", "label")
 LAST = ("fracture", "fracture_probability", "possible", "possible_in_words", "refer", "reason", "error")
@@ -36,12 +37,15 @@ class Written:
 
     def said(self, out: Path) -> str:
         """What was written to ``out``, in a line."""
-        bad = f"{len(self.bad)} of their images could not be read" if self.bad else "all could be read"
-        return f"{self.answered} done, {self.kept} kept from before; {bad}: {out}"
+        read = "all images could be read" if self.answered else ""
+        bad = f"{counted(len(self.bad), 'image')} could not be read" if self.bad else read
+        kept = f"{self.kept:,} kept from before" if self.kept else ""
+        return f"{out}: " + ", ".join(filter(None, (f"{counted(self.answered, 'row')} written", kept, bad)))
 
     def warnings(self, most: int = 20) -> list[str]:
         """A line for each image that could not be read, up to ``most``."""
-        return [f"{path}: {error}" for path, error in self.bad[:most]]
+        more = len(self.bad) - most
+        return [f"{path}: {error}" for path, error in self.bad[:most]] + ([f"and {more} more"] if more > 0 else [])
 
 
 def images_of(sources: Sequence[Path]) -> list[Path]:

@@ -213,6 +213,7 @@ def test_a_table_goes_on_where_it_was_cut(predictor: Predictor, tmp_path: Path) 
     paths, out = table.images_of([tmp_path]), tmp_path / "out" / "predictions.csv"
     whole = table.write(predictor, paths, out, lambda *_: None)
     assert (whole.answered, whole.kept, len(whole.bad)) == (5, 0, 1)
+    assert whole.said(Path("a.csv")) == "a.csv: 5 rows written, 1 image could not be read"
     first = out.read_text()
     assert first.splitlines()[0] == (
         "path,decision,label,comminuted_fracture,no_fracture,simple_fracture,fracture,fracture_probability,"
@@ -221,6 +222,7 @@ def test_a_table_goes_on_where_it_was_cut(predictor: Predictor, tmp_path: Path) 
     out.write_bytes(out.read_bytes()[:-30])
     again = table.write(predictor, paths, out, lambda *_: None)
     assert (again.answered, again.kept) == (1, 4)
+    assert again.said(Path("a.csv")) == "a.csv: 1 row written, 4 kept from before, 1 image could not be read"
     assert [line.split(",")[0] for line in out.read_text().splitlines()] == [
         line.split(",")[0] for line in first.splitlines()
     ]
