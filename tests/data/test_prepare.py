@@ -333,6 +333,21 @@ def test_of_copies_the_one_of_the_test_split_stays(tmp_path: Path, textured: Cal
     assert grown.manifest.digest("test") == read_csv(listed).digest("test")
 
 
+def test_regrouping_reads_a_manifest_as_training_does(tmp_path: Path, images: Path) -> None:
+    listed = write(_prepare(tmp_path, images), tmp_path / "m.csv", PrepareConfig())[0]
+    header, *rows = listed.read_text().splitlines()
+    listed.write_text("\n".join([f"{header},PatientName", *(f"{row},Doe^Jane" for row in rows)]))
+    again = _prepare(tmp_path, listed, regroup=True)
+    assert not again.manifest.rows[0].extra
+    assert "may identify a person" in again.sources[0].notes[0]
+    by_hand = tmp_path / "hand.csv"
+    by_hand.write_text(
+        "\n".join(["path,label,patient_id", *(f"{row.split(',')[0]},{i % 2},7" for i, row in enumerate(rows))])
+    )
+    with pytest.raises(DataError, match="the column patient_id names patients"):
+        _prepare(tmp_path, by_hand, regroup=True)
+
+
 def test_a_pattern_that_finds_no_patient_is_refused(tmp_path: Path, images: Path) -> None:
     with pytest.raises(ConfigError, match=r"group_pattern=\(Q\\d\+\): finds nothing in any path"):
         _prepare(tmp_path, images, group_pattern=r"(Q\d+)")

@@ -8,8 +8,8 @@ from pathlib import Path
 from fracture.allowed_values import nearest
 from fracture.data.class_names import MAX_CLASSES, named_twice
 from fracture.data.exclusions import Exclusion
+from fracture.data.handmade import read_manifest
 from fracture.data.inspection.inspect import Progress
-from fracture.data.manifest import read_csv
 from fracture.data.originals import originals
 from fracture.data.prepare.archives import ENDINGS, extract, is_archive
 from fracture.data.prepare.cells import doubt_note
@@ -150,7 +150,7 @@ def gather_again(data: Path, config: PrepareConfig, images_dir: Path, progress: 
     """Read a manifest, or any source, to be grouped and split anew; groups and labels stay, splits are dropped.
 
     Raises:
-        DataError: missing or broken.
+        DataError: missing, broken, or a table that says what only a reading without ``--regroup`` understands.
     """
     if not is_table(data):
         return gather([data], config, images_dir, progress)[0]
@@ -160,7 +160,7 @@ def gather_again(data: Path, config: PrepareConfig, images_dir: Path, progress: 
             f"{', '.join(idle)}: --regroup takes labels and groups of a manifest as they are; give it as SOURCE with "
             "--resplit true"
         )
-    manifest = read_csv(data)
+    manifest = read_manifest(data)
     found = originals([place(manifest.relative(row), row.split) for row in manifest.rows], config.originals == "names")
     records = [
         Record(
@@ -169,7 +169,7 @@ def gather_again(data: Path, config: PrepareConfig, images_dir: Path, progress: 
         )
         for row, one in zip(manifest.rows, found, strict=True)
     ]  # fmt: skip
-    return Gathered(data, "manifest", records, [])
+    return Gathered(data, "manifest", records, [], notes=list(manifest.notes))
 
 
 def _read(
