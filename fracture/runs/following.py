@@ -19,6 +19,7 @@ from fracture.progress import Terminal
 from fracture.runs import answering
 from fracture.tracking import query
 
+_LATE = 30.0  # seconds that the registry may take; MLflow itself tries for minutes
 _LONGEST_PAUSE = 300.0  # seconds between two tries of a version that cannot be taken up, doubled up to here
 
 
@@ -38,6 +39,7 @@ class Follower:
         self._alias, self._about, self._service = alias, about, service
         self._terminal, self._every = terminal, every
         self._looked, self._problem, self._refused = "", "", ""
+        self._asked: float | None = None  # since when the registry has been asked
         self._pause, self._try_at = every, 0.0  # of a version that cannot be taken up
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="follow", daemon=True)
@@ -45,10 +47,16 @@ class Follower:
 
     def health(self) -> dict[str, object]:
         """Which alias, how often and when last looked at, and the ``problem`` in one sentence, empty for none."""
+        problem = self._silence() or self._problem
         return {
-            "ok": not self._problem and self._thread.is_alive(), "alias": self._alias, "seconds": self._every,
-            "looked": self._looked, "problem": self._problem,
+            "ok": not problem and self._thread.is_alive(), "alias": self._alias, "seconds": self._every,
+            "looked": self._looked, "problem": problem,
         }  # fmt: skip
+
+    def _silence(self) -> str:
+        asked = self._asked
+        waited = time.monotonic() - asked if asked is not None else 0.0
+        return f"{self._alias}: the registry has not answered for {waited:.0f} s" if waited > _LATE else ""
 
     def close(self) -> None:
         """Look no longer; a download that has begun is not waited for."""
@@ -63,7 +71,11 @@ class Follower:
                 self._tell(f"{self._alias} cannot be looked up: {sentence(error)}")
 
     def _look(self) -> None:
-        version = query.version_at(self._alias)
+        self._asked = time.monotonic()
+        try:
+            version = query.version_at(self._alias)
+        finally:
+            self._asked = None
         self._looked = datetime.now(UTC).isoformat(timespec="seconds")
         if version.number == self._about.version:
             if self._problem:

@@ -14,7 +14,7 @@ import mlflow
 import pytest
 import uvicorn
 
-from fracture.inference.about import served
+from fracture.inference.about import About, served
 from fracture.inference.request import Limits
 from fracture.inference.web import application
 from fracture.monitoring.log import place_of
@@ -142,6 +142,19 @@ def test_a_changed_champion_is_taken_up_without_a_lost_request(versions: dict[st
     assert sum("followed again" in line for line in said) == 1, "and its end"
     assert "fracture_model_changes_total 3.0" in metrics
     assert f'fracture_model{{model="bones",version="{second}",weights="{versions[second][:12]}"}} 1.0' in metrics
+
+
+def test_a_registry_that_does_not_answer_is_told_while_it_is_still_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    going = threading.Event()
+    monkeypatch.setattr(following.query, "version_at", lambda _alias: going.wait(20))
+    monkeypatch.setattr(following, "_LATE", 0.2)
+    service: Any = None  # not called
+    follower = following.Follower(CHAMPION, About(version="1"), service, quiet(), 0.01)
+    assert follower.health()["ok"]
+    until(lambda: not follower.health()["ok"])
+    assert "the registry has not answered for" in str(follower.health()["problem"])
+    going.set()
+    follower.close()
 
 
 @pytest.mark.parametrize("target", ["best.pth", "models:/bones/1", "models:/m-123", "0" * 32])
