@@ -39,12 +39,14 @@ class DataError(FractureError):
     Args:
         problems: every problem found, one sentence each; all are shown at once.
         hint: what to do next.
+        missing: what the columns that a table lacks would mean, e.g. ``path``, where that is the problem.
     """
 
     exit_code = 3
 
-    def __init__(self, problems: Sequence[str] | str, hint: str = "") -> None:
+    def __init__(self, problems: Sequence[str] | str, hint: str = "", missing: Sequence[str] = ()) -> None:
         self.problems, self.hint = (problems,) if isinstance(problems, str) else tuple(problems), hint
+        self.missing = tuple(missing)
         shown = self.problems[0] if len(self.problems) == 1 else "\n".join(f"- {p}" for p in self.problems)
         count = "" if len(self.problems) == 1 else f"{len(self.problems)} problems with the data:\n"
         super().__init__(count + shown + (f"\n{hint}" if hint else ""))

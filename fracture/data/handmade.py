@@ -10,8 +10,9 @@ from fracture.data.listing import some
 from fracture.data.manifest import COLUMNS, STUDY, Manifest, read_csv
 from fracture.data.personal import not_kept, personal_columns
 from fracture.data.prepare.cells import findings_of, is_code, is_unknown
-from fracture.data.prepare.columns import OURS, ROUNDED, find_columns
+from fracture.data.prepare.columns import OURS, find_columns
 from fracture.data.prepare.index import FileIndex
+from fracture.data.prepare.sheet import ROUNDED, Sheet
 from fracture.data.tables import EXCESS, open_table, plain
 from fracture.errors import DataError
 
@@ -33,7 +34,8 @@ def read_manifest(path: Path) -> Manifest:
     if set(table.names) >= OURS:
         _check_groups(path, [row.group for row in manifest.rows])
         return manifest
-    columns = find_columns(path, table.names, rows, {"path": ["path"]}, FileIndex(path.parent), True, table.header)
+    sheet = Sheet(path, table.names, rows, FileIndex(path.parent), table.header, "fracture prepare --columns")
+    columns = find_columns(sheet, {"path": ["path"]}, labelled=True)
     patient, split = columns.one.get("patient", ""), columns.one.get("split", "")
     problems = []
     if patient and plain(patient) not in STUDY and "group" not in table.names:
@@ -47,8 +49,7 @@ def read_manifest(path: Path) -> Manifest:
         problems.append(f"{path}: {len(excess):,} rows have more cells than the header has columns: {some(excess)}")
     if problems:
         raise DataError(problems, f"{prepare} --out manifest.csv` reads such a table, and makes a manifest of it.")
-    notes = [f"{note} (of `fracture prepare`)" if "--" in note else note for note in columns.notes[1:]]
-    return replace(manifest, notes=(*manifest.notes, *notes))
+    return replace(manifest, notes=(*manifest.notes, *columns.notes[1:], *columns.unused))
 
 
 def _impersonal(manifest: Manifest, columns: Sequence[str]) -> Manifest:

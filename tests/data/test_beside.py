@@ -162,12 +162,13 @@ UNUSED = {
     "rounded numbers": (
         [["file", "patient"], *([name, f"1.2E+{i}"] for i, name in enumerate(NAMES))],
         "meta.csv is not used: the column patient holds 1.2E+0, 1.2E+1, 1.2E+10 and 9 more: a spreadsheet has rounded "
-        "these numbers, so that several patients are one",
+        "these numbers, so that several patients are one. Export the column as text, or name another one: call it "
+        "patient",
     ),
     "two images a row": (
         [["AP", "lateral", "patient"], *([NAMES[i], NAMES[i + 1], f"P{i}"] for i in range(0, 12, 2))],
-        f"meta.csv is not used: the columns AP and lateral lead to different images, e.g. {NAMES[0]} and {NAMES[1]}; "
-        "write a row for each image",
+        f"meta.csv is not used: the columns AP and lateral lead to different images, e.g. {NAMES[0]} and {NAMES[1]}. "
+        "Take out AP or lateral; or, where each row has several images, write a row for each image",
     ),
     "a further image": (
         [["image", "lateral"], *([NAMES[i], NAMES[i + 1]] for i in range(0, 12, 2))],

@@ -1,7 +1,6 @@
 """Tables beside classified images, and boxes beside folders of classes: their patients, and contradictions."""
 
 import os
-import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,16 +17,14 @@ from fracture.data.personal import is_name
 from fracture.data.prepare.cells import is_unknown
 from fracture.data.prepare.columns import OURS, SPELLINGS, Columns, find_columns
 from fracture.data.prepare.index import Indexes
-from fracture.data.prepare.label_column import FRACTURED, said_columns
-from fracture.data.prepare.pairs import canonical
+from fracture.data.prepare.label_column import FRACTURED
+from fracture.data.prepare.pairs import canonical, said_columns
 from fracture.data.prepare.paths import split_of
+from fracture.data.prepare.sheet import Sheet
 from fracture.data.tables import is_table, named_column, open_table, plain
 from fracture.data.trees import Tree
 from fracture.errors import DataError
 
-_WAYS = {"patient=NAME": "call it patient", "path=": "write a row for each image"}  # there are no --columns of folders
-_WAY = re.compile(r"--columns (patient=NAME|path=).*")
-_NO_PATH = "no column for path"
 _MOST = 20  # tables that are looked at
 _OWN = 0.9  # images a row at least, where only its values make a column one of paths
 
@@ -147,10 +144,11 @@ def _read(tree: Tree, place: str, indexes: Indexes, notes: list[str]) -> _Table 
             rows = [row for _, row in table.rows]
         if set(table.names) >= OURS:
             return None
-        columns = find_columns(path, table.names, rows, {}, index, False, table.header, True, tags=True)
+        sheet = Sheet(path, table.names, rows, index, table.header, option="")
+        columns = find_columns(sheet, {}, labelled=False, resplit=True, tags=True)
     except DataError as error:
-        if _NO_PATH not in error.problems[0]:
-            way = "; write a row for each image" if "lead to different images" in error.problems[0] else ""
+        if "path" not in error.missing:
+            way = f". {error.hint.removesuffix('.')}" if error.hint else ""
             notes.append(f"{place} is not used: {error.problems[0].removeprefix(f'{path}: ')}{way}")
         return None
     column = columns.one["path"]
@@ -226,8 +224,7 @@ def _contradicting(pairs: Mapping[str, tuple[str, str]]) -> list[str]:
 
 def _said(table: _Table, place: str, column: str, new: Mapping[str, str], images: int) -> list[str]:
     """What a user should know of a table: the patients that it names, and splits, which are not used."""
-    ways = [(note, _WAY.sub(lambda found: _WAYS[found[1]], note)) for note in table.columns.notes]
-    notes = [f"{place}: {way}" for note, way in ways if way != note]
+    notes = [f"{place}: {note}" for note in table.columns.unused]
     if new:
         count = len(set(new.values()))
         tagged = table.columns.tagged

@@ -3,17 +3,17 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from fracture.data.listing import some
 from fracture.data.manifest import SPLITS, split_name
 from fracture.data.personal import personal_columns
-from fracture.data.prepare.could import FEW, Rows, could_be_patients, could_leave_out, could_split, repeats
+from fracture.data.prepare.could import FEW, could_be_patients, could_leave_out, could_split, repeats
 from fracture.data.prepare.dicom_tags import Tagged, find_tagged
 from fracture.data.prepare.index import FileIndex, Place
 from fracture.data.prepare.label_column import HINT, LABEL, candidates, check_label, hint
 from fracture.data.prepare.pairs import canonical
 from fracture.data.prepare.path_column import folder_columns, is_distinct, path_column
+from fracture.data.prepare.sheet import ROUNDED, Sheet
 from fracture.data.tables import named_column, plain
 from fracture.errors import DataError
 
@@ -55,6 +55,7 @@ class Columns:
         one: column of path, label, patient, split, source and reader, as far as there is one.
         labels: columns that are each one class, 1 where an image has it.
         notes: what was found out, in sentences.
+        unused: what is said of columns that are not used and may mean something, in sentences.
         tagged: how images are found, where the path is none but a tag of DICOM files.
         personal: columns that are not kept, since they may identify a person.
         missed: why they are not found so, in a sentence, where that was tried.
@@ -64,6 +65,7 @@ class Columns:
     one: Mapping[str, str]
     labels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
     tagged: Tagged | None = None
     missed: str = ""
     personal: tuple[str, ...] = ()
@@ -80,20 +82,14 @@ class Columns:
 
 
 def find_columns(
-    path: Path, names: Sequence[str], rows: Rows, wanted: Mapping[str, Sequence[str]],
-    index: FileIndex, labelled: bool, header: bool, resplit: bool = False,
-    tags: bool = False,
-) -> Columns:  # fmt: skip
+    sheet: Sheet, wanted: Mapping[str, Sequence[str]], labelled: bool, resplit: bool = False, tags: bool = False
+) -> Columns:
     """Find the columns.
 
     Args:
-        path: of the table, for messages.
-        names: its columns.
-        rows: its rows.
+        sheet: the table.
         wanted: what the user says.
-        index: where files are looked for.
         labelled: whether a label is needed.
-        header: whether the table has one.
         resplit: whether splits that it names do not count.
         tags: whether a column may name images by a tag of their DICOM files, where none leads to a file.
 
@@ -101,72 +97,75 @@ def find_columns(
         DataError: a column that the user names is missing, none is found for the path or the label, two contradict each
             other, or splits are called by words that are not known.
     """
-    said = _checked(path, names, wanted)
-    if path.name.lower() == _ROBOFLOW and "label" not in said:
-        said.setdefault("labels", [name for name in names if plain(name) != "filename"])
+    said, rows, index = _checked(sheet, wanted), sheet.rows, sheet.index
+    if sheet.path.name.lower() == _ROBOFLOW and "label" not in said:
+        said.setdefault("labels", [name for name in sheet.names if plain(name) != "filename"])
     labels, keep = tuple(said.pop("labels", ())), said.pop("keep", [])
     own = {meaning: listed[0] for meaning, listed in said.items()}
-    meaning = {m: column for m, column in {**_by_names(names), **own}.items() if column}
-    notes = [] if "path" in own else _find_path(path, names, labels, rows, index, meaning)
+    meaning = {m: column for m, column in {**_by_names(sheet.names), **own}.items() if column}
+    notes, unused = ([], []) if "path" in own else _find_path(sheet, labels, meaning)
     tagged, missed = None, ""
     if tags and not any(index.find(row[meaning["path"]]).files for row in rows if "path" in meaning):
-        tagged, missed = find_tagged(path, names, rows, index, own.get("path", ""))
+        tagged, missed = find_tagged(sheet, own.get("path", ""))
     if tagged:
         meaning["path"] = tagged.column
         notes.append(tagged.note())
         if "patient" not in own and _PATIENTS[1].fullmatch(plain(meaning.get("patient", ""))):
             meaning.pop("patient", None)
-    notes += [] if "patient" in own else _repeated_patient(meaning, names, rows)
-    _check_lost(path, meaning, ("patient",) if resplit else ("patient", "split"), rows)
-    _split_by_values(meaning, own, [n for n in names if not labelled or labels or n != meaning.get("label")], rows)
-    notes += [] if tagged else could_be_patients(meaning, names, rows)
-    _by_position(meaning, names, header, bool(labels))
-    notes += [] if resplit else _check_split(path, meaning, own, rows)
+    notes += [] if "patient" in own else _repeated_patient(sheet, meaning)
+    _check_lost(sheet, meaning, ("patient",) if resplit else ("patient", "split"))
+    _split_by_values(sheet, meaning, own, "" if labels or not labelled else meaning.get("label", ""))
+    unused += [] if tagged else could_be_patients(sheet, meaning)
+    _by_position(sheet, meaning, bool(labels))
+    unused += [] if resplit or "split" in meaning else could_split(sheet, meaning.get("source", ""))
+    notes += [] if resplit else _check_split(sheet, meaning, own)
     if labels:
         meaning.pop("label", None)
     if labelled and "label" not in own:
-        check_label(path, names, rows, meaning)
-    notes += could_leave_out(meaning, names, rows) if labelled else []
-    _check_missing(path, names, rows, meaning, ("path",) if labels or not labelled else ("path", "label"), missed)
-    folders = () if tagged else folder_columns(meaning["path"], names, rows, index)
+        check_label(sheet, meaning)
+    unused += could_leave_out(sheet, meaning) if labelled else []
+    _check_missing(sheet, meaning, ("path",) if labels or not labelled else ("path", "label"), missed)
+    folders = () if tagged else folder_columns(sheet, meaning["path"])
     notes += [f"several files have one name: their folders are in {' and '.join(folders)}"] if folders else []
     listed = [f"{m}={column}" for m, column in meaning.items()] + ([f"labels={','.join(labels)}"] if labels else [])
-    personal = {*personal_columns(names, rows), *((*tagged.identifying, tagged.date) if tagged else ())} - {""}
+    personal = {*personal_columns(sheet.names, rows), *((*tagged.identifying, tagged.date) if tagged else ())} - {""}
     personal -= {*meaning.values(), *labels, *keep}
-    return Columns(
-        meaning, labels, (f"columns: {', '.join(listed)}", *notes), tagged, missed, tuple(sorted(personal)), folders
-    )
+    told = (f"columns: {', '.join(listed)}", *notes)
+    return Columns(meaning, labels, told, tuple(unused), tagged, missed, tuple(sorted(personal)), folders)
 
 
-def _find_path(
-    path: Path, names: Sequence[str], labels: Sequence[str], rows: Rows, index: FileIndex, meaning: dict[str, str]
-) -> list[str]:
-    """Add the column that leads to the images, by its name and its values; what is said of it."""
-    known = list(dict.fromkeys(c for spelt in SPELLINGS["path"] if (c := named_column(spelt, names))))
+def _find_path(sheet: Sheet, labels: Sequence[str], meaning: dict[str, str]) -> tuple[list[str], list[str]]:
+    """Add the column that leads to the images, by its name and its values; what is said of it, and of further ones."""
+    known = list(dict.fromkeys(c for spelt in SPELLINGS["path"] if (c := named_column(spelt, sheet.names))))
     others = {c for m, c in meaning.items() if m != "path"} - set(known)
-    if not known and is_distinct(meaning.get("patient", ""), rows):
+    if not known and is_distinct(meaning.get("patient", ""), sheet):
         others.discard(meaning["patient"])  # it may name the images
-    could = [name for name in names if name not in others and name not in labels]
-    column, note = path_column(path, could, rows, index, known)
+    could = [name for name in sheet.names if name not in others and name not in labels]
+    column, note, further = path_column(sheet, could, known)
     known = [meaning[m] for m in ("label", "split") if m in meaning]  # a class is called as a folder
-    could = [name for name in names if name not in known]  # the patient's may name the image as well
-    column = column or path_column(path, could, rows, index, [])[0]
+    could = [name for name in sheet.names if name not in known]  # the patient's may name the image as well
+    column = column or path_column(sheet, could, [])[0]
     meaning |= {"path": column} if column else {}
-    return [note] if note else []
+    return [note] if note else [], [further] if further else []
 
 
-def _check_missing(
-    path: Path, names: Sequence[str], rows: Rows, meaning: Mapping[str, str], needed: Sequence[str], missed: str
-) -> None:
-    """What is needed must be found; ``missed``: why images are not found by tags."""
+def _check_missing(sheet: Sheet, meaning: Mapping[str, str], needed: Sequence[str], missed: str) -> None:
+    """What is needed must be found; ``missed``: why images are not found by tags.
+
+    Raises:
+        DataError: it is not; ``missing`` says what.
+    """
     if missing := [m for m in needed if m not in meaning]:
         taken = f"; {meaning['split']} holds splits" if "split" in meaning else ""
-        held = f"found {', '.join(names) or 'no column'}{taken}{missed}{candidates(names, rows, meaning)}"
-        raise DataError(f"{path}: no column for {' and '.join(missing)}, {held}", hint(names, rows, meaning))
+        held = f"found {', '.join(sheet.names) or 'no column'}{taken}{missed}{candidates(sheet, meaning)}"
+        raise DataError(
+            f"{sheet.path}: no column for {' and '.join(missing)}, {held}", hint(sheet, meaning), missing=missing
+        )
 
 
-def _checked(path: Path, names: Sequence[str], wanted: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+def _checked(sheet: Sheet, wanted: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """What the user says, spelt as the table does."""
+    path, names = sheet.path, sheet.names
     said = {m: [named_column(name, names) or name for name in listed] for m, listed in wanted.items()}
     problems = [f"{path}: columns={m}: must be one of {', '.join(SPELLINGS)}" for m in wanted if m not in SPELLINGS]
     problems += [
@@ -191,81 +190,78 @@ def _by_names(names: Sequence[str]) -> dict[str, str]:
     return known
 
 
-def _repeated_patient(meaning: dict[str, str], names: Sequence[str], rows: Rows) -> list[str]:
+def _repeated_patient(sheet: Sheet, meaning: dict[str, str]) -> list[str]:
     """Of several columns that name patients, one with a value of its own in each row gives way to one that repeats."""
     column = meaning.get("patient")
-    if not column or not _PATIENTS[0].fullmatch(plain(column)) or repeats(column, rows):
+    if not column or not _PATIENTS[0].fullmatch(plain(column)) or repeats(column, sheet):
         return []
-    others = [name for name in names if _PATIENTS[0].fullmatch(plain(name)) and name not in meaning.values()]
-    found = next((name for name in others if repeats(name, rows)), "")
+    others = [name for name in sheet.names if _PATIENTS[0].fullmatch(plain(name)) and name not in meaning.values()]
+    found = next((name for name in others if repeats(name, sheet)), "")
     if not found:
         return []
     meaning["patient"] = found
-    return [f"patients: column {found}, since {column} differs in each row; --columns patient={column} takes that"]
+    way = sheet.say("patient", column)
+    return [f"patients: column {found}, since {column} differs in each row; {way} takes that"]
 
 
-ROUNDED = re.compile(r"\d[.,]?\d*E\+\d+", re.IGNORECASE)
-
-
-def _check_lost(path: Path, meaning: Mapping[str, str], wanted: Sequence[str], rows: Rows) -> None:
+def _check_lost(sheet: Sheet, meaning: Mapping[str, str], wanted: Sequence[str]) -> None:
     """What a spreadsheet lost when it was saved: the cells that were merged, and the last digits of long numbers.
 
     Raises:
         DataError: the patient or the split of most rows is lost.
     """
-    for what in wanted:
-        values = [row[meaning[what]] for row in rows] if what in meaning else []
-        held = [value for value in values if value]
-        if held and values[0] and len(held) == len(set(held)) and 2 * len(held) <= len(values):
+    for column in [meaning[what] for what in wanted if what in meaning]:
+        held, count = sheet.cells(column), len(sheet.rows)
+        if held and sheet.rows[0][column] and len(held) == len(set(held)) and 2 * len(held) <= count:
             raise DataError(
-                f"{path}: the column {meaning[what]} is filled in {len(held):,} of {len(values):,} rows, each time "
-                f"with another value, as merged cells of a spreadsheet are saved: {some(held)}",
+                f"{sheet.path}: the column {column} is filled in {len(held):,} of {count:,} rows, each time with "
+                f"another value, as merged cells of a spreadsheet are saved: {some(held)}",
                 "Split the merged cells and fill the values down, then save the table again; or take out the column.",
             )
-        if what == "patient" and (rounded := sorted({value for value in held if ROUNDED.fullmatch(value)})):
+        if column == meaning.get("patient") and (rounded := sorted({one for one in held if ROUNDED.fullmatch(one)})):
             raise DataError(
-                f"{path}: the column {meaning[what]} holds {some(rounded)}: a spreadsheet has rounded these numbers, "
+                f"{sheet.path}: the column {column} holds {some(rounded)}: a spreadsheet has rounded these numbers, "
                 "so that several patients are one",
-                "Export the column as text, or name another one: --columns patient=NAME.",
+                f"Export the column as text, or name another one: {sheet.say('patient')}.",
             )
 
 
-def _by_position(meaning: dict[str, str], names: Sequence[str], header: bool, one_hot: bool) -> None:
+def _by_position(sheet: Sheet, meaning: dict[str, str], one_hot: bool) -> None:
     """In a table of two columns without header, the one that is no path is the label."""
-    if not header and len(names) == 2 and "path" in meaning and "label" not in meaning and not one_hot:
-        meaning["label"] = next(name for name in names if name != meaning["path"])
+    if not sheet.header and len(sheet.names) == 2 and "path" in meaning and "label" not in meaning and not one_hot:
+        meaning["label"] = next(name for name in sheet.names if name != meaning["path"])
 
 
-def _split_by_values(meaning: dict[str, str], own: Mapping[str, str], names: Sequence[str], rows: Rows) -> None:
-    """A column that holds nothing but two splits or more is one of splits, whatever it is called."""
+def _split_by_values(sheet: Sheet, meaning: dict[str, str], own: Mapping[str, str], label: str) -> None:
+    """A column but the label that holds nothing but two splits or more is one of splits, whatever it is called."""
     if "split" in own:
         return
-    for name in names:
-        values = {row[name] for row in rows} - {""}
+    for name in sheet.names:
+        values = set(sheet.cells(name))
         splits = {split_name(value) for value in values} if len(values) <= FEW else set()
-        if name not in own.values() and len(splits) > 1 and "" not in splits:
+        if name not in (label, *own.values()) and len(splits) > 1 and "" not in splits:
             for other in [m for m, column in meaning.items() if column == name]:
                 del meaning[other]
             meaning["split"] = name
             return
 
 
-def _check_split(path: Path, meaning: dict[str, str], own: Mapping[str, str], rows: Rows) -> list[str]:
+def _check_split(sheet: Sheet, meaning: dict[str, str], own: Mapping[str, str]) -> list[str]:
     """A column that only its name makes one of splits must hold some; what is said where it does not.
 
     Raises:
         DataError: it holds another word as well and lacks a split, which that word may be.
     """
     column = meaning.get("split")
-    values = sorted({row[column] for row in rows} - {""}) if column else []
     if not column:
-        return could_split(rows, meaning.get("source", ""))
+        return []
+    values = sorted(set(sheet.cells(column)))
     if any(split_name(value) for value in values):
         others = [value for value in values if not split_name(value)]
         lacking = [split for split in SPLITS if split not in map(split_name, values)]
         if others and lacking:
             raise DataError(
-                f"{path}: the column {column} holds {some(others)}, which is none of {', '.join(SPLITS)}, and no "
+                f"{sheet.path}: the column {column} holds {some(others)}, which is none of {', '.join(SPLITS)}, and no "
                 f"{' and no '.join(lacking)}",
                 "Write train, val or test there, or make new splits with --resplit true.",
             )
@@ -277,7 +273,7 @@ def _check_split(path: Path, meaning: dict[str, str], own: Mapping[str, str], ro
         return []
     if plain(column) == "split":
         raise DataError(
-            f"{path}: the column {column} holds {some(values)}, none of which is {', '.join(SPLITS)}",
+            f"{sheet.path}: the column {column} holds {some(values)}, none of which is {', '.join(SPLITS)}",
             "Write train, val or test there, or make new splits with --resplit true.",
         )
     del meaning["split"]

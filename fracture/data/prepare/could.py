@@ -9,15 +9,15 @@ from fracture.data.personal import personal_columns
 from fracture.data.prepare.cells import COLD, HOT
 from fracture.data.prepare.pairs import canonical
 from fracture.data.prepare.path_column import IDENTIFIER
+from fracture.data.prepare.sheet import Sheet
 from fracture.data.tables import plain
 
 FEW = 12  # values that a column of classes has at most, when one is looked for
-Rows = Sequence[Mapping[str | None, str]]
 
 
-def repeats(column: str, rows: Rows) -> bool:
+def repeats(column: str, sheet: Sheet) -> bool:
     """Whether two rows hold the same value in a column."""
-    values = [row[column] for row in rows if row[column]]
+    values = sheet.cells(column)
     return len(set(values)) < len(values)
 
 
@@ -33,12 +33,12 @@ def _are_parts(values: Sequence[str]) -> bool:
     return found is not None and found.kind.startswith("body parts")
 
 
-def could_be_patients(meaning: Mapping[str, str], names: Sequence[str], rows: Rows) -> list[str]:
+def could_be_patients(sheet: Sheet, meaning: Mapping[str, str]) -> list[str]:
     """A sentence on columns that may name patients, where none is known to: identifiers of several rows each."""
     found = []
     known = meaning.get("patient", "")
-    for name in names if not known or not repeats(known, rows) else ():
-        values = [row[name] for row in rows if row[name]]
+    for name in sheet.names if not known or not repeats(known, sheet) else ():
+        values = sheet.cells(name)
         own = sorted(set(values))
         named = (
             IDENTIFIER.fullmatch(plain(name))
@@ -49,7 +49,7 @@ def could_be_patients(meaning: Mapping[str, str], names: Sequence[str], rows: Ro
             found.append(name if personal_columns([name], ()) else f"{name} ({some(own)})")
     if not found:
         return []
-    return [f"patients could be in the column {' or '.join(found)}, which is not used: --columns patient=NAME"]
+    return [f"patients could be in the column {' or '.join(found)}, which is not used: {sheet.say('patient')}"]
 
 
 _LEAVES_OUT = re.compile(
@@ -58,13 +58,13 @@ _LEAVES_OUT = re.compile(
 )
 
 
-def could_leave_out(meaning: Mapping[str, str], names: Sequence[str], rows: Rows) -> list[str]:
+def could_leave_out(sheet: Sheet, meaning: Mapping[str, str]) -> list[str]:
     """A sentence on columns that may say which images are not to be used."""
     found = [
         shown(name, values)
-        for name in names
+        for name in sheet.names
         if name not in meaning.values() and _LEAVES_OUT.fullmatch(plain(name))
-        and 2 <= len(values := sorted({row[name] for row in rows})) <= FEW
+        and 2 <= len(values := sorted({row[name] for row in sheet.rows})) <= FEW
     ]  # fmt: skip
     way = "which leaves none out: take such rows from the table"
     return [f"images to be left out could be in the column {' or '.join(found)}, {way}"] if found else []
@@ -74,17 +74,16 @@ _FLAG = re.compile(r"(?:is|in)_(?:train|test|val|valid|validation|holdout)(?:_se
 _BARE = re.compile(r"(?:train|test|val|valid|validation|holdout)(?:_set|ing)?")  # a flag where it holds yes and no
 
 
-def could_split(rows: Rows, source: str) -> list[str]:
+def could_split(sheet: Sheet, source: str) -> list[str]:
     """What is said of columns such as ``is_test`` and ``fold``, and of sources such as ``clinic_train``."""
-    names = [name for name in (rows[0] if rows else {}) if isinstance(name, str)]
-    bare = [name for name in names if _BARE.fullmatch(plain(name))]
-    yes = {name for name in bare if {canonical(row[name]).lower() for row in rows} <= HOT | COLD}
-    sources = structure({row[source] for row in rows} - {""}) if source else None
+    bare = [name for name in sheet.names if _BARE.fullmatch(plain(name))]
+    yes = {name for name in bare if {canonical(row[name]).lower() for row in sheet.rows} <= HOT | COLD}
+    sources = structure(set(sheet.cells(source)))
     yes |= {source} if sources and sources.kind == "splits" else set()
-    found = [name for name in names if _FLAG.fullmatch(plain(name)) or name in yes]
+    found = [name for name in sheet.names if _FLAG.fullmatch(plain(name)) or name in yes]
     return [
         f"the column {name} may say the split, which is not used as such: write train, val or test into a column, and "
-        "--columns split=NAME"
+        f"{sheet.say('split')}"
         for name in found
     ]
 

@@ -7,15 +7,15 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from pathlib import Path
 
 from fracture.data.patients import plain_identifier
 from fracture.data.prepare.dicom_headers import DATE, PATIENT, STUDY, Header
-from fracture.data.prepare.index import FileIndex, Place
+from fracture.data.prepare.index import Place
 from fracture.data.prepare.pairs import canonical
+from fracture.data.prepare.sheet import ROUNDED, Sheet
 from fracture.data.tables import Row, plain
 from fracture.errors import DataError
 
@@ -33,7 +33,6 @@ _DATES = re.compile(
     r"(?:study|studien|exam|examination|acquisition|scan|imaging|untersuchungs)?(?:date|datum)(?:time)?"
 )
 _FORMATS = ("%Y%m%d", "%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y")
-_ROUNDED = re.compile(r"\d[.,]?\d*E\+\d+", re.IGNORECASE)
 _MOSTLY = 0.8  # of the values of a column, or of the files, belong together where its name says nothing
 _TELLING = re.compile(r"(?=.*\d).{5,}")  # no ages, counts and the like
 
@@ -83,7 +82,7 @@ class Tagged:
             return Place(problem=f"its {tag} is empty")
         found = self.files.find(value)
         if not found:
-            rounded = ": a spreadsheet has rounded it, export it as text" if _ROUNDED.fullmatch(value) else ""
+            rounded = ": a spreadsheet has rounded it, export it as text" if ROUNDED.fullmatch(value) else ""
             return Place(problem=f"no DICOM file has its {tag}{rounded}")
         if self.dates is not None:
             found = [one for one in found if one.tags[DATE] == self.dates.get(row.get(self.date, ""))]
@@ -117,30 +116,25 @@ class Tagged:
         return {one.path: one.tags for one in self.headers}
 
 
-def find_tagged(
-    path: Path, names: Sequence[str], rows: Sequence[Row], index: FileIndex, own: str
-) -> tuple[Tagged | None, str]:
+def find_tagged(sheet: Sheet, own: str = "") -> tuple[Tagged | None, str]:
     """How the rows of a table lead to DICOM files, and a sentence where there are such files and they do not.
 
     Args:
-        path: of the table, for messages.
-        names: its columns.
-        rows: its rows.
-        index: where files are looked for.
+        sheet: the table.
         own: the only column that counts, empty for any.
 
     Raises:
         DataError: two columns or tags lead to different files, or a patient has several studies and no column tells
             which one is meant.
     """
-    headers, problems = index.headers
+    headers, problems = sheet.index.headers
     if not headers:
         return None, f"; DICOM files are there, but {problems[0]}" if problems else ""
     found = [
         Tagged(name, files, headers)
         for files in (_Files(headers, tag) for tag in TAGS)
-        for name in ([own] if own else names)
-        if _holds(name, files, rows)
+        for name in ([own] if own else sheet.names)
+        if _holds(name, files, sheet)
     ]
     sure = {one.column for one in found if _is_called(one.column, one.files.tag)}
     found = [one for one in found if one.column not in sure or _is_called(one.column, one.files.tag)]
@@ -148,11 +142,11 @@ def find_tagged(
         return None, f"; of {len(headers):,} DICOM files none has a value of {own or 'a column'} as {' or '.join(TAGS)}"
     chosen = found[0]
     for other in found[1:]:
-        _check_agreement(path, chosen, other, rows)
-    identifying = {name for name in names if any(_is_called(name, tag) for tag in TAGS)}
-    chosen = _dated(path, chosen, names, rows) if chosen.files.tag == PATIENT else chosen
+        _check_agreement(sheet, chosen, other)
+    identifying = {name for name in sheet.names if any(_is_called(name, tag) for tag in TAGS)}
     others = frozenset({*identifying, *(one.column for one in found)} - {chosen.column})
-    return Tagged(chosen.column, chosen.files, headers, others, chosen.date, chosen.dates), ""
+    chosen = _dated(sheet, chosen) if chosen.files.tag == PATIENT else chosen
+    return replace(chosen, identifying=others), ""
 
 
 def _squeezed(name: str) -> str:
@@ -163,9 +157,9 @@ def _is_called(name: str, tag: str) -> bool:
     return TAGS[tag].fullmatch(_squeezed(name)) is not None
 
 
-def _holds(name: str, files: _Files, rows: Sequence[Row]) -> bool:
+def _holds(name: str, files: _Files, sheet: Sheet) -> bool:
     """Whether a column holds a tag: some of its values where it is called so or they are UIDs, else most of them."""
-    values = {row[name] for row in rows if row.get(name)}
+    values = set(sheet.cells(name))
     hits = {value for value in values if files.find(value)}
     if not hits or files.tag in _UIDS or _is_called(name, files.tag):
         return bool(hits)
@@ -173,7 +167,7 @@ def _holds(name: str, files: _Files, rows: Sequence[Row]) -> bool:
     return telling and len(hits) >= _MOSTLY * min(len(values), len(files.exact))
 
 
-def _check_agreement(path: Path, chosen: Tagged, other: Tagged, rows: Sequence[Row]) -> None:
+def _check_agreement(sheet: Sheet, chosen: Tagged, other: Tagged) -> None:
     """What a finer tag names must be among what a coarser one names.
 
     Raises:
@@ -181,7 +175,7 @@ def _check_agreement(path: Path, chosen: Tagged, other: Tagged, rows: Sequence[R
     """
     same = chosen.files.tag == other.files.tag
     wrong = []
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(sheet.rows, start=1):
         fine, coarse = ({h.path for h in one.files.find(row.get(one.column, ""))} for one in (chosen, other))
         if fine and coarse and not (fine == coarse if same else fine <= coarse):
             wrong.append(number)
@@ -189,25 +183,25 @@ def _check_agreement(path: Path, chosen: Tagged, other: Tagged, rows: Sequence[R
         return
     said = " and ".join(f"{one.column} (as {one.files.tag})" for one in (chosen, other))
     raise DataError(
-        f"{path}: {said} lead to different DICOM files in {len(wrong):,} of {len(rows):,} rows, the first is row "
-        f"{wrong[0]} below the header",
+        f"{sheet.path}: {said} lead to different DICOM files in {len(wrong):,} of {len(sheet.rows):,} rows, the first "
+        f"is row {wrong[0]} below the header",
         f"Call the column {chosen.files.tag} or {other.files.tag}." if chosen.column == other.column else
-        f"Say which one counts: --columns path={chosen.column} or --columns path={other.column}.",
+        f"{sheet.which('path', chosen.column, other.column)}.",
     )  # fmt: skip
 
 
-def _dated(path: Path, chosen: Tagged, names: Sequence[str], rows: Sequence[Row]) -> Tagged:
+def _dated(sheet: Sheet, chosen: Tagged) -> Tagged:
     """Patients with the date of the study, where a column holds it.
 
     Raises:
         DataError: two columns, or two ways to read one, name different studies; or there is none, and a patient has
             several studies.
     """
-    known = [row for row in rows if chosen.files.find(row.get(chosen.column, ""))]
+    known = [row for row in sheet.rows if chosen.files.find(row.get(chosen.column, ""))]
     scored: list[tuple[int, Tagged]] = []
-    for name in names:
+    for name in sheet.names:
         for dates in _readings({row[name] for row in known if row.get(name)}):
-            one = Tagged(chosen.column, chosen.files, chosen.headers, frozenset(), name, dates)
+            one = replace(chosen, date=name, dates=dates)
             hits = sum(bool(one.find(row).files) for row in known)
             if hits >= _MOSTLY * len(known) or _DATES.fullmatch(_squeezed(name)):
                 scored.append((hits, one))
@@ -217,7 +211,7 @@ def _dated(path: Path, chosen: Tagged, names: Sequence[str], rows: Sequence[Row]
         several = {row[chosen.column] for row in known if chosen.find(row).problem}
         if several:
             raise DataError(
-                f"{path}: a patient alone says no study: {len(several):,} of "
+                f"{sheet.path}: a patient alone says no study: {len(several):,} of "
                 f"{len({row[chosen.column] for row in known}):,} values of {chosen.column} have several in the DICOM "
                 "files",
                 "Add a column with the AccessionNumber, StudyInstanceUID or StudyDate of each row.",
@@ -227,7 +221,7 @@ def _dated(path: Path, chosen: Tagged, names: Sequence[str], rows: Sequence[Row]
         if any(ways[0].find(row).files != other.find(row).files for row in known):
             same = other.date == ways[0].date
             raise DataError(
-                f"{path}: dates in {ways[0].date} "
+                f"{sheet.path}: dates in {ways[0].date} "
                 + ("may begin with the day or the month" if same else f"and {other.date} name different studies"),
                 "Write them as 2024-01-31." if same else "Take out the column that is not the date of the study.",
             )

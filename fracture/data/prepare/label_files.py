@@ -15,6 +15,7 @@ from fracture.data.prepare.dicom_tags import find_tagged
 from fracture.data.prepare.index import FileIndex, Indexes
 from fracture.data.prepare.label_column import class_columns
 from fracture.data.prepare.path_column import path_column
+from fracture.data.prepare.sheet import Sheet
 from fracture.data.tables import is_table, named_column, open_table
 from fracture.data.trees import LABEL_FILES, Tree
 from fracture.errors import DataError
@@ -91,15 +92,16 @@ def _columns(path: Path, index: FileIndex) -> tuple[str, str]:
     try:
         with open_table(path, foreign=True) as table:
             names, rows = table.names, [row for _, row in islice(table.rows, _LOOKED_AT)]
+        sheet = Sheet(path, names, rows, index)
         known = [c for spelt in SPELLINGS["path"] if (c := named_column(spelt, names))]
-        images = path_column(path, names, rows, index, list(dict.fromkeys(known)))[0]
-        tagged = None if images else find_tagged(path, names, rows, index, "")[0]
+        images = path_column(sheet, names, list(dict.fromkeys(known)))[0]
+        tagged = None if images else find_tagged(sheet)[0]
         images = tagged.column if tagged else images
     except DataError as error:
         return "", error.problems[0]
     found = {m: next((c for s in SPELLINGS[m] if (c := named_column(s, names))), "") for m in ("label", "patient")}
     found["path"] = images
-    could = class_columns(names, rows, found)
+    could = class_columns(sheet, found)
     label = found["label"] or next(iter(could), "")
     listed = {"path": images or "COLUMN", "label": label or "COLUMN", "patient": found["patient"]}
     columns = shlex.quote(",".join(f"{meaning}={name}" for meaning, name in listed.items() if name))

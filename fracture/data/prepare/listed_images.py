@@ -5,6 +5,7 @@ from pathlib import Path
 from fracture.data.manifest import STUDY
 from fracture.data.prepare.columns import Columns, find_columns
 from fracture.data.prepare.index import FileIndex
+from fracture.data.prepare.sheet import Sheet
 from fracture.data.tables import Row, open_table, plain
 from fracture.errors import DataError
 
@@ -56,12 +57,8 @@ def _found(path: Path) -> tuple[Columns, list[tuple[Row, list[Path]]]]:
     index = FileIndex(path.parent, anywhere=True)
     with open_table(path, foreign=True) as table:
         rows = list(table.rows)
-    held = [row for _, row in rows]
-    try:
-        columns = find_columns(path, table.names, held, {}, index, False, table.header, resplit=True, tags=True)
-    except DataError as error:
-        way = "Call the column of the images path, and take out others that name images."
-        raise DataError(error.problems, error.hint if error.hint and "--" not in error.hint else way) from error
+    sheet = Sheet(path, table.names, [row for _, row in rows], index, table.header, option="")
+    columns = find_columns(sheet, {}, labelled=False, resplit=True, tags=True)
     found: list[tuple[Row, list[Path]]] = []
     problems = []
     for number, row in rows:

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shlex
 
 _EMPTY = ("''", '""')
 
@@ -42,6 +43,11 @@ def parse_columns(text: str) -> dict[str, list[str]]:
         else:
             columns[meaning] = [name]
     return columns
+
+
+def said_columns(**meaning: str) -> str:
+    """The option that names these columns, as it is typed."""
+    return f"--columns {shlex.quote(','.join(f'{m}={column}' for m, column in meaning.items()))}"
 
 
 def canonical(value: str) -> str:

@@ -14,9 +14,9 @@ from fracture.data.prepare.cells import mixed_note
 from fracture.data.prepare.columns import OURS, find_columns
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.index import FileIndex, Indexes
-from fracture.data.prepare.label_column import said_columns
-from fracture.data.prepare.pairs import canonical, parse_columns, parse_pairs
+from fracture.data.prepare.pairs import canonical, parse_columns, parse_pairs, said_columns
 from fracture.data.prepare.records import Record
+from fracture.data.prepare.sheet import Sheet
 from fracture.data.prepare.table_boxes import find_boxes
 from fracture.data.prepare.table_files import believed, found_by_name, unnamed, unnamed_by_tag
 from fracture.data.prepare.table_rows import Named, Reading, join_boxes, of_study, read_row, with_studies
@@ -95,9 +95,8 @@ def _how_to_read(
         names, rows, wanted["path"] = *_a_row_each(names, rows, several), several[:1]
     ours, held = set(names) >= OURS, [row for _, row in rows]
     index = indexes.of(expanded(config.root) if config.root else path.parent, anywhere=ours)
-    columns = find_columns(
-        path, names, held, wanted, index, not config.label_pattern, table.header, config.resplit, tags=not ours
-    )
+    sheet = Sheet(path, names, held, index, table.header)
+    columns = find_columns(sheet, wanted, not config.label_pattern, config.resplit, tags=not ours)
     boxes = None if ours else find_boxes(names, held)
     drawn = boxes.names if boxes else ()
     personal = () if ours else tuple(name for name in columns.personal if name not in drawn)
@@ -141,6 +140,7 @@ def _notes(path: Path, reading: Reading, read: _Read, named: Sequence[Named]) ->
     personal, several = reading.personal, reading.several
     return [
         *reading.columns.notes,
+        *reading.columns.unused,
         *([f"each row names images in the columns {some(several)}: they stay together"] if several else []),
         *([f"{read.lists:,} rows name several images: they stay together"] if read.lists else []),
         *([f"{not_kept(personal)}; {said_columns(keep=','.join(personal))} keeps them"] if personal else []),
