@@ -1,6 +1,19 @@
 """The merging of links into groups: images that share a patient, an original or a near-duplicate belong together."""
 
+from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
+from typing import TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+def grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
+    """The second of each pair by the first, both in order."""
+    found: dict[K, list[V]] = defaultdict(list)
+    for key, value in pairs:
+        found[key].append(value)
+    return dict(found)
 
 
 def merge(keys: Iterable[Sequence[Hashable]]) -> list[int]:

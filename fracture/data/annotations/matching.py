@@ -2,12 +2,13 @@
 
 import posixpath
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
+from fracture.data.groups import grouped
 from fracture.data.manifest import split_name
+from fracture.data.names import Names, agreeing, shared, upwards
 from fracture.data.originals import roboflow_names, stem_of
 
 _NONE = "no image of that name is there"
@@ -35,28 +36,12 @@ class Match:
     among: tuple[str, ...] = ()
 
 
-class Images:
-    """The images below a root, by path, name and folder; upper and lower case do not matter."""
-
-    def __init__(self, images: Sequence[str]) -> None:
-        self._all = dict.fromkeys(images)
-        self._names: dict[str, list[str]] = defaultdict(list)
-        self._stems: dict[str, list[str]] = defaultdict(list)
-        self._folders: dict[str, list[str]] = defaultdict(list)
-        for image in self._all:
-            folder, name = posixpath.split(image)
-            self._names[name.lower()].append(image)
-            self._stems[stem_of(name).lower()].append(image)
-            self._folders[folder].append(image)
+class Images(Names):
+    """The images below a root, one of which an annotation means."""
 
     def inside(self, folder: str) -> list[str]:
         """The images that lie in a folder itself."""
-        return self._folders.get(folder, [])
-
-    def below(self, folder: str) -> list[str]:
-        """The images in a folder and all folders below it."""
-        found = self._folders_below.get(folder, [])
-        return [image for one in found for image in self._folders[one]]
+        return self._inside.get(folder, [])
 
     def match(self, named: str, folder: str, splits: frozenset[str]) -> Match:
         """The image that an annotation names.
@@ -73,9 +58,9 @@ class Images:
         """
         text = named.replace("\\", "/")
         given, name = posixpath.split(text)
-        for start in _above(folder) if given else (folder,):
+        for start in upwards(folder) if given else (folder,):
             exact = posixpath.normpath(posixpath.join(start, text))
-            if exact in self._all:
+            if exact in self.images:
                 return Match(exact)
         candidates = self._candidates(name)
         if not candidates:
@@ -87,7 +72,7 @@ class Images:
         if not fitting:
             return Match(reason=_OTHER_SPLIT)
         found = _best(fitting, given, folder)
-        return replace(found, reason=_COPIES) if found.among and found.among[0] in self._copies(name) else found
+        return replace(found, reason=_COPIES) if found.among and found.among[0] in self.copies(name) else found
 
     def match_in(self, folder: str, name: str) -> Match:
         """The image of that name, or with that stem, or that Roboflow made of it, in one folder."""
@@ -98,33 +83,13 @@ class Images:
 
     def _candidates(self, name: str) -> list[str]:
         """Images of that name; else those that differ in case; else with another suffix; else Roboflow's copies."""
-        found = self._names.get(name.lower(), [])
+        found = self.called(name)
         same = [image for image in found if posixpath.basename(image) == name]
-        stems = self._stems.get(name.lower()) or self._stems.get(stem_of(name).lower())
-        return same or found or stems or self._copies(name)
-
-    def _copies(self, name: str) -> list[str]:
-        return self._originals.get(name.lower(), [])
+        return same or found or self.with_stem(name) or self.with_stem(stem_of(name)) or self.copies(name)
 
     @cached_property
-    def _originals(self) -> dict[str, list[str]]:
-        """Images by the names of those that Roboflow made them of."""
-        found: dict[str, list[str]] = defaultdict(list)
-        for image in self._all:
-            for name in roboflow_names(image):
-                found[name.lower()].append(image)
-        return found
-
-    @cached_property
-    def _folders_below(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = defaultdict(list)
-        for folder in self._folders:
-            place = folder
-            while place:
-                found[place].append(folder)
-                place = posixpath.dirname(place)
-            found[""].append(folder)
-        return found
+    def _inside(self) -> dict[str, list[str]]:
+        return grouped((posixpath.dirname(image), image) for image in self.images)
 
 
 @lru_cache(maxsize=1 << 16)
@@ -132,14 +97,6 @@ def splits_in(path: str) -> frozenset[str]:
     """The splits that folders of a path name, as ``train/images`` and ``instances_val2017`` do."""
     words = [word for part in path.split("/") for word in (part, *re.split(r"[^A-Za-z]+", part))]
     return frozenset(found for word in words if (found := split_name(word)))
-
-
-def _above(folder: str) -> Iterator[str]:
-    """A folder and all above it, up to the root."""
-    yield folder
-    while folder:
-        folder = posixpath.dirname(folder)
-        yield folder
 
 
 def _compatible(one: frozenset[str], other: frozenset[str]) -> bool:
@@ -150,7 +107,7 @@ def _best(candidates: Sequence[str], given: str, folder: str) -> Match:
     """The candidate that no other one excels in either respect."""
     if len(candidates) == 1:
         return Match(candidates[0])
-    scores = {image: (_agree(image, given), _near(image, folder)) for image in candidates}
+    scores = {image: (agreeing(image, given), _near(image, folder)) for image in candidates}
     best = max(scores, key=lambda image: scores[image])
     most = scores[best]
     alone = sum(score == most for score in scores.values()) == 1
@@ -159,19 +116,7 @@ def _best(candidates: Sequence[str], given: str, folder: str) -> Match:
     return Match(reason=_SEVERAL, among=tuple(candidates))
 
 
-def _agree(image: str, given: str) -> int:
-    """How many of the last folders of the image are those of the name."""
-    own = posixpath.dirname(image).lower().split("/")
-    named = [part for part in given.lower().split("/") if part not in ("", ".")]
-    return _same(own[::-1], named[::-1])
-
-
 def _near(image: str, folder: str) -> tuple[int, bool]:
     """How many of the first folders the image shares with the annotation, and whether it lies beside it."""
     own = posixpath.dirname(image)
-    return _same(own.split("/"), folder.split("/")), own == folder
-
-
-def _same(one: Sequence[str], other: Sequence[str]) -> int:
-    pairs = zip(one, other, strict=False)
-    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+    return shared([own.split("/"), folder.split("/")]), own == folder

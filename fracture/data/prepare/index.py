@@ -2,14 +2,14 @@
 
 import os
 import unicodedata
-from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from fracture.data.inspection.inspect import Progress
-from fracture.data.originals import roboflow_names, stem_of
+from fracture.data.names import Names, agreeing
+from fracture.data.originals import stem_of
 from fracture.data.prepare.cells import names_in
 from fracture.data.prepare.dicom_headers import Header, read_headers
 from fracture.data.trees import Tree, walk
@@ -101,22 +101,21 @@ class FileIndex:
             if os.path.isfile(place):  # noqa: PTH113
                 return Place((place,), elsewhere=start > 0 and start == len(parts) - 1)
             if os.path.isdir(place):  # noqa: PTH112
-                files = tuple(str(self.tree.root / path) for path in self._images_below("/".join(parts[start:])))
+                files = tuple(str(self.tree.root / path) for path in self._names.below("/".join(parts[start:])))
                 return Place(files, folder=True) if files else Place(problem="is a folder without images")
         return None
 
     def _by_name(self, text: str) -> Place | None:
         """The only file of that name, or the one of several whose folders are those of the path."""
-        wanted = PurePosixPath(text)
-        name = _key(wanted.name)
-        candidates = self._names.get(name) or self._stems.get(name) or self._stems.get(name.removesuffix(".0")) or []
-        copied = [] if candidates else self._originals.get(name, [])
-        candidates = candidates or copied
-        if not candidates:
+        wanted, names = PurePosixPath(text), self._names
+        name = wanted.name
+        found = names.called(name) or names.with_stem(name) or names.with_stem(name.removesuffix(".0"))
+        copied = [] if found else names.copies(name)
+        agrees = {path: agreeing(path, str(wanted.parent)) for path in found or copied}
+        if not agrees:
             return None
-        agreeing = {path: _agree(PurePosixPath(path).parts[:-1], wanted.parts[:-1]) for path in candidates}
-        most = max(agreeing.values())
-        best = [path for path, agrees in agreeing.items() if agrees == most]
+        most = max(agrees.values())
+        best = [path for path, count in agrees.items() if count == most]
         if len(best) > 1:
             said = "are copies of it that Roboflow made, write a row for each" if copied else "have this name"
             return Place(problem=f"{len(best)} files {said}: {', '.join(best[:3])}", namesakes=not copied)
@@ -126,19 +125,8 @@ class FileIndex:
     def _why_missing(self, text: str) -> str:
         """That a file is missing, and which one has its name with another suffix."""
         name = PurePosixPath(text.partition("?")[0]).name
-        other = (self._names.get(_key(name)) or self._stems.get(_key(stem_of(name))) or [""])[0]
+        other = (self._names.called(name) or self._names.with_stem(stem_of(name)) or [""])[0]
         return "the file does not exist" + (f" (but {other} does: write that into the table)" if other else "")
-
-    def _images_below(self, folder: str) -> list[str]:
-        return self._folders.get(folder, [])
-
-    @cached_property
-    def _folders(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = defaultdict(list)
-        for path in self.tree.images:
-            for parent in PurePosixPath(path).parents:
-                found[str(parent)].append(path)
-        return found
 
     @cached_property
     def tree(self) -> Tree:
@@ -151,27 +139,8 @@ class FileIndex:
         return read_headers(self.tree, self._report)
 
     @cached_property
-    def _names(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = defaultdict(list)
-        for path in self.tree.images:
-            found[_key(PurePosixPath(path).name)].append(path)
-        return found
-
-    @cached_property
-    def _stems(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = defaultdict(list)
-        for path in self.tree.images:
-            found[_key(stem_of(path))].append(path)
-        return found
-
-    @cached_property
-    def _originals(self) -> dict[str, list[str]]:
-        """Files by the names of the images that Roboflow made them of."""
-        found: dict[str, list[str]] = defaultdict(list)
-        for path in self.tree.images:
-            for name in roboflow_names(path):
-                found[_key(name)].append(path)
-        return found
+    def _names(self) -> Names:
+        return Names(self.tree.images)
 
 
 class Indexes:
@@ -186,14 +155,3 @@ class Indexes:
         if (root, anywhere) not in self._made:
             self._made[root, anywhere] = FileIndex(root, anywhere, tree, self._report)
         return self._made[root, anywhere]
-
-
-def _key(name: str) -> str:
-    """What two spellings of one name have in common: case, and letters with their accents in one character or two."""
-    return unicodedata.normalize("NFC", name).lower()
-
-
-def _agree(one: tuple[str, ...], other: tuple[str, ...]) -> int:
-    """How many of the last folders of two paths are the same."""
-    pairs = zip(reversed(one), reversed(other), strict=False)
-    return next((i for i, (a, b) in enumerate(pairs) if _key(a) != _key(b)), min(len(one), len(other)))

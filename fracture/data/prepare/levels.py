@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fracture.data.class_names import MAX_CLASSES, are_patients, says_class, structure
+from fracture.data.names import shared
 
 _MANY, _IMAGES = 8, 12  # folders, and images a folder at most, of which a level of patients consists
 _FULL = 0.9  # share of the images that have a folder at a level
@@ -40,15 +41,15 @@ def levels_of(folders: Mapping[str, Sequence[str]], root: str, left_out: frozens
         left_out: names that the user leaves out, which count nowhere.
     """
     lists = list(folders.values())
-    shared = _shared_depth(lists)
+    common = shared(lists)
     depth = max((len(one) for one in lists), default=0)
-    names = {level: _names(lists, level) - left_out for level in range(shared, depth)}
-    full = [level for level in names if sum(len(one) > level for one in lists) >= _FULL * len(lists)] or [shared]
+    names = {level: _names(lists, level) - left_out for level in range(common, depth)}
+    full = [level for level in names if sum(len(one) > level for one in lists) >= _FULL * len(lists)] or [common]
     could = [level for level in full if level in names and _could_be(names[level])]
     telling = [level for level in could if says_class(names[level])]
-    single = [level for level in range(shared) if says_class([lists[0][level]])][::-1]
+    single = [level for level in range(common) if says_class([lists[0][level]])][::-1]
     single += [-1] if says_class([root]) else []
-    classes = (telling or could or (single if names else []) or [shared])[0]
+    classes = (telling or could or (single if names else []) or [common])[0]
     people = next((level for level in names if level != classes and _are_people(lists, level)), None)
     problem, other = _problem(lists, classes, [] if telling else could, names)
     return Levels(classes, people, problem, other)
@@ -124,11 +125,3 @@ def _could_be(names: set[str]) -> bool:
 
 def _names(lists: Sequence[Sequence[str]], level: int) -> set[str]:
     return {one[level] for one in lists if len(one) > level}
-
-
-def _shared_depth(lists: Sequence[Sequence[str]]) -> int:
-    """How many leading folders all paths share."""
-    if not lists:
-        return 0
-    first, last = min(map(tuple, lists)), max(map(tuple, lists))
-    return next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
