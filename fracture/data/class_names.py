@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from fracture.data.groups import grouped
 from fracture.data.listing import some
 from fracture.data.manifest import split_name
 
@@ -115,8 +116,8 @@ def structure(names: Collection[str]) -> Structure | None:
     ):
         if found:
             return Structure(kind, tuple(found))
-    for kind, holds in _KINDS:
-        if listed and all(holds(name.strip()) for name in listed):
+    for kind, pattern in _KINDS:
+        if listed and all(pattern.fullmatch(name.strip()) for name in listed):
             return Structure(kind, tuple(listed))
     if _counts(listed):
         return Structure("counters", tuple(listed))
@@ -151,9 +152,7 @@ _ANSWERS = (  # what people write for yes and for no, of which a column holds on
 
 def named_twice(names: Collection[str]) -> tuple[str, str]:
     """A sentence on classes with two names, and the ``OLD=NEW`` that makes one of each; both empty where none has."""
-    spelt: dict[str, list[str]] = {}
-    for name in sorted(names):
-        spelt.setdefault(spelling(name), []).append(name)
+    spelt = grouped((spelling(name), name) for name in sorted(names))
     answers = [sorted(name for name in names if name.strip().casefold() in one) for one in _ANSWERS]  # 1 and yes
     for held, how in ((spelt.values(), "differ in their spelling only"), (answers, "mean the same")):
         if twice := [one for one in held if len(one) > 1]:
@@ -172,23 +171,15 @@ def are_patients(names: Collection[str]) -> bool:
     return bool(names) and all(_PATIENT_NAME.fullmatch(name.strip()) for name in names)
 
 
-def _is_counter(name: str) -> bool:
-    return _COUNTER.fullmatch(name) is not None
-
-
-def _is_uid(name: str) -> bool:
-    return re.fullmatch(r"[\d.]{10,}|[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", name, re.IGNORECASE) is not None
-
-
 _KINDS = (
-    ("patients", lambda name: _PATIENT_NAME.fullmatch(name) is not None),
-    ("counters", _is_counter),
-    ("studies", lambda name: re.fullmatch(r"stud(?:y|ies)[ _-]?\d+[ _-].+", name, re.IGNORECASE) is not None),
-    ("dates", lambda name: _DATE.fullmatch(name) is not None),
-    ("file formats or sizes", lambda name: _FORMATS.fullmatch(name) is not None),
-    ("identifiers", _is_uid),
-    ("people or months", lambda name: _PEOPLE.fullmatch(name) is not None),
-    ("body parts, sides or views", lambda name: _SIDES.fullmatch(name) is not None),
+    ("patients", _PATIENT_NAME),
+    ("counters", _COUNTER),
+    ("studies", re.compile(r"stud(?:y|ies)[ _-]?\d+[ _-].+", re.IGNORECASE)),
+    ("dates", _DATE),
+    ("file formats or sizes", _FORMATS),
+    ("identifiers", re.compile(r"[\d.]{10,}|[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)),
+    ("people or months", _PEOPLE),
+    ("body parts, sides or views", _SIDES),
 )
 
 

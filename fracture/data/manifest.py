@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from fracture.data.groups import grouped
 from fracture.data.tables import UNSEEN, open_table, plain
 from fracture.errors import DataError
 from fracture.files import as_text, expanded, is_text
@@ -180,11 +181,8 @@ def write_csv(manifest: Manifest, path: Path) -> None:
 
 def _contradictions(rows: list[Row], path: Path) -> list[str]:
     """A sentence for each image that several rows name: it would count several times, or in two splits."""
-    named: dict[Path, list[Row]] = {}
-    for row in rows:
-        named.setdefault(row.path, []).append(row)
     problems = []
-    for image, held in named.items():
+    for image, held in grouped((row.path, row) for row in rows).items():
         labels = sorted({row.label for row in held})
         if len(labels) > 1:
             told = f"has {len(labels)} labels in its rows: {', '.join(labels)}; `fracture prepare` decides by --readers"
@@ -197,7 +195,6 @@ def _contradictions(rows: list[Row], path: Path) -> list[str]:
 def _row(record: Mapping[str | None, str], root: Path, where: str, problems: list[str]) -> Row:
     text = {key: (value or "").strip() for key, value in record.items() if isinstance(key, str)}
     split = split_name(text.get("split", ""))
-    studies = [value for name, value in text.items() if plain(name) in STUDY and value]
     if not text["path"] or not text["label"]:
         problems.append(f"{where}: path or label is empty")
     problems += [
@@ -211,7 +208,7 @@ def _row(record: Mapping[str | None, str], root: Path, where: str, problems: lis
         path=_path(root, text["path"]),
         label=text["label"],
         split=split,
-        group=text.get("group", "") or next(iter(studies), ""),  # the images of a study are not torn apart
+        group=text.get("group", "") or study_of(text),  # the images of a study are not torn apart
         source=text.get("source", ""),
         width=_integer(text.get("width", "")),
         height=_integer(text.get("height", "")),

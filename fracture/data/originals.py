@@ -2,12 +2,13 @@
 
 import os
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fracture.data.copy_marks import ROBOFLOW, Reduced, are_dated, is_generic, reduce
 from fracture.data.formats import SUFFIXES
+from fracture.data.groups import grouped
 
 MOST_COPIES = 0.25  # share of a class that one original may have; beyond it the names are running numbers or dates
 _FEW = 10  # files that may share an original whatever their share: a data set of a few originals
@@ -81,10 +82,7 @@ def originals(files: Sequence[tuple[str, str, str]], believe: bool = False) -> l
         files: scope (the folder, without split and augmentation folders), split (empty if none) and stem of each file.
         believe: take every mark for one of a copy.
     """
-    stems: dict[str, set[str]] = defaultdict(set)
-    for scope, _, stem in files:
-        stems[scope].add(stem)
-    known = {scope: frozenset(held) for scope, held in stems.items()}
+    known = {scope: frozenset(held) for scope, held in grouped((scope, stem) for scope, _, stem in files).items()}
     dated = are_dated([stem for _, _, stem in files])
     reduced = [reduce(stem, known[scope], dated) for scope, _, stem in files]
     doubted = [""] * len(files)
@@ -104,9 +102,8 @@ def _namings(
     files: Sequence[tuple[str, str, str]], reduced: Sequence[Reduced], known: dict[str, frozenset[str]]
 ) -> list[int]:  # fmt: skip
     """The files whose marks are a way of naming."""
-    groups: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for i, ((scope, _, _), one) in enumerate(zip(files, reduced, strict=True)):
-        groups[scope, one.name].append(i)
+    named = zip(files, reduced, strict=True)
+    groups = grouped(((scope, one.name), i) for i, ((scope, _, _), one) in enumerate(named))
     return [
         i
         for (scope, name), members in groups.items()
@@ -138,11 +135,8 @@ def unlikely(found: Sequence[Original], labels: Sequence[str], paths: Sequence[s
         paths: of each file, for the examples.
     """
     classes = Counter(labels)
-    members: dict[str, list[int]] = defaultdict(list)
-    for i, one in enumerate(found):
-        members[one.key].append(i)
     sentences = []
-    for held in members.values():
+    for held in grouped((one.key, i) for i, one in enumerate(found)).values():
         label = labels[held[0]]
         by_name = next((found[i].rule for i in held if found[i].rule), "")
         if by_name and len(held) >= _FEW and len(held) > MOST_COPIES * classes[label]:

@@ -2,11 +2,12 @@
 
 import re
 import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from fracture.data.groups import grouped
 from fracture.data.inspection.identity import Identity, is_placeholder
 
 Rule = Literal["auto", "ignore", "required"]
@@ -77,11 +78,8 @@ def _one_spelling(named: Sequence[str], notes: list[str]) -> Sequence[str]:
 
     Spreadsheets drop the zeros in front of some numbers.
     """
-    spelt: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for name in dict.fromkeys(named):
-        source, _, own = name.partition("/")
-        if own:
-            spelt[source, plain_identifier(own)].append(name)
+    parts = ((name, name.partition("/")) for name in dict.fromkeys(named))
+    spelt = grouped(((source, plain_identifier(own)), name) for name, (source, _, own) in parts if own)
     several = [held for held in spelt.values() if len(held) > 1]
     if not several:
         return named
@@ -125,10 +123,7 @@ def _placeholders(count: int, of: int, where: str, instead: str = "") -> list[st
 
 def _spread(values: list[str], studies: Sequence[str], what: str, notes: list[str]) -> list[str]:
     """The values without one that so many images have that it is nobody's."""
-    held: dict[str, list[int]] = defaultdict(list)
-    for i, value in enumerate(values):
-        if value:
-            held[value].append(i)
+    held = grouped((value, i) for i, value in enumerate(values) if value)
     total = sum(len(members) for members in held.values())
     for value, members in held.items():
         own = {studies[i] for i in members} - {""}
@@ -144,7 +139,5 @@ def _spread(values: list[str], studies: Sequence[str], what: str, notes: list[st
 
 def _issuers(patients: Sequence[str], found: Sequence[Identity]) -> dict[str, set[str]]:
     """The issuers of each PatientID; of one that has files without issuer, none: it cannot be told apart."""
-    issued: dict[str, set[str]] = defaultdict(set)
-    for own, one in zip(patients, found, strict=True):
-        issued[own].add(one.issued)
-    return {own: held if "" not in held else set() for own, held in issued.items()}
+    issued = grouped((own, one.issued) for own, one in zip(patients, found, strict=True))
+    return {own: set(held) if "" not in held else set() for own, held in issued.items()}

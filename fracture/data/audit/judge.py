@@ -3,14 +3,13 @@
 Seven questions, numbered as in docs/audit.md. Leakage (2, 3, 4) refuses training; the source probe (5) warns.
 """
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from fracture.data.audit.confound import Probe
 from fracture.data.audit.distributions import Distributions, describe
 from fracture.data.audit.report import AuditReport, Check, Evidence, Image, Inflation
-from fracture.data.groups import merge
+from fracture.data.groups import grouped, merge
 from fracture.evidence import wilson
 
 
@@ -118,10 +117,7 @@ def _check_near(
 
 def _check_groups(images: Sequence[Image], note: str) -> Check:
     title, name = "Patients or originals in two splits", "groups_across_splits"
-    members: dict[str, list[int]] = defaultdict(list)
-    for i, image in enumerate(images):
-        if image.group:
-            members[image.group].append(i)
+    members = grouped((image.group, i) for i, image in enumerate(images) if image.group)
     torn = {g: held for g, held in members.items() if len({images[i].split for i in held} - {""}) > 1}
     if not members:
         told = f"the manifest has no groups, so only images can be compared{note}"

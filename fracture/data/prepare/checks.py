@@ -1,12 +1,13 @@
 """What refuses a preparation: names that join too much, splits without images, fewer than two classes."""
 
 import shlex
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from itertools import combinations
 
 from fracture.data.exclusions import Exclusion, kind_of, reasons
+from fracture.data.groups import grouped
 from fracture.data.listing import some
 from fracture.data.manifest import SPLITS, Row
 from fracture.data.originals import Original, unlikely
@@ -41,9 +42,7 @@ def several_healthy(classes: Sequence[str]) -> list[str]:
 
 def unshared(rows: Sequence[Row]) -> list[str]:
     """A sentence where two sources have several classes each and none in common, be it in other words only."""
-    held: dict[str, set[str]] = defaultdict(set)
-    for row in rows:
-        held[row.source].add(row.label)
+    held = grouped(dict.fromkeys((row.source, row.label) for row in rows))
     several = [(source, sorted(labels)) for source, labels in held.items() if len(labels) > 1]
     return [
         f"{one} has {some(first)} and {other} has {some(second)}, no class in common: if some are the same, "
@@ -88,9 +87,7 @@ def check_splits(rows: list[Row], keys: list[list[Hashable]]) -> None:
     held = Counter(row.split for row in rows)
     if not (empty := [split for split in SPLITS if not held[split]]):
         return
-    members: dict[str, list[int]] = defaultdict(list)
-    for i, row in enumerate(rows):
-        members[row.group].append(i)
+    members = grouped((row.group, i) for i, row in enumerate(rows))
     largest = max(members.values(), key=len)
     kinds = Counter(key[0] for i in largest for key in keys[i] if isinstance(key, tuple) and key[0] in _LINKS)
     by, way = _LINKS[kinds.most_common(1)[0][0]] if kinds and len(largest) > 1 else ("nothing", "")

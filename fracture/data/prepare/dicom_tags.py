@@ -4,13 +4,13 @@ What identifies a person or a study is in no message and in nothing that is writ
 """
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 
+from fracture.data.groups import grouped
 from fracture.data.patients import plain_identifier
 from fracture.data.prepare.dicom_headers import DATE, PATIENT, STUDY, Header
 from fracture.data.prepare.index import Place
@@ -42,12 +42,9 @@ class _Files:
 
     def __init__(self, headers: Iterable[Header], tag: str) -> None:
         self.tag = tag
-        self.exact: dict[str, list[Header]] = defaultdict(list)
-        self._plain: dict[str, list[Header]] = defaultdict(list)
-        for header in headers:
-            if value := header.tags[tag]:
-                self.exact[value].append(header)
-                self._plain[value if tag in _UIDS else plain_identifier(value)].append(header)
+        held = [(value, header) for header in headers if (value := header.tags[tag])]
+        self.exact = grouped(held)
+        self._plain = grouped((value if tag in _UIDS else plain_identifier(value), header) for value, header in held)
 
     def find(self, value: str) -> list[Header]:
         """The files of a value of a table, which may be written as ``="0012"``."""

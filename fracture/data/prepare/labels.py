@@ -1,18 +1,19 @@
 """From what sources say of an image to its one label: classes renamed, findings and readers resolved."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 from fracture.data.exclusions import Exclusion
+from fracture.data.groups import grouped
 from fracture.data.prepare.cells import EMPTY, is_unknown
 from fracture.data.prepare.drawn_boxes import together
 from fracture.data.prepare.pairs import canonical
 from fracture.data.prepare.records import Record
 
 Readers = Literal["agree", "majority"]
+KEPT = ("test", "val", "train", "")  # which split counts where rows or copies name several
 
 
 @dataclass(frozen=True)
@@ -76,13 +77,10 @@ def one_label_each(records: Sequence[Record], readers: Readers) -> tuple[list[Re
     Rows of one label become the first of them, with the links of all. Of rows with several labels the majority decides,
     each reader having one vote a label, if the user wants that; else the image is left out.
     """
-    named: dict[Path, list[Record]] = defaultdict(list)
-    for record in records:
-        named[record.path].append(record)
     kept: list[Record] = []
     excluded: list[Exclusion] = []
     counts: Counter[str] = Counter()
-    for path, rows in named.items():
+    for path, rows in grouped((record.path, record) for record in records).items():
         label, reason = _decide(rows, readers)
         counts["several"] += len(rows) > 1
         one = len({row.label for row in rows}) == 1
@@ -107,12 +105,9 @@ def _decide(rows: Sequence[Record], readers: Readers) -> tuple[str, str]:
     return "", f"its rows give it {len(votes)} labels: {listed}"
 
 
-_FIRST = ("test", "val", "train", "")
-
-
 def _joined(rows: Sequence[Record], all_rows: Sequence[Record]) -> Record:
     """The first row, in the split that the data keeps for testing if any row says so, linked as all rows are."""
-    split = min((row.split for row in all_rows), key=_FIRST.index)
+    split = min((row.split for row in all_rows), key=KEPT.index)
     links = tuple(dict.fromkeys(row.patient for row in all_rows if row.patient))
     return replace(
         rows[0], split=split, patient=links[0] if links else "", patients=links[1:],

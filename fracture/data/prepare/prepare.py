@@ -3,7 +3,7 @@
 What is left out is never forgotten: every excluded file is named with its reason.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 from fracture.data.annotations.shares import Unusable
 from fracture.data.cache import folder_of
 from fracture.data.exclusions import Exclusion, reasons, write_exclusions
-from fracture.data.groups import merge
+from fracture.data.groups import grouped, merge
 from fracture.data.inspection.inspect import Progress, inspect
 from fracture.data.inspection.inspected import Inspection
 from fracture.data.inspection.pool import workers_of
@@ -29,9 +29,9 @@ from fracture.data.prepare.checks import (
     without_odd_labels,
 )
 from fracture.data.prepare.config import PrepareConfig
-from fracture.data.prepare.corrections import correct
+from fracture.data.prepare.corrections import Opened, correct
 from fracture.data.prepare.gather import Gathered, gather, gather_again
-from fracture.data.prepare.labels import one_label_each
+from fracture.data.prepare.labels import KEPT, one_label_each
 from fracture.data.prepare.layouts import Layout
 from fracture.data.prepare.patient_names import proposal
 from fracture.data.prepare.records import Record
@@ -39,8 +39,6 @@ from fracture.data.prepare.splitting import assign_folds, assign_splits
 from fracture.data.tables import UNSEEN
 from fracture.errors import DataError
 from fracture.files import as_text, replacing, write_json
-
-Opened = tuple[Record, Inspection]
 
 
 @dataclass(frozen=True)
@@ -153,21 +151,15 @@ def _with_boxes(record: Record, inspection: Inspection) -> tuple[Record, str]:
     return replace(record, extra={**record.extra, "boxes": text}), ""
 
 
-_KEPT = ("test", "val", "train", "")  # which of several copies stays
-
-
 def _merge_copies(opened: list[Opened], excluded: list[Exclusion]) -> tuple[list[Opened], list[list[Hashable]]]:
     """Keep one of files with the same bytes, with the links of all; where their labels differ, keep none.
 
     It is the first of those that the data puts into test, else val, else train: a named test split stays whole.
     """
-    same: dict[str, list[Opened]] = defaultdict(list)
-    for record, inspection in opened:
-        same[inspection.sha256].append((record, inspection))
     kept: list[Opened] = []
     keys: list[list[Hashable]] = []
-    for found in same.values():
-        copies = sorted(found, key=lambda one: _KEPT.index(one[0].split))
+    for found in grouped((inspection.sha256, (record, inspection)) for record, inspection in opened).values():
+        copies = sorted(found, key=lambda one: KEPT.index(one[0].split))
         first = copies[0][0]
         labels = sorted({record.label for record, _ in copies})
         if len(labels) == 1:

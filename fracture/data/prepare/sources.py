@@ -2,13 +2,14 @@
 
 import os
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
 from fracture.data.copy_marks import WORD_RULES, is_augmentation_word
+from fracture.data.groups import grouped
 from fracture.data.inspection.identity import is_placeholder
 from fracture.data.listing import some
 from fracture.data.manifest import split_name
@@ -55,17 +56,11 @@ def origins(sources: Sequence[Path], names: Sequence[str], root: str = "") -> li
         root: folder that the paths of tables start from, if the user gives one.
     """
     parts = [_part(expanded(source), root) for source in sources]
-    splits: dict[tuple[Path, str], set[str]] = defaultdict(set)
-    for home, label, split, _ in parts:
-        splits[home, label].add(split)
-    held = Counter((home, label) for home, label, _, _ in parts)
-    made = [
-        home.name if held[home, label] > 1 or not own else own
-        for home, label, _, own in parts
-    ]  # fmt: skip
+    splits = grouped(((home, label), split) for home, label, split, _ in parts)
+    made = [home.name if len(splits[home, label]) > 1 or not own else own for home, label, _, own in parts]
     apart = _told_apart([(home, name) for (home, *_), name in zip(parts, made, strict=True)])
     return [
-        Origin(name or own, home, (home, label), split if len(splits[home, label] - {""}) > 1 else "", bool(name))
+        Origin(name or own, home, (home, label), split if len({*splits[home, label], ""}) > 2 else "", bool(name))
         for name, own, (home, label, split, _) in zip(names, apart, parts, strict=True)
     ]
 
@@ -95,9 +90,7 @@ def _around(folder: Path) -> tuple[Path, str]:
 
 def _told_apart(named: Sequence[tuple[Path, str]]) -> list[str]:
     """The names; where two homes would have one, with the folder around in front."""
-    homes: dict[str, set[Path]] = defaultdict(set)
-    for home, name in named:
-        homes[name].add(home)
+    homes = grouped(dict.fromkeys((name, home) for home, name in named))
     return [
         name if len(homes[name]) == 1 else f"{home.parent.name}-{name}" if name == home.name else f"{home.name}-{name}"
         for home, name in named
@@ -122,10 +115,11 @@ def link(
 
 def _in_splits(read: list[list[Record]], origins: Sequence[Origin], notes: list[str]) -> list[list[Record]]:
     """The split that a source is named after counts where nothing else says one and it tears no patient apart."""
-    parts: dict[tuple[Path, str], list[int]] = defaultdict(list)
-    for i, (one, records) in enumerate(zip(origins, read, strict=True)):
-        if one.split and not any(record.split or record.group for record in records):
-            parts[one.part].append(i)
+    parts = grouped(
+        (one.part, i)
+        for i, (one, records) in enumerate(zip(origins, read, strict=True))
+        if one.split and not any(record.split or record.group for record in records)
+    )
     found = list(read)
     for members in parts.values():
         listed = ", ".join(f"{origins[i].split} ({len(read[i]):,} images)" for i in members)
@@ -193,10 +187,7 @@ def _with_originals(
 
 def _doubted(said: Mapping[tuple[Path, Path], Original]) -> list[str]:
     """A sentence for each rule that is not believed."""
-    names: dict[str, list[str]] = defaultdict(list)
-    for (_, path), one in said.items():
-        if one.doubted:
-            names[one.doubted].append(path.name)
+    names = grouped((one.doubted, path.name) for (_, path), one in said.items() if one.doubted)
     return [
         f"{len(held):,} names have {rule}, but no file has the name without it: taken for different images "
         f"(--originals names takes them for copies): {some(sorted(held))}"
@@ -206,9 +197,7 @@ def _doubted(said: Mapping[tuple[Path, Path], Original]) -> list[str]:
 
 def _without_original(said: Mapping[tuple[Path, Path], Original]) -> list[str]:
     """A sentence on copies that only a word in their names makes copies of one original."""
-    names: dict[str, list[str]] = defaultdict(list)
-    for (_, path), one in said.items():
-        names[one.key].append(path.name if one.rule in WORD_RULES else "")
+    names = grouped((one.key, path.name if one.rule in WORD_RULES else "") for (_, path), one in said.items())
     if lost := [held for held in names.values() if len(held) > 1 and all(held)]:
         return [
             f"{len(lost):,} groups of copies, by their names, have no original here (--originals ignore keeps them "

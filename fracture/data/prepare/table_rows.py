@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fracture.data.annotations.shares import Unusable
+from fracture.data.groups import grouped
 from fracture.data.inspection.identity import digest, is_placeholder
 from fracture.data.manifest import SPLITS, split_name, study_of
 from fracture.data.patients import plain_identifier
@@ -164,9 +165,7 @@ def _patient(text: str, reading: Reading) -> str:
 
 def join_boxes(records: Sequence[Record]) -> list[Record]:
     """One record an image and reader, with all its boxes and their classes."""
-    rows: dict[tuple[Path, str], list[Record]] = {}
-    for record in records:
-        rows.setdefault((record.path, record.reader), []).append(record)
+    rows = grouped(((record.path, record.reader), record) for record in records)
     return [
         replace(held[0], findings=_classes(held), drawn=together(one.drawn for one in held)) for held in rows.values()
     ]
