@@ -594,8 +594,9 @@ def test_a_folder_that_is_not_there_is_believed_only_if_none_is(plant: Plant) ->
     assert len(prepared.manifest.rows) == N - 10
     assert sum("while other folders of the table are there" in one.reason for one in prepared.excluded) == 10
     there = [[f"c/{i}.png", "AB"[i % 2]] for i in range(N)]
-    with pytest.raises(DataError, match="none names an existing image"):
-        _prepare(_table(root / "t.csv", [header, *there]))
+    for rows in (there, [["", label] for _, label in there]):
+        with pytest.raises(DataError, match="none names an existing image"):
+            _prepare(_table(root / "t.csv", [header, *rows]))
 
 
 @pytest.mark.parametrize("first", ["image_id", "number"])

@@ -14,10 +14,7 @@ from fracture.data.originals import Original, unlikely
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.gather import Gathered
 from fracture.data.prepare.label_files import how_to_read
-from fracture.data.prepare.labelling import SILENT
 from fracture.data.prepare.records import Record
-from fracture.data.prepare.table_files import UNNAMED
-from fracture.data.prepare.tables import DRAWN
 from fracture.errors import DataError
 from fracture.evidence.healthy import healthy_names
 from fracture.files import as_text, is_text
@@ -137,8 +134,7 @@ def check_classes(classes: set[str], images: int, excluded: list[Exclusion], sou
     why = f" Left out: {listed}." if listed else ""
     found = ", ".join(sorted(classes))
     tables = "".join(how_to_read(one.tree) for one in sources if one.tree and not one.annotated)
-    tabled = (all(words in "; ".join(one.notes) for words in (DRAWN, UNNAMED)) for one in sources)
-    unlisted = any(SILENT in one.reason for one in excluded) or any(tabled)
+    unlisted = any(one.unlisted for one in sources)
     raise DataError(
         f"{images} usable images of {len(classes)} class(es) ({found}), two are needed.{why}{tables}",
         _UNLISTED if unlisted else "Give more sources, or say where the class is with --label-pattern or --columns.",

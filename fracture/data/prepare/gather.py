@@ -46,6 +46,7 @@ class Gathered:
         base: the folder that its files lie below.
         tree: these files, where the source is no table.
         annotated: classes come from annotations.
+        unlisted: annotations or boxes of a table say nothing of some of its images.
     """
 
     given: Path
@@ -58,6 +59,7 @@ class Gathered:
     base: Path = Path()
     tree: Tree | None = None
     annotated: bool = False
+    unlisted: bool = False
 
 
 def gather(
@@ -186,7 +188,9 @@ def _read(
     if is_table(source):
         table = read_table(source, config, origin.name, indexes)
         left_out += table.excluded
-        return Gathered(source, "CSV", table.records, table.excluded, notes=table.notes, base=table.base)
+        return Gathered(
+            source, "CSV", table.records, table.excluded, notes=table.notes, base=table.base, unlisted=table.unlisted
+        )
     excluded: list[Exclusion] = []
     others: Counter[str] = Counter()
     if source.is_dir():
@@ -211,7 +215,7 @@ def _read(
     left_out += said.excluded
     return Gathered(
         source, kind, said.records, [*excluded, *said.excluded], said.layout, others, said.notes, tree.root, tree,
-        said.annotated,
+        said.annotated, said.unlisted,
     )  # fmt: skip
 
 

@@ -24,8 +24,6 @@ from fracture.data.tables import read_lookup
 from fracture.data.trees import Tree
 from fracture.errors import DataError
 
-SILENT = "annotations have nothing usable for it"
-
 
 @dataclass(frozen=True)
 class Labelled:
@@ -37,6 +35,7 @@ class Labelled:
         layout: the data set that it was recognised as, if any.
         notes: what was found out, in sentences.
         annotated: classes come from annotations.
+        unlisted: and images lie there that these do not name.
     """
 
     records: list[Record]
@@ -44,6 +43,7 @@ class Labelled:
     layout: Layout | None
     notes: list[str]
     annotated: bool
+    unlisted: bool
 
 
 def label_tree(tree: Tree, config: PrepareConfig, source: str = "", named: bool = False) -> Labelled:
@@ -64,7 +64,7 @@ def label_tree(tree: Tree, config: PrepareConfig, source: str = "", named: bool 
     looked = config.layout in ("auto", "annotations") or layout
     sets = [one for one in find(tree.root, tree.images, tree.labels) if one.findings] if looked else []
     notes: list[str] = []
-    annotated = False
+    annotated = unlisted = False
     if not layout:
         check_splits(tree, config)
     if layout:
@@ -73,6 +73,7 @@ def label_tree(tree: Tree, config: PrepareConfig, source: str = "", named: bool 
         notes += [*(_layout_notes(layout) if config.layout == "auto" else []), *more]
     elif annotated := bool(sets and (config.layout == "annotations" or not Folders.read(tree, config).are_classes)):
         records, excluded = _by_annotations(tree, sets[0])
+        unlisted = len(records) < len(tree.images)
         notes += [f"classes come from {sets[0].kind} annotations: {some(sets[0].files)}", *sets[0].notes]
         records, more = _with_patients(records, tree, config, "annotations")
         notes += more
@@ -85,7 +86,7 @@ def label_tree(tree: Tree, config: PrepareConfig, source: str = "", named: bool 
     without = [record for record in records if not record.label and record.findings is None]
     excluded += [Exclusion(str(one.path), _no_class(config), source=source) for one in without]
     kept = [record for record in records if record.label or record.findings is not None]
-    return Labelled(_finished(kept, tree, source, sets), excluded, layout, notes, annotated)
+    return Labelled(_finished(kept, tree, source, sets), excluded, layout, notes, annotated, unlisted)
 
 
 def _no_class(config: PrepareConfig) -> str:
@@ -184,7 +185,8 @@ def _by_annotations(tree: Tree, one: Annotated) -> tuple[list[Record], list[Excl
         if path in one.findings
     ]
     silent = [path for path in tree.images if path not in one.findings]
-    excluded = [Exclusion(str(tree.root / path), f"the {one.kind} {SILENT}") for path in silent]
+    reason = f"the {one.kind} annotations have nothing usable for it"
+    excluded = [Exclusion(str(tree.root / path), reason) for path in silent]
     return records, [*excluded, *(Exclusion(str(tree.root / path), reason) for path, reason in one.problems)]
 
 

@@ -57,10 +57,11 @@ def origins(sources: Sequence[Path], names: Sequence[str], root: str = "") -> li
     """
     parts = [_part(expanded(source), root) for source in sources]
     splits = grouped(((home, label), split) for home, label, split, _ in parts)
+    several = {part for part, held in splits.items() if len(set(held) - {""}) > 1}
     made = [home.name if len(splits[home, label]) > 1 or not own else own for home, label, _, own in parts]
     apart = _told_apart([(home, name) for (home, *_), name in zip(parts, made, strict=True)])
     return [
-        Origin(name or own, home, (home, label), split if len({*splits[home, label], ""}) > 2 else "", bool(name))
+        Origin(name or own, home, (home, label), split if (home, label) in several else "", bool(name))
         for name, own, (home, label, split, _) in zip(names, apart, parts, strict=True)
     ]
 

@@ -10,8 +10,6 @@ from fracture.data.prepare.index import FileIndex
 from fracture.data.prepare.table_rows import Named
 from fracture.data.trees import is_image
 
-UNNAMED = "are named by no row of"
-
 
 def believed(table: Path, records: Sequence[Named], index: FileIndex, excluded: list[Exclusion]) -> list[Named]:
     """The records whose file is certainly the one that the table means; ``excluded`` takes the others."""
@@ -71,4 +69,4 @@ def unnamed(table: str, records: Sequence[Named], refused: Collection[Path]) -> 
     if not beside:
         return []
     shown = ", ".join(sorted(os.path.basename(path) for path in beside)[:3])  # noqa: PTH119
-    return [f"{len(beside):,} images beside them {UNNAMED} {table}: {shown}"]
+    return [f"{len(beside):,} images beside them are named by no row of {table}: {shown}"]

@@ -60,31 +60,37 @@ class Named:
     folder: str
 
 
-def read_row(row: Row, reading: Reading) -> tuple[list[Named], str]:
-    """The records of one row, several where it names a folder, or what is wrong with it."""
+class Unlabelled(Unusable):
+    """A row without a class; the message is the reason."""
+
+
+def read_row(row: Row, reading: Reading) -> list[Named]:
+    """The records of one row, several where it names a folder.
+
+    Raises:
+        Unlabelled: it has no class.
+        Unusable: something else is wrong with it.
+    """
     text = {meaning: row[name] for meaning, name in reading.columns.one.items()}
     if row.get(EXCESS):
-        return [], f"the row has more cells than the header has columns: {row[EXCESS][:60]}"
+        raise Unusable(f"the row has more cells than the header has columns: {row[EXCESS][:60]}")
     if not text["path"] and not reading.columns.tagged:
-        return [], "its path is empty"
+        raise Unusable("its path is empty")
     given = text.get("split", "")
     if given and not split_name(given) and not reading.config.resplit:
-        return [], f"split {given!r} is none of {', '.join(SPLITS)}"
-    label, findings, problem = _label(row, text, reading)
+        raise Unusable(f"split {given!r} is none of {', '.join(SPLITS)}")
+    label, findings = _label(row, text, reading)
     found = reading.columns.place(row, reading.index)
-    if problem or found.problem:
-        return [], problem or found.problem
-    try:
-        drawn = reading.boxes.read(row, label or "|".join(findings or ()) or "finding") if reading.boxes else None
-    except Unusable as error:
-        return [], str(error)
+    if found.problem:
+        raise Unusable(found.problem)
+    drawn = reading.boxes.read(row, label or "|".join(findings or ()) or "finding") if reading.boxes else None
     if drawn and (drawn.shares or drawn.pixels) and (len(found.files) > 1 or reading.several):
-        return [], "its box is drawn on one image, and rows name several: write a row for each image"
+        raise Unusable("its box is drawn on one image, and rows name several: write a row for each image")
     made = [_record(file, row, text, reading, label, findings, drawn) for file in found.files]
     folder = _around(found.files, reading.index) if found.folder else ""
     if not all(one.label or one.findings is not None or "" in reading.mapped for one in made):
-        return [], "label_pattern finds no class in its path"
-    return [Named(one, reading.columns.path(row), found.elsewhere, folder) for one in made], ""
+        raise Unlabelled("label_pattern finds no class in its path")
+    return [Named(one, reading.columns.path(row), found.elsewhere, folder) for one in made]
 
 
 def _around(files: Sequence[str], index: FileIndex) -> str:
@@ -93,27 +99,31 @@ def _around(files: Sequence[str], index: FileIndex) -> str:
     return os.path.relpath(folder, index.real).replace(os.sep, "/")
 
 
-def _label(row: Row, text: Mapping[str, str], reading: Reading) -> tuple[str, tuple[str, ...] | None, str]:
-    """The row's label, or all classes that it names, or what is wrong."""
+def _label(row: Row, text: Mapping[str, str], reading: Reading) -> tuple[str, tuple[str, ...] | None]:
+    """The row's label, or all classes that it names.
+
+    Raises:
+        Unlabelled: it names none.
+    """
     columns, config = reading.columns, reading.config
     if config.label_pattern:
-        return "", None, ""
+        return "", None
     if columns.labels:
         odd = [name for name in columns.labels if canonical(row[name]).lower() not in HOT | COLD]
         if odd:
-            return "", None, f"its {odd[0]} is {row[odd[0]]!r}, neither 1 nor 0"
-        return "", tuple(name for name in columns.labels if canonical(row[name]).lower() in HOT), ""
+            raise Unlabelled(f"its {odd[0]} is {row[odd[0]]!r}, neither 1 nor 0")
+        return "", tuple(name for name in columns.labels if canonical(row[name]).lower() in HOT)
     label = canonical(text["label"])
     if is_unknown(label, reading.labels) and not {label, text["label"]} & reading.mapped:
-        return "", None, f"its label is {label!r}: its class is unknown"
+        raise Unlabelled(f"its label is {label!r}: its class is unknown")
     if is_code(label) and not {label, text["label"]} & reading.mapped:
-        return "", None, f"its label is a value of a program that names no class: {label[:60]}"
+        raise Unlabelled(f"its label is a value of a program that names no class: {label[:60]}")
     parts = findings_of(label, reading.labels)
     if reading.boxes or (label and parts != [label]):
-        return "", tuple(parts), ""
+        return "", tuple(parts)
     if not label and "" not in reading.mapped:
-        return "", None, EMPTY
-    return label, None, ""
+        raise Unlabelled(EMPTY)
+    return label, None
 
 
 def _record(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from fracture.data.annotations.shares import Unusable
 from fracture.data.cache import folder_of
 from fracture.data.exclusions import Exclusion
 from fracture.data.inspection.inspect import patient_key
@@ -19,23 +20,31 @@ from fracture.data.prepare.records import Record
 from fracture.data.prepare.sheet import Sheet
 from fracture.data.prepare.table_boxes import find_boxes
 from fracture.data.prepare.table_files import believed, found_by_name, unnamed, unnamed_by_tag
-from fracture.data.prepare.table_rows import Named, Reading, join_boxes, of_study, read_row, with_studies
+from fracture.data.prepare.table_rows import Named, Reading, Unlabelled, join_boxes, of_study, read_row, with_studies
 from fracture.data.tables import Row, Table, named_column, open_table
 from fracture.errors import DataError
 from fracture.files import expanded
 
 Numbered = tuple[int, Row]  # with its line
-DRAWN = "boxes: columns"
 
 
 @dataclass(frozen=True)
 class TableRecords:
-    """What a table says: a record for each row, several where rows name one image; ``base`` is where paths start."""
+    """What a table says: a record for each row, several where rows name one image.
+
+    Attributes:
+        records: of its rows.
+        excluded: rows that cannot be used.
+        notes: what was found out, in sentences.
+        base: where paths start.
+        unlisted: it draws boxes, and images lie there that it does not name.
+    """
 
     records: list[Record]
     excluded: list[Exclusion]
     notes: list[str]
     base: Path
+    unlisted: bool
 
 
 @dataclass
@@ -45,12 +54,14 @@ class _Read:
     Attributes:
         named: their records.
         excluded: the rows that cannot be used, each with the reason.
+        unlabelled: how many of them have no class.
         refused: the files that these rows name.
         lists: how many rows list several images in one cell.
     """
 
     named: list[Named] = field(default_factory=list)
     excluded: list[Exclusion] = field(default_factory=list)
+    unlabelled: int = 0
     refused: set[Path] = field(default_factory=set)
     lists: int = 0
 
@@ -76,13 +87,14 @@ def read_table(path: Path, config: PrepareConfig, source: str, indexes: Indexes 
     named = with_studies(believed(path, read.named, reading.index, read.excluded))
     if not named:
         missed = [reading.columns.missed.removeprefix("; ")] if reading.columns.missed else []
-        raise _nothing_usable(path, reading.index, read.excluded, [*table.notes, *missed])
-    notes = [*table.notes, *_notes(path, reading, read, named)]
+        raise _nothing_usable(path, reading.index, read, [*table.notes, *missed])
+    beside = [] if reading.ours or reading.columns.tagged else unnamed(path.name, named, read.refused)
+    notes = [*table.notes, *_notes(reading, read, named, beside)]
     if tagged := reading.columns.tagged:
         read.excluded += unnamed_by_tag(tagged, reading.index, {one.record.path for one in named}, reading.source)
     records = [one.record for one in named]
     records = join_boxes(records) if reading.boxes else records
-    return TableRecords(records, read.excluded, notes, Path(reading.index.real))
+    return TableRecords(records, read.excluded, notes, Path(reading.index.real), bool(reading.boxes and beside))
 
 
 def _how_to_read(
@@ -122,20 +134,23 @@ def _read_rows(path: Path, rows: Sequence[Numbered], reading: Reading) -> _Read:
     """What each row says, or what is wrong with it."""
     read, columns = _Read(), reading.columns
     for number, row in rows:
-        found, problem = read_row(row, reading)
+        try:
+            found = read_row(row, reading)
+        except Unusable as error:
+            read.unlabelled += isinstance(error, Unlabelled)
+            read.refused.update(map(Path, columns.place(row, reading.index).files))
+            name = "" if columns.tagged else columns.path(row)[:300]
+            read.excluded.append(Exclusion(f"{path}:{number} {name}".rstrip(), str(error)))
+            continue
         lists = len(found) > 1 and not columns.tagged and not found[0].folder and not reading.several
         if lists or reading.several:
             found = [replace(one, record=of_study(one.record, f"line {number}")) for one in found]
         read.named += found
         read.lists += lists
-        if problem:
-            read.refused.update(map(Path, columns.place(row, reading.index).files))
-            name = "" if columns.tagged else columns.path(row)[:300]
-            read.excluded.append(Exclusion(f"{path}:{number} {name}".rstrip(), problem))
     return read
 
 
-def _notes(path: Path, reading: Reading, read: _Read, named: Sequence[Named]) -> list[str]:
+def _notes(reading: Reading, read: _Read, named: Sequence[Named], beside: Sequence[str]) -> list[str]:
     """What was found out about a table, in sentences."""
     personal, several = reading.personal, reading.several
     return [
@@ -146,8 +161,8 @@ def _notes(path: Path, reading: Reading, read: _Read, named: Sequence[Named]) ->
         *([f"{not_kept(personal)}; {said_columns(keep=','.join(personal))} keeps them"] if personal else []),
         *mixed_note(reading.labels),
         *found_by_name(named),
-        *([] if reading.ours or reading.columns.tagged else unnamed(path.name, named, read.refused)),
-        *([f"{DRAWN} {', '.join(reading.boxes.names)}"] if reading.boxes else []),
+        *beside,
+        *([f"boxes: columns {', '.join(reading.boxes.names)}"] if reading.boxes else []),
     ]
 
 
@@ -164,10 +179,11 @@ def _a_row_each(
     ]
 
 
-def _nothing_usable(path: Path, index: FileIndex, excluded: Sequence[Exclusion], notes: Sequence[str]) -> DataError:
+def _nothing_usable(path: Path, index: FileIndex, read: _Read, notes: Sequence[str]) -> DataError:
     """What is said of a table of which no row can be used."""
+    excluded = read.excluded
     first = f"; the first: {excluded[0].path}: {excluded[0].reason}" if excluded else ""
-    unlabelled = bool(excluded) and all(one.reason.startswith("its ") for one in excluded)
+    unlabelled = bool(excluded) and read.unlabelled == len(excluded)
     return DataError(
         f"{path}: of {len(excluded):,} rows none {'has a label' if unlabelled else 'names an existing image'}"
         f"{first}{''.join(f'; {note}' for note in notes)}",
