@@ -1,5 +1,6 @@
 """What annotation files say of images, gathered file by file."""
 
+import posixpath
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -108,6 +109,13 @@ class Draft:
     def unmatched(self, place: str, match: Match, name: str) -> None:
         """A file, or a folder of files, has an annotation for an image that was not found; reported by number."""
         self._unmatched.setdefault((place, match.reason), []).append(name)
+
+    def without_image(self, file: str, match: Match) -> None:
+        """A file for one image has none; the images that it may mean are told."""
+        if match.among:
+            self.problem(file, f"{match.reason}: {', '.join(match.among[:3])}")
+        else:
+            self.unmatched(posixpath.dirname(file) or ".", match, posixpath.basename(file))
 
     def knows(self, image: str) -> bool:
         """Whether any file has said something of the image, usable or not."""

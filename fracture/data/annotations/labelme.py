@@ -4,13 +4,12 @@ Format: https://github.com/wkentaro/labelme. LabelMe turns images as EXIF says b
 taken by the box around it; a point has none.
 """
 
-import posixpath
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fracture.data.annotations.annotated import Annotated, Draft, read_each
 from fracture.data.annotations.files import MIB, Unreadable, read_json
-from fracture.data.annotations.matching import Images, Match, splits_in
+from fracture.data.annotations.matching import Images
 from fracture.data.annotations.shares import Edges, Unusable, class_name, number, short, sized_box
 
 KIND = "LabelMe"
@@ -24,21 +23,20 @@ def read(root: Path, images: Images, others: Sequence[str]) -> Annotated | None:
 
 
 def _read_file(root: Path, file: str, images: Images, draft: Draft) -> None:
-    folder, name = posixpath.split(file)
-    by_name = images.match(posixpath.splitext(name)[0], folder, splits_in(folder))
     try:
         content = read_json(root / file, _LIMIT, _MARKS)
     except Unreadable as error:
         if error.head and error.may_be(b'"shapes"'):
-            draft.problem(file, str(error), images=filter(None, [by_name.image]))
+            draft.problem(file, str(error), images=filter(None, [images.of_file(file).image]))
         return
     shapes = content.get("shapes") if isinstance(content, dict) else None
     if not isinstance(content, dict) or not isinstance(shapes, list):
         return
     draft.read(file)
-    match = _match(content.get("imagePath"), by_name, images, folder)
+    named = content.get("imagePath")
+    match = images.of_content(file, [named] if isinstance(named, str) and named else [], "imagePath")
     if not match.image:
-        draft.unmatched(folder or ".", match, name)
+        draft.without_image(file, match)
         return
     draft.mention(file, match.image)
     draft.sized(match.image, content.get("imageWidth"), content.get("imageHeight"))
@@ -52,14 +50,6 @@ def _read_file(root: Path, file: str, images: Images, draft: Draft) -> None:
             draft.add(file, match.image, label, box)
         except Unusable as error:
             draft.problem(file, f"{error} (shape {i})", images=[match.image])
-
-
-def _match(named: object, by_name: Match, images: Images, folder: str) -> Match:
-    """The image that the file names, else the one of its own name; none if they differ."""
-    by_content = images.match(named, folder, splits_in(folder)) if isinstance(named, str) and named else Match()
-    if by_name.image and by_content.image and by_name.image != by_content.image:
-        return Match(reason="its name and its imagePath mean different images", among=(by_name.image, by_content.image))
-    return by_content if by_content.image else by_name
 
 
 def _edges(shape: Mapping[str, object]) -> Edges:

@@ -2,7 +2,7 @@
 
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
@@ -73,6 +73,21 @@ class Images(Names):
             return Match(reason=_OTHER_SPLIT)
         found = _best(fitting, given, folder)
         return replace(found, reason=_COPIES) if found.among and found.among[0] in self.copies(name) else found
+
+    def of_file(self, file: str) -> Match:
+        """The image that has the name of a file."""
+        folder, name = posixpath.split(file)
+        return self.match(posixpath.splitext(name)[0], folder, splits_in(folder))
+
+    def of_content(self, file: str, said: Iterable[str], what: str) -> Match:
+        """The image that a file names in its ``what``, else the one that has its name; none if they differ."""
+        folder, by_name = posixpath.dirname(file), self.of_file(file)
+        found = (self.match(text, folder, splits_in(folder)) for text in said)
+        by_content = next((match for match in found if match.image), by_name)
+        if by_name.image and by_name.image != by_content.image:
+            among = (by_name.image, by_content.image)
+            return Match(reason=f"its name and its {what} mean different images", among=among)
+        return by_content
 
     def match_in(self, folder: str, name: str) -> Match:
         """The image of that name, or with that stem, or that Roboflow made of it, in one folder."""

@@ -5,7 +5,6 @@ which the upper left one is (1, 1) and the last one belongs to the box: a box re
 count from 0 are thereby misread by one pixel, and what leaves the image so is cut off.
 """
 
-import posixpath
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from fracture.data.annotations.annotated import Annotated, Draft, read_each
 from fracture.data.annotations.files import MIB, Unreadable, read_text
-from fracture.data.annotations.matching import Images, Match, splits_in
+from fracture.data.annotations.matching import Images
 from fracture.data.annotations.shares import Unusable, class_name, from_pixels, number
 from fracture.data.boxes import Box
 
@@ -28,24 +27,19 @@ def read(root: Path, images: Images, others: Sequence[str]) -> Annotated | None:
 
 
 def _read_file(root: Path, file: str, images: Images, draft: Draft) -> None:
-    folder, name = posixpath.split(file)
-    stem = posixpath.splitext(name)[0]
-    by_name = images.match(stem, folder, splits_in(folder))
     try:
         annotation = _parse(root / file)
     except Unreadable as error:
         if error.may_be(b"<annotation>", b"<annotation "):
-            draft.problem(file, str(error), images=[by_name.image] if by_name.image else [])
+            draft.problem(file, str(error), images=filter(None, [images.of_file(file).image]))
         return
     if annotation is None:
         return
     draft.read(file)
-    match = _match(annotation, by_name, images, folder)
+    said = [text.strip() for tag in ("path", "filename") if (text := annotation.findtext(tag)) and text.strip()]
+    match = images.of_content(file, said, "filename")
     if not match.image:
-        if match.among:
-            draft.problem(file, f"{match.reason}: {', '.join(match.among[:3])}")
-        else:
-            draft.unmatched(folder or ".", match, name)
+        draft.without_image(file, match)
         return
     draft.mention(file, match.image)
     draft.sized(match.image, annotation.findtext("size/width"), annotation.findtext("size/height"))
@@ -74,15 +68,6 @@ def _parse(path: Path) -> ET.Element | None:
     except (ET.ParseError, ValueError, RecursionError) as error:
         raise Unreadable(f"is broken XML: {error}", head) from None
     return found if found.tag == "annotation" else None
-
-
-def _match(annotation: ET.Element, by_name: Match, images: Images, folder: str) -> Match:
-    """The image by the XML's own name, as VOC has it, else by its ``filename`` or ``path``; none if they differ."""
-    said = [text.strip() for tag in ("path", "filename") if (text := annotation.findtext(tag)) and text.strip()]
-    by_content = next((m for text in said if (m := images.match(text, folder, splits_in(folder))).image), Match())
-    if by_name.image and by_content.image and by_name.image != by_content.image:
-        return Match(reason="its name and its filename mean different images", among=(by_name.image, by_content.image))
-    return by_name if by_name.image or not by_content.image else by_content
 
 
 def _box(one: ET.Element, label: str, annotation: ET.Element) -> Box:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fracture.data.annotations.annotated import Annotated, Draft
 from fracture.data.annotations.files import MIB, Unreadable, read_text
-from fracture.data.annotations.matching import Images, Match, splits_in
+from fracture.data.annotations.matching import Images, Match
 from fracture.data.annotations.shares import Edges, Unusable, around, from_shares, number, short
 from fracture.data.annotations.yolo_names import Catalogue, ClassNames, is_list, read_names
 
@@ -59,11 +59,10 @@ def read(root: Path, images: Images, others: Sequence[str]) -> Annotated | None:
 
 def _match(file: str, images: Images) -> Match:
     folder, name = posixpath.split(file)
-    stem = posixpath.splitext(name)[0]
     for beside in _parallel(folder):
-        if images.inside(beside):
-            return images.match_in(beside, stem)  # where the parallel folder is there, no other is meant
-    return images.match(stem, folder, splits_in(folder))
+        if images.inside(beside):  # where the parallel folder is there, no other is meant
+            return images.match_in(beside, posixpath.splitext(name)[0])
+    return images.of_file(file)
 
 
 def _parallel(folder: str) -> list[str]:
@@ -181,14 +180,13 @@ def _report_orphans(root: Path, orphans: Iterable[tuple[str, Match]], draft: Dra
     """Report label files without an image, and return their folders; what does not read like labels is none."""
     found: set[str] = set()
     for file, match in orphans:
-        folder, name = posixpath.split(file)
         try:
             text = read_text(root / file, _LIMIT)
         except Unreadable:
             continue
         if _looks_like_labels(text):
-            draft.unmatched(folder or ".", match, name)
-            found.add(folder)
+            draft.without_image(file, match)
+            found.add(posixpath.dirname(file))
     return found
 
 
