@@ -13,8 +13,9 @@ from fracture.data.audit import audit as auditing
 from fracture.data.audit.audit import audit_manifest, open_data, write_report
 from fracture.data.audit.config import AuditConfig
 from fracture.data.audit.confound import PairProbe, Probe
+from fracture.data.audit.image import Image
 from fracture.data.audit.judge import judge
-from fracture.data.audit.report import AuditReport, Check, Image
+from fracture.data.audit.report import AuditReport, Check
 from fracture.data.manifest import Manifest, Row, read_csv
 from fracture.data.near_duplicates.pairs import NearPair, NearPairs
 from fracture.errors import DataError

@@ -1,7 +1,7 @@
 """Auditing a manifest: opens the files, searches near-duplicates, probes the sources, and asks the judge."""
 
 import json
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +10,10 @@ import numpy as np
 from fracture.data.audit import confound, traits
 from fracture.data.audit.config import AuditConfig
 from fracture.data.audit.distributions import BLANK_SPREAD, SHARE_GAP, TINY_SIDE
-from fracture.data.audit.judge import PairLike, judge
+from fracture.data.audit.image import Image
+from fracture.data.audit.judge import judge, relatives
 from fracture.data.audit.page import render
-from fracture.data.audit.report import AuditReport, Image
+from fracture.data.audit.report import AuditReport
 from fracture.data.exclusions import reasons
 from fracture.data.groups import merge
 from fracture.data.handmade import read_manifest
@@ -63,7 +64,10 @@ def audit_manifest(
     near = near_duplicates(files, cache_dir, workers, progress) if config.near_duplicates else NearPairs.none()
     near = _patients_known(near.renumbered(readable), manifest)
     probe = _probe(images, inspections, near.duplicates, readable) if config.probe else confound.Probe()
-    rows = (row if row.sha256 else _hashed(row, found) for row, found in zip(manifest.rows, inspections, strict=True))
+    rows = (
+        row if row.sha256 else replace(row, sha256=found.sha256)
+        for row, found in zip(manifest.rows, inspections, strict=True)
+    )
     digest = manifest.with_rows(rows).digest()
     limits = {
         "near_duplicate": near.threshold, "review": near.review_threshold, "probe_auc": confound.THRESHOLD,
@@ -151,21 +155,11 @@ def _image(row: Row, group: str, found: Inspection) -> Image:
     )  # fmt: skip
 
 
-def _hashed(row: Row, found: Inspection) -> Row:
-    return replace(row, sha256=found.sha256)
-
-
 def _probe(
-    images: list[Image], inspections: list[Inspection], duplicates: tuple[PairLike, ...], readable: list[int]
+    images: list[Image], inspections: list[Inspection], duplicates: tuple[NearPair, ...], readable: list[int]
 ) -> confound.Probe:
     """Probe the readable images; relatives count as one group, else they would tell the folds' secrets."""
-    keys: list[list[Hashable]] = [[("group", image.group)] if image.group else [] for image in images]
-    for i in readable:
-        keys[i].append(("bytes", images[i].sha256))
-    for number, pair in enumerate(duplicates):
-        keys[pair.first].append(("pair", number))
-        keys[pair.second].append(("pair", number))
-    groups = merge(keys)
+    groups = relatives(images, duplicates)
     values = np.array([inspections[i].traits for i in readable], np.float32).reshape(len(readable), len(traits.NAMES))
     families = {family: traits.columns(family) for family in traits.FAMILIES}
     return confound.probe(values, families, [images[i].label for i in readable], [groups[i] for i in readable])

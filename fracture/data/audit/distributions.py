@@ -5,35 +5,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import quantiles
-from typing import Protocol
 
+from fracture.data.audit.image import Image
 from fracture.data.manifest import SPLITS
 
 BLANK_SPREAD = 3.0  # grey levels; the palest radiograph of FracAtlas has more than three times as much
 TINY_SIDE = 64  # pixels; a fracture line is not visible in less
 SHARE_GAP = 0.10  # a class may be that much more frequent in one split than in another
 FENCE = 3.0  # Tukey's far-out fence in interquartile ranges, on log2 of the pixel count
-
-
-class ImageLike(Protocol):
-    """The values of an image that are described; see `fracture.data.audit.Image`."""
-
-    @property
-    def path(self) -> str: ...  # noqa: D102
-    @property
-    def label(self) -> str: ...  # noqa: D102
-    @property
-    def split(self) -> str: ...  # noqa: D102
-    @property
-    def source(self) -> str: ...  # noqa: D102
-    @property
-    def width(self) -> int: ...  # noqa: D102
-    @property
-    def height(self) -> int: ...  # noqa: D102
-    @property
-    def spread(self) -> float: ...  # noqa: D102
-    @property
-    def error(self) -> str: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -57,7 +36,7 @@ class Distributions:
     warnings: tuple[str, ...]
 
 
-def describe(images: Sequence[ImageLike]) -> Distributions:
+def describe(images: Sequence[Image]) -> Distributions:
     """Describe the images; unreadable ones count as labels but have no size."""
     labels = _table([(image.split or "unsplit", image.label) for image in images])
     sources = _table([(image.source or "unknown", image.label) for image in images])
@@ -84,7 +63,7 @@ def _table(pairs: Sequence[tuple[str, str]]) -> dict[str, dict[str, int]]:
     return {row: {column: counts[row, column] for column in columns} for row in rows}
 
 
-def _sides(images: Sequence[ImageLike]) -> dict[str, tuple[int, int]]:
+def _sides(images: Sequence[Image]) -> dict[str, tuple[int, int]]:
     found: dict[str, tuple[int, int]] = {}
     for split in dict.fromkeys(image.split or "unsplit" for image in images):
         held = [image for image in images if (image.split or "unsplit") == split]
@@ -96,7 +75,7 @@ def _median(values: list[int]) -> int:
     return sorted(values)[len(values) // 2]
 
 
-def _outliers(images: Sequence[ImageLike]) -> tuple[str, ...]:
+def _outliers(images: Sequence[Image]) -> tuple[str, ...]:
     """Images whose pixel count lies beyond Tukey's far-out fences (Tukey 1977), at least a factor of 8 off."""
     if len(images) < 20:
         return ()

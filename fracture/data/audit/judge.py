@@ -4,30 +4,18 @@ Seven questions, numbered as in docs/audit.md. Leakage (2, 3, 4) refuses trainin
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
 
 from fracture.data.audit.confound import Probe
 from fracture.data.audit.distributions import Distributions, describe
-from fracture.data.audit.report import AuditReport, Check, Evidence, Image, Inflation
+from fracture.data.audit.image import Image
+from fracture.data.audit.report import AuditReport, Check, Evidence, Inflation
 from fracture.data.groups import grouped, merge
+from fracture.data.near_duplicates.pairs import NearPair
 from fracture.evidence import wilson
 
 
-class PairLike(Protocol):
-    """Two images that are one: positions in the list of images, similarity, and how one became the other."""
-
-    @property
-    def first(self) -> int: ...  # noqa: D102
-    @property
-    def second(self) -> int: ...  # noqa: D102
-    @property
-    def score(self) -> float: ...  # noqa: D102
-    @property
-    def transform(self) -> Any: ...  # noqa: D102
-
-
 def judge(
-    name: str, digest: str, images: Sequence[Image], duplicates: Sequence[PairLike] | None, review: Sequence[PairLike],
+    name: str, digest: str, images: Sequence[Image], duplicates: Sequence[NearPair] | None, review: Sequence[NearPair],
     probe: Probe, thresholds: Mapping[str, float], featureless: int = 0, patients_ignored: bool = False,
 ) -> AuditReport:  # fmt: skip
     """Answer the eight questions.
@@ -56,7 +44,7 @@ def judge(
         _check_labels(images, same, near),
         _check_source(probe),
         _check_distributions(distributions),
-        _check_inflation(inflation := _inflations(images, [*same, *near])),
+        _check_inflation(inflation := _inflations(images, duplicates or ())),
         _check_readable(images),
     )
     return AuditReport(name, digest, tuple(images), checks, probe, distributions, inflation, thresholds)
@@ -72,8 +60,8 @@ def _same_bytes(images: Sequence[Image]) -> list[Evidence]:
     return pairs
 
 
-def _evidence(pair: PairLike, kind: str) -> Evidence:
-    return Evidence(pair.first, pair.second, kind, float(pair.score), str(pair.transform))
+def _evidence(pair: NearPair, kind: str) -> Evidence:
+    return Evidence(pair.first, pair.second, kind, pair.score, pair.transform)
 
 
 def _pairs(n: int, kind: str = "") -> str:
@@ -170,17 +158,22 @@ def _check_distributions(distributions: Distributions) -> Check:
     return Check(6, name, title, "ok", sentence)
 
 
-def _inflations(images: Sequence[Image], pairs: Sequence[Evidence]) -> tuple[Inflation, ...]:
-    """Relatives are images of one group, the same bytes or near-duplicates, directly or through others."""
-    keys: list[list[tuple[str, object]]] = [[("group", image.group)] if image.group else [] for image in images]
-    for number, pair in enumerate(pairs):
-        keys[pair.first].append(("pair", number))
-        keys[pair.second].append(("pair", number))
-    families = merge(keys)
-    trained = {family for family, image in zip(families, images, strict=True) if image.split == "train"}
+def relatives(images: Sequence[Image], duplicates: Sequence[NearPair]) -> list[int]:
+    """The family of each image: those of one group, the same bytes or near-duplicates, directly or through others."""
+    keys = [[pair for pair in (("group", one.group), ("bytes", one.sha256)) if pair[1]] for one in images]
+    for number, pair in enumerate(duplicates):
+        keys[pair.first].append(("pair", str(number)))
+        keys[pair.second].append(("pair", str(number)))
+    return merge(keys)
+
+
+def _inflations(images: Sequence[Image], duplicates: Sequence[NearPair]) -> tuple[Inflation, ...]:
+    """How many images of each split have a relative in training."""
+    numbers = relatives(images, duplicates)
+    trained = {family for family, image in zip(numbers, images, strict=True) if image.split == "train"}
     found = []
     for split in ("val", "test"):
-        held = [family for family, image in zip(families, images, strict=True) if image.split == split]
+        held = [family for family, image in zip(numbers, images, strict=True) if image.split == split]
         if held:
             related = sum(family in trained for family in held)
             share = related / len(held)
