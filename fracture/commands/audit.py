@@ -15,7 +15,7 @@ from fracture.progress import Terminal
 from fracture.runs import attached
 
 if TYPE_CHECKING:
-    from fracture.data.inspection.inspect import Progress
+    from fracture.data.contents import Progress
     from fracture.data.manifest import Manifest
 
 _PATH = click.Path(path_type=Path)

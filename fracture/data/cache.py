@@ -10,8 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy.typing as npt
 import platformdirs
 from filelock import FileLock
 
+from fracture.data.contents import Progress, in_threads, sha256_of
 from fracture.data.images import PREPROCESSING_VERSION, ImageError, decode, letterbox
 from fracture.failures import is_machine, require_space
 from fracture.files import expanded
@@ -28,7 +28,6 @@ from fracture.files import expanded
 _OWN = ("images", "demo", "near", "archives", "signatures*", "inspections*", "timings.json", "memory")
 _ATTEMPTS = 3  # at what another process may delete meanwhile
 _ARRAY, _INDEX = "images.npy", "index.json"
-Progress = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
 
 
 @dataclass(frozen=True)
@@ -154,20 +153,14 @@ def _hash_files(paths: Sequence[Path], report: Progress) -> tuple[list[str], dic
 
     def digest(path: Path) -> str:
         try:
-            with path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+            return sha256_of(path)
         except OSError as error:
             if is_machine(error):
                 raise
             missing[path] = error.strerror or str(error)
             return ""
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        digests = []
-        for done, value in enumerate(pool.map(digest, paths), start=1):
-            digests.append(value)
-            report("reading", done, len(paths))
-    return digests, missing
+    return in_threads(digest, paths, os.cpu_count(), lambda done: report("reading", done, len(paths))), missing
 
 
 def _undecodable(paths: Sequence[Path], report: Progress) -> dict[Path, str]:
@@ -192,8 +185,7 @@ def _is_whole(entry: Path, count: int, size: int) -> bool:
     """Whether the entry's array is the one that was written; a damaged entry counts as none."""
     try:
         index = json.loads((entry / _INDEX).read_text())
-        with (entry / _ARRAY).open("rb") as file:
-            same = hashlib.file_digest(file, "sha256").hexdigest() == index["sha256"]
+        same = sha256_of(entry / _ARRAY) == index["sha256"]
         return bool(same and index["shape"] == [count, size, size])
     except (OSError, ValueError, KeyError, TypeError):
         return False
@@ -248,9 +240,8 @@ def _decode_into(array: npt.NDArray[np.uint8], paths: Sequence[Path], size: int,
                 raise
             reasons[path] = str(error)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes and resizes outside the interpreter lock
-        for done, _ in enumerate(pool.map(one, enumerate(paths)), start=1):
-            report("decoding", done, len(paths))
+    # Pillow decodes and resizes outside the interpreter lock
+    in_threads(one, enumerate(paths), os.cpu_count(), lambda done: report("decoding", done, len(paths)))
     return reasons
 
 

@@ -2,7 +2,7 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,16 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from fracture.data import cache, demo
+from fracture.data.contents import Progress
 from fracture.data.folders import LAYOUTS, read_folder
 from fracture.data.handmade import read_manifest
+from fracture.data.listing import first
 from fracture.data.manifest import SPLITS, Manifest, Row, read_csv
 from fracture.data.prepare.label_files import how_to_convert
 from fracture.data.split import assign
 from fracture.errors import DataError
 from fracture.files import expanded
-
-_SHOWN = 20  # problems of one kind listed by name
-
 
 Indices = npt.NDArray[np.int64]
 
@@ -74,7 +73,7 @@ def open_dataset(
     source: Source,
     size: int,
     cache_dir: Path,
-    progress: cache.Progress | None = None,
+    progress: Progress | None = None,
     splits: Collection[str] = SPLITS,
 ) -> Dataset:
     """Read, split, check and decode a data set.
@@ -92,23 +91,17 @@ def open_dataset(
     problems: list[str] = []
     manifest = split(read(source, cache_dir, problems, progress), source, problems)
     manifest = manifest.with_rows(row for row in manifest.rows if row.split in splits or not row.split)
-    dataset = _load(manifest, size, cache_dir, problems, progress)
-    if problems or dataset is None:
-        raise DataError(problems, _way_out(source))
-    return dataset
+    return _load(manifest, source, size, cache_dir, problems, progress)
 
 
-def open_images(source: Source, size: int, cache_dir: Path, progress: cache.Progress | None = None) -> Dataset:
+def open_images(source: Source, size: int, cache_dir: Path, progress: Progress | None = None) -> Dataset:
     """Read and decode a data set as it is, whatever its splits and however many classes it holds.
 
     Raises:
         DataError: nothing there, a wrong layout, unreadable files: every problem at once.
     """
     problems: list[str] = []
-    dataset = _load(read(source, cache_dir, problems, progress), size, cache_dir, problems, progress)
-    if problems or dataset is None:
-        raise DataError(problems, _way_out(source))
-    return dataset
+    return _load(read(source, cache_dir, problems, progress), source, size, cache_dir, problems, progress)
 
 
 def _way_out(source: Source) -> str:
@@ -121,13 +114,13 @@ def _way_out(source: Source) -> str:
     )
 
 
-def resized(dataset: Dataset, size: int, cache_dir: Path, progress: cache.Progress | None = None) -> Dataset:
+def resized(dataset: Dataset, size: int, cache_dir: Path, progress: Progress | None = None) -> Dataset:
     """The same images decoded to squares of another side."""
     paths = [row.path for row in dataset.manifest.rows]
     return replace(dataset, cached=cache.open_cache(paths, size, cache_dir, progress))
 
 
-def read(source: Source, cache_dir: Path, problems: list[str], progress: cache.Progress | None = None) -> Manifest:
+def read(source: Source, cache_dir: Path, problems: list[str], progress: Progress | None = None) -> Manifest:
     """The manifest of ``demo``, of a folder of classes, or of a manifest CSV, as yet unsplit where it names no splits.
 
     Raises:
@@ -164,13 +157,19 @@ def split(manifest: Manifest, source: Source, problems: list[str]) -> Manifest:
 
 
 def _load(
-    manifest: Manifest, size: int, cache_dir: Path, problems: list[str], progress: cache.Progress | None
-) -> Dataset | None:
+    manifest: Manifest, source: Source, size: int, cache_dir: Path, problems: list[str], progress: Progress | None
+) -> Dataset:
+    """The decoded images of a manifest, in the order of their contents.
+
+    Raises:
+        DataError: there are problems already, or files that cannot be decoded.
+    """
     try:
         cached = cache.open_cache([row.path for row in manifest.rows], size, cache_dir, progress)
     except cache.UnreadableImagesError as error:
-        problems += _first(f"{path}: {reason}" for path, reason in sorted(error.reasons.items()))
-        return None
+        problems += first(f"{path}: {reason}" for path, reason in sorted(error.reasons.items()))
+    if problems:
+        raise DataError(problems, _way_out(source))
     rows = [replace(row, sha256=digest) for row, digest in zip(manifest.rows, cached.sha256, strict=True)]
     # by content: data of the same digest gives the same batches, however its rows are sorted and its files are named
     order = sorted(range(len(rows)), key=lambda i: (rows[i].sha256, rows[i].label, rows[i].split))
@@ -179,7 +178,7 @@ def _load(
     return Dataset(manifest, np.array([place[row.label] for row in manifest.rows], np.int64), cached.reordered(order))
 
 
-def _read_demo(source: Source, cache_dir: Path, progress: cache.Progress | None) -> Manifest:
+def _read_demo(source: Source, cache_dir: Path, progress: Progress | None) -> Manifest:
     images = source.demo_images
     folder = cache_dir / "demo" / f"v{demo.VERSION}-seed{source.seed}-{images}"
     report = (lambda done: progress("rendering", done, images)) if progress else None
@@ -218,8 +217,3 @@ def _split_problems(manifest: Manifest) -> list[str]:
         if missing:
             problems.append(f"{name}: no image of {', '.join(missing)}")
     return problems
-
-
-def _first(problems: Iterable[str]) -> list[str]:
-    listed = list(problems)
-    return listed[:_SHOWN] + ([f"... and {len(listed) - _SHOWN} more"] if len(listed) > _SHOWN else [])

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fracture.data.groups import grouped
+from fracture.data.listing import first
 from fracture.data.tables import UNSEEN, open_table, plain
 from fracture.errors import DataError
 from fracture.files import as_text, expanded, is_text
@@ -161,20 +162,19 @@ def read_csv(path: Path) -> Manifest:
     if not rows:
         problems.append(f"{path}: has no row")
     if problems:
-        more = [f"... and {len(problems) - 20} more"] if len(problems) > 20 else []
-        raise DataError(problems[:20] + more)
+        raise DataError(first(problems))
     return Manifest(path.stem, root, tuple(rows), synthetic=all(row.source == "synthetic" for row in rows))
 
 
 def write_csv(manifest: Manifest, path: Path) -> None:
     """Write the manifest as CSV, paths relative to the CSV's folder where they lie below it."""
-    root = path.resolve().parent
+    manifest = replace(manifest, root=path.resolve().parent)
     names = list(dict.fromkeys(name for row in manifest.rows for name in row.extra))
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([*COLUMNS, *names])
         for row in manifest.rows:
-            place = (row.path.relative_to(root) if row.path.is_relative_to(root) else row.path).as_posix()
+            place = manifest.relative(row)
             place = place if place == place.lstrip(UNSEEN) else f"./{place}"  # a blank in front of a cell would be lost
             writer.writerow([place, *(getattr(row, c) for c in COLUMNS[1:]), *(row.extra.get(n, "") for n in names)])
 

@@ -6,29 +6,16 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from fracture.data.dicom_header import HEAD, is_dicom
 from fracture.data.exclusions import Exclusion
 from fracture.data.formats import SUFFIXES, why_unread
-from fracture.data.images import is_dicom
 from fracture.data.tables import UNSEEN
 from fracture.files import as_text, is_text
 
 LABEL_FILES = (
-    ".csv",
-    ".tsv",
-    ".json",
-    ".jsonl",
-    ".ndjson",
-    ".manifest",
-    ".xml",
-    ".txt",
-    ".yaml",
-    ".yml",
-    ".names",
-    ".labels",
-    ".xlsx",
-    ".xls",
-    ".parquet",
-)
+    ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".manifest", ".xml", ".txt", ".yaml", ".yml", ".names", ".labels",
+    ".xlsx", ".xls", ".parquet",
+)  # fmt: skip
 _SKIPPED_FOLDERS = ("__MACOSX", "__pycache__", "$RECYCLE.BIN", "System Volume Information", "@eaDir")
 _DRAWN_FOLDER = re.compile(  # pictures made of radiographs
     r"masks?|segmentations?|seg|labels?|annotations?|heat[ _-]?maps?|overlays?|grad-?cams?|thumbnails?|thumbs?"
@@ -42,7 +29,6 @@ _DRAWN_FILE = re.compile(
 _NO_IMAGES = (".py", ".md", ".pdf", ".html", ".htm", ".db", ".ini", ".npy", ".zip", ".pth", ".log")  # not opened
 _NAME = "its name is not valid UTF-8, or holds a line break or another character that is not shown: rename it"
 _BLANK = "its name ends in a blank, which no table keeps: rename it"
-_HEAD = 256  # bytes that tell a DICOM file
 _MARKS = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ")  # PNG, JPEG, TIFF, JPEG 2000
 
 
@@ -155,7 +141,7 @@ def _has_mark(place: str, further: tuple[bytes, ...]) -> bool:
         return False
     try:
         with open(place, "rb") as file:  # noqa: PTH123
-            head = file.read(_HEAD)
+            head = file.read(HEAD)
             return is_dicom(head) or head.startswith(further)
     except OSError:
         return False

@@ -14,10 +14,11 @@ from fracture.data.audit.image import Image
 from fracture.data.audit.judge import judge, relatives
 from fracture.data.audit.page import render
 from fracture.data.audit.report import AuditReport
+from fracture.data.contents import Progress
 from fracture.data.exclusions import reasons
 from fracture.data.groups import merge
 from fracture.data.handmade import read_manifest
-from fracture.data.inspection.inspect import Progress, inspect
+from fracture.data.inspection.inspect import inspect
 from fracture.data.inspection.inspected import Inspection
 from fracture.data.inspection.pool import workers_of
 from fracture.data.manifest import Manifest, Row

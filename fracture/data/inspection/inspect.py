@@ -8,8 +8,7 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import cv2
 import numpy as np
 
 from fracture.data.audit import traits
+from fracture.data.contents import Progress, in_threads, sha256_of
 from fracture.data.images import Grey, ImageError, decode
 from fracture.data.inspection.identity import identify
 from fracture.data.inspection.inspected import Inspection
@@ -26,7 +26,6 @@ from fracture.data.near_duplicates.signatures import Signature, signature
 from fracture.data.near_duplicates.store import SignatureStore
 from fracture.failures import is_machine
 
-Progress = Callable[[str, int, int], None]
 MAX_BYTES = 1 << 29  # half a GiB: no radiograph is larger
 _AT_ONCE = 500  # signatures written together
 
@@ -132,19 +131,13 @@ def _digests(paths: Sequence[Path], report: Progress) -> list[str]:
                 return "!not a regular file"  # a pipe would never end
             if state.st_size > MAX_BYTES:
                 return f"!larger than {MAX_BYTES >> 20} MiB"
-            with path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+            return sha256_of(path)
         except OSError as error:
             if is_machine(error):
                 raise
             return f"!{error.strerror or error}"
 
-    with ThreadPoolExecutor(4) as pool:
-        digests = []
-        for done, value in enumerate(pool.map(digest, paths), start=1):
-            digests.append(value)
-            report("reading", done, len(paths))
-    return digests
+    return in_threads(digest, paths, 4, lambda done: report("reading", done, len(paths)))
 
 
 def _crashed(path: Path) -> tuple[Inspection, None]:

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from fracture.data.contents import Progress
 from fracture.data.images import decode
-from fracture.data.inspection.inspect import Progress
 from fracture.data.inspection.pool import each
 from fracture.data.near_duplicates import candidates, duplicates, signatures, verification
 from fracture.data.near_duplicates.store import SignatureStore

@@ -4,7 +4,6 @@ Only images and files that may hold labels are unpacked. Sizes are counted while
 is not believed.
 """
 
-import hashlib
 import json
 import shutil
 import stat
@@ -19,6 +18,7 @@ from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from fracture.data.contents import Progress, sha256_of
 from fracture.data.exclusions import Exclusion
 from fracture.data.formats import SUFFIXES, why_unread
 from fracture.data.trees import LABEL_FILES
@@ -35,7 +35,6 @@ _BROKEN = (
 )  # fmt: skip
 _LEFT_OUT = ".left-out.json"  # written last: a folder that holds it is whole
 _VERSION = "v2"  # of what is unpacked; a folder that an older version has unpacked stays for its manifests
-Report = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith(ENDINGS)
 
 
-def extract(path: Path, into: Path, report: Report | None = None) -> Unpacked:
+def extract(path: Path, into: Path, report: Progress | None = None) -> Unpacked:
     """Unpack images and label files of an archive into a folder below ``into`` that carries the archive's digest.
 
     An archive that was unpacked there before is not unpacked again.
@@ -76,8 +75,7 @@ def extract(path: Path, into: Path, report: Report | None = None) -> Unpacked:
     """
     try:
         packed = path.stat().st_size
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
+        digest = sha256_of(path)[:12]
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     folder = into / f"{_stem(path)}-{digest}-{_VERSION}"
@@ -108,7 +106,7 @@ def _why(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else "") or str(error) or "it is damaged"
 
 
-def _unpack(path: Path, folder: Path, budget: int, unpacked: Unpacked, report: Report | None) -> None:
+def _unpack(path: Path, folder: Path, budget: int, unpacked: Unpacked, report: Progress | None) -> None:
     """Check every member and write those that are wanted."""
     left = budget
     for count, member in enumerate(_members(path), start=1):

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from fracture.allowed_values import nearest
 from fracture.data.inspection.inspected import Inspection
+from fracture.data.listing import first
 from fracture.data.prepare import reviewed
 from fracture.data.prepare.records import Record
 from fracture.data.prepare.reviewed import Reviewed
@@ -14,7 +15,6 @@ from fracture.errors import ConfigError, DataError
 from fracture.files import expanded
 
 BEFORE = "label_before"  # column of the manifest: what an image's label was where it was corrected
-_SHOWN = 20
 
 Opened = tuple[Record, Inspection]
 
@@ -73,8 +73,7 @@ def _labels(corrections: Sequence[Reviewed], opened: Sequence[Opened], path: Pat
         elif found.setdefault(digest := next(iter(digests)), one.label) != one.label:
             problems.append(f"{one.where}: {one.path} is corrected to {found[digest]} and to {one.label}")
     if problems:
-        more = [f"... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
-        raise DataError(problems[:_SHOWN] + more, "Paths are whole ones, or the end of one that no other image has.")
+        raise DataError(first(problems), "Paths are whole ones, or the end of one that no other image has.")
     return found
 
 

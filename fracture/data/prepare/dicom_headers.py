@@ -1,12 +1,11 @@
 """What the headers of DICOM files say that a table of a RIS or PACS may name images by."""
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from fracture.data.contents import Progress, in_threads
 from fracture.data.dicom import read_header
 from fracture.data.inspection.identity import is_placeholder
-from fracture.data.inspection.inspect import Progress
 from fracture.data.pixels import ImageError
 from fracture.data.trees import Tree
 
@@ -44,9 +43,6 @@ def read_headers(tree: Tree, report: Progress) -> tuple[list[Header], list[str]]
             tags[PATIENT] = ""
         return Header(str(path), tags)
 
-    found = []
-    with ThreadPoolExecutor(4) as pool:  # folders of a network answer late
-        for done, one in enumerate(pool.map(read, tree.images), start=1):
-            found.append(one)
-            report("reading headers", done, len(tree.images))
+    # folders of a network answer late
+    found = in_threads(read, tree.images, 4, lambda done: report("reading headers", done, len(tree.images)))
     return [one for one in found if isinstance(one, Header)], [one for one in found if isinstance(one, str)]

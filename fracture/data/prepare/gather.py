@@ -7,9 +7,9 @@ from pathlib import Path
 
 from fracture.allowed_values import nearest
 from fracture.data.class_names import MAX_CLASSES, named_twice
+from fracture.data.contents import Progress
 from fracture.data.exclusions import Exclusion
 from fracture.data.handmade import read_manifest
-from fracture.data.inspection.inspect import Progress
 from fracture.data.originals import originals
 from fracture.data.prepare.archives import ENDINGS, extract, is_archive
 from fracture.data.prepare.cells import doubt_note

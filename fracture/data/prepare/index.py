@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
-from fracture.data.inspection.inspect import Progress
+from fracture.data.contents import Progress
 from fracture.data.names import Names, agreeing
 from fracture.data.originals import stem_of
 from fracture.data.prepare.cells import names_in

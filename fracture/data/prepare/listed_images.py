@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from fracture.data.listing import first
 from fracture.data.manifest import STUDY
 from fracture.data.prepare.columns import Columns, find_columns
 from fracture.data.prepare.index import FileIndex
@@ -68,5 +69,5 @@ def _found(path: Path) -> tuple[Columns, list[tuple[Row, list[Path]]]]:
             named = "" if columns.tagged else f" {columns.path(row)[:300]}"
             problems.append(f"{path}:{number}{named}: {place.problem}")
     if problems:
-        raise DataError(problems[:20] + ([f"... and {len(problems) - 20} more"] if len(problems) > 20 else []))
+        raise DataError(first(problems))
     return columns, found

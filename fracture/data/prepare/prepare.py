@@ -11,9 +11,10 @@ from typing import Any
 
 from fracture.data.annotations.shares import Unusable
 from fracture.data.cache import folder_of
+from fracture.data.contents import Progress
 from fracture.data.exclusions import Exclusion, reasons, write_exclusions
 from fracture.data.groups import grouped, merge
-from fracture.data.inspection.inspect import Progress, inspect
+from fracture.data.inspection.inspect import inspect
 from fracture.data.inspection.inspected import Inspection
 from fracture.data.inspection.pool import workers_of
 from fracture.data.manifest import Manifest, Row, study_of, write_csv
