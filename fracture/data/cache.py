@@ -23,7 +23,7 @@ from filelock import FileLock
 from fracture.data.contents import Progress, in_threads, sha256_of
 from fracture.data.images import PREPROCESSING_VERSION, ImageError, decode, letterbox
 from fracture.failures import is_machine, require_space
-from fracture.files import expanded
+from fracture.files import expanded, write_json
 
 _OWN = ("images", "demo", "near", "archives", "signatures*", "inspections*", "timings.json", "memory")
 _ATTEMPTS = 3  # at what another process may delete meanwhile
@@ -250,7 +250,4 @@ def _seal(work: Path, shape: list[int]) -> None:
     with (work / _ARRAY).open("rb") as file:
         os.fsync(file.fileno())
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    with (work / _INDEX).open("w") as file:
-        json.dump({"sha256": digest, "shape": shape}, file)
-        file.flush()
-        os.fsync(file.fileno())
+    write_json(work / _INDEX, {"sha256": digest, "shape": shape})

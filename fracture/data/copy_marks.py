@@ -90,6 +90,14 @@ class Reduced:
 def reduce(stem: str, known: frozenset[str] = frozenset(), dated: bool = False, only_sure: bool = False) -> Reduced:
     """The stem without its marks, which are taken off one after the other.
 
+    Those of Roboflow, Augmentor, Label Studio, Keras, albumentations, imgaug, OpenCV and image editors are known.
+    Keras's two numbers may as well be a patient and a view, so they are taken off only where a file beside this one has
+    the shorter name; so are sizes, numbers in parentheses, and a unique id where what is left is no name of one image,
+    as ``wrist`` or ``image1``. Dates are no marks.
+
+    >>> reduce("12_rotate_15_brightness").name
+    '12'
+
     Args:
         stem: of a file's name.
         known: the stems of the files beside it.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -23,7 +22,7 @@ from fracture.data.phantom.patient import draw_patient
 from fracture.data.phantom.view import draw_view
 from fracture.errors import ConfigError, DataError
 from fracture.failures import require_space
-from fracture.files import located
+from fracture.files import located, replacing, write_json
 
 VERSION: int = 1
 CLASSES: tuple[str, ...] = ("comminuted_fracture", "no_fracture", "simple_fracture")
@@ -146,7 +145,7 @@ def _build(folder: Path, record: Record, progress: Callable[[int], None] | None)
         with located(folder):
             rows = _write_images(work, int(record["seed"]), int(record["images"]), progress)
             _write_manifest(work / "manifest.csv", rows)
-            _write_flushed(work / RECORD, json.dumps(record, indent=1) + "\n")
+            write_json(work / RECORD, record)
         if folder.exists():
             folder.rename(damaged)
         work.rename(folder)
@@ -199,17 +198,5 @@ def _write_patient(folder: Path, seed: int, patient: int, views: int) -> list[li
 
 def _write_manifest(path: Path, rows: list[list[str]]) -> None:
     """The manifest as UTF-8 CSV, on disk when this returns."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(rows)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _write_flushed(path: Path, text: str) -> None:
-    """Write text and wait until it is on disk."""
-    with path.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])

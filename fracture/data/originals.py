@@ -49,27 +49,6 @@ def roboflow_names(path: str) -> list[str]:
     return [name, *([f"{name}.{found[1]}"] if found and found[1] else [])] if name else []
 
 
-def original_stem(stem: str, known: frozenset[str] = frozenset(), dated: bool = False) -> str:
-    """The stem of the original image: every known mark of a tool is taken off, one after the other.
-
-    Roboflow, Augmentor, Label Studio, Keras, and the words that people give to copies made by albumentations, imgaug,
-    OpenCV and image editors are known. Keras's two numbers may as well be a patient and a view, so they are taken off
-    only where the shorter stem is in ``known``, the stems of the files beside this one; so are sizes, and numbers in
-    parentheses, and a unique id where what is left is no name of one image, as ``wrist`` or ``image1``. Dates are no
-    marks; ``dated`` says that ``aug`` is August.
-
-    >>> original_stem("764_Simple Bone Fracture_flip_vertical")
-    '764_Simple Bone Fracture'
-    >>> original_stem("12_rotate_15_brightness")
-    '12'
-    >>> original_stem("images94_jpg.rf.1be75680f0289a4d2bcc8d0c112a3453")
-    'images94'
-    >>> original_stem("2021-Aug-03")
-    '2021-Aug-03'
-    """
-    return reduce(stem, known, dated).name
-
-
 def originals(files: Sequence[tuple[str, str, str]], believe: bool = False) -> list[Original]:
     """The original image of each file.
 

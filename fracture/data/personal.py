@@ -34,7 +34,7 @@ def personal_columns(names: Iterable[str], rows: Rows) -> list[str]:
     """The columns that may identify a person, but for those that say the study and the boxes."""
     return [
         name for name in names
-        if plain(name) not in {*STUDY, "boxes"} and (_is_named_so(name) or _is_free_text(name, rows))
+        if plain(name) not in {*STUDY, "boxes"} and (_NAMED.fullmatch(_letters(name)) or _is_free_text(name, rows))
     ]  # fmt: skip
 
 
@@ -46,10 +46,6 @@ def not_kept(columns: Sequence[str]) -> str:
 def is_name(identifier: str) -> bool:
     """Whether an identifier may be the name of a person: two words or more, of letters only."""
     return _PERSON.fullmatch(identifier.strip()) is not None
-
-
-def _is_named_so(name: str) -> bool:
-    return _NAMED.fullmatch(_letters(name)) is not None
 
 
 def _letters(name: str) -> str:

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fracture.data.copy_marks import is_augmentation_word
+from fracture.data.copy_marks import is_augmentation_word, reduce
 from fracture.data.groups import merge
-from fracture.data.originals import original_stem, originals
+from fracture.data.originals import originals
 
 HEX32 = "1be75680f0289a4d2bcc8d0c112a3453"
 UUID = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
@@ -52,12 +52,12 @@ UUID = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
     ],
 )
 def test_original_stem(stem: str, original: str) -> None:
-    assert original_stem(stem) == original
+    assert reduce(stem).name == original
 
 
 def test_numbers_of_keras_are_taken_off_only_beside_the_original() -> None:
-    assert original_stem("IMG001_0_4821", frozenset({"IMG001"})) == "IMG001"
-    assert original_stem("IMG001_0_4821") == "IMG001_0_4821"
+    assert reduce("IMG001_0_4821", frozenset({"IMG001"})).name == "IMG001"
+    assert reduce("IMG001_0_4821").name == "IMG001_0_4821"
 
 
 @given(
@@ -67,11 +67,11 @@ def test_numbers_of_keras_are_taken_off_only_beside_the_original() -> None:
     ),
 )
 def test_a_stem_is_never_emptied_and_copies_of_copies_meet(name: str, suffixes: list[str]) -> None:
-    once = original_stem(name)
+    once = reduce(name).name
     assert once
-    assert original_stem(once) == once
+    assert reduce(once).name == once
     marks = [s for s in suffixes if s != " (copy)"]
-    assert original_stem("IMG7777777" + "".join(marks)) == "IMG7777777"
+    assert reduce("IMG7777777" + "".join(marks)).name == "IMG7777777"
 
 
 def test_numbers_that_start_anew_in_every_split_do_not_link() -> None:

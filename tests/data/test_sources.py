@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fracture.data.originals import original_stem
+from fracture.data.copy_marks import reduce
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.patient_names import patients_in_names, proposal
 from fracture.data.prepare.prepare import Prepared, prepare
@@ -180,4 +180,4 @@ def test_what_may_be_patients_is_proposed(name: str, tmp_path: Path) -> None:
 )
 def test_what_is_no_patients_is_not_proposed(name: str) -> None:
     paths = [name.format(i, i % 4) for i in range(N)]
-    assert not proposal(paths, [original_stem(path.removesuffix(".png")) for path in paths])
+    assert not proposal(paths, [reduce(path.removesuffix(".png")).name for path in paths])

@@ -15,7 +15,6 @@ from fracture.data.annotations.annotated import Annotated, Draft, read_each
 from fracture.data.annotations.files import MIB, Unreadable, read_json
 from fracture.data.annotations.matching import Images, Match, splits_in
 from fracture.data.annotations.shares import Edges, Unusable, around, class_name, from_pixels, number, short
-from fracture.data.boxes import Box
 
 KIND = "COCO"
 _LIMIT = 512 * MIB  # COCO's own training set of 118,287 images has 450
@@ -72,7 +71,7 @@ def _read_content(content: Mapping[str, object], file: str, images: Images, draf
             continue
         try:
             label = _label(one, names)
-            draft.add(file, image.path, label, _box(one, label, image))
+            draft.add(file, image.path, label, from_pixels(label, _edges(one), image.width, image.height))
         except Unusable as error:
             draft.problem(file, f"{error} (annotation {short(one.get('id'))} of {image.path})", images=[image.path])
 
@@ -122,12 +121,8 @@ def _label(one: Mapping[str, object], names: Mapping[str, str]) -> str:
     return names[key]
 
 
-def _box(one: Mapping[str, object], label: str, image: _Image) -> Box:
-    """The annotation's box, or the one around its polygons; crowds count as other annotations do."""
-    return from_pixels(label, _edges(one), image.width, image.height)
-
-
 def _edges(one: Mapping[str, object]) -> Edges:
+    """Those of the annotation's box, or of its polygons; crowds count as other annotations do."""
     box, polygons = one.get("bbox"), one.get("segmentation")
     if isinstance(box, list) and any(box):
         if len(box) != 4:

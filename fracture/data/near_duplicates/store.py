@@ -39,10 +39,6 @@ class SignatureStore:
         """Close the file; the store cannot be used after."""
         self._connection.close()
 
-    def get(self, digest: str) -> Signature | None:
-        """Return the signature of a file by its hash, None where there is none that can be read."""
-        return self.get_many([digest]).get(digest)
-
     def put(self, digest: str, signature: Signature) -> None:
         """Keep a signature; one that is there already is replaced."""
         self.put_many({digest: signature})
