@@ -81,7 +81,8 @@ def _traits(answers: Sequence[Predictions], paths: Sequence[Path], chosen: Seque
     """Traits of the chosen images: those that an audit has measured, else measured now; empty for all others."""
     digests = [digest for one in answers for digest in one.sha256]
     cache = folder_of("auto")
-    known = InspectionStore(cache).read({digests[i] for i in chosen})
+    with InspectionStore(cache) as store:
+        known = store.read(digests[i] for i in chosen)
     absent = [i for i in chosen if digests[i] not in known and paths[i].is_file()]
     known |= {found.sha256: found for found in inspect([paths[i] for i in absent], cache, workers_of("auto"))}
     measured: list[tuple[float, ...]] = [()] * len(digests)

@@ -214,13 +214,14 @@ def test_what_is_cleared_meanwhile_is_built_again(
 
 
 def test_inspections_that_are_cleared_meanwhile_are_lost_only(files: list[Path], folder: Path) -> None:
-    store = InspectionStore(folder)
     found = open_file(files[0], b"key", sign=False)[0]
-    for _ in range(2):
+    with InspectionStore(folder) as store:
         clear(folder)
         assert store.read({found.sha256}) == {}
+        store.write([found])  # lost
+    with InspectionStore(folder) as store:
         store.write([found])
-    assert store.read({found.sha256}) == {found.sha256: found}
+        assert store.read({found.sha256}) == {found.sha256: found}
 
 
 def test_two_may_clear_at_once(files: list[Path], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,8 +44,8 @@ def inspect(
     """
     report = progress or (lambda *_: None)
     digests = _digests(paths, report)
-    store = InspectionStore(cache_dir)
-    known = store.read({digest for digest in digests if not digest.startswith("!")})
+    with InspectionStore(cache_dir) as store:
+        known = store.read(digest for digest in digests if not digest.startswith("!"))
     files = zip(digests, paths, strict=True)
     wanted = {digest: path for digest, path in files if digest not in known and digest[0] != "!"}
     work = partial(open_file, key=patient_key(cache_dir), sign=sign)
@@ -60,7 +60,8 @@ def inspect(
                 signatures.put_many(pending)
                 pending.clear()
             report("decoding", done, len(wanted))
-    store.write([found for found in fresh.values() if not found.error])
+    with InspectionStore(cache_dir) as store:
+        store.write([found for found in fresh.values() if not found.error])
     known |= fresh
     missing = {digest: Inspection("", digest[1:]) for digest in digests if digest.startswith("!")}
     changed = Inspection("", "changed while it was read")
