@@ -21,6 +21,7 @@ import platformdirs
 from filelock import FileLock
 
 from fracture.data.contents import Progress, in_threads, sha256_of
+from fracture.data.groups import grouped
 from fracture.data.images import PREPROCESSING_VERSION, ImageError, decode, letterbox
 from fracture.failures import is_machine, require_space
 from fracture.files import expanded, write_json
@@ -85,7 +86,8 @@ def open_cache(paths: Sequence[Path], size: int, folder: Path, progress: Progres
     sha256, missing = _hash_files(paths, report)
     if missing:
         raise UnreadableImagesError(missing | _undecodable([path for path in paths if path not in missing], report))
-    unique = sorted(set(sha256))
+    files = dict(sorted(grouped(zip(sha256, paths, strict=True)).items()))  # in the order of the array
+    unique = list(files)
     entry = folder / "images" / _key(unique, size)
     place = {digest: i for i, digest in enumerate(unique)}
     position = np.array([place[digest] for digest in sha256], np.int64)
@@ -95,7 +97,7 @@ def open_cache(paths: Sequence[Path], size: int, folder: Path, progress: Progres
             with FileLock(f"{entry}.lock"):
                 built = not _is_whole(entry, len(unique), size)
                 if built:
-                    _build(entry, _files(sha256, paths), size, report)
+                    _build(entry, files, size, report)
                 return _mapped(position, tuple(sha256), entry, built)
         except FileNotFoundError:  # somebody clears the cache at this moment
             if not left:
@@ -166,14 +168,6 @@ def _hash_files(paths: Sequence[Path], report: Progress) -> tuple[list[str], dic
 def _undecodable(paths: Sequence[Path], report: Progress) -> dict[Path, str]:
     """Why some of the files cannot be decoded, so that every problem is told at once."""
     return _decode_into(np.zeros((len(paths), 1, 1), np.uint8), paths, 1, report)
-
-
-def _files(sha256: Sequence[str], paths: Sequence[Path]) -> dict[str, list[Path]]:
-    """The files of each content, in the order of the array."""
-    files: dict[str, list[Path]] = {digest: [] for digest in sorted(set(sha256))}
-    for digest, path in zip(sha256, paths, strict=True):
-        files[digest].append(path)
-    return files
 
 
 def _key(unique: Sequence[str], size: int) -> str:

@@ -1,14 +1,13 @@
 """Class folders, with or without split folders, as a manifest."""
 
 import shlex
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from fracture.data.class_names import MAX_CLASSES, named_twice, put_aside, structure
 from fracture.data.exclusions import kind_of, reasons
-from fracture.data.groups import merge
+from fracture.data.groups import grouped, merge
 from fracture.data.images import SUFFIXES
 from fracture.data.inspection.identity import Identity
 from fracture.data.listing import some
@@ -40,7 +39,8 @@ def read_folder(root: Path, problems: list[str]) -> Manifest:
     """
     root = root.resolve()
     tree = walk(root)
-    below = _by_folder(tree)
+    paths = (root / image for image in tree.images)
+    below = grouped((folder, path) for path in paths for folder in path.parents)
     folders = _subfolders(root)
     named = [folder for folder in folders if split_name(folder.name) in SPLITS]
     splits = {split_name(folder.name): folder for folder in named}
@@ -67,23 +67,11 @@ def read_folder(root: Path, problems: list[str]) -> Manifest:
     before = len(problems)
     held = {place: class_folders(place) for place in (tree.place(row.path) for row in rows)}
     levels = levels_of(held, root.name)
-    grouped, notes = _grouped(rows, tree, held, levels, problems)
+    in_groups, notes = _grouped(rows, tree, held, levels, problems)
     problems += _no_classes(rows, tree, held, levels)
     if len(problems) > before or (tree.labels and problems):
         problems.append(_prepare_hint(tree))
-    return Manifest(root.name, root, grouped, notes=notes)
-
-
-def _by_folder(tree: Tree) -> dict[Path, list[Path]]:
-    """The images below each folder, at any depth."""
-    found: dict[Path, list[Path]] = defaultdict(list)
-    for image in tree.images:
-        path = tree.root / image
-        for folder in path.parents:
-            found[folder].append(path)
-            if folder == tree.root:
-                break
-    return found
+    return Manifest(root.name, root, in_groups, notes=notes)
 
 
 def _unusable(tree: Tree, rows: list[Row]) -> list[str]:

@@ -1115,6 +1115,10 @@ def test_predict_needs_no_labels(plant: Plant) -> None:
     assert [path.name for path in images_of([table])] == ["0.png", "1.png", "2.png"]
     with pytest.raises(DataError, match=r"no column for path, found accession\nCall the column of the images path"):
         images_of([_table(root / "list.csv", [["accession"], ["A1"]])])
+    with pytest.raises(
+        DataError, match=r"holds 1.0E\+10: .*\nExport the column as text, .* another one: call it patient"
+    ):
+        images_of([_table(root / "list.csv", [["file", "patient"], *([f"deep/{i}.png", "1.0E+10"] for i in range(3))])])
 
 
 def test_what_was_left_out_is_known_where_everything_is_refused(plant: Plant) -> None:

@@ -1,11 +1,11 @@
 """Labels that somebody has looked at again, applied before images are linked."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from fracture.allowed_values import nearest
+from fracture.data.groups import grouped
 from fracture.data.inspection.inspected import Inspection
 from fracture.data.listing import first
 from fracture.data.prepare import reviewed
@@ -82,18 +82,16 @@ class _Places:
 
     def __init__(self, opened: Sequence[Opened], folder: Path) -> None:
         self._folder = folder
-        self._whole: dict[Path, set[str]] = defaultdict(set)
-        self._ends: dict[str, list[tuple[tuple[str, ...], str]]] = defaultdict(list)
-        for record, inspection in opened:
-            self._whole[record.path].add(inspection.sha256)
-            self._ends[record.path.name].append((record.path.parts, inspection.sha256))
+        places = [(record.path, inspection.sha256) for record, inspection in opened]
+        self._whole = grouped(places)
+        self._ends = grouped((path.name, (path.parts, digest)) for path, digest in places)
 
     def find(self, path: str) -> set[str]:
         """Digests of the images that a path names."""
         if not path:
             return set()
         if whole := self._whole.get(self._folder / path):
-            return whole
+            return set(whole)
         parts = PurePosixPath(path.replace("\\", "/").removeprefix("./")).parts
         ends = self._ends.get(parts[-1], ()) if parts else ()
         return {digest for own, digest in ends if own[-len(parts) :] == parts}

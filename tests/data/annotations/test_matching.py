@@ -28,6 +28,7 @@ def match(images: Sequence[str], named: str, folder: str = "", splits: str = "")
         (["a/1.jpg", "b/1.jpg"], "1.jpg", "", ""),
         (["a/1.jpg", "b/1.jpg"], "c/1.jpg", "d", ""),
         (["1.JPG"], "1.jpg", "", "1.JPG"),
+        (["u\u0308ber.png"], "\xfcber.png", "", "u\u0308ber.png"),
         (["x/1.jpg", "x/1.JPG"], "1.jpg", "y", "x/1.jpg"),
         (["1.jpg"], "1.png", "", "1.jpg"),
         (["1.jpg"], "1", "", "1.jpg"),
