@@ -8,10 +8,11 @@ from fracture.data.manifest import STUDY
 from fracture.data.tables import plain
 
 _NUMBER = r"(?:id|no|nr|num|number|nummer)"
+_PATIENT = re.compile(rf".*(?:patient|pat)(?:s|en)?{_NUMBER}")
 _NAMED = re.compile(  # letters and digits of the names of columns
     rf".*(?:accession|birth|phone|telefon|physician|doctor).*|.*mrn|.*arzt|acc{_NUMBER}|(?:anforderung|auftrag|zugang)s?{_NUMBER}"
     r"|(?:sop|series|study|exam|image|img|object|dicom|frame)?(?:ofreference)?(?:instance)?u?uid"
-    rf"|.*(?:patient|pat)(?:s|en)?{_NUMBER}"
+    rf"|{_PATIENT.pattern}"
     r"|(?:patient(?:en)?s?|pat|last|first|family|given|sur|full|middle|vor|nach|familien)?names?|dob|geb(?:urts)?(?:datum|tag)"
     rf"|tel|fax|(?:tel|fax|mobile|handy){_NUMBER}|.*e?mail(?:address)?"
     r"|.*address|.*adresse|anschrift|street|stra(?:ss|ß)e|zip(?:code)?|post(?:al)?code|plz|wohnort|ssn"
@@ -41,6 +42,16 @@ def personal_columns(names: Iterable[str], rows: Rows) -> list[str]:
 def not_kept(columns: Sequence[str]) -> str:
     """What is said of such columns."""
     return f"not kept, since they may identify a person or are free text: {some(columns, len(columns))}"
+
+
+def names_persons(column: str, values: Iterable[str]) -> bool:
+    """Whether the patients in a column are called so that others know them: by name, or by a number used elsewhere.
+
+    A ``patient_id`` is what a data set calls its patients; ``mrn`` and ``nhs_number`` are not.
+    """
+    letters = _letters(column)
+    known_elsewhere = _NAMED.fullmatch(letters) is not None and _PATIENT.fullmatch(letters) is None
+    return known_elsewhere or any(map(is_name, values))
 
 
 def is_name(identifier: str) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fracture.data.personal import is_name, personal_columns
+from fracture.data.personal import is_name, names_persons, personal_columns
 from fracture.data.prepare.config import PrepareConfig
 from fracture.data.prepare.prepare import Prepared, prepare, write
 
@@ -99,3 +99,15 @@ def test_free_text_is_told_by_its_words(name: str, values: list[str], free: bool
 )
 def test_names_of_persons(who: str, named: bool) -> None:
     assert is_name(who) == named
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "named"),
+    [
+        ("patient_id", ["17", "P0018"], False), ("patient", ["17"], False), ("group", ["anna"], False),
+        ("patient_id", ["17", "DOE^JANE"], True), ("PatientName", ["anna"], True), ("MRN", ["48392017"], True),
+        ("nhs_number", ["4839201712"], True),
+    ],
+)  # fmt: skip
+def test_patients_called_as_others_know_them(column: str, values: list[str], named: bool) -> None:
+    assert names_persons(column, values) == named

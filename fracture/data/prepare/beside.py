@@ -13,7 +13,7 @@ from fracture.data.inspection.identity import digest, is_placeholder
 from fracture.data.listing import some
 from fracture.data.manifest import split_name
 from fracture.data.patients import plain_identifier
-from fracture.data.personal import is_name
+from fracture.data.personal import names_persons
 from fracture.data.prepare.cells import is_unknown
 from fracture.data.prepare.columns import OURS, SPELLINGS, Columns, find_columns
 from fracture.data.prepare.index import Indexes
@@ -84,7 +84,7 @@ def read_beside(tree: Tree, labels: Mapping[str, str], insisted: bool = False, b
         column = table.columns.one.get("patient", "")
         new = {image: who for image, who in table.values(column).items() if image not in patients} if column else {}
         patients |= new
-        telling |= table.columns.tagged is not None or any(map(is_name, new.values()))
+        telling |= table.columns.tagged is not None or (column != "" and names_persons(column, new.values()))
         notes += _said(table, place, column, new, len(labels))
     return Beside(_nameless(patients) if telling else patients, (*notes, *_split_lists(tree)))
 

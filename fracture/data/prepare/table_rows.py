@@ -11,7 +11,6 @@ from fracture.data.groups import grouped
 from fracture.data.inspection.identity import digest, is_placeholder
 from fracture.data.manifest import SPLITS, split_name, study_of
 from fracture.data.patients import plain_identifier
-from fracture.data.personal import is_name
 from fracture.data.prepare.cells import COLD, EMPTY, HOT, findings_of, is_code, is_unknown
 from fracture.data.prepare.columns import Columns
 from fracture.data.prepare.config import PrepareConfig
@@ -166,9 +165,9 @@ def of_study(record: Record, folder: str) -> Record:
 
 
 def _patient(text: str, reading: Reading) -> str:
-    """The patient that a cell names, as a digest where it is a name, or where tags of DICOM files name the images."""
+    """The patient that a cell names, as a digest where the table has a key for that."""
     patient = canonical(text)
-    if is_placeholder(patient) or not (reading.columns.tagged or is_name(patient)):
+    if is_placeholder(patient) or not reading.key:
         return patient
     return digest(f"patient {plain_identifier(patient)}", reading.key)
 

@@ -10,7 +10,7 @@ from fracture.data.exclusions import Exclusion
 from fracture.data.inspection.inspect import patient_key
 from fracture.data.listing import some
 from fracture.data.manifest import COLUMNS
-from fracture.data.personal import is_name, not_kept
+from fracture.data.personal import names_persons, not_kept
 from fracture.data.prepare.cells import mixed_note
 from fracture.data.prepare.columns import OURS, find_columns
 from fracture.data.prepare.config import PrepareConfig
@@ -113,7 +113,7 @@ def _how_to_read(
     drawn = boxes.names if boxes else ()
     personal = () if ours else tuple(name for name in columns.personal if name not in drawn)
     who, label = columns.one.get("patient"), columns.one.get("label")
-    keyed = columns.tagged or (who and any(is_name(row[who]) for row in held))
+    keyed = columns.tagged or (who and names_persons(who, (row[who] for row in held)))
     return Reading(
         columns=columns,
         index=index,
