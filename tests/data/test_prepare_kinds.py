@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from fracture.data.boxes import from_text
-from fracture.data.exclusions import Exclusion
+from fracture.data.exclusions import Exclusion, reasons
 from fracture.data.folders import read_folder
 from fracture.data.manifest import read_csv
 from fracture.data.originals import originals
@@ -1062,6 +1062,15 @@ def test_images_that_no_row_of_boxes_lists_are_no_background_and_the_message_say
         with pytest.raises(DataError, match="write a row with only its file name into the table") as refused:
             _prepare(source, background="no_fracture")
         assert "to read them" not in str(refused.value), "it was read"
+    _table(table, [header, *([*row[:3], ("simple", "comminuted")[i % 2], *row[4:]] for i, row in enumerate(rows))])
+    for source in (root, table):
+        prepared = _prepare(source, background="no_fracture")
+        (said,) = [note for note in prepared.notes if "which --background names" in note]
+        assert said.startswith("no image has the class no_fracture")
+        assert "only its file name" in said
+    assert reasons(_prepare(root, background="no_fracture").excluded) == [
+        ("the Roboflow CSV annotations have nothing usable for it", N // 2)
+    ]
     _table(table, [header, *rows, *([f"{i}.png", *[""] * 7] for i in range(1, N, 2))])
     for source in (root, table):
         prepared = _prepare(source, background="no_fracture")

@@ -42,7 +42,7 @@ class Annotated:
     for one without a fracture.
 
     Attributes:
-        kind: ``YOLO``, ``COCO``, ``CreateML``, ``VIA``, ``LabelMe``, ``Pascal VOC``, ``Roboflow CSV (boxes)`` or
+        kind: ``YOLO``, ``COCO``, ``CreateML``, ``VIA``, ``LabelMe``, ``Pascal VOC``, ``Roboflow CSV`` (boxes) or
             ``Roboflow _classes.csv``.
         files: annotation files that were read, from the root.
         findings: by image, from the root; one without labels was looked at. Images that the set does not mention

@@ -15,7 +15,7 @@ from fracture.data.annotations.shares import Unusable, class_name, from_pixels, 
 from fracture.data.tables import EXCESS, TABLES, open_table
 from fracture.errors import DataError
 
-BOXES = "Roboflow CSV (boxes)"
+BOXES = "Roboflow CSV"
 _COLUMNS = ("filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax")
 _BOX_FILE, _CLASS_FILE = "_annotations.csv", "_classes.csv"
 _EXPECTED = {_BOX_FILE: ", ".join(_COLUMNS), _CLASS_FILE: "filename and one for each class"}

@@ -134,8 +134,21 @@ def check_classes(classes: set[str], images: int, excluded: list[Exclusion], sou
     why = f" Left out: {listed}." if listed else ""
     found = ", ".join(sorted(classes))
     tables = "".join(how_to_read(one.tree) for one in sources if one.tree and not one.annotated)
-    unlisted = any(one.unlisted for one in sources)
     raise DataError(
         f"{images} usable images of {len(classes)} class(es) ({found}), two are needed.{why}{tables}",
-        _UNLISTED if unlisted else "Give more sources, or say where the class is with --label-pattern or --columns.",
+        _unlisted(sources)
+        or "Give more sources, or say where the class is with --label-pattern or --columns.",
     )
+
+
+def unused_background(background: str, classes: Sequence[str], sources: Sequence[Gathered]) -> list[str]:
+    """What is said if no image has the class that the user names for images without a box."""
+    if not background or background in classes:
+        return []
+    why = _unlisted(sources)
+    return [f"no image has the class {background}, which --background names{f'. {why}' if why else ''}"]
+
+
+def _unlisted(sources: Sequence[Gathered]) -> str:
+    """Why images that annotations do not list have no class, empty if there are none."""
+    return _UNLISTED if any(one.unlisted for one in sources) else ""

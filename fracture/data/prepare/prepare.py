@@ -27,6 +27,7 @@ from fracture.data.prepare.checks import (
     missing_classes,
     several_healthy,
     unshared,
+    unused_background,
     without_odd_labels,
 )
 from fracture.data.prepare.config import PrepareConfig
@@ -111,6 +112,7 @@ def prepare(
         *patients,
         *notes,
         *several_healthy(manifest.classes),
+        *unused_background(config.background, manifest.classes, gathered),
         *unshared(rows),
     ]
     return Prepared(manifest, tuple(excluded), tuple(gathered), tuple(told), {**_linked(opened, keys), **linked})

@@ -104,7 +104,7 @@ def test_as_many_images_go_by_the_kind(tmp_path: Path) -> None:
         "_classes.csv": "filename, a\n1.jpg, 1\n",
         "_annotations.csv": "filename,width,height,class,xmin,ymin,xmax,ymax\n1.jpg,9,9,a,0,0,1,1",
     }  # fmt: skip
-    kinds = ["Roboflow _classes.csv", "COCO", "Pascal VOC", "Roboflow CSV (boxes)", "YOLO"]
+    kinds = ["Roboflow _classes.csv", "COCO", "Pascal VOC", "Roboflow CSV", "YOLO"]
     assert [one.kind for one in lay(tmp_path, files)] == kinds
 
 

@@ -17,7 +17,7 @@ def test_boxes(tmp_path: Path) -> None:
         f"valid/{B}": "", "valid/_annotations.csv": f"{HEADER}{B},400,200,,,,,\n",
     }  # fmt: skip
     found = only(tmp_path, files)
-    assert (found.kind, found.has_boxes, found.problems) == ("Roboflow CSV (boxes)", True, ())
+    assert (found.kind, found.has_boxes, found.problems) == ("Roboflow CSV", True, ())
     assert labels(found) == {f"train/{A}": ("fracture", "metal"), f"valid/{B}": ()}  # no row says nothing of an image
     assert edges(found.findings[f"train/{A}"].boxes[0]) == (0.1, 0.1, 0.3, 0.4)
 
