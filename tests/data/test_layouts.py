@@ -58,6 +58,7 @@ TREES: dict[str, list[str]] = {
     "grazpedwri-dx": [
         "GRAZPEDWRI-DX/images_part1/0001_1297860395_01_WRI-L1_M014.png",
         "GRAZPEDWRI-DX/images_part1/0001_1297860435_01_WRI-L2_M014.png",
+        "GRAZPEDWRI-DX/images_part1/0001_1297900000_02_WRI-L2_M014.png",
         "GRAZPEDWRI-DX/images_part1/0002_0354485735_01_WRI-R1_F012.png",
         "GRAZPEDWRI-DX/images_part2/0503_1018511008_01_WRI-L1_M012.png",
     ],
@@ -75,6 +76,7 @@ TABLES = {
         "diagnosis_uncertain,osteopenia,fracture_visible,metal,pixel_spacing,device_manufacturer\n"
         "0001_1297860395_01_WRI-L1_M014,1,1,1,M,14.1,L,1,1,23r-M/2.1,,,,,,0.144,Siemens\n"
         "0001_1297860435_01_WRI-L2_M014,1,1,2,M,14.1,L,2,1,23r-M/2.1,,,,1,,0.144,Siemens\n"
+        "0001_1297900000_02_WRI-L2_M014,1,2,5,M,14.3,L,2,,,,,,,,0.144,Siemens\n"
         "0002_0354485735_01_WRI-R1_F012,2,1,3,F,12,R,1,1,,,1,,1,,0.144,Siemens\n"
         "0503_1018511008_01_WRI-L1_M012,503,1,4,M,12,L,1,1,,,,,1.0,,0.144,Agfa\n",
     ),
@@ -167,6 +169,7 @@ def test_grazpedwri(tmp_path: Path) -> None:
     }
     assert len({record.patient for record in records.values()}) == 2
     assert "uncertain" in next(iter(excluded.values())).reason
+    assert [record.extra["study"] for record in records.values()] == ["0001/01/L"] * 2 + ["0001/02/L", "0503/01/L"]
 
 
 def test_grazpedwri_without_its_table_is_refused_with_the_way_out(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def _by_layout(tree: Tree, layout: Layout, config: PrepareConfig) -> tuple[list[
             excluded.append(Exclusion(str(tree.root / path), reason, label, layout.name))
         else:
             split = split_name(parts.get("split", ""))
-            extra = {"study": parts["study"]} if parts.get("study") else {}
+            extra = {"study": found.expand(layout.study)} if layout.study else {}
             records.append(Record(tree.root / path, label, split, parts.get("patient", ""), extra=extra))
     return records, excluded
 

@@ -1,7 +1,8 @@
 """Data sets known by name, as plain data: who made them, under which licence, and how to read their paths.
 
 A layout fits a tree of files when its ``path`` is found in nearly all image paths below it, at whatever depth. The
-expression's named parts are ``label``, ``split`` and ``patient``; what is not named is worked out as for any tree.
+expression's named parts are ``label``, ``split``, ``patient`` and those of ``study``; what is not named is worked out
+as for any tree.
 """
 
 import re
@@ -24,6 +25,7 @@ class Layout:
         table: name of the CSV file that holds the labels, empty if none.
         key: column of the table that holds the image's file name or its stem.
         column: column of the table that says what ``label`` would.
+        study: name of the images taken together, from named parts of ``path``; empty if it does not tell.
         drop: columns of the table which, where 1, leave the image out, with the reason.
     """
 
@@ -38,6 +40,7 @@ class Layout:
     table: str = ""
     key: str = ""
     column: str = ""
+    study: str = ""
     drop: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -69,6 +72,7 @@ LAYOUTS: tuple[Layout, ...] = (
         licence="research use under Stanford's data set agreement; not to be passed on",
         where="https://stanfordmlgroup.github.io/competitions/mura/",
         path=r"(?:(?:^|/)(?P<split>train|valid)/|^|/)(?P<study>XR_[A-Z]+/(?P<patient>patient\d+)/study\d+)_(?P<label>positive|negative)/[^/]+$",
+        study=r"\g<study>",
         labels={"negative": "no_fracture"},
         excluded={
             "positive": "MURA's positive studies are abnormal in any way, not known to be fractured; "
@@ -116,7 +120,8 @@ LAYOUTS: tuple[Layout, ...] = (
         citation="Nagy et al. 2022, Scientific Data 9:222, doi 10.1038/s41597-022-01328-z",
         licence="CC BY 4.0",
         where="https://doi.org/10.6084/m9.figshare.14825193",
-        path=r"(?:^|/)(?P<patient>\d{4})_\d{10}_\d{2}_WRI-[LR]\d_[MF]\d{3}\.png$",
+        path=r"(?:^|/)(?P<patient>\d{4})_\d{10}_(?P<exam>\d{2})_WRI-(?P<side>[LR])\d_[MF]\d{3}\.png$",
+        study=r"\g<patient>/\g<exam>/\g<side>",
         labels={"1": "fracture", "": "no_fracture", "0": "no_fracture"},
         table="dataset.csv",
         key="filestem",
