@@ -185,4 +185,4 @@ def _caution(name: str, low: float, high: float, groups: int, sides: dict[str, i
     what = min(sides, key=lambda one: sides[one], default="")
     if what and sides[what] < FEW_GROUPS:
         return f"only {_of(sides[what])} of {what}: the interval is too narrow to be believed"
-    return ""
+    return f"{_ALIKE} {of}: no draw of them gives another value" if low == high else ""

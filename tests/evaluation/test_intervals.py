@@ -117,6 +117,14 @@ def test_without_errors_the_interval_says_what_remains_plausible() -> None:
     found = estimate(logits_of([0, 1, 2] * 20), ints(*[0, 1, 2] * 20), range(60), NAMES)
     assert found["accuracy"].caution == "all alike in 60 groups: values down to 0.95 remain plausible"
     assert found["recall_none"].caution == "all alike in 20 groups: values down to 0.85 remain plausible"
+    assert found["macro_f1"].caution == "all alike in 60 groups: no draw of them gives another value"
+
+
+def test_one_answer_to_all_images_makes_no_sure_interval() -> None:
+    found = estimate(logits_of([0] * 60), ints(*[0, 1, 2] * 20), range(60), NAMES)
+    for name, value, groups in (("balanced_accuracy", 1 / 3, 60), ("f1_none", 0.0, 20)):
+        assert (found[name].low, found[name].high) == pytest.approx((value, value))
+        assert found[name].caution == f"all alike in {groups} groups: no draw of them gives another value"
 
 
 @pytest.mark.parametrize(
