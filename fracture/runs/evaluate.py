@@ -1,6 +1,8 @@
 """Judging a model on any data set: the same evidence as at the end of training, as a run of its own."""
 
+import shlex
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import numpy.typing as npt
 from fracture.config import TrainConfig
 from fracture.data import cache
 from fracture.data.batches import Normalize
+from fracture.data.class_names import spelling
 from fracture.data.dataset import Dataset, Source, open_images
 from fracture.data.manifest import Manifest, write_csv
 from fracture.errors import DataError
@@ -23,7 +26,7 @@ from fracture.evaluation.sample import Decisions, thresholds_of
 from fracture.evaluation.studies import judge_studies
 from fracture.evidence import Calibration, EvaluationResults, OperatingPoint, Referral, SplitResults, metric_title
 from fracture.evidence.decisions import IN_TRAINING
-from fracture.evidence.healthy import NO_HEALTHY_CLASS, NONE
+from fracture.evidence.healthy import NO_HEALTHY_CLASS, NONE, healthy_names
 from fracture.files import replacing, write_json
 from fracture.models.checkpoint import Sidecar
 from fracture.progress import Terminal
@@ -137,12 +140,23 @@ def choose(sidecar: Sidecar, data: str, config: EvaluateConfig, terminal: Termin
     unknown = sorted({rows[i].label for i in indices} - set(sidecar.classes))
     if unknown:
         raise DataError(
-            f"data={data}: the model does not know the class {' or '.join(unknown)}, only {', '.join(sidecar.classes)}",
-            "Rename or leave out: fracture prepare DATA --label-map OLD=NEW,OTHER= --out mapped.csv",
+            f"data={data}: classes that the model does not know: {', '.join(unknown)}; it knows "
+            f"{', '.join(sidecar.classes)}",
+            f"Write a class of the model behind each =, or nothing to leave the images out: fracture prepare "
+            f"{'DATA' if data == 'demo' else shlex.quote(data)} --label-map "
+            f"{shlex.quote(_label_map(unknown, sidecar))} --out mapped.csv",
         )
     place = {label: i for i, label in enumerate(sidecar.classes)}
     labels = np.array([place[rows[i].label] for i in indices], np.int64)
     return Chosen(dataset, np.array(indices, np.int64), labels, split)
+
+
+def _label_map(unknown: Sequence[str], sidecar: Sidecar) -> str:
+    """The model's class behind each that is spelt otherwise, or healthy under another name; NEW behind the others."""
+    known = {spelling(name): name for name in sidecar.classes}
+    if sidecar.healthy:
+        known |= {spelling(name): sidecar.healthy for name in healthy_names(unknown)}
+    return ",".join(f"{name}={known.get(spelling(name), 'NEW')}" for name in unknown)
 
 
 def judge_target(

@@ -85,8 +85,11 @@ def test_a_file_is_judged_too(runs: list[str], place: Path, tmp_path: Path) -> N
 
 def test_what_cannot_be_judged_is_said(runs: list[str], tmp_path: Path, make_images: Callable[..., Path]) -> None:
     other, out = make_images(tmp_path / "other", 3, (), ("cat", "no_fracture")), tmp_path / "out"
-    with pytest.raises(DataError, match=r"does not know the class cat, only comminuted_fracture(.|\n)*--label-map"):
+    with pytest.raises(DataError, match=r"does not know: cat; it knows comminuted_fracture(.|\n)*--label-map cat=NEW"):
         evaluate(runs[0], str(other), QUICK, out, terminal())
+    named = make_images(tmp_path / "named", 3, (), ("Normal", "simple fracture"))
+    with pytest.raises(DataError, match=r"named --label-map 'Normal=no_fracture,simple fracture=simple_fracture'"):
+        evaluate(runs[0], str(named), QUICK, out, terminal())
     with pytest.raises(DataError, match="no image in split val"):
         evaluate(runs[0], str(other), QUICK.model_copy(update={"split": "val"}), out, terminal())
     with pytest.raises(ConfigError, match="run nope"):
