@@ -43,7 +43,7 @@ class EvaluateConfig(BaseModel):
     batch_size: int = Field(16, ge=1, le=4096, description="images that go through the model at once")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto is cuda if there is a GPU")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="auto is bf16 if the hardware supports it, else fp32"
+        "auto", description="auto is fp32, as in predict and serve"
     )
     threads: Count | Auto = Field(
         "auto", description="CPU threads; auto is the number of physical cores that the process may use"

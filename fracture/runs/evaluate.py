@@ -308,8 +308,9 @@ def _taken_in_training(sidecar: Sidecar) -> dict[str, Any]:
 
 
 def _plan(config: EvaluateConfig, sidecar: Sidecar, synthetic: bool) -> execution.Plan:
-    shared = config.model_dump(include={"device", "precision", "threads", "batch_size"})
-    return execution.resolve(TrainConfig(**shared), sidecar.image_size, synthetic)
+    shared = config.model_dump(include={"device", "threads", "batch_size"})
+    precision = "fp32" if config.precision == "auto" else config.precision  # so that every machine, and predict, agree
+    return execution.resolve(TrainConfig(**shared, precision=precision), sidecar.image_size, synthetic)
 
 
 def _log(

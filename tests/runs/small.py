@@ -12,7 +12,7 @@ from fracture.runs import session
 from fracture.runs.session import Session
 from fracture.tracking import query
 
-QUICK = EvaluateConfig(threads=1, precision="fp32", batch_size=8)
+QUICK = EvaluateConfig(threads=1, batch_size=8)
 
 
 def terminal() -> Terminal:

@@ -25,6 +25,7 @@ from fracture.runs.reference import reference_of
 from fracture.runs.session import Session
 from fracture.tables import DOUBTED
 from fracture.tracking import artifacts, query
+from fracture.training import execution
 from registry import card, evidence, gates, package, thresholds
 from tests.runs.small import QUICK, said, terminal, train
 
@@ -51,7 +52,10 @@ def results_of(run_id: str, folder: Path) -> Results:
     return Results.model_validate_json(path.read_bytes())
 
 
-def test_the_same_test_images_give_the_same_results(runs: list[str], place: Path, tmp_path: Path) -> None:
+def test_the_same_test_images_give_the_same_results(
+    runs: list[str], place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "computes_bf16", lambda device: True)
     before = results_of(runs[0], tmp_path)
     (path,) = artifacts.fetch(runs[0], ["manifest.csv"], tmp_path)
     manifest = read_csv(path)
