@@ -136,8 +136,7 @@ def check_classes(classes: set[str], images: int, excluded: list[Exclusion], sou
     tables = "".join(how_to_read(one.tree) for one in sources if one.tree and not one.annotated)
     raise DataError(
         f"{images} usable images of {len(classes)} class(es) ({found}), two are needed.{why}{tables}",
-        _unlisted(sources)
-        or "Give more sources, or say where the class is with --label-pattern or --columns.",
+        _unlisted(sources) or "Give more sources, or say where the class is with --label-pattern or --columns.",
     )
 
 
