@@ -38,22 +38,23 @@ def conclude(job: Job, position: Position, watch: Watch, listener: Listener) -> 
 
     Temperature, operating point and referral are decided by out-of-fold answers to train and validation where the head
     was fitted and stayed, else by validation; the test split is only judged under them. With ``refit`` such a head then
-    learns from validation too: it answers to the test, what was selected to validation.
+    learns from validation too: it answers to the test, what was selected to validation. Answers are computed in fp32,
+    as the model is served, whatever it has learned in.
 
     Raises:
         Interrupted: a signal stopped it; the same call starts over.
     """
     model, sidecar = selected(job.folder)
-    known = validation_answers(job.folder, sidecar.weights_sha256)
-    logits = {"val": _answers(job, job.plan.place(model), "val", position, watch, listener) if known is None else known}
+    plan = job.plan.in_fp32()
+    known = validation_answers(job.folder, sidecar.weights_sha256) if plan == job.plan else None
+    logits = {"val": _answers(job, plan, model, "val", position, watch, listener) if known is None else known}
     fitted, decided = _decide(job, sidecar.epoch, logits["val"])
     learned = _refit(job, model, sidecar)
     model, sidecar = checkpoint.load(job.folder / BEST)
     write_probe(job.folder / "probe.npz", model, job.plan, job.normalize, job.dataset, job.indices("test"))
-    model = job.plan.place(model)
     sidecar = sidecar.decided_by(fitted.calibration, fitted.operating_point, fitted.referral, decided, fitted.healthy)
     checkpoint.write_sidecar(job.folder / BEST, sidecar)
-    logits["test"] = _answers(job, model, "test", position, watch, listener)
+    logits["test"] = _answers(job, plan, model, "test", position, watch, listener)
     splits = {split: _judge(job, split, logits[split], fitted) for split in logits}
     watch.beat()
     manifest = job.dataset.manifest
@@ -80,7 +81,7 @@ def conclude(job: Job, position: Position, watch: Watch, listener: Listener) -> 
         splits=splits,
         slices=_slices(job, logits["test"], fitted),
         studies=_studies(job, logits["test"], fitted),
-        latency_ms=engine.latency_ms(model, job.plan, job.normalize, job.dataset, job.indices("test")),
+        latency_ms=engine.latency_ms(model, plan, job.normalize, job.dataset, job.indices("test")),
         checkpoint_mib=(job.folder / BEST).stat().st_size / 2**20,
         seconds=position.seconds,
     )
@@ -140,7 +141,7 @@ def _decide(job: Job, best_epoch: int, validation: npt.NDArray[np.float32]) -> t
 
 
 def _answers(
-    job: Job, model: nn.Module, split: str, position: Position, watch: Watch, listener: Listener
+    job: Job, plan: Plan, model: nn.Module, split: str, position: Position, watch: Watch, listener: Listener
 ) -> npt.NDArray[np.float32]:
     """Logits of a split; the run is known to live, and the display moves on, after every batch."""
 
@@ -148,7 +149,7 @@ def _answers(
         listener.batch(f"best epoch on {split}", done, total, position)
         watch.beat()
 
-    return engine.predict(model, job.plan, job.normalize, job.dataset, job.indices(split), tick)
+    return engine.predict(plan.place(model), plan, job.normalize, job.dataset, job.indices(split), tick)
 
 
 def _judge(job: Job, split: str, logits: npt.NDArray[np.float32], fitted: Fitted) -> SplitResults:

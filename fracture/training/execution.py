@@ -73,6 +73,13 @@ class Plan(BaseModel):
         """Move a model to the device, in the memory format."""
         return model.to(self.device).to(memory_format=self.format)
 
+    def in_fp32(self) -> "Plan":
+        """The same in fp32, as models are served; half as many images at once where each takes twice the memory."""
+        if self.precision == "fp32":
+            return self
+        half = max(1, (self.evaluation_batch or self.micro_batch) // 2)
+        return self.model_copy(update={"precision": "fp32", "evaluation_batch": half})
+
     def autocast(self) -> torch.autocast:
         """The context that a forward pass runs in."""
         return torch.autocast(self.device, dtype=self.dtype, enabled=self.precision != "fp32")

@@ -12,6 +12,7 @@ import torch
 from fracture.config import TrainConfig
 from fracture.data.dataset import Source, open_dataset
 from fracture.errors import FractureError, Interrupted, MemoryLimitError
+from fracture.evaluation import predictions
 from fracture.models import backbones, checkpoint, weights
 from fracture.training import engine, execution, fit, state
 from fracture.training.conclude import conclude
@@ -150,7 +151,7 @@ def test_accumulated_parts_give_the_gradient_of_the_whole_batch(make_job: Callab
 
 
 def test_training_learns_what_can_be_learned(make_job: Callable[..., Job]) -> None:
-    job = make_job(epochs=15, lr=0.003, early_stop_patience=0)
+    job = make_job(epochs=15, lr=0.003, early_stop_patience=0, precision="fp32")
     position = run(job)
     results = conclude(job, position, Watch(600, job.folder / "log", lambda reason: None), Silent())
     assert results.splits["val"].metrics["macro_f1"].value == pytest.approx(
@@ -262,8 +263,9 @@ def test_order_is_a_permutation_that_differs_by_epoch() -> None:
     assert all(np.array_equal(a, b) for a, b in zip(first, engine.order(indices, 8, 0, 0), strict=True))
 
 
-def test_evidence_of_a_run_agrees_with_itself(make_job: Callable[..., Job]) -> None:
-    job = make_job(epochs=1)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_evidence_of_a_run_agrees_with_itself(make_job: Callable[..., Job], precision: str) -> None:
+    job = make_job(epochs=1, precision=precision)
     position = run(job)
     results = conclude(job, position, Watch(600, job.folder / "log", lambda reason: None), Silent())
     model, sidecar = checkpoint.load(job.folder / fit.BEST)
@@ -272,6 +274,10 @@ def test_evidence_of_a_run_agrees_with_itself(make_job: Callable[..., Job]) -> N
     test = job.indices("test")[: len(probe["images"])]
     again = engine.predict(model, plan, job.normalize, job.dataset, test)
     np.testing.assert_allclose(again, probe["logits"], atol=1e-5)
+    for split in ("val", "test"):  # judged in fp32, as it is served
+        said = predictions.read(job.folder / f"predictions_{split}.csv").logits
+        served = engine.predict(model, plan, job.normalize, job.dataset, job.indices(split))
+        np.testing.assert_allclose(said, served, atol=1e-5)
     lines = (job.folder / "predictions_test.csv").read_text().splitlines()
     assert len(lines) - 1 == results.splits["test"].n == sum(map(sum, results.splits["test"].confusion))
     assert sidecar.classes == results.classes
@@ -279,7 +285,7 @@ def test_evidence_of_a_run_agrees_with_itself(make_job: Callable[..., Job]) -> N
 
 
 def test_answers_to_validation_are_kept_or_asked_for_again(make_job: Callable[..., Job]) -> None:
-    job = make_job(epochs=2, ema_decay=0.9)
+    job = make_job(epochs=2, ema_decay=0.9, precision="fp32")
     position = run(job)
     found = []
     for kept in (True, False):
