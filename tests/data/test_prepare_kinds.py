@@ -671,6 +671,26 @@ def test_images_of_a_small_folder_that_a_row_names_stay_together(
     assert {bool(row.study) for row in prepared.manifest.rows} == {groups == folders}
 
 
+@pytest.mark.parametrize(
+    ("columns", "groups", "studies"),
+    [  # patient i // 4 has visits 0 and 1 of two images each
+        ("study=visit", N // 4, N // 2), ("patient=x,study=visit", N // 4, N // 2), ("study=mrn", N // 4, N // 4),
+    ],
+)  # fmt: skip
+def test_a_column_of_studies_may_be_named(
+    columns: str, groups: int, studies: int, plant: Plant, tmp_path: Path
+) -> None:
+    root = plant(*(f"{i:x}q.png" for i in range(N)))
+    x = "x" if "x" in columns else "patient_id"
+    rows = [[f"{i:x}q.png", i // 4, i // 2 % 2, 91000 + i // 4, "AB"[i // 4 % 2]] for i in range(N)]
+    table = _table(root / "t.csv", [["path", x, "visit", "mrn", "label"], *rows])
+    prepared = _prepare(table, columns=columns, cache_dir=str(tmp_path / "cache"))
+    found = {row.study for row in prepared.manifest.rows}
+    assert (_groups(prepared), len(found)) == (groups, studies)
+    assert all(row.study for row in prepared.manifest.rows)
+    assert not any("910" in study for study in found), "what others know is not written in clear"
+
+
 def test_a_class_that_some_splits_lack_is_said_with_the_way_out(plant: Plant) -> None:
     root = plant(*(f"{label}/{i}{label}.png" for label, n in (("a", N), ("b", N), ("rare", 2)) for i in range(n)))
     notes = _prepare(root).notes

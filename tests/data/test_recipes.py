@@ -211,7 +211,7 @@ def _grazpedwri() -> Recipe:
             "device_manufacturer",
             *rows,
         ),
-        {"columns": "label=fracture_visible", "label_map": "1=fracture,''=no_fracture"},
+        {"columns": "label=fracture_visible,study=study_number", "label_map": "1=fracture,''=no_fracture"},
         {"fracture": 12, "no_fracture": 12},
         {f"images_part1/{said[1, 1]}.png": "fracture", f"images_part2/{said[12, 2]}.png": "no_fracture"},
         12,

@@ -30,6 +30,7 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     ),
     "split": ("split", "set", "subset", "partition"),
     "source": ("source", "site", "hospital", "dataset", "origin"),
+    "study": (),
     "reader": ("reader", "reader_id", "rad_id", "radiologist", "annotator", "annotator_id", "rater"),
 }  # fmt: skip
 """The column names that are understood without ``--columns``, the first present counting; a space is as good as _."""
@@ -52,7 +53,7 @@ class Columns:
     """The columns of one table by meaning.
 
     Attributes:
-        one: column of path, label, patient, split, source and reader, as far as there is one.
+        one: column of path, label, patient, split, source, study and reader, as far as there is one.
         labels: columns that are each one class, 1 where an image has it.
         notes: what was found out, in sentences.
         unused: what is said of columns that are not used and may mean something, in sentences.

@@ -45,8 +45,8 @@ class PrepareConfig(BaseModel):
     columns: str = Field(
         "",
         description="CSV columns by meaning, e.g. path=file,label=class,patient=pid,split=set,source=site,reader=rad, "
-        "or labels=a,b,c where each class has a column of 1 and 0; the path may be an AccessionNumber, UID or "
-        "PatientID of DICOM files, or several columns if a row has several images; "
+        "study=exam for images taken together, or labels=a,b,c where each class has a column of 1 and 0; the path may "
+        "be an AccessionNumber, UID or PatientID of DICOM files, or several columns if a row has several images; "
         "keep=a,b for columns that may identify a person",
     )
     background: str = Field("", description="class of images without a box or finding; without it they are left out")

@@ -9,7 +9,7 @@ from pathlib import Path
 from fracture.data.annotations.shares import Unusable
 from fracture.data.groups import grouped
 from fracture.data.inspection.identity import digest, is_placeholder
-from fracture.data.manifest import SPLITS, split_name, study_of
+from fracture.data.manifest import SPLITS, STUDY, split_name, study_of
 from fracture.data.patients import plain_identifier
 from fracture.data.prepare.cells import COLD, EMPTY, HOT, findings_of, is_code, is_unknown
 from fracture.data.prepare.columns import Columns
@@ -21,7 +21,7 @@ from fracture.data.prepare.pairs import canonical, found_by
 from fracture.data.prepare.paths import patient_of, split_of
 from fracture.data.prepare.records import Record
 from fracture.data.prepare.table_boxes import BoxColumns
-from fracture.data.tables import EXCESS, Row
+from fracture.data.tables import EXCESS, Row, plain
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def _record(
 ) -> Record:  # fmt: skip
     config, source = reading.config, reading.source
     below = os.path.relpath(file, reading.index.real).replace(os.sep, "/")
-    said = "" if reading.ours else _patient(text.get("patient", ""), reading)
+    said = "" if reading.ours else _coded(text.get("patient", ""), reading)
     named = said
     if not named and not reading.ours:
         named = (found_by(config.group_pattern, "group", below) or "") if config.group_pattern else patient_of(below)
@@ -141,12 +141,18 @@ def _record(
     if "split" not in text and not reading.ours:  # the folders say it, or the one that the table lies in
         split = split_of(below) or split_name(Path(reading.index.real).name)
     extra = {name: value for name, value in row.items() if isinstance(name, str) and name not in reading.known}
-    return Record(
+    if "study" in text:
+        extra = {name: value for name, value in extra.items() if plain(name) not in STUDY}
+    record = Record(
         Path(file), label, split, group=text.get("patient", "") if reading.ours else "",
         patient=f"{source}/{named}" if named else "",  # one in all of a table, whatever site each image is from
         source=text.get("source") or source, findings=findings, reader=text.get("reader", ""), drawn=drawn,
         extra=extra,
     )  # fmt: skip
+    study = _coded(text.get("study", ""), reading)
+    if not study or (is_placeholder(study) and not named):
+        return record
+    return of_study(record, f"{named} {study}".strip())  # two patients may each have a study 1
 
 
 def with_studies(records: Sequence[Named]) -> list[Named]:
@@ -164,12 +170,12 @@ def of_study(record: Record, folder: str) -> Record:
     return replace(record, study=f"{record.source}/{folder}", extra=extra)
 
 
-def _patient(text: str, reading: Reading) -> str:
-    """The patient that a cell names, as a digest where the table has a key for that."""
-    patient = canonical(text)
-    if is_placeholder(patient) or not reading.key:
-        return patient
-    return digest(f"patient {plain_identifier(patient)}", reading.key)
+def _coded(text: str, reading: Reading) -> str:
+    """The patient or study that a cell names, as a digest where the table has a key for that."""
+    name = canonical(text)
+    if is_placeholder(name) or not reading.key:
+        return name
+    return digest(f"patient {plain_identifier(name)}", reading.key)
 
 
 def join_boxes(records: Sequence[Record]) -> list[Record]:

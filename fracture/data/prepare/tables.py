@@ -112,8 +112,9 @@ def _how_to_read(
     boxes = None if ours else find_boxes(names, held)
     drawn = boxes.names if boxes else ()
     personal = () if ours else tuple(name for name in columns.personal if name not in drawn)
-    who, label = columns.one.get("patient"), columns.one.get("label")
-    keyed = columns.tagged or (who and names_persons(who, (row[who] for row in held)))
+    label = columns.one.get("label")
+    told = [name for meaning in ("patient", "study") if (name := columns.one.get(meaning))]
+    keyed = columns.tagged or any(names_persons(name, (row[name] for row in held)) for name in told)
     return Reading(
         columns=columns,
         index=index,
