@@ -43,8 +43,8 @@ class Decisions:
     def of(cls, results: Judged) -> "Decisions":
         """Those that results were made under."""
         return cls(
-            results.calibration.temperature, results.operating_point.fracture_threshold, results.referral.refer_below,
-            results.healthy, thresholds_of(results.rule),
+            results.calibration.temperature, results.operating_point.fracture_threshold,
+            results.referral.refer_below or None, results.healthy, thresholds_of(results.rule),
         )  # fmt: skip
 
     def scaled(self, logits: Floats) -> Floats:

@@ -61,7 +61,7 @@ class Referral(BaseModel):
     refer_below: float | None = Field(
         None,
         description="a person must look below this calibrated probability of the predicted class; null: always, "
-        "because no threshold keeps the error",
+        "because no threshold keeps the error; 0: never, because referral is not judged",
     )
     wanted_error: float | None = Field(None, description="error rate allowed among the images that are answered")
     n: int = Field(0, description="images that it was fitted on; 0 if that was elsewhere")

@@ -36,7 +36,9 @@ _NAMES = frozenset(
     | {"sain", "sansfracture", "pasdefracture", "sano", "sinfractura", "nofractura"}  # French, Italian, Spanish
     | {"normale", "senzafrattura", "saudável", "saudavel", "semfratura", "gezond", "geenfractuur"}
 )
-_FRACTURES = frozenset({"fracture", "fractures", "fractured", "fx"})
+_FRACTURES = frozenset({"fracture", "fractures", "fractured", "fx", "broken", "anyfracture", "fracturepresent"}) | {
+    "fraktur", "frakturen", "fractura", "frattura", "fratura", "fractuur",
+}  # fmt: skip
 _SAYS_FRACTURE = re.compile(r"fract|frakt|fratt|\bfx\b|bro[kc]en|break", re.IGNORECASE)
 _CASES = frozenset({"case", "cases"})
 _PAIRS = {  # healthy only where the one other class is the counterpart
@@ -172,6 +174,11 @@ def healthy_names(classes: Sequence[str]) -> list[str]:
         for name, other in (tuple(classes), tuple(reversed(classes)))
         if _plain(other) in _PAIRS.get(_plain(name), ())
     ]
+
+
+def means_fracture(name: str) -> bool:
+    """Whether a class is called a fracture, of no particular kind."""
+    return _plain(name) in _FRACTURES
 
 
 def _plain(name: str) -> str:

@@ -58,6 +58,8 @@ TAGS = {
     "fracture.test_digest": "digest of the test split: runs with different ones cannot be ranked against each other",
     "fracture.evaluated": "of an evaluation: the run or file whose model was evaluated",
     "fracture.refit_of": "of an evaluation with refit_decisions: the run that trained the weights",
+    "fracture.joined": "of an evaluation on labels that do not say which kind: the model's classes that count as a "
+    "fracture",
     "fracture.members": "of an ensemble: its runs",
     "fracture.synthetic": "true if images of training or test are rendered: no medical meaning",
     "fracture.audit": "clean, confounded, leaking or off",

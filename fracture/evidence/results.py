@@ -186,6 +186,11 @@ class EvaluationResults(Judged):
     seen_in_training: int | None = Field(
         None, description="images that the model was trained on or selected with; null if unknown"
     )
+    joined: tuple[str, ...] = Field(
+        (),
+        description="the model's classes that count as the one fracture class, where the labels say fracture or not; "
+        "empty: the labels are the model's classes",
+    )
     before: dict[str, Estimate] = Field(
         {}, description="with refit_decisions: the metrics of these images with the model's old thresholds"
     )

@@ -27,7 +27,7 @@ class Rule:
         classes: in the order of the probabilities.
         healthy: the class without a fracture, None where none is known.
         fracture_threshold: a fracture is reported from this probability of any fracture on; None: none is known.
-        refer_below: a person must look below this probability of the most probable class; None: always.
+        refer_below: a person must look below this probability of the most probable class; None: always, 0: never.
         sets: from which probability on each class remains possible; None: nothing was settled.
     """
 
@@ -99,6 +99,8 @@ def explained(rule: Rule) -> list[str]:
         reported = f"A fracture is reported where the probability of any fracture is {threshold:.1%} or more."
     if refer is None:
         return [reported, f"A person must look at every image: {NO_REFERRAL.partition(':')[0]}."]
+    if not refer:
+        return [reported]
     return [
         reported,
         f"A person must look where the most probable class has less than {refer:.1%}, and where a file cannot be "

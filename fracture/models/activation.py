@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fracture.models.ensemble import Ensemble
+from fracture.models.joined import Joined
 from fracture.models.pyramid import Pyramid
 from fracture.models.spatial import spatial
 
@@ -16,9 +17,9 @@ def activation_maps(model: nn.Module, inputs: Tensor, classes: Sequence[int]) ->
 
     Each feature is weighted by its own gradient (HiResCAM, Draelos and Carin 2020), which for a model that averages its
     last features and ends linearly is Grad-CAM (Selvaraju et al. 2017), and is exact: the map sums up to the part of
-    the answer that comes from there. That of an ensemble is the weighted mean of its members' maps. Works for every
-    timm model with ``forward_features`` and ``forward_head``, whether its features are [n, c, h, w], [n, h, w, c] or
-    tokens.
+    the answer that comes from there. That of an ensemble is the weighted mean of its members' maps, that of joined
+    classes the map of the most probable one. Works for every timm model with ``forward_features`` and ``forward_head``,
+    whether its features are [n, c, h, w], [n, h, w, c] or tokens.
 
     Args:
         model: in evaluation mode.
@@ -31,6 +32,8 @@ def activation_maps(model: nn.Module, inputs: Tensor, classes: Sequence[int]) ->
     Raises:
         ValueError: the model's last features are not spatial.
     """
+    if isinstance(model, Joined):
+        return activation_maps(model.model, inputs, model.most_probable(inputs, classes))
     if isinstance(model, Ensemble):
         return _averaged(model, inputs, classes)
     evidence = _evidence(model, inputs, classes)

@@ -16,7 +16,7 @@ from fracture.data.batches import Normalize
 from fracture.data.class_names import spelling
 from fracture.data.dataset import Dataset, Source, open_images
 from fracture.data.manifest import Manifest, write_csv
-from fracture.errors import DataError
+from fracture.errors import ConfigError, DataError
 from fracture.evaluation import predictions
 from fracture.evaluation.config import EvaluateConfig
 from fracture.evaluation.decide import Answers
@@ -31,7 +31,7 @@ from fracture.files import replacing, write_json
 from fracture.models.checkpoint import Sidecar
 from fracture.progress import Terminal
 from fracture.rules import USUAL
-from fracture.runs import refit, resume_command
+from fracture.runs import any_fracture, refit, resume_command
 from fracture.runs import target as targets
 from fracture.runs.delivery import copy_evidence, tracked_evaluation
 from fracture.runs.inputs import log_inputs
@@ -58,14 +58,16 @@ class Chosen:
     Attributes:
         dataset: decoded.
         indices: int64 [n], the rows that are judged.
-        labels: int64 [n], in the order of the model's classes.
+        labels: int64 [n], in the order of the model's classes, or of the two of ``binary``.
         split: what they are called: test, val, train or all.
+        binary: their classes, where they say fracture or not and the model knows kinds.
     """
 
     dataset: Dataset
     indices: npt.NDArray[np.int64]
     labels: npt.NDArray[np.int64]
     split: str
+    binary: any_fracture.Binary | None = None
 
     @property
     def manifest(self) -> Manifest:
@@ -127,6 +129,7 @@ def choose(sidecar: Sidecar, data: str, config: EvaluateConfig, terminal: Termin
 
     Raises:
         DataError: none of them, or classes that the model does not know.
+        ConfigError: new decisions are wanted of labels that do not say which kind a fracture is.
     """
     source = Source(data, config.demo_images, seed=config.data_seed)
     with terminal.working() as working:
@@ -137,8 +140,14 @@ def choose(sidecar: Sidecar, data: str, config: EvaluateConfig, terminal: Termin
     indices = [i for i, row in enumerate(rows) if split in ("all", row.split)]
     if not indices:
         raise DataError(f"data={data}: no image in split {split}", "split=all uses every image.")
-    unknown = sorted({rows[i].label for i in indices} - set(sidecar.classes))
-    if unknown:
+    found = {rows[i].label for i in indices}
+    unknown, binary = sorted(found - set(sidecar.classes)), any_fracture.binary_labels(sidecar, found)
+    if binary and config.refit_decisions:
+        raise ConfigError(
+            f"refit_decisions=true: the labels of data={data} say fracture or not, not which kind, and new decisions "
+            "need images of every class of the model. Evaluate without it, or name the kinds."
+        )
+    if unknown and not binary:
         raise DataError(
             f"data={data}: classes that the model does not know: {', '.join(unknown)}; it knows "
             f"{', '.join(sidecar.classes)}",
@@ -146,9 +155,9 @@ def choose(sidecar: Sidecar, data: str, config: EvaluateConfig, terminal: Termin
             f"{'DATA' if data == 'demo' else shlex.quote(data)} --label-map "
             f"{shlex.quote(_label_map(unknown, sidecar))} --out mapped.csv",
         )
-    place = {label: i for i, label in enumerate(sidecar.classes)}
+    place = {label: i for i, label in enumerate(binary.classes if binary else sidecar.classes)}
     labels = np.array([place[rows[i].label] for i in indices], np.int64)
-    return Chosen(dataset, np.array(indices, np.int64), labels, split)
+    return Chosen(dataset, np.array(indices, np.int64), labels, split, binary)
 
 
 def _label_map(unknown: Sequence[str], sidecar: Sidecar) -> str:
@@ -163,8 +172,12 @@ def judge_target(
     target: Target, chosen: Chosen, config: EvaluateConfig, out: Path, terminal: Terminal
 ) -> EvaluationResults:
     """Ask the model about every image and write results, predictions and report into ``out``."""
+    if chosen.binary:
+        terminal.say(any_fracture.sentence(target.sidecar, chosen.binary))
+        target = any_fracture.joined(target, chosen.binary)
+    else:
+        terminal.say(f"Healthy class: {target.sidecar.healthy or NONE}, as in the model's training.")
     sidecar, manifest = target.sidecar, chosen.manifest
-    terminal.say(f"Healthy class: {sidecar.healthy or NONE}, as in the model's training.")
     plan = _plan(config, sidecar, manifest.synthetic)
     execution.apply_threads(plan)
     model, normalize = plan.place(target.model), Normalize(sidecar.mean, sidecar.std)
@@ -242,11 +255,12 @@ def _results(
     """Everything that follows from the answers, under the decisions taken in training or under new ones."""
     sidecar, manifest = target.sidecar, chosen.manifest
     before = Decisions(
-        sidecar.temperature, sidecar.fracture_threshold, sidecar.refer_below, sidecar.healthy,
+        sidecar.temperature, sidecar.fracture_threshold, sidecar.refer_below or None, sidecar.healthy,
         thresholds_of(sidecar.rule),
     )  # fmt: skip
     groups, columns = [row.group for row in manifest.rows], manifest.columns(range(len(manifest.rows)))
     decisions = found.crossed if found else before
+    taken = _taken_here(found) if found else _taken_in_training(sidecar)
 
     def judged(under: Decisions) -> SplitResults:
         return judge(logits, chosen.labels, groups, sidecar.classes, under)
@@ -260,7 +274,7 @@ def _results(
         data_digest=manifest.digest(),
         test_digest=manifest.digest("test"),
         weights_sha256=sidecar.weights_sha256,
-        **(_taken_here(found) if found else _taken_in_training(sidecar)),
+        **taken | (any_fracture.NOTES if chosen.binary else {}),
         splits={"test": judged(decisions)},
         slices=judge_slices(columns, logits, chosen.labels, groups, sidecar.classes, decisions),
         studies=judge_studies(manifest.rows, logits, chosen.labels, sidecar.classes, decisions),
@@ -269,6 +283,7 @@ def _results(
         evaluated=target.name,
         split=chosen.split,
         seen_in_training=seen,
+        joined=chosen.binary.kinds if chosen.binary else (),
         before=judged(before).metrics if found else {},
     )
 
@@ -325,5 +340,7 @@ def _log(
     })  # fmt: skip
     if config.refit_decisions:
         run.tag({"fracture.refit_of": trained_by})
+    if results.joined:
+        run.tag({"fracture.joined": ", ".join(results.joined)})
     run.judged(results)
     run.describe("\n".join(f"- {line}" for line in summary(results, None)))

@@ -45,7 +45,7 @@ def rejection_figure(confidence: Floats, correct: np.ndarray, referral: Referral
         axis.plot(share, accuracy, color=COLOURS[0])
         if referral.wanted_error is not None:
             axis.axhline(1 - referral.wanted_error, color=GREY, linestyle=":", linewidth=1)
-        if referral.refer_below is not None and (answered := confidence >= referral.refer_below).any():
+        if referral.refer_below and (answered := confidence >= referral.refer_below).any():
             axis.plot([answered.mean()], [correct[answered].mean()], "o", color=COLOURS[1], label="threshold")
             axis.legend()
         axis.set(

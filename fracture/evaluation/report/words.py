@@ -18,7 +18,7 @@ def summary(results: Judged, audit: Mapping[str, Any] | None) -> list[str]:
     test = results.splits["test"]
     found = test.metrics
     lines = [
-        f"The model sorts radiographs into {_list([_plain(name) for name in results.classes])}{_healthy(results)}. "
+        f"{_sorts(results)}{_healthy(results)}. "
         f"It was tested on {test.n:,} images of {found['accuracy'].groups:,} groups (patients or originals)"
         f"{_learned(results)}."
     ]
@@ -76,6 +76,11 @@ def limits(results: Judged, audit: Mapping[str, Any] | None) -> list[str]:
             f"{_list([_plain(name) for name in results.classes])} is, train with healthy=CLASS. If none is, the model "
             "has no answer for a healthy image."
         )
+    if kinds := _joined(results):
+        lines.append(
+            f"Whether the model tells {_list(kinds)} apart is not judged here. Maps of a fracture are those of the "
+            "most probable kind."
+        )
     few = [f"{_plain(name)} ({n})" for name, n in test.counts.items() if n < _FEW]
     if few:
         lines.append(f"Few test images of {_list(few)}: the intervals are wide.")
@@ -96,6 +101,21 @@ def limits(results: Judged, audit: Mapping[str, Any] | None) -> list[str]:
 
 
 _SAID = ("accuracy", "balanced_accuracy", "any_fracture_sensitivity", "any_fracture_specificity")
+
+
+def _joined(results: Judged) -> list[str]:
+    """The kinds that count as one fracture class, where the labels do not tell them apart."""
+    return [_plain(name) for name in getattr(results, "joined", ())]
+
+
+def _sorts(results: Judged) -> str:
+    classes = [_plain(name) for name in results.classes]
+    if kinds := _joined(results):
+        return (
+            f"The labels say {' or '.join(classes)}, not which kind of fracture: only that is judged. What the model "
+            f"calls {_list(kinds)} counts as a fracture"
+        )
+    return f"The model sorts radiographs into {_list(classes)}"
 
 
 def _healthy(results: Judged) -> str:
@@ -164,6 +184,8 @@ def _all_referred(results: Judged) -> str:
 
 
 def _referral(results: Judged) -> str:
+    if not results.referral.refer_below:
+        return f"Referral is not judged: {results.referral.note}."
     share, right = (results.splits["test"].metrics.get(name) for name in ("answered_share", "answered_accuracy"))
     if not _known(share):
         return "How many images it answers without a person is not known here."
