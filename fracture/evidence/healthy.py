@@ -36,7 +36,7 @@ _NAMES = frozenset(
     | {"sain", "sansfracture", "pasdefracture", "sano", "sinfractura", "nofractura"}  # French, Italian, Spanish
     | {"normale", "senzafrattura", "saudável", "saudavel", "semfratura", "gezond", "geenfractuur"}
 )
-_FRACTURES = frozenset({"fracture", "fractures", "fractured", "fx", "broken", "anyfracture", "fracturepresent"}) | {
+_FRACTURES = frozenset({"fracture", "fractures", "fractured", "fx", "broken", "fracture+", "fx+"}) | {
     "fraktur", "frakturen", "fractura", "frattura", "fratura", "fractuur",
 }  # fmt: skip
 _SAYS_FRACTURE = re.compile(r"fract|frakt|fratt|\bfx\b|bro[kc]en|break", re.IGNORECASE)

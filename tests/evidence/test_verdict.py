@@ -85,3 +85,9 @@ def test_a_doubt_comes_first_and_hides_nothing() -> None:
 def test_the_rule_in_sentences(rule: Rule, words: tuple[str, ...]) -> None:
     said = " ".join(explained(rule))
     assert all(word in said for word in words)
+
+
+def test_nobody_has_to_look_where_referral_is_not_judged() -> None:
+    rule = Rule(("fractured", "normal"), "normal", 0.5, 0.0)
+    assert decide(rule, [0.5, 0.5]).decision == REPORTED
+    assert explained(rule) == ["A fracture is reported where the probability of any fracture is 50.0% or more."]

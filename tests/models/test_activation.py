@@ -5,6 +5,7 @@ import timm
 import torch
 
 from fracture.models.activation import activation_maps
+from fracture.models.joined import Joined
 
 
 class Spotter(torch.nn.Module):
@@ -56,6 +57,23 @@ def test_every_family_has_maps(name: str) -> None:
     assert maps.min() >= 0
     assert maps.max() == pytest.approx(1)
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_the_map_of_joined_classes_is_that_of_the_most_probable() -> None:
+    class Kinds(Spotter):
+        def forward_head(self, features: torch.Tensor) -> torch.Tensor:
+            top, rest = features[..., :2, :].mean((1, 2, 3)), features[..., 2:, :].mean((1, 2, 3))
+            return torch.stack([top, top - rest, rest], 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.forward_head(self.forward_features(x))
+
+    x = torch.stack([bright_corner()[0], bright_corner()[0].flip(-2)])
+    joined = Joined(Kinds(), [[1], [0, 2]], temperature=2.0)
+    assert torch.equal(activation_maps(joined, x, [1, 1]), activation_maps(Kinds(), x, [0, 2]))
+    assert torch.equal(activation_maps(joined, x, [0, 0]), activation_maps(Kinds(), x, [1, 1]))
+    own, two = (Kinds()(x) / 2).softmax(1), joined(x).softmax(1)
+    assert torch.allclose(two, torch.stack([own[:, 1], own[:, 0] + own[:, 2]], 1))
 
 
 def test_features_without_places_are_refused() -> None:
