@@ -163,6 +163,51 @@ def test_a_table_beside_one_folder_is_named_with_its_columns(plant: Plant) -> No
     assert all(row.split == "test" for row in rows if "/test/" in str(row.path))
 
 
+FINDINGS = ("Mass", "No Finding", "Edema|Mass", "Edema")
+WITHOUT_A_LABEL = {  # header and row of a table, what is said of the class, and the columns that are proposed
+    "findings among measurements": (
+        ["Spacing[x", "Finding Labels", "Age"],
+        lambda i: [["0.143", "0.168"][i % 2], FINDINGS[i % 4], i % 40],
+        "the class could be Finding Labels (Edema, Mass, No Finding)\n",
+        "path=Image,label=Finding Labels",
+    ),
+    "many findings": (
+        ["sex", "finding_label"],
+        lambda i: ["FM"[i % 2], f"type {i % 20}"],
+        "the class could be finding_label (type 0, type 1, type 10, type 11, ...)",
+        "path=Image,label=finding_label",
+    ),
+    "a column for each class": (
+        [f"Sign {k}" for k in range(9)],
+        lambda i: [int(i % 9 == k) for k in range(9)],
+        "Sign 5 (0, 1); 3 more; or each a class: --columns "
+        "'labels=Sign 0,Sign 1,Sign 2,Sign 3,Sign 4,Sign 5,Sign 6,Sign 7,Sign 8'",
+        "path=Image,label=Sign 0",
+    ),
+}
+
+
+@pytest.mark.parametrize(("header", "cells", "said", "proposed"), WITHOUT_A_LABEL.values(), ids=WITHOUT_A_LABEL)
+def test_columns_that_could_be_the_class_are_told(
+    header: list[str], cells: Callable[[int], list[object]], said: str, proposed: str, plant: Plant
+) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    table = _table(root / "t.csv", [["Image", *header], *([f"{i}.png", *cells(i)] for i in range(N))])
+    with pytest.raises(DataError, match="no column for label") as refused:
+        _prepare(table)
+    assert said in str(refused.value)
+    assert f"--columns '{proposed}'" in str(refused.value) or f"--columns {proposed} " in str(refused.value)
+
+
+def test_a_table_that_leads_to_no_file_says_where_they_were_looked_for(plant: Plant) -> None:
+    root = plant(*(f"images/{i}_left.png" for i in range(N)))
+    (root / "lists").mkdir()
+    table = _table(root / "lists" / "t.csv", [["Left", "class"], *([f"{i}_left.png", "AB"[i % 2]] for i in range(N))])
+    with pytest.raises(DataError, match=r"none leads to a file below .*/lists \(--root names another folder\)"):
+        _prepare(table)
+    assert len(_prepare(table, root=str(root)).manifest.rows) == N
+
+
 LEVELS = {  # folders of each image, and the level that the message proposes
     "places above classes": (
         lambda i: f"{('Graz', 'Linz')[i % 2]}/{('Colles', 'Smith')[i // 2 % 2]}",

@@ -158,7 +158,9 @@ def _check_missing(sheet: Sheet, meaning: Mapping[str, str], needed: Sequence[st
     """
     if missing := [m for m in needed if m not in meaning]:
         taken = f"; {meaning['split']} holds splits" if "split" in meaning else ""
-        held = f"found {', '.join(sheet.names) or 'no column'}{taken}{missed}{candidates(sheet, meaning)}"
+        lost = "path" in missing and sheet.option and sheet.names
+        root = f"; none leads to a file below {sheet.index.real} (--root names another folder)" if lost else ""
+        held = f"found {', '.join(sheet.names) or 'no column'}{taken}{root}{missed}{candidates(sheet, meaning)}"
         raise DataError(
             f"{sheet.path}: no column for {' and '.join(missing)}, {held}", hint(sheet, meaning), missing=missing
         )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fracture.data.class_names import MAX_CLASSES, says_class, structure
 from fracture.data.listing import some
 from fracture.data.personal import personal_columns
-from fracture.data.prepare.cells import is_code, is_unknown
+from fracture.data.prepare.cells import findings_of, is_code, is_unknown
 from fracture.data.prepare.could import FEW, shown
 from fracture.data.prepare.pairs import canonical, said_columns
 from fracture.data.prepare.sheet import Sheet
@@ -19,8 +19,10 @@ FRACTURED = re.compile(r"(?:is_|has_|any_)?(?:fractured?|ab_?normal(?:ity)?|norm
 _ANOTHER_LABEL = re.compile(
     rf"{FRACTURED.pattern}|(?:(?:{_VERSION})[_.]?)?(?:{'|'.join(LABEL)})s?(?:[_.]?(?:{_VERSION}))?"
 )
+_SOUNDS = re.compile(rf"(?:^|_)(?:{'|'.join(LABEL)}|finding|dx|pathology)(?:e?s)?(?:_|$)")
 _SENTENCE = re.compile(r"^\S+(?:\s+\S+){2,}\.$|^\S+(?:\s+\S+){6}")  # three words and a full stop, or seven
 _MEASURED = re.compile(r"-?\d*[.,]\d+|-?[\d.,]+\s*%")  # probabilities among them
+_SHOWN = 6  # columns
 
 
 def check_label(sheet: Sheet, meaning: Mapping[str, str]) -> None:
@@ -94,14 +96,25 @@ def class_columns(sheet: Sheet, meaning: Mapping[str, str]) -> dict[str, list[st
         name: values
         for name in sheet.names
         if name not in meaning.values()
-        and 2 <= len(values := sorted({row[name] for row in sheet.rows})) <= FEW
-        and not (structure(set(values) - {""}) or any(map(is_code, values)) or personal_columns([name], sheet.rows))
+        and 2 <= len(values := _classes(sheet, name)) <= (MAX_CLASSES if _SOUNDS.search(plain(name)) else FEW)
+        and not (structure(set(values) - {""}) or personal_columns([name], sheet.rows))
+        and not any(is_code(value) or _MEASURED.fullmatch(canonical(value)) for value in values)
     }
-    return dict(
-        sorted(
-            found.items(), key=lambda one: (not FRACTURED.fullmatch(plain(one[0])), not says_class([one[0], *one[1]]))
-        )
-    )
+    return dict(sorted(found.items(), key=_sounding))
+
+
+def _sounding(column: tuple[str, list[str]]) -> tuple[bool, bool, bool]:
+    """What sorts columns that sound like one of the class to the front."""
+    name, values = column
+    return not FRACTURED.fullmatch(plain(name)), not _SOUNDS.search(plain(name)), not says_class([name, *values])
+
+
+def _classes(sheet: Sheet, name: str) -> list[str]:
+    """The values of a column; each finding of ``A|B`` for itself where its name sounds like that of the class."""
+    held = {row[name] for row in sheet.rows}
+    if _SOUNDS.search(plain(name)):
+        held = {part for cell in held for part in findings_of(cell, held) or [""]}
+    return sorted(held)
 
 
 def candidates(sheet: Sheet, meaning: Mapping[str, str]) -> str:
@@ -110,5 +123,7 @@ def candidates(sheet: Sheet, meaning: Mapping[str, str]) -> str:
     if "label" in meaning or not found:
         return ""
     hot = [name for name, values in found.items() if set(values) <= {"0", "1", "0.0", "1.0", ""}]
-    each = f"; or each a class: labels={','.join(hot[:6])}" if len(hot) > 1 else ""
-    return f"; the class could be {'; '.join(shown(name, values) for name, values in list(found.items())[:6])}{each}"
+    each = f"; or each a class: {sheet.say('labels', ','.join(hot))}" if len(hot) > 1 else ""
+    listed = [shown(name, values) for name, values in list(found.items())[:_SHOWN]]
+    more = [f"{len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
+    return f"; the class could be {'; '.join([*listed, *more])}{each}"
