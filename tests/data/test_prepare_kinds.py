@@ -179,7 +179,7 @@ WITHOUT_A_LABEL = {  # header and row of a table, what is said of the class, and
     ),
     "a column for each class": (
         [f"Sign {k}" for k in range(9)],
-        lambda i: [int(i % 9 == k) for k in range(9)],
+        lambda i: [-1.0 if k == 3 and i > 30 else int(i % 9 == k) for k in range(9)],
         "Sign 5 (0, 1); 3 more; or each a class: --columns "
         "'labels=Sign 0,Sign 1,Sign 2,Sign 3,Sign 4,Sign 5,Sign 6,Sign 7,Sign 8'",
         "path=Image,label=Sign 0",
@@ -197,6 +197,25 @@ def test_columns_that_could_be_the_class_are_told(
         _prepare(table)
     assert said in str(refused.value)
     assert f"--columns '{proposed}'" in str(refused.value) or f"--columns {proposed} " in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "is_label"),
+    [("grade", "0123", True), ("finding", ["Mass", "none"], True), ("state", ["fractured", "normal"], True),
+     ("fold", "0123", False), ("age", "678", False), ("operator", "AB", False)],
+)  # fmt: skip
+def test_the_other_column_of_two_is_the_class_if_it_sounds_like_one(
+    name: str, cells: list[str], is_label: bool, plant: Plant
+) -> None:
+    root = plant(*(f"{i}.png" for i in range(N)))
+    table = _table(root / "t.csv", [["image", name], *([f"{i}.png", cells[i % len(cells)]] for i in range(N))])
+    if is_label:
+        assert {int(row.path.stem): row.label for row in _prepare(table).manifest.rows} == {
+            i: cells[i % len(cells)] for i in range(N)
+        }
+    else:
+        with pytest.raises(DataError, match="no column for label"):
+            _prepare(table)
 
 
 def test_a_table_that_leads_to_no_file_says_where_they_were_looked_for(plant: Plant) -> None:

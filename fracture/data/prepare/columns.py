@@ -10,7 +10,7 @@ from fracture.data.personal import personal_columns
 from fracture.data.prepare.could import FEW, could_be_patients, could_leave_out, could_split, repeats
 from fracture.data.prepare.dicom_tags import Tagged, find_tagged
 from fracture.data.prepare.index import FileIndex, Place
-from fracture.data.prepare.label_column import HINT, LABEL, candidates, check_label, hint
+from fracture.data.prepare.label_column import HINT, LABEL, candidates, check_label, hint, sounds_like_class
 from fracture.data.prepare.pairs import canonical
 from fracture.data.prepare.path_column import folder_columns, is_distinct, path_column
 from fracture.data.prepare.sheet import ROUNDED, Sheet
@@ -230,9 +230,11 @@ def _check_lost(sheet: Sheet, meaning: Mapping[str, str], wanted: Sequence[str])
 
 
 def _by_position(sheet: Sheet, meaning: dict[str, str], one_hot: bool) -> None:
-    """In a table of two columns without header, the one that is no path is the label."""
-    if not sheet.header and len(sheet.names) == 2 and "path" in meaning and "label" not in meaning and not one_hot:
-        meaning["label"] = next(name for name in sheet.names if name != meaning["path"])
+    """In a table of two columns, the one that is no path is the label; if a header does not call it something else."""
+    if len(sheet.names) == 2 and "path" in meaning and "label" not in meaning and not one_hot:
+        other = next(name for name in sheet.names if name != meaning["path"])
+        if not sheet.header or sounds_like_class(sheet, meaning, other):
+            meaning["label"] = other
 
 
 def _split_by_values(sheet: Sheet, meaning: dict[str, str], own: Mapping[str, str], label: str) -> None:

@@ -22,6 +22,7 @@ _ANOTHER_LABEL = re.compile(
 _SOUNDS = re.compile(rf"(?:^|_)(?:{'|'.join(LABEL)}|finding|dx|pathology)(?:e?s)?(?:_|$)")
 _SENTENCE = re.compile(r"^\S+(?:\s+\S+){2,}\.$|^\S+(?:\s+\S+){6}")  # three words and a full stop, or seven
 _MEASURED = re.compile(r"-?\d*[.,]\d+|-?[\d.,]+\s*%")  # probabilities among them
+_ONE_HOT = {"0", "1", "-1", "0.0", "1.0", "-1.0", ""}  # -1 is for nobody knows
 _SHOWN = 6  # columns
 
 
@@ -109,6 +110,12 @@ def _sounding(column: tuple[str, list[str]]) -> tuple[bool, bool, bool]:
     return not FRACTURED.fullmatch(plain(name)), not _SOUNDS.search(plain(name)), not says_class([name, *values])
 
 
+def sounds_like_class(sheet: Sheet, meaning: Mapping[str, str], name: str) -> bool:
+    """Whether a column could be the class, and its name or its values say so."""
+    could = class_columns(sheet, meaning)
+    return name in could and not all(_sounding((name, could[name])))
+
+
 def _classes(sheet: Sheet, name: str) -> list[str]:
     """The values of a column; each finding of ``A|B`` for itself where its name sounds like that of the class."""
     held = {row[name] for row in sheet.rows}
@@ -122,7 +129,7 @@ def candidates(sheet: Sheet, meaning: Mapping[str, str]) -> str:
     found = class_columns(sheet, meaning)
     if "label" in meaning or not found:
         return ""
-    hot = [name for name, values in found.items() if set(values) <= {"0", "1", "0.0", "1.0", ""}]
+    hot = [name for name, values in found.items() if set(values) <= _ONE_HOT]
     each = f"; or each a class: {sheet.say('labels', ','.join(hot))}" if len(hot) > 1 else ""
     listed = [shown(name, values) for name, values in list(found.items())[:_SHOWN]]
     more = [f"{len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
