@@ -561,6 +561,18 @@ def test_lines_of_json_are_refused_with_the_command_that_makes_a_table_of_them(n
     assert _groups(prepared) == N // 2
 
 
+def test_a_text_of_images_and_classes_is_refused_with_the_command_that_makes_a_table_of_it(plant: Plant) -> None:
+    root = plant(*(f"images/{i:03d}.png" for i in range(N)))
+    (root / "train.txt").write_text("\n".join(f"{i // 2:03d} {i:03d}.png {'AB'[i % 2]}  north" for i in range(N)))
+    for source in (root, root / "train.txt"):
+        with pytest.raises(DataError, match=r"Make a CSV of it: python -c ") as refused:
+            _prepare(source)
+    exec(shlex.split(str(refused.value).partition("Make a CSV of it: ")[2].splitlines()[0])[2])
+    prepared = _prepare(root / "train.csv", columns="path=2,label=3,patient=1,source=4")
+    assert {int(row.path.stem): row.label for row in prepared.manifest.rows} == {i: "AB"[i % 2] for i in range(N)}
+    assert _groups(prepared) == N // 2
+
+
 NO_SOURCES = {
     "labels.json": "give that folder",
     "labels.xml": "give that folder",

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from fracture.data.annotations import find
+from fracture.data.formats import SUFFIXES
 from fracture.data.listing import some
 from fracture.data.prepare.archives import is_archive
 from fracture.data.prepare.columns import SPELLINGS
@@ -24,11 +25,12 @@ _NO_KIND = (
     "none is of a kind that is read: export YOLO, COCO, Pascal VOC, LabelMe, VIA or CreateML, or write a CSV with the "
     "columns path and label, and give it as SOURCE"
 )
-_AS_CSV = "Make a CSV of it: python -c 'import pandas; pandas.{}.to_csv(\"{}.csv\", index=False)'"
+_AS_CSV = "Make a CSV of it: python -c 'import pandas; pandas.{}.to_csv(\"{}.csv\", index=False{})'"
 _LINES = (".jsonl", ".ndjson", ".manifest")  # an object of JSON in each line
 _CONVERTED = (*_LINES, ".parquet")
 _SHOWN = 3
 _LOOKED_AT = 200  # rows
+_LINE = 10_000  # characters
 _MOST = 20  # tables that are opened
 
 
@@ -43,6 +45,8 @@ def how_to_read(tree: Tree) -> str:
     why = next((f"; {place}: {reason}" for one in find(tree.root, tree.images, tree.labels) if not one.findings
                 for place, reason in one.problems), "")  # fmt: skip
     lines = next((tree.root / path for path in tree.labels if path.lower().endswith(_CONVERTED)), None)
+    texts = [tree.root / path for path in tree.labels if path.lower().endswith(".txt")][:_MOST]
+    lines = lines or next(filter(_is_list, texts), None)
     more = f"; to read them:{ways}" if ways else why or (f"\n{how_to_convert(lines)}" if lines else f"; {_NO_KIND}")
     return f"\nFiles that may hold the labels lie there ({kinds}): {some(tree.labels, _SHOWN)}{more}"
 
@@ -53,16 +57,29 @@ def how_to_convert(path: Path) -> str:
     if is_archive(path) or is_table(path):
         return f"`fracture prepare {shlex.quote(name)} --out manifest.csv` makes a manifest of it."
     if suffix in _LINES:
-        return _AS_CSV.format(f'read_json("{name}", lines=True, dtype=False)', name.removesuffix(path.suffix))
+        return _AS_CSV.format(f'read_json("{name}", lines=True, dtype=False)', name.removesuffix(path.suffix), "")
     if suffix == ".parquet":
-        return _AS_CSV.format(f'read_parquet("{name}")', name.removesuffix(path.suffix)) + (
+        return _AS_CSV.format(f'read_parquet("{name}")', name.removesuffix(path.suffix), "") + (
             "; images inside it must be saved as PNG first"
         )
     if suffix in (".npz", ".npy", ".h5", ".hdf5", ".pkl", ".mat"):
         return "Save its images as PNG, one folder for each class."
+    if suffix == ".txt" and _is_list(path):
+        code = rf'read_csv("{name}", sep=r"\s+", header=None, dtype=str)'
+        return _AS_CSV.format(code, name.removesuffix(path.suffix), ", header=False")
     if suffix in LABEL_FILES and suffix not in (".xlsx", ".xls"):
         return "Annotations are read from the folder that holds them and the images: give that folder."
     return "Save a spreadsheet as CSV; put a single image into a folder of its class."
+
+
+def _is_list(path: Path) -> bool:
+    """Whether the first line of a text names an image and something else, as ``a.png 1`` does."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            words = file.readline(_LINE).split()
+    except OSError:
+        return False
+    return len(words) > 1 and any(PurePosixPath(word).suffix.lower() in SUFFIXES for word in words)
 
 
 def _tables(paths: Sequence[Path]) -> list[str]:
