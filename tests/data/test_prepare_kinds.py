@@ -171,6 +171,12 @@ WITHOUT_A_LABEL = {  # header and row of a table, what is said of the class, and
         "the class could be Finding Labels (Edema, Mass, No Finding)\n",
         "path=Image,label=Finding Labels",
     ),
+    "counts, numbers, objects": (
+        ["region_count", "Follow-up #", "study_number", "fold", "attributes"],
+        lambda i: [i % 3, i % 4, i % 5, i % 6, json.dumps({"View": "AB"[i % 2]}) if i else "{View: undefined}"],
+        'the class could be attributes ({"View": "A"}, {"View": "B"}, {View: undefined})\n',
+        "path=Image,label=attributes",
+    ),
     "many findings": (
         ["sex", "finding_label"],
         lambda i: ["FM"[i % 2], f"type {i % 20}"],

@@ -9,6 +9,7 @@ from fracture.data.personal import personal_columns
 from fracture.data.prepare.cells import findings_of, is_code, is_unknown
 from fracture.data.prepare.could import FEW, shown
 from fracture.data.prepare.pairs import canonical, said_columns
+from fracture.data.prepare.path_column import IDENTIFIER
 from fracture.data.prepare.sheet import Sheet
 from fracture.data.tables import plain
 from fracture.errors import DataError
@@ -22,6 +23,7 @@ _ANOTHER_LABEL = re.compile(
 _SOUNDS = re.compile(rf"(?:^|_)(?:{'|'.join(LABEL)}|finding|dx|pathology)(?:e?s)?(?:_|$)")
 _SENTENCE = re.compile(r"^\S+(?:\s+\S+){2,}\.$|^\S+(?:\s+\S+){6}")  # three words and a full stop, or seven
 _MEASURED = re.compile(r"-?\d*[.,]\d+|-?[\d.,]+\s*%")  # probabilities among them
+_NO_CLASS = re.compile(rf"{IDENTIFIER.pattern}|(?:.*_)?(?:counts?|folds?|#)")
 _ONE_HOT = {"0", "1", "-1", "0.0", "1.0", "-1.0", ""}  # -1 is for nobody knows
 _SHOWN = 6  # columns
 
@@ -98,8 +100,10 @@ def class_columns(sheet: Sheet, meaning: Mapping[str, str]) -> dict[str, list[st
         for name in sheet.names
         if name not in meaning.values()
         and 2 <= len(values := _classes(sheet, name)) <= (MAX_CLASSES if _SOUNDS.search(plain(name)) else FEW)
+        and (_SOUNDS.search(plain(name)) or not _NO_CLASS.fullmatch(plain(name)))
         and not (structure(set(values) - {""}) or personal_columns([name], sheet.rows))
-        and not any(is_code(value) or _MEASURED.fullmatch(canonical(value)) for value in values)
+        and not any(_MEASURED.fullmatch(canonical(value)) for value in values)
+        and 2 * sum(map(is_code, values)) < len(values)
     }
     return dict(sorted(found.items(), key=_sounding))
 
