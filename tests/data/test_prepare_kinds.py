@@ -233,6 +233,14 @@ def test_a_table_that_leads_to_no_file_says_where_they_were_looked_for(plant: Pl
     assert len(_prepare(table, root=str(root)).manifest.rows) == N
 
 
+def test_images_that_are_all_in_the_test_split_are_refused_as_such(plant: Plant) -> None:
+    root = plant(*(f"test/{i}.png" for i in range(N)))
+    table = _table(root / "t.csv", [["image", "class"], *([f"{i}.png", "AB"[i % 2]] for i in range(N))])
+    with pytest.raises(DataError, match=r"in train: the folders or the table put all 40 images into test\n--resplit"):
+        _prepare(table)
+    assert len(_prepare(table, resplit=True).manifest.rows) == N
+
+
 LEVELS = {  # folders of each image, and the level that the message proposes
     "places above classes": (
         lambda i: f"{('Graz', 'Linz')[i % 2]}/{('Colles', 'Smith')[i // 2 % 2]}",

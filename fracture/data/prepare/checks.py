@@ -75,15 +75,21 @@ _LINKS = {
 }
 
 
-def check_splits(rows: list[Row], keys: list[list[Hashable]]) -> None:
-    """Every split has images.
+def check_splits(rows: list[Row], keys: list[list[Hashable]], named: bool) -> None:
+    """Every split has images; ``named``: the data names the split of some.
 
     Raises:
-        DataError: one has none, since the groups are too few or too large.
+        DataError: one has none, since the groups are too few or too large, or the data names no training images.
     """
     held = Counter(row.split for row in rows)
     if not (empty := [split for split in SPLITS if not held[split]]):
         return
+    if named and "train" in empty:
+        raise DataError(
+            f"no image would be in train: the folders or the table put all {len(rows):,} images into "
+            f"{' and '.join(split for split in SPLITS if held[split])}",
+            "--resplit true makes new splits; or give the training images as a further SOURCE.",
+        )
     members = grouped((row.group, i) for i, row in enumerate(rows))
     largest = max(members.values(), key=len)
     kinds = Counter(key[0] for i in largest for key in keys[i] if isinstance(key, tuple) and key[0] in _LINKS)

@@ -269,7 +269,7 @@ def _split(rows: list[Row], keys: list[list[Hashable]], config: PrepareConfig) -
     given = ["" if config.resplit else row.split for row in rows]
     splits, notes = assign_splits(strata, groups, given, config)
     rows = [replace(row, split=split) for row, split in zip(rows, splits, strict=True)]
-    check_splits(rows, keys)
+    check_splits(rows, keys, any(given))
     if config.folds:
         folds = assign_folds(strata, groups, splits, config)
         names = {"": "test", "0": "val"}
