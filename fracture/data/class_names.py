@@ -25,14 +25,15 @@ _FORMATS = re.compile(
     r"|(?:dicom|dcm|png|jpe?g|tiff?)[ _-]?(?:images?|files?|data)",
     re.IGNORECASE,
 )
-_NO_CLASS = re.compile(
+_FILES = (
     r"images?|imgs?|data|datasets?|labels?|annotations?|masks?|segmentations?|bounding[ _-]?box(?:es)?|bbox(?:es)?"
     r"|heatmaps?|meta(?:data)?|docs?|csvs?|jpegimages|imagesets|segmentationclass|segmentationobject|files?|downloads?"
     r"|exports?|archives?|x-?rays?|radiographs?|scans?|eval(?:uation)?|unseen|development"
     r"|cross[ _-]?val(?:idation)?|unlabel+ed|results?|outputs?|predictions?|preds?|inference|figures?|plots?|logs?"
-    r"|runs?|checkpoints?|weights|models?|notebooks?|samples?|examples?|screenshots?|annotated|code|src",
-    re.IGNORECASE,
+    r"|runs?|checkpoints?|weights|models?|notebooks?|samples?|examples?|screenshots?|annotated|code|src"
 )
+_TOOL = r"(?:yolo|coco|voc|pascal|darknet|labelme|roboflow|cvat|createml|json|ya?ml)(?:[ _-]?v?\d+)?"
+_NO_CLASS = re.compile(rf"(?:{_TOOL}[ _-]+)*(?:{_FILES})(?:[ _-]+(?:{_FILES}|{_TOOL}))*", re.IGNORECASE)
 _ASIDE = re.compile(
     r"trash|junk|back[ _-]?ups?|new folder(?: ?\(\d+\))?|copy of .+|.+ - copy(?: ?\(\d+\))?|duplicat(?:e|es|ed)"
     r"|(?:to[ _-]?be[ _-]?)?(?:reject|exclud|discard|remov|delet)(?:e|ed)?|to[ _-]?(?:review|do|check|label|delete)"

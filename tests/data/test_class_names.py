@@ -20,7 +20,8 @@ STRUCTURE = {
     "dates": [["2021-08", "2021-09"], ["2019", "2020"], ["20210803", "20210804"]],
     "file formats or sizes": [["DICOM"], ["png", "jpg"], ["224x224", "512x512"], ["8bit", "16-bit"]],
     "folders of files": [["masks", "normal"], ["images", "labels"], ["Annotations", "JPEGImages"], ["unseen", "a"],
-        ["normal", "results"], ["fracture", "predictions"]],
+        ["normal", "results"], ["fracture", "predictions"], ["dataset_yolo", "a"],
+        ["data_annotated", "data_dataset_voc"], ["COCO_dataset", "yolov5_dataset"]],
     "studies": [["study1_negative", "study2_positive"]],
     "people or months": [["male", "female"], ["adults", "children"], ["Jul", "August"]],
     "identifiers": [["1.2.840.113619.2.5", "1.2.840.113619.2.6"]],
@@ -31,6 +32,7 @@ CLASSES = [
     ["A", "B"], ["comminuted_fracture", "no_fracture", "simple_fracture"], ["Type A", "Type B"], ["oblique", "spiral"],
     ["elbow positive", "fingers positive"], ["wrist fracture", "elbow fracture"], [],
     ["Test Positive", "Test Negative"], ["Group A", "Group B"], ["Rotation", "Translation", "Angulation"],
+    ["data set 1", "voc"], ["fracture images", "normal images"], ["model A fracture", "normal"],
 ]  # fmt: skip
 
 
