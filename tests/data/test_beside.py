@@ -215,6 +215,25 @@ def test_boxes_that_contradict_the_folders(number: int, refused: bool, write: Wr
     assert len(_gather(root, layout="folders").records) == 12
 
 
+@pytest.mark.parametrize(("count", "refused"), [(3, False), (5, True)])
+def test_boxes_on_images_that_the_folders_leave_without_a_class(count: int, refused: bool, write: Write) -> None:
+    rows = [["filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax"]]
+    root = write(
+        f"{_folder(NAMES[0])}/_annotations.csv", [*rows, *([_file(n), 9, 9, "a", 1, 1, 5, 5] for n in NAMES[:4])]
+    )
+    write("train/_annotations.csv", [*rows, *([f"{i}.png", 9, 9, "ab"[i % 2], 1, 1, 5, 5] for i in range(count))])
+    for i in range(count):
+        (root / "train" / f"{i}.png").touch()
+    if not refused:
+        assert len(_gather(root).records) == 12
+        return
+    said = "folders fracture, no_fracture leave 5 of 9 images with Roboflow CSV annotations without a class"
+    with pytest.raises(DataError, match=said):
+        _gather(root)
+    assert len(_gather(root, layout="folders").records) == 12
+    assert Counter(one.label for one in _gather(root, layout="annotations").records) == {"a": 7, "b": 2}
+
+
 @pytest.mark.parametrize(
     ("ending", "way"), [("csv", "`fracture prepare .*test.csv .*train.csv --out"), ("txt", "make folders of them")]
 )

@@ -27,6 +27,7 @@ from fracture.errors import DataError
 
 _MOST = 20  # tables that are looked at
 _OWN = 0.9  # images a row at least, where only its values make a column one of paths
+_WHICH = "Say which count: --layout annotations or --layout folders."
 
 
 @dataclass(frozen=True)
@@ -111,10 +112,10 @@ def _split_lists(tree: Tree) -> list[str]:
 
 
 def check_boxes(tree: Tree, labels: Mapping[str, str], sets: Sequence[Annotated]) -> None:
-    """Boxes that have the name of a class must lie on images of that class's folder.
+    """Boxes that have the name of a class must lie on images of that class's folder, and most boxes in some folder.
 
     Raises:
-        DataError: some lie on images of other folders only.
+        DataError: some lie on images of other folders only, or most on images that the folders leave without a class.
     """
     spelt = {spelling(label): label for label in labels.values() if label}
     for one in sets:
@@ -125,7 +126,14 @@ def check_boxes(tree: Tree, labels: Mapping[str, str], sets: Sequence[Annotated]
             raise DataError(
                 f"{tree.root}: {one.kind} annotations contradict the folders of {len(wrong):,} of {len(found):,} "
                 f"images, e.g. {wrong[0]} has {some(sorted(found[wrong[0]]))}",
-                "Say which count: --layout annotations or --layout folders.",
+                _WHICH,
+            )
+        drawn = [path for path, finding in one.findings.items() if finding.labels]
+        if 2 * len(lone := [path for path in drawn if not labels.get(path)]) > len(drawn):
+            raise DataError(
+                f"{tree.root}: the folders {some(sorted(set(labels.values()) - {''}))} leave {len(lone):,} of "
+                f"{len(drawn):,} images with {one.kind} annotations without a class, e.g. {lone[0]}",
+                _WHICH,
             )
 
 
