@@ -53,7 +53,7 @@ def patients_of(named: Sequence[str], found: Sequence[Identity], rule: Rule = "a
     dropped = sum(bool(a and not b) for a, b in zip(named, listed, strict=True))
     notes += _placeholders(dropped, len(named), "in the table or path")
     dicom = sum(bool(one.study or one.patient) for one in found)
-    nameless = sum(bool(one.study and not one.patient) for one in found)
+    nameless = sum(bool(one.study and not one.patient and not name) for name, one in zip(listed, found, strict=True))
     notes += _placeholders(nameless, dicom, "in the DICOM file", ": they are grouped by study")
     patients = [one.patient for one in found]
     studies = [one.study for one in found]

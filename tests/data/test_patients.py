@@ -67,6 +67,12 @@ def test_a_placeholder_is_said_and_not_used() -> None:
     assert "in 30 of 32 images, so it is not used" in found.notes[0]
 
 
+def test_files_without_a_patient_whom_a_table_names_are_not_said_to_be_grouped_by_study() -> None:
+    assert not patients_of(["t/P1", "t/P2"], [Identity(study="1.2"), Identity(study="1.3")]).notes
+    (note,) = patients_of(["t/P1", ""], [Identity(study="1.2"), Identity(study="1.3")]).notes
+    assert "in 1 of 2 images, so it is not used: they are grouped by study" in note
+
+
 def test_one_identifier_for_most_images_is_nobodys() -> None:
     named = ["t/CLINIC"] * 25 + [f"t/P{i}" for i in range(15)]
     found = patients_of(named, NONE)
