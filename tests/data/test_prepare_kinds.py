@@ -233,6 +233,17 @@ def test_a_table_that_leads_to_no_file_says_where_they_were_looked_for(plant: Pl
     assert len(_prepare(table, root=str(root)).manifest.rows) == N
 
 
+def test_images_that_another_table_names_are_not_said_to_be_unnamed(plant: Plant) -> None:
+    root = plant(*(f"images/{i}.png" for i in range(N)))
+    tables = [
+        _table(root / f"{part}.csv", [["image", "class"], *([f"{i}.png", "AB"[i % 2]] for i in held)])
+        for part, held in (("train", range(20)), ("test", range(20, 38)))
+    ]
+    prepared = prepare(tables, PrepareConfig(near_duplicates=False), root.parent / "m.csv")
+    said = "2 images beside them are named by no row of train.csv, test.csv: 38.png, 39.png"
+    assert all([note for note in one.notes if "no row" in note] == [said] for one in prepared.sources)
+
+
 def test_images_that_are_all_in_the_test_split_are_refused_as_such(plant: Plant) -> None:
     root = plant(*(f"test/{i}.png" for i in range(N)))
     table = _table(root / "t.csv", [["image", "class"], *([f"{i}.png", "AB"[i % 2]] for i in range(N))])

@@ -10,6 +10,7 @@ from fracture.data.class_names import MAX_CLASSES, named_twice
 from fracture.data.contents import Progress
 from fracture.data.exclusions import Exclusion
 from fracture.data.handmade import read_manifest
+from fracture.data.listing import some
 from fracture.data.originals import originals
 from fracture.data.prepare.archives import ENDINGS, extract, is_archive
 from fracture.data.prepare.cells import doubt_note
@@ -24,6 +25,7 @@ from fracture.data.prepare.paths import place
 from fracture.data.prepare.patient_names import patients_in_names
 from fracture.data.prepare.records import Record
 from fracture.data.prepare.sources import Origin, link, origins
+from fracture.data.prepare.table_files import unnamed
 from fracture.data.prepare.tables import read_table
 from fracture.data.tables import TABLES, UNSEEN, is_table
 from fracture.data.trees import Tree, walk
@@ -47,6 +49,7 @@ class Gathered:
         tree: these files, where the source is no table.
         annotated: classes come from annotations.
         unlisted: annotations or boxes of a table say nothing of some of its images.
+        named: the files that the rows of a table name.
     """
 
     given: Path
@@ -60,6 +63,7 @@ class Gathered:
     tree: Tree | None = None
     annotated: bool = False
     unlisted: bool = False
+    named: frozenset[Path] = frozenset()
 
 
 def gather(
@@ -100,6 +104,7 @@ def gather(
             problems.append(error)
     if problems:
         raise problems[0] if len(problems) == 1 else DataError([str(problem) for problem in problems])
+    gathered = _with_unnamed(gathered)
     used = {str(record.path) for one in gathered for record in one.records}
     once = {(one.path, one.reason): one for one in left_out}
     left_out[:] = [one for one in once.values() if one.path not in used]  # by whichever source
@@ -113,6 +118,16 @@ def gather(
     labelled = [_labelled(one, config, left_out) for one in gathered]
     _check_classes(labelled)
     return labelled
+
+
+def _with_unnamed(gathered: Sequence[Gathered]) -> list[Gathered]:
+    """The sources with what is said of images beside those of tables that no row of any table names."""
+    named, found = frozenset[Path]().union(*(one.named for one in gathered)), []
+    for one in gathered:
+        tables = some([table.given.name for table in gathered if table.named])
+        said = unnamed([record.path for record in one.records], named, tables) if one.named else []
+        found.append(replace(one, notes=[*one.notes, *said], unlisted=one.unlisted and (bool(said) or not one.named)))
+    return found
 
 
 def _check_tables(sources: Sequence[Path], config: PrepareConfig) -> None:
@@ -189,8 +204,9 @@ def _read(
         table = read_table(source, config, origin.name, indexes)
         left_out += table.excluded
         return Gathered(
-            source, "CSV", table.records, table.excluded, notes=table.notes, base=table.base, unlisted=table.unlisted
-        )
+            source, "CSV", table.records, table.excluded, notes=table.notes, base=table.base, unlisted=table.boxed,
+            named=table.named,
+        )  # fmt: skip
     excluded: list[Exclusion] = []
     others: Counter[str] = Counter()
     if source.is_dir():

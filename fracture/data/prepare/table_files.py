@@ -56,10 +56,8 @@ def unnamed_by_tag(tagged: Tagged, index: FileIndex, named: Collection[Path], so
     return [Exclusion(str(path), tagged.why_unnamed(str(path)), source=source) for path in left]
 
 
-def unnamed(table: str, records: Sequence[Named], refused: Collection[Path]) -> list[str]:
-    """A sentence on the images that lie beside those of the table and that no row names, be it one that is left out."""
-    used = {one.record.path for one in records}
-    named = used | set(refused)
+def unnamed(used: Collection[Path], named: Collection[Path], table: str) -> list[str]:
+    """A sentence on the images that lie beside the used ones and that no row names, be it one that is left out."""
     beside = [
         entry.path
         for folder in sorted({path.parent for path in used})

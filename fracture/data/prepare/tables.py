@@ -19,7 +19,7 @@ from fracture.data.prepare.pairs import canonical, parse_columns, parse_pairs, s
 from fracture.data.prepare.records import Record
 from fracture.data.prepare.sheet import Sheet
 from fracture.data.prepare.table_boxes import find_boxes
-from fracture.data.prepare.table_files import believed, found_by_name, unnamed, unnamed_by_tag
+from fracture.data.prepare.table_files import believed, found_by_name, unnamed_by_tag
 from fracture.data.prepare.table_rows import Named, Reading, Unlabelled, join_boxes, of_study, read_row, with_studies
 from fracture.data.tables import Row, Table, named_column, open_table
 from fracture.errors import DataError
@@ -37,14 +37,16 @@ class TableRecords:
         excluded: rows that cannot be used.
         notes: what was found out, in sentences.
         base: where paths start.
-        unlisted: it draws boxes, and images lie there that it does not name.
+        boxed: it draws boxes.
+        named: the files that its rows name, be it rows that are left out; none where other images do not matter.
     """
 
     records: list[Record]
     excluded: list[Exclusion]
     notes: list[str]
     base: Path
-    unlisted: bool
+    boxed: bool
+    named: frozenset[Path]
 
 
 @dataclass
@@ -88,13 +90,13 @@ def read_table(path: Path, config: PrepareConfig, source: str, indexes: Indexes 
     if not named:
         missed = [reading.columns.missed.removeprefix("; ")] if reading.columns.missed else []
         raise _nothing_usable(path, reading.index, read, [*table.notes, *missed])
-    beside = [] if reading.ours or reading.columns.tagged else unnamed(path.name, named, read.refused)
-    notes = [*table.notes, *_notes(reading, read, named, beside)]
+    notes = [*table.notes, *_notes(reading, read, named)]
     if tagged := reading.columns.tagged:
         read.excluded += unnamed_by_tag(tagged, reading.index, {one.record.path for one in named}, reading.source)
     records = [one.record for one in named]
     records = join_boxes(records) if reading.boxes else records
-    return TableRecords(records, read.excluded, notes, Path(reading.index.real), bool(reading.boxes and beside))
+    files = () if reading.ours or reading.columns.tagged else (*(one.record.path for one in named), *read.refused)
+    return TableRecords(records, read.excluded, notes, Path(reading.index.real), bool(reading.boxes), frozenset(files))
 
 
 def _how_to_read(
@@ -151,7 +153,7 @@ def _read_rows(path: Path, rows: Sequence[Numbered], reading: Reading) -> _Read:
     return read
 
 
-def _notes(reading: Reading, read: _Read, named: Sequence[Named], beside: Sequence[str]) -> list[str]:
+def _notes(reading: Reading, read: _Read, named: Sequence[Named]) -> list[str]:
     """What was found out about a table, in sentences."""
     personal, several = reading.personal, reading.several
     return [
@@ -162,7 +164,6 @@ def _notes(reading: Reading, read: _Read, named: Sequence[Named], beside: Sequen
         *([f"{not_kept(personal)}; {said_columns(keep=','.join(personal))} keeps them"] if personal else []),
         *mixed_note(reading.labels),
         *found_by_name(named),
-        *beside,
         *([f"boxes: columns {', '.join(reading.boxes.names)}"] if reading.boxes else []),
     ]
 
