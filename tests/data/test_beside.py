@@ -247,6 +247,15 @@ def test_lists_of_splits_that_do_not_count_are_said(ending: str, way: str, write
     assert not any("splits in test" in one for one in read_folder(root, []).notes)
 
 
+@pytest.mark.parametrize(("first", "said"), [(NAMES[0], True), ("f0", True), ("epoch 1: loss 0.3", False)])
+def test_lists_of_splits_of_a_class_are_said(first: str, said: bool, write: Write) -> None:
+    root = write("results.csv", [["a"]])
+    for name in ("train_a.txt", "test_a.txt"):
+        (root / name).write_text(f"{first}\n")
+    notes = _gather(root).notes
+    assert ("the splits in test_a.txt, train_a.txt are not used: make folders of them" in notes) == said
+
+
 def _annotated(root: Path) -> Path:
     """YOLO annotations of images in folders of patients, every second with a box."""
     (root / "labels").mkdir(parents=True)

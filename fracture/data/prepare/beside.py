@@ -1,9 +1,11 @@
 """Tables beside classified images, and boxes beside folders of classes: their patients, and contradictions."""
 
 import os
+import re
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from fracture.data.trees import Tree
 from fracture.errors import DataError
 
 _MOST = 20  # tables that are looked at
+_LINE = 1000  # characters
 _OWN = 0.9  # images a row at least, where only its values make a column one of paths
 _WHICH = "Say which count: --layout annotations or --layout folders."
 
@@ -102,13 +105,29 @@ def _nameless(patients: Mapping[str, str]) -> dict[str, str]:
 
 
 def _split_lists(tree: Tree) -> list[str]:
-    """A sentence on lists called ``train`` and ``test``, where the folders name no splits."""
-    lists = {place: split for place in tree.labels if (split := split_name(Path(place).stem))}
-    if len(set(lists.values())) < 2 or any(split_of(image) for image in tree.images):
+    """A sentence on lists called ``train``, or ``train_a`` where they name images, if the folders name no splits."""
+    if any(split_of(image) for image in tree.images):
+        return []
+    stems = {image.rpartition("/")[2].rpartition(".")[0] for image in tree.images} if tree.labels else set()
+    lists = {place: split for place in tree.labels if (split := _split_of_list(tree.root / place, stems))}
+    if len(set(lists.values())) < 2:
         return []
     named = " ".join(shlex.quote(str(tree.root / place)) for place in lists if is_table(Path(place)))
     way = f"`fracture prepare {named} --out manifest.csv` uses those of tables" if named else "make folders of them"
     return [f"the splits in {some(list(lists))} are not used: {way}"]
+
+
+def _split_of_list(path: Path, images: Collection[str]) -> str:
+    """The split that a list is called after; with a further word in its name only if its first line names an image."""
+    if known := split_name(path.stem):
+        return known
+    found = next((known for word in re.split(r"[\W_]+", path.stem) if (known := split_name(word))), "")
+    if not found or path.suffix.lower() not in (".txt", ".lst"):
+        return ""
+    with suppress(OSError), path.open(encoding="utf-8", errors="replace") as file:
+        words = file.readline(_LINE).split()
+        return found if words and Path(words[0]).stem in images else ""
+    return ""
 
 
 def check_boxes(tree: Tree, labels: Mapping[str, str], sets: Sequence[Annotated]) -> None:
