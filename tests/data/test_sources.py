@@ -181,3 +181,17 @@ def test_what_may_be_patients_is_proposed(name: str, tmp_path: Path) -> None:
 def test_what_is_no_patients_is_not_proposed(name: str) -> None:
     paths = [name.format(i, i % 4) for i in range(N)]
     assert not proposal(paths, [reduce(path.removesuffix(".png")).name for path in paths])
+
+
+def test_tables_called_as_other_splits_than_their_folders_are_said(tmp_path: Path) -> None:
+    for i in range(N):
+        _write(tmp_path / "images" / ("test" if i % 3 == 2 else "train") / f"{i}.png", i)
+    for number, name in enumerate(("train", "val", "test")):
+        folder = "test" if name == "test" else "train"
+        lines = [f"images/{folder}/{i}.png,{'AB'[i // 3 % 2]}" for i in range(number, N, 3)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["path,label", *lines]))
+    found = _prepare([tmp_path / f"{name}.csv" for name in ("train", "val", "test")], tmp_path / "out")
+    (said,) = (one for one in _said(found).splitlines() if "the source called" in one)
+    assert said.startswith(
+        f"{len(range(1, N, 3))} images of the source called val are in train by their folders or a column"
+    )

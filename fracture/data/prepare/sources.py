@@ -121,6 +121,13 @@ def _in_splits(read: list[list[Record]], origins: Sequence[Origin], notes: list[
         for i, (one, records) in enumerate(zip(origins, read, strict=True))
         if one.split and not any(record.split or record.group for record in records)
     )
+    for one, records in zip(origins, read, strict=True):
+        others = Counter(r.split for r in records if one.split and r.split not in ("", one.split) and not r.group)
+        if others:
+            notes.append(
+                f"{others.total():,} images of the source called {one.split} are in {' and '.join(sorted(others))} by "
+                "their folders or a column, which count: a column with the splits, or --resplit true, changes that"
+            )
     found = list(read)
     for members in parts.values():
         listed = ", ".join(f"{origins[i].split} ({len(read[i]):,} images)" for i in members)
