@@ -50,8 +50,8 @@ class Table:
 
 
 def is_table(path: Path) -> bool:
-    """Whether the name ends as a table's does."""
-    return path.suffix.lower() in TABLES
+    """Whether the name ends as a table's does, and is not that of a folder."""
+    return path.suffix.lower() in TABLES and not path.is_dir()
 
 
 def named_column(name: str, names: Sequence[str]) -> str:

@@ -27,7 +27,7 @@ from fracture.evaluation.studies import judge_studies
 from fracture.evidence import Calibration, EvaluationResults, OperatingPoint, Referral, SplitResults, metric_title
 from fracture.evidence.decisions import IN_TRAINING
 from fracture.evidence.healthy import NO_HEALTHY_CLASS, NONE, healthy_names
-from fracture.files import replacing, write_json
+from fracture.files import expanded, replacing, write_json
 from fracture.models.checkpoint import Sidecar
 from fracture.progress import Terminal
 from fracture.rules import USUAL
@@ -56,6 +56,7 @@ class Chosen:
     """The images of a data set that are judged.
 
     Attributes:
+        data: as the user names it.
         dataset: decoded.
         indices: int64 [n], the rows that are judged.
         labels: int64 [n], in the order of the model's classes, or of the two of ``binary``.
@@ -63,6 +64,7 @@ class Chosen:
         binary: their classes, where they say fracture or not and the model knows kinds.
     """
 
+    data: str
     dataset: Dataset
     indices: npt.NDArray[np.int64]
     labels: npt.NDArray[np.int64]
@@ -157,7 +159,7 @@ def choose(sidecar: Sidecar, data: str, config: EvaluateConfig, terminal: Termin
         )
     place = {label: i for i, label in enumerate(binary.classes if binary else sidecar.classes)}
     labels = np.array([place[rows[i].label] for i in indices], np.int64)
-    return Chosen(dataset, np.array(indices, np.int64), labels, split, binary)
+    return Chosen(data, dataset, np.array(indices, np.int64), labels, split, binary)
 
 
 def _label_map(unknown: Sequence[str], sidecar: Sidecar) -> str:
@@ -210,7 +212,7 @@ def judge_target(
         logits=logits,
         results=results,
         facts={"model judged": target.name, "weights": sidecar.weights_sha256},
-        reproduce=[f"fracture evaluate {target.name} --data {manifest.root}{_flags(results, config)}"],
+        reproduce=[_command(target.name, chosen.data, results, config)],
     )
     make_report(subject, out, terminal)
     return results
@@ -288,13 +290,16 @@ def _results(
     )
 
 
-def _flags(results: EvaluationResults, config: EvaluateConfig) -> str:
-    """What the command says beside model and data, so that it takes the same decisions."""
-    if not config.refit_decisions or results.decisions is None:
-        return ""
-    wanted = results.decisions.wanted
-    options = f" --refit-decisions --operating {wanted.operating} --refer-error {wanted.refer_error:g}"
-    return f"{options} --set-coverage {wanted.set_coverage:g}"
+def _command(name: str, data: str, results: EvaluationResults, config: EvaluateConfig) -> str:
+    """What judges the same images under the same decisions."""
+    given = config.model_dump(include={"split", "demo_images", "data_seed", "precision"}, exclude_defaults=True)
+    if config.refit_decisions and results.decisions is not None:
+        wanted = results.decisions.wanted
+        given |= {"refit-decisions": "true", "operating": wanted.operating, "refer-error": f"{wanted.refer_error:g}"}
+        given["set-coverage"] = f"{wanted.set_coverage:g}"
+    where = data if data == "demo" else str(expanded(data).absolute())
+    flags = [f"--{option.replace('_', '-')} {shlex.quote(str(value))}" for option, value in given.items()]
+    return " ".join(["fracture evaluate", shlex.quote(name), "--data", shlex.quote(where), *flags])
 
 
 def _taken_here(found: refit.Refit) -> dict[str, Any]:

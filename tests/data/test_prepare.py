@@ -49,7 +49,7 @@ def _split_by_group(prepared: Prepared) -> dict[str, set[str]]:
 
 def test_folders_archives_and_tables_become_one_manifest(tmp_path: Path, textured: Callable[..., Path]) -> None:
     for i in range(20):
-        textured(f"hospital/A/p{i}_scan.png", i)
+        textured(f"hospital.csv/A/p{i}_scan.png", i)  # a folder, whatever it is called
     with zipfile.ZipFile(tmp_path / "web.zip", "w") as archive:
         for i in range(20):
             archive.write(textured(f"zipped/B/{i:08d}.png", 100 + i), f"B/{i:08d}.png")
@@ -58,10 +58,10 @@ def test_folders_archives_and_tables_become_one_manifest(tmp_path: Path, texture
     ]
     with (tmp_path / "listed" / "list.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("file", "class", "patient_id"), *rows])
-    prepared = _prepare(tmp_path, tmp_path / "hospital", tmp_path / "web.zip", tmp_path / "listed" / "list.csv")
+    prepared = _prepare(tmp_path, tmp_path / "hospital.csv", tmp_path / "web.zip", tmp_path / "listed" / "list.csv")
     assert len(prepared.manifest.rows) == 60
     assert prepared.manifest.classes == ("A", "B")
-    assert {row.source for row in prepared.manifest.rows} == {"hospital", "web", "list"}
+    assert {row.source for row in prepared.manifest.rows} == {"hospital.csv", "web", "list"}
     assert all(len(splits) == 1 for splits in _split_by_group(prepared).values())
     assert not prepared.excluded
     assert {row.split for row in prepared.manifest.rows} == {"train", "val", "test"}

@@ -61,7 +61,7 @@ def test_new_decisions_leave_the_weights_alone(trained: str, place: Path, tmp_pa
     assert f"python -m registry promote {run.id}" in said(screen)
     assert "cross-fitted" in said(screen)
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "--refit-decisions --operating sensitivity:0.9 --refer-error 0.2" in page
+    assert f"--data {place / 'local'} --refit-decisions true --operating sensitivity:0.9 --refer-error 0.2" in page
     assert "Fitted on local images (90 images, 90 groups)" in page
 
 

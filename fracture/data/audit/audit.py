@@ -99,7 +99,7 @@ def open_data(data: Path, cache_dir: Path, progress: Progress | None = None) -> 
     Raises:
         DataError: there is nothing to read.
     """
-    if data.suffix.lower() == ".csv":
+    if data.suffix.lower() == ".csv" and not data.is_dir():
         return read_manifest(data)
     if data.is_file():
         raise DataError(f"{data}: is neither a manifest CSV nor a folder", how_to_convert(data))
