@@ -33,7 +33,9 @@ def main() -> None:
         injected = case.get("injected", False)
         with watched() as card:
             train([*model, "--precision", case["precision"], "--batch-size", str(case["batch_size"])], injected)
-        run = mlflow.search_runs(output_format="list", order_by=["attributes.start_time DESC"], max_results=1)[0]
+        run = mlflow.search_runs(
+            search_all_experiments=True, output_format="list", order_by=["attributes.start_time DESC"], max_results=1
+        )[0]
         params, metrics = run.data.params, run.data.metrics
         holds = run.info.status == "FINISHED" and (card.peak <= LIMIT_GIB + SLACK or not torch.cuda.is_available())
         holds = holds and injected == ("fracture.memory_corrected" in run.data.tags)

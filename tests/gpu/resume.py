@@ -63,7 +63,9 @@ def _command(words: list[str]) -> list[str]:
 
 
 def _newest() -> mlflow.entities.Run:
-    found = mlflow.search_runs(output_format="list", order_by=["attributes.start_time DESC"], max_results=1)
+    found = mlflow.search_runs(
+        search_all_experiments=True, output_format="list", order_by=["attributes.start_time DESC"], max_results=1
+    )
     return found[0]  # type: ignore[no-any-return, index]
 
 

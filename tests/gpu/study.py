@@ -23,7 +23,9 @@ def main() -> None:
     with watched() as card:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     print(done.stdout[-4000:], done.stderr[-2000:], flush=True)
-    runs = mlflow.search_runs(output_format="list", filter_string="tags.`fracture.kind` = 'trial'")
+    runs = mlflow.search_runs(
+        search_all_experiments=True, output_format="list", filter_string="tags.`fracture.kind` = 'trial'"
+    )
     states = Counter(run.data.tags.get("fracture.trial_state", "none") for run in runs)
     lacked = sum("memory" in run.data.tags.get("fracture.reason", "").lower() for run in runs)
     batches = Counter(run.data.params["batch_size"] for run in runs)
