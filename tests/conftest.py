@@ -187,3 +187,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("this user may not mount a small file system")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the tests of a module keep images and the ids of runs, since the store is connected test by test."""
+    return tmp_path_factory.mktemp("place")

@@ -295,8 +295,8 @@ def _command(name: str, data: str, results: EvaluationResults, config: EvaluateC
     given = config.model_dump(include={"split", "demo_images", "data_seed", "precision"}, exclude_defaults=True)
     if config.refit_decisions and results.decisions is not None:
         wanted = results.decisions.wanted
-        given |= {"refit-decisions": "true", "operating": wanted.operating, "refer-error": f"{wanted.refer_error:g}"}
-        given["set-coverage"] = f"{wanted.set_coverage:g}"
+        given |= {"refit_decisions": "true", "operating": wanted.operating}
+        given |= {"refer_error": f"{wanted.refer_error:g}", "set_coverage": f"{wanted.set_coverage:g}"}
     where = data if data == "demo" else str(expanded(data).absolute())
     flags = [f"--{option.replace('_', '-')} {shlex.quote(str(value))}" for option, value in given.items()]
     return " ".join(["fracture evaluate", shlex.quote(name), "--data", shlex.quote(where), *flags])

@@ -128,11 +128,6 @@ def test_the_card_shows_what_is_expected_beside_what_was_wanted() -> None:
         assert sentence in text
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("sites")
-
-
 @pytest.mark.slow
 def test_a_model_with_decisions_for_a_new_place_is_a_version_with_the_figures_of_both(
     quick_check: None, store_root: Path, place: Path, make_images: Callable[..., Path]

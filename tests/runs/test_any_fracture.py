@@ -57,11 +57,6 @@ def test_which_labels_say_fracture_or_not(
     assert found is None or found.kinds == tuple(name for name in classes if name != healthy)
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("any_fracture")
-
-
 @pytest.fixture
 def trained(store_root: Path, place: Path, make_images: Callable[..., Path]) -> str:
     """A run that knows kinds; beside it the same images with their kinds, and as fractured or normal."""

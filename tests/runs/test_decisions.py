@@ -30,11 +30,6 @@ LINEAR_PROBE = {"head": "probe", "trained": "head", "epochs": 1, "class_weights"
 WANTED = {"operating": "sensitivity:0.9", "refer_error": 0.2}
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("decided")
-
-
 @pytest.fixture
 def probed(store_root: Path, place: Path, make_images: Callable[..., Path]) -> str:
     """A finished run with a linear probe."""

@@ -30,12 +30,6 @@ from registry import card, evidence, gates, package, thresholds
 from tests.runs.small import QUICK, said, terminal, train
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Images of the two runs; their ids are kept here too, since the store is connected test by test."""
-    return tmp_path_factory.mktemp("judged")
-
-
 @pytest.fixture
 def runs(store_root: Path, place: Path, make_images: Callable[..., Path]) -> list[str]:
     """Two finished runs on the same data."""

@@ -21,11 +21,6 @@ from tests.runs.small import QUICK, said, terminal, train
 REFIT = QUICK.model_copy(update={"refit_decisions": True})
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("refitted")
-
-
 @pytest.fixture
 def trained(store_root: Path, place: Path, make_images: Callable[..., Path]) -> str:
     """A run, and beside its images local ones: darker, so that the thresholds of training do not suit them."""

@@ -105,7 +105,7 @@ _SAID = ("accuracy", "balanced_accuracy", "any_fracture_sensitivity", "any_fract
 
 def _joined(results: Judged) -> list[str]:
     """The kinds that count as one fracture class, where the labels do not tell them apart."""
-    return [_plain(name) for name in getattr(results, "joined", ())]
+    return [_plain(name) for name in results.joined] if isinstance(results, EvaluationResults) else []
 
 
 def _sorts(results: Judged) -> str:
